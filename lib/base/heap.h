@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BASE_HEAP_H
+#define BASE_HEAP_H
+
+/** A binary heap of deadlines. The nodes live in the objects that wait. */
+
+#include "base/host.h"
+
+#include <stdbool.h>
+
+#define HEAP_NOWHERE SIZE_MAX
+
+struct heap_node {
+    uint64_t deadline;
+    size_t position; /* HEAP_NOWHERE while it is in no heap */
+};
+
+struct heap {
+    struct heap_node **nodes;
+    size_t count;
+    size_t capacity;
+};
+
+/** Makes room for `count` nodes in all, so that the pushes to come cannot fail. */
+bool heap_reserve(struct heap *heap, size_t count, const struct sse_host *host);
+void heap_free(struct heap *heap, const struct sse_host *host);
+
+/** Needs room that was reserved. */
+void heap_push(struct heap *heap, struct heap_node *node, uint64_t deadline);
+void heap_update(struct heap *heap, struct heap_node *node, uint64_t deadline);
+void heap_remove(struct heap *heap, struct heap_node *node);
+
+/** The earliest, or NULL. */
+struct heap_node *heap_first(const struct heap *heap);
+
+#endif

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/map.h"
+#include "base/siphash.h"
+
+#include <string.h>
+
+#define FIRST_BUCKET_COUNT 16
+
+void map_init(struct map *map, const struct sse_host *host)
+{
+    *map = (struct map){.buckets = NULL};
+    map->secret[0] = host_secret(host);
+    map->secret[1] = host_secret(host);
+}
+
+void map_free(struct map *map, const struct sse_host *host)
+{
+    host_release(host, map->buckets);
+    map->buckets = NULL;
+    map->bucket_count = 0;
+}
+
+static struct map_node **bucket_of(const struct map *map, uint64_t hash)
+{
+    return &map->buckets[hash & (map->bucket_count - 1)];
+}
+
+struct map_node *map_find(const struct map *map, const char *key, size_t key_size)
+{
+    struct map_node *node;
+    uint64_t hash;
+
+    if (!map->count)
+        return NULL;
+    hash = siphash(map->secret, key, key_size);
+    for (node = *bucket_of(map, hash); node; node = node->next) {
+        if (node->hash == hash && node->key_size == key_size && !memcmp(node->key, key, key_size))
+            return node;
+    }
+    return NULL;
+}
+
+static void link_node(struct map *map, struct map_node *node)
+{
+    struct map_node **bucket = bucket_of(map, node->hash);
+
+    node->next = *bucket;
+    *bucket = node;
+}
+
+static bool resize(struct map *map, size_t bucket_count, const struct sse_host *host)
+{
+    struct map_node **old = map->buckets;
+    size_t old_count = map->bucket_count;
+    struct map_node **buckets = host_allocate(host, bucket_count * sizeof(struct map_node *));
+
+    if (!buckets)
+        return false;
+    for (size_t i = 0; i < bucket_count; i++)
+        buckets[i] = NULL;
+    map->buckets = buckets;
+    map->bucket_count = bucket_count;
+    for (size_t i = 0; i < old_count; i++) {
+        struct map_node *node = old[i];
+
+        while (node) {
+            struct map_node *next = node->next;
+
+            link_node(map, node);
+            node = next;
+        }
+    }
+    host_release(host, old);
+    return true;
+}
+
+bool map_insert(struct map *map, struct map_node *node, const struct sse_host *host)
+{
+    if (!map->buckets && !resize(map, FIRST_BUCKET_COUNT, host))
+        return false;
+    if (map->count >= map->bucket_count)
+        (void)resize(map, map->bucket_count * 2, host);
+    node->hash = siphash(map->secret, node->key, node->key_size);
+    link_node(map, node);
+    map->count++;
+    return true;
+}
+
+void map_remove(struct map *map, struct map_node *node)
+{
+    struct map_node **at = bucket_of(map, node->hash);
+
+    while (*at != node)
+        at = &(*at)->next;
+    *at = node->next;
+    map->count--;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BASE_MAP_H
+#define BASE_MAP_H
+
+/**
+ * A hash map from bytes to nodes that live in the caller's objects. The hash is keyed with a
+ * secret, because clients choose the keys.
+ */
+
+#include "base/host.h"
+
+#include <stdbool.h>
+
+struct map_node {
+    struct map_node *next;
+    uint64_t hash;
+    const char *key; /* must stay valid while the node is in a map */
+    size_t key_size;
+};
+
+struct map {
+    struct map_node **buckets;
+    size_t bucket_count; /* a power of two, or 0 */
+    size_t count;
+    uint64_t secret[2];
+};
+
+void map_init(struct map *map, const struct sse_host *host);
+/** Frees the table, not the nodes. */
+void map_free(struct map *map, const struct sse_host *host);
+
+struct map_node *map_find(const struct map *map, const char *key, size_t key_size);
+
+/** The key of `node` is set, and not in the map. False without memory for the first table; a table
+ *  that cannot grow only becomes slower. */
+bool map_insert(struct map *map, struct map_node *node, const struct sse_host *host);
+void map_remove(struct map *map, struct map_node *node);
+
+#endif
