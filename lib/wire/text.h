@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef WIRE_TEXT_H
+#define WIRE_TEXT_H
+
+/*
+ * Text helpers of the wire layer. Letters are ASCII whatever the locale of the program is.
+ */
+
+#include <sse/base.h>
+#include <stdbool.h>
+
+/*
+ * Output that is composed twice by the same code: first without a buffer, to learn the length and
+ * whether it overflows, then into a buffer that is known to be large enough.
+ */
+struct text_writer {
+    char *buffer; /* NULL only counts; no text is read then */
+    size_t length;
+    bool overflow; /* the length would pass SSIZE_MAX */
+};
+
+void text_write(struct text_writer *writer, struct sse_str text);
+
+/* The most digits that text_decimal writes. */
+#define TEXT_DECIMAL_SIZE 20
+
+/* The number in decimal, at the end of `digits`. */
+struct sse_str text_decimal(uint64_t number, char digits[TEXT_DECIMAL_SIZE]);
+
+/* A length without a pointer: refused everywhere. */
+bool text_is_broken(struct sse_str text);
+
+/* The text without the spaces and tabs at its ends; never with a null pointer. */
+struct sse_str text_trim(struct sse_str text);
+
+unsigned char text_lower_case(unsigned char byte);
+
+/* Compares with a text that is in lower case already. */
+bool text_equals_ignoring_case(struct sse_str text, const char *lower_case);
+
+/* How many bytes at the start belong to a token: RFC 9110 section 5.6.2. */
+size_t text_token_length(struct sse_str text);
+
+#endif
