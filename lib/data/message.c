@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT */
+#include "data/message.h"
+#include "base/host.h"
+#include "wire/event.h"
+
+#include <errno.h>
+#include <limits.h>
+
+static const unsigned char heartbeat_block[] = "2\r\n:\n\r\n";
+static const unsigned char last_chunk_block[] = "0\r\n\r\n";
+
+static const struct sse_message heartbeat = {
+    .frame = heartbeat_block + 3,
+    .frame_size = 2,
+    .chunk_head_size = 3,
+    .chunk_tail_size = 2,
+    .borrowed = true,
+};
+
+static const struct sse_message last_chunk = {
+    .frame = last_chunk_block,
+    .frame_size = 5,
+    .borrowed = true,
+};
+
+/* Borrowed messages are never written to, so their being const does not matter to a queue. */
+static struct sse_message *as_shared(const struct sse_message *message)
+{
+    return (struct sse_message *)(uintptr_t)message;
+}
+
+struct sse_message *message_heartbeat(void)
+{
+    return as_shared(&heartbeat);
+}
+
+struct sse_message *message_last_chunk(void)
+{
+    return as_shared(&last_chunk);
+}
+
+/* Writes the chunk head to the left of the frame, and the tail behind it. */
+static void frame_chunk(struct sse_message *message, unsigned char *frame)
+{
+    static const char digits[] = "0123456789abcdef";
+    unsigned char *at = frame;
+
+    *--at = '\n';
+    *--at = '\r';
+    for (size_t size = message->frame_size; size; size >>= 4)
+        *--at = (unsigned char)digits[size & 0xf];
+    message->chunk_head_size = (unsigned char)(frame - at);
+    message->chunk_tail_size = MESSAGE_CHUNK_TAIL;
+    memcpy(frame + message->frame_size, "\r\n", MESSAGE_CHUNK_TAIL);
+}
+
+static struct sse_message *allocate_message(size_t frame_size, const struct sse_host *host,
+                                            unsigned char **frame)
+{
+    size_t size = sizeof(struct sse_message) + MESSAGE_CHUNK_HEAD_MAX + frame_size + MESSAGE_CHUNK_TAIL;
+    struct sse_message *message = host_allocate(host, size);
+
+    if (!message)
+        return NULL;
+    *message = (struct sse_message){.host = host, .frame_size = frame_size};
+    atomic_init(&message->refs, 1);
+    *frame = (unsigned char *)(message + 1) + MESSAGE_CHUNK_HEAD_MAX;
+    message->frame = *frame;
+    return message;
+}
+
+static ssize_t encoded_size(const struct sse_event *events, size_t count)
+{
+    size_t total = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        ssize_t size = sse_event_encode(&events[i], NULL, 0);
+
+        if (size < 0)
+            return size;
+        total += (size_t)size;
+        if (total > SSE_EVENT_SIZE_MAX)
+            return -EMSGSIZE;
+    }
+    return (ssize_t)total;
+}
+
+static void note_id(struct sse_message *message, const struct sse_event *event, size_t start, size_t size)
+{
+    if (!event->id.ptr)
+        return;
+    message->has_id = true;
+    message->id_offset = start + event_id_offset(event, size);
+    message->id_size = event->id.len;
+}
+
+int sse_message_new(struct sse_message **message, const struct sse_event *events, size_t count,
+                    const struct sse_host *host)
+{
+    struct sse_message *made;
+    unsigned char *frame;
+    ssize_t total;
+    size_t at = 0;
+
+    if (!message || !events || !count || count > UINT_MAX || !host_is_valid(host))
+        return -EINVAL;
+    total = encoded_size(events, count);
+    if (total < 0)
+        return (int)total;
+    made = allocate_message((size_t)total, host, &frame);
+    if (!made)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        size_t size = (size_t)sse_event_encode(&events[i], frame + at, (size_t)total - at);
+
+        note_id(made, &events[i], at, size);
+        at += size;
+    }
+    made->events = (unsigned)count;
+    frame_chunk(made, frame);
+    *message = made;
+    return 0;
+}
+
+#define SMALL_FRAME_MAX                                                                                      \
+    (sizeof(((struct small_message *)NULL)->block) - MESSAGE_CHUNK_HEAD_MAX - MESSAGE_CHUNK_TAIL)
+
+bool small_message_fits(ssize_t size)
+{
+    return size >= 0 && (size_t)size <= SMALL_FRAME_MAX;
+}
+
+ssize_t small_message_init(struct small_message *small, const struct sse_event *event)
+{
+    unsigned char *frame = small->block + MESSAGE_CHUNK_HEAD_MAX;
+    ssize_t size = sse_event_encode(event, frame, SMALL_FRAME_MAX);
+
+    if (!small_message_fits(size))
+        return size;
+    small->message = (struct sse_message){
+        .frame = frame,
+        .frame_size = (size_t)size,
+        .events = 1,
+        .borrowed = true,
+    };
+    note_id(&small->message, event, 0, (size_t)size);
+    frame_chunk(&small->message, frame);
+    return size;
+}
+
+struct sse_message *message_copy(const struct sse_message *message, const struct sse_host *host)
+{
+    unsigned char *frame;
+    struct sse_message *copy = allocate_message(message->frame_size, host, &frame);
+
+    if (!copy)
+        return NULL;
+    memcpy(frame, message->frame, message->frame_size);
+    copy->has_id = message->has_id;
+    copy->id_offset = message->id_offset;
+    copy->id_size = message->id_size;
+    copy->events = message->events;
+    if (message->chunk_head_size)
+        frame_chunk(copy, frame);
+    return copy;
+}
+
+struct sse_message *message_new_unframed(struct sse_str bytes, const struct sse_host *host)
+{
+    unsigned char *frame;
+    struct sse_message *message = allocate_message(bytes.len, host, &frame);
+
+    if (message)
+        memcpy(frame, bytes.ptr, bytes.len);
+    return message;
+}
+
+struct sse_message *sse_message_ref(struct sse_message *message)
+{
+    if (message && !message->borrowed)
+        atomic_fetch_add_explicit(&message->refs, 1, memory_order_relaxed);
+    return message;
+}
+
+void sse_message_unref(struct sse_message *message)
+{
+    if (!message || message->borrowed)
+        return;
+    if (atomic_fetch_sub_explicit(&message->refs, 1, memory_order_acq_rel) == 1)
+        host_release(message->host, message);
+}
+
+struct sse_str sse_message_bytes(const struct sse_message *message)
+{
+    return message ? message_wire(message, false) : (struct sse_str){.ptr = NULL};
+}
+
+struct sse_str message_wire(const struct sse_message *message, bool chunked)
+{
+    const char *frame = (const char *)message->frame;
+
+    if (!chunked)
+        return (struct sse_str){.ptr = frame, .len = message->frame_size};
+    return (struct sse_str){
+        .ptr = frame - message->chunk_head_size,
+        .len = message->chunk_head_size + message->frame_size + message->chunk_tail_size,
+    };
+}
+
+struct sse_str message_id(const struct sse_message *message)
+{
+    if (!message->has_id)
+        return (struct sse_str){.ptr = NULL};
+    return (struct sse_str){.ptr = (const char *)message->frame + message->id_offset, .len = message->id_size};
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef DATA_MESSAGE_H
+#define DATA_MESSAGE_H
+
+/**
+ * The inside of a message. Chunk head, frame and CR LF lie side by side in one block, so that a
+ * chunked emitter sends all of it and a raw one the middle:
+ *
+ *     "1a\r\n" | data: ...\n\n | "\r\n"
+ *              ^ frame
+ */
+
+#include <sse/message.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+/* SSE_EVENT_SIZE_MAX has seven hexadecimal digits. */
+#define MESSAGE_CHUNK_HEAD_MAX 9
+#define MESSAGE_CHUNK_TAIL 2
+
+struct sse_message {
+    const struct sse_host *host;
+    const unsigned char *frame;
+    size_t frame_size;
+    size_t id_offset;  /* of the last id, within the frame */
+    size_t id_size;
+    atomic_uint refs;
+    unsigned events;
+    unsigned char chunk_head_size;
+    unsigned char chunk_tail_size;
+    bool has_id;
+    bool borrowed; /* static or on a stack: references are not counted */
+};
+
+/** A message with its block on the stack, for a small event that may leave at once. */
+struct small_message {
+    struct sse_message message;
+    unsigned char block[512];
+};
+
+/** The size, or a negative errno; made only if the frame fits into the block. */
+ssize_t small_message_init(struct small_message *small, const struct sse_event *event);
+
+/** Whether that size was small enough. */
+bool small_message_fits(ssize_t size);
+
+/** A copy of its own on the heap, or NULL. */
+struct sse_message *message_copy(const struct sse_message *message, const struct sse_host *host);
+
+/** Bytes that are never chunk framed: a response head. NULL without memory. */
+struct sse_message *message_new_unframed(struct sse_str bytes, const struct sse_host *host);
+
+/** The comment that keeps a connection alive. */
+struct sse_message *message_heartbeat(void);
+
+/** The last chunk of a chunked stream. Never framed itself. */
+struct sse_message *message_last_chunk(void);
+
+/** The bytes that a stream of this framing sends. */
+struct sse_str message_wire(const struct sse_message *message, bool chunked);
+
+struct sse_str message_id(const struct sse_message *message);
+
+#endif

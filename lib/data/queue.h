@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef DATA_QUEUE_H
+#define DATA_QUEUE_H
+
+/**
+ * The bounded queue of one emitter: references to messages, and a cursor into the first. Two
+ * references fit without memory of its own; an empty queue holds none. No locks: the emitter's.
+ *
+ * The next overflow policies (drop newest, drop oldest, coalesce) belong here: they may touch only
+ * messages behind the cursor and behind what was shown.
+ */
+
+#include "data/message.h"
+
+#include <stdint.h>
+#include <sys/uio.h>
+
+#define QUEUE_INLINE_SLOTS 2
+
+struct queue {
+    struct sse_message **slots; /* NULL: the inline ones */
+    struct sse_message *inline_slots[QUEUE_INLINE_SLOTS];
+    uint32_t first;
+    uint32_t count;
+    uint32_t capacity;
+    uint32_t count_max;
+    size_t bytes; /* still to be taken */
+    size_t bytes_max;
+    size_t taken; /* of the first message */
+    bool chunked;
+};
+
+void queue_init(struct queue *queue, bool chunked, size_t bytes_max, uint32_t count_max);
+
+/** 0, -ENOBUFS if it is full, -EMSGSIZE if the message would not even fit into the empty queue. */
+int queue_admits(const struct queue *queue, const struct sse_message *message);
+
+/** Appends a reference of its own; -ENOMEM leaves the queue as it was. An empty queue never fails.
+ *  Does not ask whether the queue admits it. */
+int queue_push(struct queue *queue, struct sse_message *message, const struct sse_host *host);
+
+/** The first message, or NULL. */
+struct sse_message *queue_first(const struct queue *queue);
+
+/** Puts an equal message in the place of the first. The caller gets the old reference. */
+void queue_replace_first(struct queue *queue, struct sse_message *message);
+
+/** Takes the first message out, taken in part or not. */
+void queue_drop_first(struct queue *queue, const struct sse_host *host);
+
+/** Shows the next bytes, in up to `iov_count` pieces; returns how many. */
+int queue_gather(const struct queue *queue, struct iovec *iov, int iov_count);
+
+/** Takes up to `*size` bytes but not past the end of a message, and counts them off. Returns the
+ *  message if it is now taken whole, with its reference; else NULL, with *size 0. */
+struct sse_message *queue_take(struct queue *queue, size_t *size, const struct sse_host *host);
+
+/** The events in the queue. */
+uint64_t queue_events(const struct queue *queue);
+
+void queue_clear(struct queue *queue, const struct sse_host *host);
+
+#endif
