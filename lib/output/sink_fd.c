@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+#include "output/sink.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* What a blocking descriptor takes without blocking once poll says that there is room: a pipe
+ * PIPE_BUF bytes, a terminal (Linux reports room for it at 256) fewer. */
+#define TERMINAL_PIECE_MAX 256
+
+static bool has_room(int fd)
+{
+    struct pollfd poll_fd = {.fd = fd, .events = POLLOUT};
+    int ready;
+
+    do
+        ready = poll(&poll_fd, 1, 0);
+    while (ready < 0 && errno == EINTR);
+    return ready > 0;
+}
+
+static ssize_t would_block_or_error(void)
+{
+    return errno == EAGAIN || errno == EWOULDBLOCK ? -EAGAIN : -errno;
+}
+
+/* sendmsg fails with ENOTSOCK if the number now belongs to something else than a socket. */
+static ssize_t socket_write(const struct sink *sink, const struct iovec *iov, int count)
+{
+    struct msghdr message;
+    ssize_t sent;
+
+    memset(&message, 0, sizeof(message));
+    message.msg_iov = (struct iovec *)(uintptr_t)iov;
+    message.msg_iovlen = (unsigned)count;
+#ifdef MSG_DONTWAIT
+    const int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
+#else
+    const int flags = MSG_NOSIGNAL;
+    int status = fcntl(sink->descriptor.number, F_GETFL);
+
+    if (status >= 0 && !(status & O_NONBLOCK))
+        return -ENOTSUP;
+#endif
+    do
+        sent = sendmsg(sink->descriptor.number, &message, flags);
+    while (sent < 0 && errno == EINTR);
+    if (sent < 0)
+        return would_block_or_error();
+    return sent ? sent : -EAGAIN;
+}
+
+/* Whatever is no socket can raise SIGPIPE, and SIGXFSZ at a file size limit. Both are directed at
+ * the writing thread, so blocking them there for the length of the call, and taking off what the
+ * call itself raised, leaves the process as it was. */
+struct signal_guard {
+    sigset_t raised_by_write;
+    sigset_t saved_mask;
+};
+
+static void guard_signals(struct signal_guard *guard)
+{
+    sigset_t pending;
+    const int signals[] = {SIGPIPE, SIGXFSZ};
+
+    sigemptyset(&pending);
+    sigpending(&pending);
+    sigemptyset(&guard->raised_by_write);
+    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+        if (!sigismember(&pending, signals[i]))
+            sigaddset(&guard->raised_by_write, signals[i]);
+    }
+    pthread_sigmask(SIG_BLOCK, &guard->raised_by_write, &guard->saved_mask);
+}
+
+static void release_signals(const struct signal_guard *guard, int error)
+{
+    const struct timespec at_once = {0, 0};
+
+    if (error == EPIPE || error == EFBIG) {
+        while (sigtimedwait(&guard->raised_by_write, NULL, &at_once) < 0 && errno == EINTR)
+            ;
+    }
+    pthread_sigmask(SIG_SETMASK, &guard->saved_mask, NULL);
+}
+
+static ssize_t guarded_writev(int fd, const struct iovec *iov, int count)
+{
+    struct signal_guard guard;
+    ssize_t written;
+    int error;
+
+    guard_signals(&guard);
+    do
+        written = writev(fd, iov, count);
+    while (written < 0 && errno == EINTR);
+    error = written < 0 ? errno : 0;
+    release_signals(&guard, error);
+    errno = error;
+    return written;
+}
+
+static ssize_t blocking_write(int fd, const struct iovec *iov, size_t piece_max)
+{
+    struct iovec piece = *iov;
+
+    if (!has_room(fd))
+        return -EAGAIN;
+    if (piece.iov_len > piece_max)
+        piece.iov_len = piece_max;
+    return guarded_writev(fd, &piece, 1);
+}
+
+/* The host may have closed the descriptor and got the number back for something else. */
+static bool is_same_file(const struct sink *sink, const struct stat *status)
+{
+    return status->st_dev == sink->descriptor.device && status->st_ino == sink->descriptor.inode;
+}
+
+static ssize_t file_write(const struct sink *sink, const struct iovec *iov, int count)
+{
+    int fd = sink->descriptor.number;
+    struct stat status;
+    ssize_t written;
+    int flags;
+
+    if (fstat(fd, &status))
+        return -errno;
+    if (!is_same_file(sink, &status))
+        return -EBADF;
+    flags = fcntl(fd, F_GETFL);
+    if (flags < 0)
+        return -errno;
+    if (flags & O_NONBLOCK || S_ISREG(status.st_mode))
+        written = guarded_writev(fd, iov, count);
+    else
+        written = blocking_write(fd, iov, S_ISFIFO(status.st_mode) ? PIPE_BUF : TERMINAL_PIECE_MAX);
+    if (written == -EAGAIN)
+        return written;
+    if (written < 0)
+        return would_block_or_error();
+    return written ? written : -EAGAIN;
+}
+
+static ssize_t sink_fd_write(const struct sink *sink, const struct iovec *iov, int count)
+{
+    return sink->descriptor.socket ? socket_write(sink, iov, count) : file_write(sink, iov, count);
+}
+
+int sink_open_fd(struct sink *sink, int fd)
+{
+    struct stat status;
+
+    if (fstat(fd, &status))
+        return -errno;
+    *sink = (struct sink){.write = sink_fd_write};
+    sink->descriptor.number = fd;
+    sink->descriptor.socket = S_ISSOCK(status.st_mode);
+    sink->descriptor.device = status.st_dev;
+    sink->descriptor.inode = status.st_ino;
+    return 0;
+}
