@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: MIT */
+#include "connection/emitter.h"
+#include "base/host.h"
+#include "connection/state.h"
+
+#include <errno.h>
+
+#define DEFAULT_QUEUE_BYTES ((size_t)1 << 20)
+#define DEFAULT_QUEUE_MESSAGES 4096
+#define QUEUE_MESSAGES_MAX ((size_t)1 << 30)
+
+static bool options_are_valid(const struct sse_emitter_options *options)
+{
+    if (!options || options->size != sizeof(*options) || !host_is_valid(options->host))
+        return false;
+    if (options->framing != SSE_FRAMING_RAW && options->framing != SSE_FRAMING_CHUNKED)
+        return false;
+    if (options->overflow != SSE_OVERFLOW_CLOSE || options->queue_messages > QUEUE_MESSAGES_MAX)
+        return false;
+    if (!options->head.ptr && options->head.len)
+        return false;
+    switch (options->drain) {
+    case SSE_DRAIN_FD:
+        return options->fd >= 0;
+    case SSE_DRAIN_CALLBACK:
+        return options->write != NULL;
+    case SSE_DRAIN_PULL:
+        return true;
+    }
+    return false;
+}
+
+static int open_sink(struct sse_emitter *emitter, const struct sse_emitter_options *options)
+{
+    if (options->drain == SSE_DRAIN_FD)
+        return sink_open_fd(&emitter->sink, options->fd);
+    if (options->drain == SSE_DRAIN_CALLBACK)
+        sink_open_callback(&emitter->sink, options->write, options->user);
+    return 0;
+}
+
+static void destroy(struct sse_emitter *emitter)
+{
+    /* Whatever other threads did before they gave their references back is visible from here. */
+    pthread_mutex_lock(&emitter->lock);
+    queue_clear(&emitter->queue, emitter->host);
+    sse_message_unref(emitter->last_id.holder);
+    pthread_mutex_unlock(&emitter->lock);
+    pthread_mutex_destroy(&emitter->lock);
+    host_release(emitter->host, emitter);
+}
+
+static int allocate_emitter(struct sse_emitter **emitter, const struct sse_emitter_options *options)
+{
+    struct sse_emitter *made = host_allocate(options->host, sizeof(*made));
+
+    if (!made)
+        return -ENOMEM;
+    *made = (struct sse_emitter){
+        .host = options->host,
+        .hooks = {.on_ready = options->on_ready,
+                  .on_blocked = options->on_blocked,
+                  .on_timeout = options->on_timeout,
+                  .on_error = options->on_error,
+                  .on_completion = options->on_completion,
+                  .on_release = options->on_release,
+                  .user = options->user},
+        .membership.timer.position = HEAP_NOWHERE,
+    };
+    atomic_init(&made->refs, 1);
+    if (pthread_mutex_init(&made->lock, NULL)) {
+        host_release(options->host, made);
+        return -ENOMEM;
+    }
+    made->created = host_now(options->host);
+    queue_init(&made->queue, options->framing == SSE_FRAMING_CHUNKED,
+               options->queue_bytes ? options->queue_bytes : DEFAULT_QUEUE_BYTES,
+               options->queue_messages ? (uint32_t)options->queue_messages : DEFAULT_QUEUE_MESSAGES);
+    *emitter = made;
+    return 0;
+}
+
+/* Takes over the reference to the message. */
+static int queue_preamble(struct sse_emitter *emitter, struct sse_message *message)
+{
+    int error = queue_admits(&emitter->queue, message) ? -EMSGSIZE : 0;
+
+    if (!error)
+        error = queue_push(&emitter->queue, message, emitter->host);
+    sse_message_unref(message);
+    return error;
+}
+
+static int queue_head(struct sse_emitter *emitter, struct sse_str head)
+{
+    struct sse_message *message;
+
+    if (!head.len)
+        return 0;
+    message = message_new_unframed(head, emitter->host);
+    return message ? queue_preamble(emitter, message) : -ENOMEM;
+}
+
+static int queue_retry(struct sse_emitter *emitter, int64_t retry_ms)
+{
+    const struct sse_event event = {.retry_ms = retry_ms};
+    struct sse_message *message;
+    int error;
+
+    if (!retry_ms)
+        return 0;
+    error = sse_message_new(&message, &event, 1, emitter->host);
+    if (error)
+        return error;
+    message->events = 0;
+    return queue_preamble(emitter, message);
+}
+
+/* Before anybody else can know the emitter, so that a client that has left already is an error of
+ * sse_emitter_new and not a hook of an emitter that the host does not have yet. */
+static int write_preamble(struct sse_emitter *emitter)
+{
+    if (!emitter->sink.write)
+        return 0;
+    pthread_mutex_lock(&emitter->lock);
+    emitter_become_busy(emitter);
+    (void)emitter_write_queue(emitter, emitter->created);
+    emitter->busy = false;
+    pthread_mutex_unlock(&emitter->lock);
+    return emitter->state == SSE_STATE_CLOSED ? emitter->error : 0;
+}
+
+int sse_emitter_new(struct sse_emitter **emitter, const struct sse_emitter_options *options)
+{
+    struct sse_emitter *made;
+    int error;
+
+    if (!emitter || !options_are_valid(options))
+        return -EINVAL;
+    error = allocate_emitter(&made, options);
+    if (error)
+        return error;
+    if (!timers_init(&made->timers, options, made->created, host_jitter(options->host, (uintptr_t)made)))
+        error = -EINVAL;
+    if (!error)
+        error = open_sink(made, options);
+    if (!error)
+        error = queue_head(made, options->head);
+    if (!error)
+        error = queue_retry(made, options->retry_ms);
+    if (!error)
+        error = write_preamble(made);
+    if (error) {
+        destroy(made);
+        return error;
+    }
+    *emitter = made;
+    pthread_mutex_lock(&made->lock);
+    (void)emitter_leave(made, made->created);
+    return 0;
+}
+
+struct sse_emitter *sse_emitter_ref(struct sse_emitter *emitter)
+{
+    if (emitter)
+        atomic_fetch_add_explicit(&emitter->refs, 1, memory_order_relaxed);
+    return emitter;
+}
+
+static bool drop_reference(struct sse_emitter *emitter)
+{
+    return atomic_fetch_sub_explicit(&emitter->refs, 1, memory_order_acq_rel) == 1;
+}
+
+void sse_emitter_unref(struct sse_emitter *emitter)
+{
+    if (!emitter || !drop_reference(emitter))
+        return;
+    pthread_mutex_lock(&emitter->lock);
+    if (emitter->finishing) {
+        pthread_mutex_unlock(&emitter->lock);
+    } else {
+        /* It lives until its hooks have run, and longer if they keep it. */
+        atomic_store(&emitter->refs, 1);
+        emitter->detached = true;
+        (void)emitter_end(emitter, SSE_REASON_DETACHED, -ECANCELED, 0);
+        (void)emitter_leave(emitter, host_now(emitter->host));
+        if (!drop_reference(emitter))
+            return;
+    }
+    if (emitter->hooks.on_release)
+        emitter->hooks.on_release(emitter->hooks.user);
+    destroy(emitter);
+}
+
+void *sse_emitter_user(const struct sse_emitter *emitter)
+{
+    return emitter ? emitter->hooks.user : NULL;
+}
+
+/* 0, or why the message is not accepted, with nothing changed. */
+static int accept(struct sse_emitter *emitter, struct sse_message *message, uint64_t now)
+{
+    bool was_empty = !emitter->queue.count;
+    int error = emitter_end_error(emitter);
+
+    if (!error)
+        error = queue_admits(&emitter->queue, message);
+    if (!error)
+        error = queue_push(&emitter->queue, message, emitter->host);
+    if (!error && was_empty)
+        emitter->timers.progress = now;
+    return error;
+}
+
+int emitter_enqueue(struct sse_emitter *emitter, struct sse_message *message, uint64_t now, bool *ended)
+{
+    int error;
+
+    pthread_mutex_lock(&emitter->lock);
+    error = accept(emitter, message, now);
+    /* A subscriber that cannot have the event must not go on as if it had. */
+    *ended = error && emitter->state == SSE_STATE_OPEN && emitter_end(emitter, SSE_REASON_OVERFLOW, error, now);
+    pthread_mutex_unlock(&emitter->lock);
+    return error;
+}
+
+struct emitter_outcome emitter_service(struct sse_emitter *emitter, uint64_t now)
+{
+    pthread_mutex_lock(&emitter->lock);
+    return emitter_leave(emitter, now);
+}
+
+int sse_emitter_send_message(struct sse_emitter *emitter, struct sse_message *message)
+{
+    uint64_t now;
+    int error;
+
+    if (!emitter || !message)
+        return -EINVAL;
+    now = host_now(emitter->host);
+    pthread_mutex_lock(&emitter->lock);
+    error = accept(emitter, message, now);
+    if (error && error != -ENOBUFS) {
+        pthread_mutex_unlock(&emitter->lock);
+        return error;
+    }
+    if (error)
+        (void)emitter_end(emitter, SSE_REASON_OVERFLOW, error, now);
+    return emitter_leave(emitter, now).error;
+}
+
+/* Whether a message on the stack may go straight to the sink: nothing is before it, nobody else is
+ * there, and its id need not be kept with it. */
+static bool may_go_directly(const struct sse_emitter *emitter, const struct small_message *small)
+{
+    return emitter->sink.write && !emitter->busy && !emitter->queue.count &&
+           small->message.id_size <= SHORT_ID_MAX;
+}
+
+/* What the sink did not take of a message on the stack moves to the heap. */
+static int keep_rest(struct sse_emitter *emitter, const struct small_message *small, uint64_t now)
+{
+    struct sse_message *copy = NULL;
+    bool closed = emitter->state == SSE_STATE_CLOSED;
+
+    if (queue_first(&emitter->queue) != &small->message)
+        return 0;
+    if (!closed)
+        copy = message_copy(&small->message, emitter->host);
+    if (copy) {
+        queue_replace_first(&emitter->queue, copy);
+        return 0;
+    }
+    /* Half an event cannot be taken back: only then does a lack of memory end the emitter. */
+    if (emitter->queue.taken)
+        (void)emitter_end(emitter, SSE_REASON_OVERFLOW, -ENOMEM, now);
+    if (emitter->state == SSE_STATE_CLOSED)
+        emitter->dropped++;
+    queue_drop_first(&emitter->queue, emitter->host);
+    return closed ? 0 : -ENOMEM;
+}
+
+static int send_directly(struct sse_emitter *emitter, struct small_message *small, uint64_t now)
+{
+    int error = accept(emitter, &small->message, now);
+
+    if (error) {
+        pthread_mutex_unlock(&emitter->lock);
+        return error;
+    }
+    sse_emitter_ref(emitter);
+    emitter_become_busy(emitter);
+    (void)emitter_write_queue(emitter, now);
+    error = keep_rest(emitter, small, now);
+    emitter->busy = false;
+    if (!error)
+        error = emitter_leave(emitter, now).error;
+    else
+        (void)emitter_leave(emitter, now);
+    sse_emitter_unref(emitter);
+    return error;
+}
+
+static int send_copy(struct sse_emitter *emitter, const struct small_message *small)
+{
+    struct sse_message *message = message_copy(&small->message, emitter->host);
+    int error;
+
+    if (!message)
+        return -ENOMEM;
+    error = sse_emitter_send_message(emitter, message);
+    sse_message_unref(message);
+    return error;
+}
+
+static int send_large(struct sse_emitter *emitter, const struct sse_event *event)
+{
+    struct sse_message *message;
+    int error = sse_message_new(&message, event, 1, emitter->host);
+
+    if (error)
+        return error;
+    error = sse_emitter_send_message(emitter, message);
+    sse_message_unref(message);
+    return error;
+}
+
+int sse_emitter_send(struct sse_emitter *emitter, const struct sse_event *event)
+{
+    struct small_message small;
+    ssize_t size;
+    uint64_t now;
+
+    if (!emitter)
+        return -EINVAL;
+    size = small_message_init(&small, event);
+    if (size < 0)
+        return (int)size;
+    if (!small_message_fits(size))
+        return send_large(emitter, event);
+    now = host_now(emitter->host);
+    pthread_mutex_lock(&emitter->lock);
+    if (may_go_directly(emitter, &small))
+        return send_directly(emitter, &small, now);
+    pthread_mutex_unlock(&emitter->lock);
+    return send_copy(emitter, &small);
+}
+
+static int end_by_host(struct sse_emitter *emitter, enum sse_reason reason, int error)
+{
+    uint64_t now = host_now(emitter->host);
+    bool taken;
+
+    pthread_mutex_lock(&emitter->lock);
+    taken = emitter_end(emitter, reason, error, now);
+    (void)emitter_leave(emitter, now);
+    return taken ? 0 : -EALREADY;
+}
+
+int sse_emitter_complete(struct sse_emitter *emitter)
+{
+    return emitter ? end_by_host(emitter, SSE_REASON_COMPLETED, 0) : -EINVAL;
+}
+
+int sse_emitter_complete_with_error(struct sse_emitter *emitter, int error)
+{
+    if (!emitter || error >= 0 || error < -4095)
+        return -EINVAL;
+    if (error == -ESHUTDOWN || error == -EINTR || error == -EINVAL)
+        return -EINVAL;
+    return end_by_host(emitter, reason_of_host_error(error), error);
+}
+
+static bool others_are_inside(const struct sse_emitter *emitter)
+{
+    return emitter->busy && !pthread_equal(emitter->busy_thread, pthread_self());
+}
+
+static void wait_for_others(struct sse_emitter *emitter)
+{
+    struct emitter_waiter waiter = {.next = NULL};
+    int cancel_state;
+
+    if (!others_are_inside(emitter))
+        return;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    pthread_cond_init(&waiter.wake, NULL);
+    emitter_add_waiter(emitter, &waiter);
+    while (others_are_inside(emitter))
+        pthread_cond_wait(&waiter.wake, &emitter->lock);
+    emitter_remove_waiter(emitter, &waiter);
+    pthread_cond_destroy(&waiter.wake);
+    pthread_setcancelstate(cancel_state, NULL);
+}
+
+int sse_emitter_detach(struct sse_emitter *emitter)
+{
+    uint64_t now;
+
+    if (!emitter)
+        return -EINVAL;
+    now = host_now(emitter->host);
+    pthread_mutex_lock(&emitter->lock);
+    emitter->detached = true;
+    (void)emitter_end(emitter, SSE_REASON_DETACHED, -ECANCELED, now);
+    wait_for_others(emitter);
+    (void)emitter_leave(emitter, now);
+    return 0;
+}
+
+int sse_emitter_flush(struct sse_emitter *emitter)
+{
+    struct emitter_outcome outcome;
+    int error;
+
+    if (!emitter)
+        return -EINVAL;
+    pthread_mutex_lock(&emitter->lock);
+    error = emitter->state == SSE_STATE_CLOSED ? emitter_end_error(emitter) : 0;
+    emitter->flush_again = true;
+    outcome = emitter_leave(emitter, host_now(emitter->host));
+    if (!error)
+        error = outcome.error;
+    return error ? error : outcome.queued;
+}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CONNECTION_EMITTER_H
+#define CONNECTION_EMITTER_H
+
+/**
+ * The inside of an emitter, for the files of this layer and for the registry.
+ *
+ * Locks. `lock` guards every member that is not said to be fixed or the registry's. Nobody holds
+ * it while a sink or a hook runs. The thread inside the sink, on_ready or on_blocked is recorded
+ * in `busy` instead: others only queue, and that thread looks again before it leaves. Hooks at the
+ * end run once `busy` is clear, in the one thread that sets `finishing`.
+ */
+
+#include "base/heap.h"
+#include "connection/timers.h"
+#include "data/queue.h"
+#include "output/sink.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/** What a registry is to its emitters. No lock of the emitter is held during the calls. */
+struct emitter_owner {
+    /** Keeps the owner in memory; may be called with the lock of an emitter held. */
+    void (*hold)(struct emitter_owner *owner);
+    void (*release)(struct emitter_owner *owner);
+    /** The emitter's deadline moved nearer, or, if `ready`, it became ready, blocked or ended. */
+    void (*notice)(struct emitter_owner *owner, struct sse_emitter *emitter, bool ready);
+    /** The emitter has ended: forget it. */
+    void (*forget)(struct emitter_owner *owner, struct sse_emitter *emitter);
+};
+
+/** A doubly linked place in a list of emitters. */
+struct emitter_link {
+    struct sse_emitter *previous;
+    struct sse_emitter *next;
+    bool linked;
+};
+
+/** The members of an emitter that belong to its registry, guarded by the registry's lock. */
+struct emitter_membership {
+    struct subscription *subscriptions;
+    size_t position; /* among the members */
+    struct heap_node timer;
+    struct emitter_link ready;
+};
+
+struct emitter_hooks {
+    void (*on_ready)(struct sse_emitter *emitter, void *user);
+    void (*on_blocked)(struct sse_emitter *emitter, void *user);
+    void (*on_timeout)(struct sse_emitter *emitter, enum sse_reason reason, void *user);
+    void (*on_error)(struct sse_emitter *emitter, int error, void *user);
+    void (*on_completion)(struct sse_emitter *emitter, const struct sse_completion *completion, void *user);
+    void (*on_release)(void *user);
+    void *user;
+};
+
+struct emitter_waiter {
+    pthread_cond_t wake;
+    struct emitter_waiter *next;
+};
+
+/* Ids up to this size are kept without the message that held them. */
+#define SHORT_ID_MAX 40
+
+/** The id of the last event written whole. */
+struct last_id {
+    struct sse_message *holder; /* NULL for a short id */
+    char text[SHORT_ID_MAX];
+    size_t size;
+    bool present;
+};
+
+struct sse_emitter {
+    pthread_mutex_t lock;
+    atomic_uint refs;
+
+    /* Fixed from creation. */
+    const struct sse_host *host;
+    struct sink sink;
+    struct emitter_hooks hooks;
+    uint64_t created;
+
+    enum sse_state state;
+    enum sse_reason ending; /* while draining: what began it */
+    enum sse_reason reason;
+    int error;
+
+    bool busy;
+    bool flush_again;   /* asked for while busy */
+    bool blocked;       /* on_blocked has been told */
+    bool armed;         /* on_ready is owed */
+    bool detached;      /* the sink belongs to the host again */
+    bool last_chunk_queued;
+    bool finishing;     /* the hooks at the end have begun */
+    bool interrupted;
+    bool notable;       /* became ready, blocked or ended, and the owner does not know */
+    pthread_t busy_thread;
+
+    struct queue queue;
+    size_t shown; /* bytes that a peek showed and no advance took */
+    struct timers timers;
+    struct emitter_waiter *waiters;
+
+    uint64_t events;
+    uint64_t bytes;
+    uint64_t dropped;
+    struct last_id last_id;
+
+    struct emitter_owner *owner; /* written with the owner's lock held too */
+    uint64_t scheduled;          /* the deadline that the owner knows of */
+    struct emitter_membership membership;
+};
+
+/* emitter.c */
+
+/** Queues a message. 0, or why it was not accepted; a queue that overflows ends the emitter, and
+ *  sets *ended. Writes nothing: emitter_service does. For the registry: takes the lock. */
+int emitter_enqueue(struct sse_emitter *emitter, struct sse_message *message, uint64_t now, bool *ended);
+
+/** How an emitter stands when a call on it returns. */
+struct emitter_outcome {
+    int error; /* 0, or the errno if it has ended other than gracefully */
+    bool queued;
+};
+
+/** Writes what is queued and runs what is owed. Takes the lock. */
+struct emitter_outcome emitter_service(struct sse_emitter *emitter, uint64_t now);
+
+/* tick.c */
+
+/** Runs the timers that are due. Takes the lock. */
+void emitter_tick_at(struct sse_emitter *emitter, uint64_t now);
+
+/** The deadline of its next timer. Lock held. */
+uint64_t emitter_deadline(const struct sse_emitter *emitter);
+
+/* ending.c */
+
+/** Begins to end it. False if that comes too late. Lock held. */
+bool emitter_end(struct sse_emitter *emitter, enum sse_reason reason, int error, uint64_t now);
+
+/** What a call on an emitter that is not open returns; 0 for an open one. Lock held. */
+int emitter_end_error(const struct sse_emitter *emitter);
+
+/** The hooks at the end, without the lock, in the one thread that may. */
+void emitter_run_end_hooks(struct sse_emitter *emitter, struct emitter_owner *owner, uint64_t now);
+
+/* flush.c */
+
+/** Counts off bytes that the sink or the host took. Lock held. */
+void emitter_count_taken(struct sse_emitter *emitter, size_t size, uint64_t now);
+
+/** Writes until the queue is empty or the sink is full. True if the sink is full. Lock and `busy`
+ *  held; the lock is let go meanwhile. */
+bool emitter_write_queue(struct sse_emitter *emitter, uint64_t now);
+
+/** Writes or wakes, whatever the drain, unless a thread is busy with it: then that thread will.
+ *  Lock held; let go meanwhile. */
+void emitter_output(struct sse_emitter *emitter, uint64_t now);
+
+void emitter_become_busy(struct sse_emitter *emitter);
+
+/* wait.c: threads that sleep until the emitter changes. Lock held. */
+
+void emitter_add_waiter(struct sse_emitter *emitter, struct emitter_waiter *waiter);
+void emitter_remove_waiter(struct sse_emitter *emitter, struct emitter_waiter *waiter);
+void emitter_wake_waiters(struct sse_emitter *emitter);
+
+/* info.c */
+
+int64_t emitter_age_ms(const struct sse_emitter *emitter, uint64_t now);
+
+/* leave.c */
+
+/** The way out of every public call that changed something: output, then notices to the owner,
+ *  then the hooks at the end. Lock held on entry, released on return. The caller's reference may
+ *  be gone afterwards. */
+struct emitter_outcome emitter_leave(struct sse_emitter *emitter, uint64_t now);
+
+#endif

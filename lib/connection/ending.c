@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+#include "connection/emitter.h"
+#include "connection/state.h"
+
+#include <errno.h>
+
+static void close_now(struct sse_emitter *emitter, enum sse_reason reason, int error)
+{
+    emitter->state = SSE_STATE_CLOSED;
+    emitter->reason = reason;
+    emitter->error = error;
+    emitter->notable = true;
+}
+
+bool emitter_end(struct sse_emitter *emitter, enum sse_reason reason, int error, uint64_t now)
+{
+    struct transition transition = state_end(emitter->state, reason);
+
+    if (!transition.taken)
+        return false;
+    if (transition.next == SSE_STATE_DRAINING) {
+        emitter->state = SSE_STATE_DRAINING;
+        emitter->ending = reason;
+        emitter->error = error;
+        emitter->timers.drain_end = deadline_after(now, emitter->timers.drain);
+    } else {
+        close_now(emitter, reason, error);
+    }
+    return true;
+}
+
+int emitter_end_error(const struct sse_emitter *emitter)
+{
+    switch (emitter->state) {
+    case SSE_STATE_OPEN:
+        return 0;
+    case SSE_STATE_DRAINING:
+        return -ESHUTDOWN;
+    case SSE_STATE_CLOSED:
+        break;
+    }
+    return reason_is_graceful(emitter->reason) ? -ESHUTDOWN : emitter->error;
+}
+
+static struct sse_completion completion_of(const struct sse_emitter *emitter, uint64_t now)
+{
+    const struct last_id *id = &emitter->last_id;
+    struct sse_completion completion = {
+        .size = sizeof(completion),
+        .reason = emitter->reason,
+        .error = emitter->error,
+        .events = emitter->events,
+        .bytes = emitter->bytes,
+        .dropped = emitter->dropped,
+        .age_ms = emitter_age_ms(emitter, now),
+    };
+
+    if (id->present && id->holder)
+        completion.last_event_id = message_id(id->holder);
+    else if (id->present)
+        completion.last_event_id = (struct sse_str){.ptr = id->text, .len = id->size};
+    return completion;
+}
+
+/* What is still queued is lost to this client; what a peek showed stays in memory for its reader. */
+static void drop_queue(struct sse_emitter *emitter)
+{
+    emitter->dropped += queue_events(&emitter->queue);
+    if (!emitter->shown)
+        queue_clear(&emitter->queue, emitter->host);
+}
+
+void emitter_run_end_hooks(struct sse_emitter *emitter, struct emitter_owner *owner, uint64_t now)
+{
+    const struct emitter_hooks *hooks = &emitter->hooks;
+    struct sse_completion completion;
+    int cancel_state;
+
+    pthread_mutex_lock(&emitter->lock);
+    drop_queue(emitter);
+    completion = completion_of(emitter, now);
+    pthread_mutex_unlock(&emitter->lock);
+
+    /* A cancelled thread must not take a hook with it. */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    if (owner)
+        owner->forget(owner, emitter);
+    if (reason_is_timeout(completion.reason) && hooks->on_timeout)
+        hooks->on_timeout(emitter, completion.reason, hooks->user);
+    if (reason_is_error(completion.reason) && hooks->on_error)
+        hooks->on_error(emitter, completion.error, hooks->user);
+    if (hooks->on_completion)
+        hooks->on_completion(emitter, &completion, hooks->user);
+    pthread_setcancelstate(cancel_state, NULL);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/host.h"
+#include "connection/emitter.h"
+
+#include <errno.h>
+
+int64_t emitter_age_ms(const struct sse_emitter *emitter, uint64_t now)
+{
+    return now > emitter->created ? (int64_t)((now - emitter->created) / NANOSECONDS_PER_MILLISECOND) : 0;
+}
+
+int sse_emitter_info(struct sse_emitter *emitter, struct sse_emitter_info *info)
+{
+    uint64_t now;
+
+    if (!emitter || !info || info->size != sizeof(*info))
+        return -EINVAL;
+    now = host_now(emitter->host);
+    pthread_mutex_lock(&emitter->lock);
+    *info = (struct sse_emitter_info){
+        .size = sizeof(*info),
+        .state = emitter->state,
+        .reason = emitter->reason,
+        .error = emitter->state == SSE_STATE_CLOSED ? emitter->error : 0,
+        .queued_bytes = emitter->queue.bytes,
+        .queued_messages = emitter->queue.count,
+        .events = emitter->events,
+        .bytes = emitter->bytes,
+        .dropped = emitter->dropped,
+        .age_ms = emitter_age_ms(emitter, now),
+    };
+    pthread_mutex_unlock(&emitter->lock);
+    return 0;
+}

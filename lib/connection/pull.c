@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/host.h"
+#include "connection/emitter.h"
+
+#include <errno.h>
+#include <limits.h>
+
+#define IOV_COUNT_MAX 16
+
+static bool is_pull(const struct sse_emitter *emitter)
+{
+    return emitter && !emitter->sink.write;
+}
+
+/* Nobody may look any longer at what the last peek showed. */
+static void forget_shown(struct sse_emitter *emitter)
+{
+    emitter->shown = 0;
+    if (emitter->state == SSE_STATE_CLOSED)
+        queue_clear(&emitter->queue, emitter->host);
+}
+
+static int end_of_stream(const struct sse_emitter *emitter)
+{
+    return emitter->state == SSE_STATE_CLOSED ? emitter_end_error(emitter) : 0;
+}
+
+int sse_emitter_peek(struct sse_emitter *emitter, struct iovec *iov, int count)
+{
+    int result;
+
+    if (!is_pull(emitter) || !iov || count < 1)
+        return -EINVAL;
+    pthread_mutex_lock(&emitter->lock);
+    forget_shown(emitter);
+    result = end_of_stream(emitter);
+    if (!result) {
+        result = queue_gather(&emitter->queue, iov, count);
+        emitter->shown = iovec_size(iov, result);
+        emitter->armed = !result;
+    }
+    pthread_mutex_unlock(&emitter->lock);
+    return result;
+}
+
+int sse_emitter_advance(struct sse_emitter *emitter, size_t size)
+{
+    uint64_t now;
+
+    if (!is_pull(emitter))
+        return -EINVAL;
+    now = host_now(emitter->host);
+    pthread_mutex_lock(&emitter->lock);
+    if (size > emitter->shown) {
+        pthread_mutex_unlock(&emitter->lock);
+        return -EINVAL;
+    }
+    if (emitter->state != SSE_STATE_CLOSED && size)
+        emitter_count_taken(emitter, size, now);
+    forget_shown(emitter);
+    (void)emitter_leave(emitter, now);
+    return 0;
+}
+
+static size_t copy_queue(const struct queue *queue, unsigned char *buffer, size_t size)
+{
+    struct iovec iov[IOV_COUNT_MAX];
+    int count = queue_gather(queue, iov, IOV_COUNT_MAX);
+    size_t copied = 0;
+
+    for (int i = 0; i < count && copied < size; i++) {
+        size_t piece = iov[i].iov_len < size - copied ? iov[i].iov_len : size - copied;
+
+        memcpy(buffer + copied, iov[i].iov_base, piece);
+        copied += piece;
+    }
+    return copied;
+}
+
+ssize_t sse_emitter_read(struct sse_emitter *emitter, void *buffer, size_t size)
+{
+    size_t total = 0, copied;
+    uint64_t now;
+    int end;
+
+    if (!is_pull(emitter) || !buffer || !size || size > SSIZE_MAX)
+        return -EINVAL;
+    now = host_now(emitter->host);
+    pthread_mutex_lock(&emitter->lock);
+    forget_shown(emitter);
+    end = end_of_stream(emitter);
+    while (!end && total < size) {
+        copied = copy_queue(&emitter->queue, (unsigned char *)buffer + total, size - total);
+        if (!copied)
+            break;
+        emitter_count_taken(emitter, copied, now);
+        total += copied;
+    }
+    if (!total) {
+        emitter->armed = !end;
+        pthread_mutex_unlock(&emitter->lock);
+        return end;
+    }
+    (void)emitter_leave(emitter, now);
+    return (ssize_t)total;
+}
