@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/host.h"
+#include "fanout/registry.h"
+
+#include <errno.h>
+
+/* How many due emitters one turn takes from the heap: they are ticked without the lock. */
+#define DUE_COUNT_MAX 32
+
+bool ready_add(struct sse_registry *registry, struct sse_emitter *emitter)
+{
+    struct emitter_link *link = &emitter->membership.ready;
+    bool was_empty = !registry->first_ready;
+
+    if (!registry->on_wake || link->linked)
+        return false;
+    *link = (struct emitter_link){.previous = registry->last_ready, .linked = true};
+    if (was_empty)
+        registry->first_ready = emitter;
+    else
+        registry->last_ready->membership.ready.next = emitter;
+    registry->last_ready = emitter;
+    sse_emitter_ref(emitter);
+    return was_empty;
+}
+
+bool ready_remove(struct sse_registry *registry, struct sse_emitter *emitter)
+{
+    struct emitter_link *link = &emitter->membership.ready;
+
+    if (!link->linked)
+        return false;
+    if (link->previous)
+        link->previous->membership.ready.next = link->next;
+    else
+        registry->first_ready = link->next;
+    if (link->next)
+        link->next->membership.ready.previous = link->previous;
+    else
+        registry->last_ready = link->previous;
+    *link = (struct emitter_link){.linked = false};
+    return true;
+}
+
+void registry_wake(struct sse_registry *registry)
+{
+    if (!registry->on_wake || registry->closed)
+        return;
+    registry->wake_again = true;
+    if (registry->waking)
+        return;
+    registry->waking = true;
+    registry->waking_thread = pthread_self();
+    while (registry->wake_again && !registry->closed) {
+        registry->wake_again = false;
+        pthread_mutex_unlock(&registry->lock);
+        registry->on_wake(registry, registry->user);
+        pthread_mutex_lock(&registry->lock);
+    }
+    registry->waking = false;
+    pthread_cond_broadcast(&registry->wake_done);
+}
+
+bool timer_note(struct sse_registry *registry, struct sse_emitter *emitter)
+{
+    struct heap_node *timer = &emitter->membership.timer;
+
+    emitter->scheduled = emitter_deadline(emitter);
+    /* A tick that took it from the heap puts it back when it is done with it. */
+    if (timer->position == HEAP_NOWHERE)
+        return false;
+    heap_update(&registry->timers, timer, emitter->scheduled);
+    if (emitter->scheduled >= registry->announced)
+        return false;
+    registry->announced = emitter->scheduled;
+    return true;
+}
+
+void registry_notice(struct emitter_owner *owner, struct sse_emitter *emitter, bool ready)
+{
+    struct sse_registry *registry = (struct sse_registry *)(void *)owner;
+    bool wake = false;
+
+    pthread_mutex_lock(&registry->lock);
+    if (members_has(registry, emitter)) {
+        pthread_mutex_lock(&emitter->lock);
+        wake = timer_note(registry, emitter);
+        pthread_mutex_unlock(&emitter->lock);
+        if (ready && ready_add(registry, emitter))
+            wake = true;
+    }
+    if (wake)
+        registry_wake(registry);
+    pthread_mutex_unlock(&registry->lock);
+}
+
+static bool is_detached(struct sse_emitter *emitter)
+{
+    bool detached;
+
+    pthread_mutex_lock(&emitter->lock);
+    detached = emitter->detached;
+    pthread_mutex_unlock(&emitter->lock);
+    return detached;
+}
+
+struct sse_emitter *sse_registry_next_ready(struct sse_registry *registry)
+{
+    struct sse_emitter *emitter;
+
+    if (!registry)
+        return NULL;
+    for (;;) {
+        pthread_mutex_lock(&registry->lock);
+        emitter = registry->first_ready;
+        if (emitter)
+            (void)ready_remove(registry, emitter);
+        pthread_mutex_unlock(&registry->lock);
+        if (!emitter || !is_detached(emitter))
+            return emitter;
+        sse_emitter_unref(emitter);
+    }
+}
+
+int sse_registry_next_timeout(struct sse_registry *registry)
+{
+    const struct heap_node *first;
+    uint64_t deadline;
+
+    if (!registry)
+        return -EINVAL;
+    pthread_mutex_lock(&registry->lock);
+    first = heap_first(&registry->timers);
+    deadline = first ? first->deadline : DEADLINE_NEVER;
+    registry->announced = deadline;
+    pthread_mutex_unlock(&registry->lock);
+    return deadline_timeout_ms(deadline, host_now(registry->host));
+}
+
+static struct sse_emitter *emitter_of_timer(struct heap_node *timer)
+{
+    return (struct sse_emitter *)(void *)((char *)timer - offsetof(struct sse_emitter, membership.timer));
+}
+
+static size_t take_due(struct sse_registry *registry, struct sse_emitter **due, uint64_t now)
+{
+    struct heap_node *first;
+    size_t count = 0;
+
+    pthread_mutex_lock(&registry->lock);
+    while (count < DUE_COUNT_MAX && (first = heap_first(&registry->timers)) &&
+           deadline_is_due(first->deadline, now)) {
+        heap_remove(&registry->timers, first);
+        due[count++] = sse_emitter_ref(emitter_of_timer(first));
+    }
+    pthread_mutex_unlock(&registry->lock);
+    return count;
+}
+
+/* The deadline that was due may have been passed by: a send does not touch the heap. */
+static void schedule_again(struct sse_registry *registry, struct sse_emitter *emitter)
+{
+    struct heap_node *timer = &emitter->membership.timer;
+
+    pthread_mutex_lock(&registry->lock);
+    if (members_has(registry, emitter) && timer->position == HEAP_NOWHERE) {
+        pthread_mutex_lock(&emitter->lock);
+        emitter->scheduled = emitter_deadline(emitter);
+        heap_push(&registry->timers, timer, emitter->scheduled);
+        pthread_mutex_unlock(&emitter->lock);
+    }
+    pthread_mutex_unlock(&registry->lock);
+}
+
+int sse_registry_tick(struct sse_registry *registry)
+{
+    struct sse_emitter *due[DUE_COUNT_MAX];
+    uint64_t now;
+    size_t count;
+
+    if (!registry)
+        return -EINVAL;
+    now = host_now(registry->host);
+    sse_registry_ref(registry);
+    while ((count = take_due(registry, due, now))) {
+        for (size_t i = 0; i < count; i++) {
+            emitter_tick_at(due[i], now);
+            schedule_again(registry, due[i]);
+            sse_emitter_unref(due[i]);
+        }
+    }
+    sse_registry_unref(registry);
+    return 0;
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef FANOUT_REGISTRY_H
+#define FANOUT_REGISTRY_H
+
+/**
+ * The inside of a registry, for the files of this layer.
+ *
+ * Locks. `lock` is taken before the lock of any emitter, never after. Nobody holds it while a
+ * sink, a hook, on_wake or a visitor runs. References to emitters that may be the last are given
+ * back without it, because hooks may follow.
+ */
+
+#include "fanout/topics.h"
+
+#include <pthread.h>
+#include <sse/registry.h>
+#include <stdatomic.h>
+
+/** Emitters to be seen to without the lock, each with a reference. */
+struct roster {
+    struct roster *next;
+    size_t count;
+    size_t capacity;
+    struct sse_emitter *emitters[];
+};
+
+/** A thread that publishes. A publish from inside its hooks leaves its roster here. */
+struct publisher {
+    pthread_t thread;
+    struct publisher *next;
+    struct roster *first;
+    struct roster **last;
+};
+
+struct sse_registry {
+    struct emitter_owner owner; /* first: an owner is cast back to its registry */
+    const struct sse_host *host;
+    pthread_mutex_t lock;
+    atomic_uint refs;  /* of hosts; the last closes the registry */
+    atomic_uint holds; /* on its memory: one for all refs, one for each member and notice */
+
+    struct sse_emitter **members;
+    size_t count;
+    size_t capacity;
+    struct heap timers;
+    struct topics topics;
+
+    struct publisher *publishers;
+    struct roster *spare; /* kept so that a steady broadcast allocates none */
+
+    struct sse_emitter *first_ready;
+    struct sse_emitter *last_ready;
+
+    void (*on_wake)(struct sse_registry *registry, void *user);
+    void *user;
+    uint64_t announced; /* the deadline behind the last sse_registry_next_timeout */
+    bool closed;
+    bool waking;
+    bool wake_again;
+    pthread_t waking_thread;
+    pthread_cond_t wake_done;
+};
+
+/* members.c */
+
+/** 0, -EALREADY, -EBUSY, -ENOMEM, or the error of an emitter that has ended. Lock held. */
+int members_add(struct sse_registry *registry, struct sse_emitter *emitter);
+
+/** Takes it out, with its subscriptions. The caller gets the registry's reference. Lock held. */
+void members_take(struct sse_registry *registry, struct sse_emitter *emitter);
+
+/** Lock held: it stays so until the lock is released. */
+bool members_has(const struct sse_registry *registry, struct sse_emitter *emitter);
+
+void registry_hold(struct emitter_owner *owner);
+void registry_release(struct emitter_owner *owner);
+
+/* roster.c */
+
+/** A roster with room for `capacity`, or NULL. Lock held. */
+struct roster *roster_take(struct sse_registry *registry, size_t capacity);
+/** Gives the references and the roster back. Lock not held. */
+void roster_give_back(struct sse_registry *registry, struct roster *roster);
+void roster_add(struct roster *roster, struct sse_emitter *emitter);
+
+/* drive.c */
+
+/** Puts it among the ready ones. True if the host is to be woken. Lock held. */
+bool ready_add(struct sse_registry *registry, struct sse_emitter *emitter);
+/** Lock held; the caller gets the reference of the list, if true. */
+bool ready_remove(struct sse_registry *registry, struct sse_emitter *emitter);
+/** Tells the host, unless it is closed. Lock held; let go meanwhile. */
+void registry_wake(struct sse_registry *registry);
+/** Notes the emitter's deadline. True if the host is to be woken. Locks of both held. */
+bool timer_note(struct sse_registry *registry, struct sse_emitter *emitter);
+/** An emitter's notice to its owner. */
+void registry_notice(struct emitter_owner *owner, struct sse_emitter *emitter, bool ready);
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+#include "fanout/registry.h"
+
+struct roster *roster_take(struct sse_registry *registry, size_t capacity)
+{
+    struct roster *roster = registry->spare;
+
+    if (roster && roster->capacity >= capacity) {
+        registry->spare = NULL;
+        return roster;
+    }
+    roster = host_allocate(registry->host, sizeof(*roster) + capacity * sizeof(struct sse_emitter *));
+    if (roster)
+        *roster = (struct roster){.capacity = capacity};
+    return roster;
+}
+
+void roster_add(struct roster *roster, struct sse_emitter *emitter)
+{
+    roster->emitters[roster->count++] = sse_emitter_ref(emitter);
+}
+
+void roster_give_back(struct sse_registry *registry, struct roster *roster)
+{
+    struct roster *unused = roster;
+
+    for (size_t i = 0; i < roster->count; i++)
+        sse_emitter_unref(roster->emitters[i]);
+    roster->count = 0;
+    roster->next = NULL;
+    pthread_mutex_lock(&registry->lock);
+    if (!registry->spare || registry->spare->capacity < roster->capacity) {
+        unused = registry->spare;
+        registry->spare = roster;
+    }
+    pthread_mutex_unlock(&registry->lock);
+    host_release(registry->host, unused);
+}
