@@ -198,8 +198,9 @@ struct sse_emitter_options {
  * stays the host's. No hook but on_blocked runs before this returns; on an error none ever runs.
  * Errors, with *emitter untouched and nothing more written: -EINVAL (NULL; unknown size; drain or
  * another member out of range; FD with a negative descriptor; CALLBACK without write), -ERANGE
- * (retry_ms), -EMSGSIZE (head and retry exceed queue_bytes), -EBADF (the descriptor is not open),
- * -ENOMEM, and any error of the first write (-EPIPE: the client has left already).
+ * (retry_ms), -EMSGSIZE (head and retry exceed queue_bytes, or the head SSE_EVENT_SIZE_MAX), -EBADF
+ * (the descriptor is not open), -ENOMEM, and any error of the first write (-EPIPE: the client has
+ * left already).
  */
 SSE_API int sse_emitter_new(struct sse_emitter **emitter, const struct sse_emitter_options *options);
 

@@ -35,11 +35,13 @@ struct sse_http_options {
     enum sse_http_version version;
     /** Transfer-Encoding: chunked; goes with SSE_FRAMING_CHUNKED. HTTP/1.1 only. */
     bool chunked;
-    /** Access-Control-Allow-Origin, "*" or one origin (then with `Vary: Origin`); absent for none. */
+    /** Access-Control-Allow-Origin, "*" or one origin (then with `Vary: Origin`): visible ASCII
+     *  without comma. Absent for none. */
     struct sse_str cors_origin;
     /** Access-Control-Allow-Credentials: true. Not with "*". */
     bool cors_credentials;
-    /** More header fields. */
+    /** More header fields. Not Content-Type, Content-Length or Transfer-Encoding, which are the
+     *  library's; nor, with `cors_origin`, the two CORS fields. */
     const struct sse_http_header *headers;
     size_t header_count;
 };
@@ -50,9 +52,9 @@ struct sse_http_options {
  * is HTTP/1.1 without chunking; the stream then ends with the connection.
  *
  * Ownership: borrows everything. Threads: any. Hooks: may call.
- * Errors, nothing written: -EINVAL (unknown size; chunked with 1.0; credentials with "*" or without
- * an origin; a header name that is no token, or a value with a control byte other than a tab;
- * buffer NULL with a size), -EOVERFLOW.
+ * Errors, nothing written: -EINVAL (unknown size or version; chunked with 1.0; an origin that is
+ * none; credentials with "*" or without an origin; a header name that is no token or not allowed, or
+ * a value with a control byte other than a tab; buffer NULL with a size), -EOVERFLOW.
  * Specification: WHATWG HTML 9.2.3, RFC 9110 section 5, RFC 9112 sections 4 and 7.1.
  */
 SSE_API ssize_t sse_http_head(void *buffer, size_t size, const struct sse_http_options *options);
@@ -60,11 +62,13 @@ SSE_API ssize_t sse_http_head(void *buffer, size_t size, const struct sse_http_o
 /**
  * The same header fields as a table with lower-case names, for HTTP/2 and HTTP/3 and for hosts
  * that have calls of their own. Never Connection, never Transfer-Encoding; `version` and `chunked`
- * are not looked at. The status is 200.
+ * are not looked at. The status is 200. Extra names must be in lower case already; white space at
+ * the ends of values is taken off.
  *
  * Effect: returns how many there are, and fills `headers` if `count` is at least so many.
  * Ownership: the texts are static, or those of `options`. Threads: any. Hooks: may call.
- * Errors: -EINVAL as sse_http_head.
+ * Errors: as sse_http_head; -EINVAL also for an extra name with a capital, and for the fields that
+ * belong to one connection (connection, keep-alive, proxy-connection, upgrade).
  * Specification: RFC 9113 section 8.2.
  */
 SSE_API ssize_t sse_http_headers(struct sse_http_header *headers, size_t count,
@@ -95,7 +99,9 @@ SSE_API ssize_t sse_http_shed(void *buffer, size_t size, const struct sse_http_o
                               int64_t retry_min_ms, int64_t retry_max_ms, uint64_t random);
 
 /**
- * Whether the value of an Accept header admits text/event-stream. Absent or empty admits all.
+ * Whether the value of an Accept header admits text/event-stream. Absent, empty, or without a range
+ * that can be read admits all. Of the ranges that fit, the most specific decides; parameters other
+ * than charset=utf-8 do not fit.
  *
  * Ownership: borrows. Threads: any. Hooks: may call. Errors: none; what cannot be read is passed
  * over.

@@ -24,7 +24,7 @@ struct sse_message;
  * are borrowed: their memory may be reused at once. `host` may be NULL, and must otherwise
  * outlive the message.
  * Threads: any. Hooks: may call.
- * Errors, with *message untouched: -EINVAL (NULL, count 0, a host of unknown size), -ENOMEM, and
+ * Errors, with *message untouched: -EINVAL (NULL, count 0 or over UINT_MAX, a host of unknown size), -ENOMEM, and
  * those of sse_event_encode for any event; -EMSGSIZE also if the batch as a whole is over
  * SSE_EVENT_SIZE_MAX.
  */

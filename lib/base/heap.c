@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-bool heap_reserve(struct heap *heap, size_t count, const struct sse_host *host)
+bool sse_heap_reserve(struct heap *heap, size_t count, const struct sse_host *host)
 {
     struct heap_node **nodes;
     size_t capacity = heap->capacity ? heap->capacity : 8;
@@ -12,20 +12,20 @@ bool heap_reserve(struct heap *heap, size_t count, const struct sse_host *host)
         return true;
     while (capacity < count)
         capacity *= 2;
-    nodes = host_allocate(host, capacity * sizeof(struct heap_node *));
+    nodes = sse_host_allocate(host, capacity * sizeof(struct heap_node *));
     if (!nodes)
         return false;
     if (heap->count)
         memcpy(nodes, heap->nodes, heap->count * sizeof(struct heap_node *));
-    host_release(host, heap->nodes);
+    sse_host_release(host, heap->nodes);
     heap->nodes = nodes;
     heap->capacity = capacity;
     return true;
 }
 
-void heap_free(struct heap *heap, const struct sse_host *host)
+void sse_heap_free(struct heap *heap, const struct sse_host *host)
 {
-    host_release(host, heap->nodes);
+    sse_host_release(host, heap->nodes);
     *heap = (struct heap){.nodes = NULL};
 }
 
@@ -69,32 +69,32 @@ static void sift_down(struct heap *heap, struct heap_node *node)
     place(heap, position, node);
 }
 
-void heap_push(struct heap *heap, struct heap_node *node, uint64_t deadline)
+void sse_heap_push(struct heap *heap, struct heap_node *node, uint64_t deadline)
 {
     node->deadline = deadline;
     node->position = heap->count++;
     sift_up(heap, node);
 }
 
-void heap_update(struct heap *heap, struct heap_node *node, uint64_t deadline)
+void sse_heap_update(struct heap *heap, struct heap_node *node, uint64_t deadline)
 {
     node->deadline = deadline;
     sift_up(heap, node);
     sift_down(heap, node);
 }
 
-void heap_remove(struct heap *heap, struct heap_node *node)
+void sse_heap_remove(struct heap *heap, struct heap_node *node)
 {
     struct heap_node *last = heap->nodes[--heap->count];
 
     if (last != node) {
         place(heap, node->position, last);
-        heap_update(heap, last, last->deadline);
+        sse_heap_update(heap, last, last->deadline);
     }
     node->position = HEAP_NOWHERE;
 }
 
-struct heap_node *heap_first(const struct heap *heap)
+struct heap_node *sse_heap_first(const struct heap *heap)
 {
     return heap->count ? heap->nodes[0] : NULL;
 }

@@ -22,15 +22,15 @@ struct heap {
 };
 
 /** Makes room for `count` nodes in all, so that the pushes to come cannot fail. */
-bool heap_reserve(struct heap *heap, size_t count, const struct sse_host *host);
-void heap_free(struct heap *heap, const struct sse_host *host);
+bool sse_heap_reserve(struct heap *heap, size_t count, const struct sse_host *host);
+void sse_heap_free(struct heap *heap, const struct sse_host *host);
 
 /** Needs room that was reserved. */
-void heap_push(struct heap *heap, struct heap_node *node, uint64_t deadline);
-void heap_update(struct heap *heap, struct heap_node *node, uint64_t deadline);
-void heap_remove(struct heap *heap, struct heap_node *node);
+void sse_heap_push(struct heap *heap, struct heap_node *node, uint64_t deadline);
+void sse_heap_update(struct heap *heap, struct heap_node *node, uint64_t deadline);
+void sse_heap_remove(struct heap *heap, struct heap_node *node);
 
 /** The earliest, or NULL. */
-struct heap_node *heap_first(const struct heap *heap);
+struct heap_node *sse_heap_first(const struct heap *heap);
 
 #endif

@@ -7,19 +7,19 @@
 #include <time.h>
 #include <unistd.h>
 
-bool host_is_valid(const struct sse_host *host)
+bool sse_host_is_valid(const struct sse_host *host)
 {
     if (!host)
         return true;
     return host->size == sizeof(*host) && !host->allocate == !host->release;
 }
 
-void *host_allocate(const struct sse_host *host, size_t size)
+void *sse_host_allocate(const struct sse_host *host, size_t size)
 {
     return host && host->allocate ? host->allocate(size, host->user) : malloc(size);
 }
 
-void host_release(const struct sse_host *host, void *block)
+void sse_host_release(const struct sse_host *host, void *block)
 {
     if (!block)
         return;
@@ -37,7 +37,7 @@ static uint64_t monotonic_now(void)
     return (uint64_t)time.tv_sec * UINT64_C(1000000000) + (uint64_t)time.tv_nsec;
 }
 
-uint64_t host_now(const struct sse_host *host)
+uint64_t sse_host_now(const struct sse_host *host)
 {
     return host && host->now ? host->now(host->user) : monotonic_now();
 }
@@ -68,7 +68,7 @@ static bool read_urandom(uint64_t *bits)
     return count == (ssize_t)sizeof(*bits);
 }
 
-uint64_t host_secret(const struct sse_host *host)
+uint64_t sse_host_secret(const struct sse_host *host)
 {
     uint64_t bits = 0;
 
@@ -80,9 +80,9 @@ uint64_t host_secret(const struct sse_host *host)
     return bits;
 }
 
-uint64_t host_jitter(const struct sse_host *host, uint64_t salt)
+uint64_t sse_host_jitter(const struct sse_host *host, uint64_t salt)
 {
     if (host && host->random)
         return host->random(host->user);
-    return mix(host_now(host) ^ mix(salt));
+    return mix(salt);
 }

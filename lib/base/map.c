@@ -6,18 +6,19 @@
 
 #define FIRST_BUCKET_COUNT 16
 
-void map_init(struct map *map, const struct sse_host *host)
+void sse_map_init(struct map *map, const struct sse_host *host)
 {
     *map = (struct map){.buckets = NULL};
-    map->secret[0] = host_secret(host);
-    map->secret[1] = host_secret(host);
+    map->secret[0] = sse_host_secret(host);
+    map->secret[1] = sse_host_secret(host);
 }
 
-void map_free(struct map *map, const struct sse_host *host)
+void sse_map_free(struct map *map, const struct sse_host *host)
 {
-    host_release(host, map->buckets);
+    sse_host_release(host, map->buckets);
     map->buckets = NULL;
     map->bucket_count = 0;
+    map->count = 0;
 }
 
 static struct map_node **bucket_of(const struct map *map, uint64_t hash)
@@ -25,18 +26,17 @@ static struct map_node **bucket_of(const struct map *map, uint64_t hash)
     return &map->buckets[hash & (map->bucket_count - 1)];
 }
 
-struct map_node *map_find(const struct map *map, const char *key, size_t key_size)
+struct map_node *sse_map_find(const struct map *map, const char *key, size_t key_size)
 {
     struct map_node *node;
     uint64_t hash;
 
     if (!map->count)
         return NULL;
-    hash = siphash(map->secret, key, key_size);
-    for (node = *bucket_of(map, hash); node; node = node->next) {
+    hash = sse_siphash(map->secret, key, key_size);
+    for (node = *bucket_of(map, hash); node; node = node->next)
         if (node->hash == hash && node->key_size == key_size && !memcmp(node->key, key, key_size))
             return node;
-    }
     return NULL;
 }
 
@@ -52,7 +52,7 @@ static bool resize(struct map *map, size_t bucket_count, const struct sse_host *
 {
     struct map_node **old = map->buckets;
     size_t old_count = map->bucket_count;
-    struct map_node **buckets = host_allocate(host, bucket_count * sizeof(struct map_node *));
+    struct map_node **buckets = sse_host_allocate(host, bucket_count * sizeof(struct map_node *));
 
     if (!buckets)
         return false;
@@ -70,23 +70,23 @@ static bool resize(struct map *map, size_t bucket_count, const struct sse_host *
             node = next;
         }
     }
-    host_release(host, old);
+    sse_host_release(host, old);
     return true;
 }
 
-bool map_insert(struct map *map, struct map_node *node, const struct sse_host *host)
+bool sse_map_insert(struct map *map, struct map_node *node, const struct sse_host *host)
 {
     if (!map->buckets && !resize(map, FIRST_BUCKET_COUNT, host))
         return false;
     if (map->count >= map->bucket_count)
         (void)resize(map, map->bucket_count * 2, host);
-    node->hash = siphash(map->secret, node->key, node->key_size);
+    node->hash = sse_siphash(map->secret, node->key, node->key_size);
     link_node(map, node);
     map->count++;
     return true;
 }
 
-void map_remove(struct map *map, struct map_node *node)
+void sse_map_remove(struct map *map, struct map_node *node)
 {
     struct map_node **at = bucket_of(map, node->hash);
 

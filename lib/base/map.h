@@ -25,15 +25,15 @@ struct map {
     uint64_t secret[2];
 };
 
-void map_init(struct map *map, const struct sse_host *host);
+void sse_map_init(struct map *map, const struct sse_host *host);
 /** Frees the table, not the nodes. */
-void map_free(struct map *map, const struct sse_host *host);
+void sse_map_free(struct map *map, const struct sse_host *host);
 
-struct map_node *map_find(const struct map *map, const char *key, size_t key_size);
+struct map_node *sse_map_find(const struct map *map, const char *key, size_t key_size);
 
 /** The key of `node` is set, and not in the map. False without memory for the first table; a table
  *  that cannot grow only becomes slower. */
-bool map_insert(struct map *map, struct map_node *node, const struct sse_host *host);
-void map_remove(struct map *map, struct map_node *node);
+bool sse_map_insert(struct map *map, struct map_node *node, const struct sse_host *host);
+void sse_map_remove(struct map *map, struct map_node *node);
 
 #endif

@@ -40,7 +40,7 @@ static uint64_t little_endian(const unsigned char *bytes, size_t count)
     return word;
 }
 
-uint64_t siphash(const uint64_t secret[2], const void *bytes, size_t size)
+uint64_t sse_siphash(const uint64_t secret[2], const void *bytes, size_t size)
 {
     const unsigned char *at = bytes;
     struct lanes v = {

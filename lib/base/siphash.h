@@ -7,6 +7,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-uint64_t siphash(const uint64_t secret[2], const void *bytes, size_t size);
+uint64_t sse_siphash(const uint64_t secret[2], const void *bytes, size_t size);
 
 #endif

@@ -11,7 +11,7 @@
 
 static bool options_are_valid(const struct sse_emitter_options *options)
 {
-    if (!options || options->size != sizeof(*options) || !host_is_valid(options->host))
+    if (!options || options->size != sizeof(*options) || !sse_host_is_valid(options->host))
         return false;
     if (options->framing != SSE_FRAMING_RAW && options->framing != SSE_FRAMING_CHUNKED)
         return false;
@@ -33,9 +33,9 @@ static bool options_are_valid(const struct sse_emitter_options *options)
 static int open_sink(struct sse_emitter *emitter, const struct sse_emitter_options *options)
 {
     if (options->drain == SSE_DRAIN_FD)
-        return sink_open_fd(&emitter->sink, options->fd);
+        return sse_sink_open_fd(&emitter->sink, options->fd);
     if (options->drain == SSE_DRAIN_CALLBACK)
-        sink_open_callback(&emitter->sink, options->write, options->user);
+        sse_sink_open_callback(&emitter->sink, options->write, options->user);
     return 0;
 }
 
@@ -43,16 +43,16 @@ static void destroy(struct sse_emitter *emitter)
 {
     /* Whatever other threads did before they gave their references back is visible from here. */
     pthread_mutex_lock(&emitter->lock);
-    queue_clear(&emitter->queue, emitter->host);
+    sse_queue_clear(&emitter->queue, emitter->host);
     sse_message_unref(emitter->last_id.holder);
     pthread_mutex_unlock(&emitter->lock);
     pthread_mutex_destroy(&emitter->lock);
-    host_release(emitter->host, emitter);
+    sse_host_release(emitter->host, emitter);
 }
 
 static int allocate_emitter(struct sse_emitter **emitter, const struct sse_emitter_options *options)
 {
-    struct sse_emitter *made = host_allocate(options->host, sizeof(*made));
+    struct sse_emitter *made = sse_host_allocate(options->host, sizeof(*made));
 
     if (!made)
         return -ENOMEM;
@@ -69,13 +69,13 @@ static int allocate_emitter(struct sse_emitter **emitter, const struct sse_emitt
     };
     atomic_init(&made->refs, 1);
     if (pthread_mutex_init(&made->lock, NULL)) {
-        host_release(options->host, made);
+        sse_host_release(options->host, made);
         return -ENOMEM;
     }
-    made->created = host_now(options->host);
-    queue_init(&made->queue, options->framing == SSE_FRAMING_CHUNKED,
-               options->queue_bytes ? options->queue_bytes : DEFAULT_QUEUE_BYTES,
-               options->queue_messages ? (uint32_t)options->queue_messages : DEFAULT_QUEUE_MESSAGES);
+    made->created = sse_host_now(options->host);
+    sse_queue_init(&made->queue, options->framing == SSE_FRAMING_CHUNKED,
+                   options->queue_bytes ? options->queue_bytes : DEFAULT_QUEUE_BYTES,
+                   options->queue_messages ? (uint32_t)options->queue_messages : DEFAULT_QUEUE_MESSAGES);
     *emitter = made;
     return 0;
 }
@@ -83,10 +83,10 @@ static int allocate_emitter(struct sse_emitter **emitter, const struct sse_emitt
 /* Takes over the reference to the message. */
 static int queue_preamble(struct sse_emitter *emitter, struct sse_message *message)
 {
-    int error = queue_admits(&emitter->queue, message) ? -EMSGSIZE : 0;
+    int error = sse_queue_admits(&emitter->queue, message) ? -EMSGSIZE : 0;
 
     if (!error)
-        error = queue_push(&emitter->queue, message, emitter->host);
+        error = sse_queue_push(&emitter->queue, message, emitter->host);
     sse_message_unref(message);
     return error;
 }
@@ -97,7 +97,9 @@ static int queue_head(struct sse_emitter *emitter, struct sse_str head)
 
     if (!head.len)
         return 0;
-    message = message_new_unframed(head, emitter->host);
+    if (head.len > emitter->queue.bytes_max || head.len > SSE_EVENT_SIZE_MAX)
+        return -EMSGSIZE;
+    message = sse_message_new_unframed(head, emitter->host);
     return message ? queue_preamble(emitter, message) : -ENOMEM;
 }
 
@@ -123,16 +125,37 @@ static int write_preamble(struct sse_emitter *emitter)
     if (!emitter->sink.write)
         return 0;
     pthread_mutex_lock(&emitter->lock);
-    emitter_become_busy(emitter);
-    (void)emitter_write_queue(emitter, emitter->created);
+    sse_emitter_become_busy(emitter);
+    (void)sse_emitter_write_queue(emitter, emitter->created);
     emitter->busy = false;
     pthread_mutex_unlock(&emitter->lock);
     return emitter->state == SSE_STATE_CLOSED ? emitter->error : 0;
 }
 
+/* The sink did not take the whole preamble. It is not tried again: an error would end an emitter
+ * that the host does not have yet, unless on_blocked itself asks for that. */
+static void announce_blocked(struct sse_emitter *emitter)
+{
+    if (!emitter->sink.write || !emitter->queue.count)
+        return;
+    sse_emitter_ref(emitter);
+    pthread_mutex_lock(&emitter->lock);
+    sse_emitter_become_busy(emitter);
+    sse_emitter_tell_blocked(emitter);
+    emitter->busy = false;
+    if (emitter->flush_again || emitter->state == SSE_STATE_CLOSED) {
+        (void)sse_emitter_leave(emitter, emitter->created);
+    } else {
+        emitter->notable = false;
+        pthread_mutex_unlock(&emitter->lock);
+    }
+    sse_emitter_unref(emitter);
+}
+
 int sse_emitter_new(struct sse_emitter **emitter, const struct sse_emitter_options *options)
 {
     struct sse_emitter *made;
+    uint64_t random;
     int error;
 
     if (!emitter || !options_are_valid(options))
@@ -140,7 +163,8 @@ int sse_emitter_new(struct sse_emitter **emitter, const struct sse_emitter_optio
     error = allocate_emitter(&made, options);
     if (error)
         return error;
-    if (!timers_init(&made->timers, options, made->created, host_jitter(options->host, (uintptr_t)made)))
+    random = sse_host_jitter(options->host, made->created ^ (uintptr_t)made);
+    if (!sse_timers_init(&made->timers, options, made->created, random))
         error = -EINVAL;
     if (!error)
         error = open_sink(made, options);
@@ -155,8 +179,7 @@ int sse_emitter_new(struct sse_emitter **emitter, const struct sse_emitter_optio
         return error;
     }
     *emitter = made;
-    pthread_mutex_lock(&made->lock);
-    (void)emitter_leave(made, made->created);
+    announce_blocked(made);
     return 0;
 }
 
@@ -165,6 +188,17 @@ struct sse_emitter *sse_emitter_ref(struct sse_emitter *emitter)
     if (emitter)
         atomic_fetch_add_explicit(&emitter->refs, 1, memory_order_relaxed);
     return emitter;
+}
+
+static void release(struct sse_emitter *emitter)
+{
+    int cancel_state;
+
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    if (emitter->hooks.on_release)
+        emitter->hooks.on_release(emitter->hooks.user);
+    pthread_setcancelstate(cancel_state, NULL);
+    destroy(emitter);
 }
 
 static bool drop_reference(struct sse_emitter *emitter)
@@ -183,14 +217,12 @@ void sse_emitter_unref(struct sse_emitter *emitter)
         /* It lives until its hooks have run, and longer if they keep it. */
         atomic_store(&emitter->refs, 1);
         emitter->detached = true;
-        (void)emitter_end(emitter, SSE_REASON_DETACHED, -ECANCELED, 0);
-        (void)emitter_leave(emitter, host_now(emitter->host));
+        (void)sse_emitter_end(emitter, SSE_REASON_DETACHED, -ECANCELED, 0);
+        (void)sse_emitter_leave(emitter, sse_host_now(emitter->host));
         if (!drop_reference(emitter))
             return;
     }
-    if (emitter->hooks.on_release)
-        emitter->hooks.on_release(emitter->hooks.user);
-    destroy(emitter);
+    release(emitter);
 }
 
 void *sse_emitter_user(const struct sse_emitter *emitter)
@@ -202,43 +234,40 @@ void *sse_emitter_user(const struct sse_emitter *emitter)
 static int accept(struct sse_emitter *emitter, struct sse_message *message, uint64_t now)
 {
     bool was_empty = !emitter->queue.count;
-    int error = emitter_end_error(emitter);
+    int error = sse_emitter_end_error(emitter);
 
     if (!error)
-        error = queue_admits(&emitter->queue, message);
+        error = sse_queue_admits(&emitter->queue, message);
     if (!error)
-        error = queue_push(&emitter->queue, message, emitter->host);
+        error = sse_queue_push(&emitter->queue, message, emitter->host);
     if (!error && was_empty)
         emitter->timers.progress = now;
     return error;
 }
 
-int emitter_enqueue(struct sse_emitter *emitter, struct sse_message *message, uint64_t now, bool *ended)
+int sse_emitter_enqueue(struct sse_emitter *emitter, struct sse_message *message, uint64_t now, bool *ended)
 {
     int error;
 
     pthread_mutex_lock(&emitter->lock);
     error = accept(emitter, message, now);
     /* A subscriber that cannot have the event must not go on as if it had. */
-    *ended = error && emitter->state == SSE_STATE_OPEN && emitter_end(emitter, SSE_REASON_OVERFLOW, error, now);
+    *ended = error && emitter->state == SSE_STATE_OPEN &&
+             sse_emitter_end(emitter, SSE_REASON_OVERFLOW, error, now);
     pthread_mutex_unlock(&emitter->lock);
     return error;
 }
 
-struct emitter_outcome emitter_service(struct sse_emitter *emitter, uint64_t now)
+struct emitter_outcome sse_emitter_service(struct sse_emitter *emitter, uint64_t now)
 {
     pthread_mutex_lock(&emitter->lock);
-    return emitter_leave(emitter, now);
+    return sse_emitter_leave(emitter, now);
 }
 
-int sse_emitter_send_message(struct sse_emitter *emitter, struct sse_message *message)
+static int send_at(struct sse_emitter *emitter, struct sse_message *message, uint64_t now)
 {
-    uint64_t now;
     int error;
 
-    if (!emitter || !message)
-        return -EINVAL;
-    now = host_now(emitter->host);
     pthread_mutex_lock(&emitter->lock);
     error = accept(emitter, message, now);
     if (error && error != -ENOBUFS) {
@@ -246,8 +275,15 @@ int sse_emitter_send_message(struct sse_emitter *emitter, struct sse_message *me
         return error;
     }
     if (error)
-        (void)emitter_end(emitter, SSE_REASON_OVERFLOW, error, now);
-    return emitter_leave(emitter, now).error;
+        (void)sse_emitter_end(emitter, SSE_REASON_OVERFLOW, error, now);
+    return sse_emitter_leave(emitter, now).error;
+}
+
+int sse_emitter_send_message(struct sse_emitter *emitter, struct sse_message *message)
+{
+    if (!emitter || !message)
+        return -EINVAL;
+    return send_at(emitter, message, sse_host_now(emitter->host));
 }
 
 /* Whether a message on the stack may go straight to the sink: nothing is before it, nobody else is
@@ -264,25 +300,26 @@ static int keep_rest(struct sse_emitter *emitter, const struct small_message *sm
     struct sse_message *copy = NULL;
     bool closed = emitter->state == SSE_STATE_CLOSED;
 
-    if (queue_first(&emitter->queue) != &small->message)
+    if (sse_queue_first(&emitter->queue) != &small->message)
         return 0;
     if (!closed)
-        copy = message_copy(&small->message, emitter->host);
+        copy = sse_message_copy(&small->message, emitter->host);
     if (copy) {
-        queue_replace_first(&emitter->queue, copy);
+        sse_queue_replace_first(&emitter->queue, copy);
         return 0;
     }
     /* Half an event cannot be taken back: only then does a lack of memory end the emitter. */
     if (emitter->queue.taken)
-        (void)emitter_end(emitter, SSE_REASON_OVERFLOW, -ENOMEM, now);
+        (void)sse_emitter_end(emitter, SSE_REASON_OVERFLOW, -ENOMEM, now);
     if (emitter->state == SSE_STATE_CLOSED)
         emitter->dropped++;
-    queue_drop_first(&emitter->queue, emitter->host);
+    sse_queue_drop_first(&emitter->queue, emitter->host);
     return closed ? 0 : -ENOMEM;
 }
 
 static int send_directly(struct sse_emitter *emitter, struct small_message *small, uint64_t now)
 {
+    uint64_t progress = emitter->timers.progress;
     int error = accept(emitter, &small->message, now);
 
     if (error) {
@@ -290,26 +327,28 @@ static int send_directly(struct sse_emitter *emitter, struct small_message *smal
         return error;
     }
     sse_emitter_ref(emitter);
-    emitter_become_busy(emitter);
-    (void)emitter_write_queue(emitter, now);
+    sse_emitter_become_busy(emitter);
+    (void)sse_emitter_write_queue(emitter, now);
     error = keep_rest(emitter, small, now);
+    if (error && emitter->state != SSE_STATE_CLOSED)
+        emitter->timers.progress = progress;
     emitter->busy = false;
     if (!error)
-        error = emitter_leave(emitter, now).error;
+        error = sse_emitter_leave(emitter, now).error;
     else
-        (void)emitter_leave(emitter, now);
+        (void)sse_emitter_leave(emitter, now);
     sse_emitter_unref(emitter);
     return error;
 }
 
-static int send_copy(struct sse_emitter *emitter, const struct small_message *small)
+static int send_copy(struct sse_emitter *emitter, const struct small_message *small, uint64_t now)
 {
-    struct sse_message *message = message_copy(&small->message, emitter->host);
+    struct sse_message *message = sse_message_copy(&small->message, emitter->host);
     int error;
 
     if (!message)
         return -ENOMEM;
-    error = sse_emitter_send_message(emitter, message);
+    error = send_at(emitter, message, now);
     sse_message_unref(message);
     return error;
 }
@@ -334,27 +373,27 @@ int sse_emitter_send(struct sse_emitter *emitter, const struct sse_event *event)
 
     if (!emitter)
         return -EINVAL;
-    size = small_message_init(&small, event);
+    size = sse_small_message_init(&small, event);
     if (size < 0)
         return (int)size;
-    if (!small_message_fits(size))
+    if (!sse_small_message_fits(size))
         return send_large(emitter, event);
-    now = host_now(emitter->host);
+    now = sse_host_now(emitter->host);
     pthread_mutex_lock(&emitter->lock);
     if (may_go_directly(emitter, &small))
         return send_directly(emitter, &small, now);
     pthread_mutex_unlock(&emitter->lock);
-    return send_copy(emitter, &small);
+    return send_copy(emitter, &small, now);
 }
 
 static int end_by_host(struct sse_emitter *emitter, enum sse_reason reason, int error)
 {
-    uint64_t now = host_now(emitter->host);
+    uint64_t now = sse_host_now(emitter->host);
     bool taken;
 
     pthread_mutex_lock(&emitter->lock);
-    taken = emitter_end(emitter, reason, error, now);
-    (void)emitter_leave(emitter, now);
+    taken = sse_emitter_end(emitter, reason, error, now);
+    (void)sse_emitter_leave(emitter, now);
     return taken ? 0 : -EALREADY;
 }
 
@@ -369,7 +408,7 @@ int sse_emitter_complete_with_error(struct sse_emitter *emitter, int error)
         return -EINVAL;
     if (error == -ESHUTDOWN || error == -EINTR || error == -EINVAL)
         return -EINVAL;
-    return end_by_host(emitter, reason_of_host_error(error), error);
+    return end_by_host(emitter, sse_reason_of_host_error(error), error);
 }
 
 static bool others_are_inside(const struct sse_emitter *emitter)
@@ -386,10 +425,10 @@ static void wait_for_others(struct sse_emitter *emitter)
         return;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     pthread_cond_init(&waiter.wake, NULL);
-    emitter_add_waiter(emitter, &waiter);
+    sse_emitter_add_waiter(emitter, &waiter);
     while (others_are_inside(emitter))
         pthread_cond_wait(&waiter.wake, &emitter->lock);
-    emitter_remove_waiter(emitter, &waiter);
+    sse_emitter_remove_waiter(emitter, &waiter);
     pthread_cond_destroy(&waiter.wake);
     pthread_setcancelstate(cancel_state, NULL);
 }
@@ -400,12 +439,12 @@ int sse_emitter_detach(struct sse_emitter *emitter)
 
     if (!emitter)
         return -EINVAL;
-    now = host_now(emitter->host);
+    now = sse_host_now(emitter->host);
     pthread_mutex_lock(&emitter->lock);
     emitter->detached = true;
-    (void)emitter_end(emitter, SSE_REASON_DETACHED, -ECANCELED, now);
+    (void)sse_emitter_end(emitter, SSE_REASON_DETACHED, -ECANCELED, now);
     wait_for_others(emitter);
-    (void)emitter_leave(emitter, now);
+    (void)sse_emitter_leave(emitter, now);
     return 0;
 }
 
@@ -417,9 +456,11 @@ int sse_emitter_flush(struct sse_emitter *emitter)
     if (!emitter)
         return -EINVAL;
     pthread_mutex_lock(&emitter->lock);
-    error = emitter->state == SSE_STATE_CLOSED ? emitter_end_error(emitter) : 0;
-    emitter->flush_again = true;
-    outcome = emitter_leave(emitter, host_now(emitter->host));
+    error = emitter->state == SSE_STATE_CLOSED ? sse_emitter_end_error(emitter) : 0;
+    /* Room that the write callback itself announces it can report by what it returns. */
+    if (others_are_inside(emitter) || emitter->telling)
+        emitter->flush_again = true;
+    outcome = sse_emitter_leave(emitter, sse_host_now(emitter->host));
     if (!error)
         error = outcome.error;
     return error ? error : outcome.queued;

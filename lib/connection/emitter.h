@@ -66,6 +66,7 @@ struct emitter_waiter {
 /** The id of the last event written whole. */
 struct last_id {
     struct sse_message *holder; /* NULL for a short id */
+    struct sse_str held;        /* within the holder */
     char text[SHORT_ID_MAX];
     size_t size;
     bool present;
@@ -87,14 +88,15 @@ struct sse_emitter {
     int error;
 
     bool busy;
-    bool flush_again;   /* asked for while busy */
-    bool blocked;       /* on_blocked has been told */
-    bool armed;         /* on_ready is owed */
-    bool detached;      /* the sink belongs to the host again */
+    bool flush_again; /* asked for while busy */
+    bool telling;     /* on_blocked runs */
+    bool blocked;     /* on_blocked has been told */
+    bool armed;       /* on_ready is owed */
+    bool detached;    /* the sink belongs to the host again */
     bool last_chunk_queued;
-    bool finishing;     /* the hooks at the end have begun */
+    bool finishing; /* the hooks at the end have begun */
     bool interrupted;
-    bool notable;       /* became ready, blocked or ended, and the owner does not know */
+    bool notable; /* became ready, blocked or ended, and the owner does not know */
     pthread_t busy_thread;
 
     struct queue queue;
@@ -116,7 +118,7 @@ struct sse_emitter {
 
 /** Queues a message. 0, or why it was not accepted; a queue that overflows ends the emitter, and
  *  sets *ended. Writes nothing: emitter_service does. For the registry: takes the lock. */
-int emitter_enqueue(struct sse_emitter *emitter, struct sse_message *message, uint64_t now, bool *ended);
+int sse_emitter_enqueue(struct sse_emitter *emitter, struct sse_message *message, uint64_t now, bool *ended);
 
 /** How an emitter stands when a call on it returns. */
 struct emitter_outcome {
@@ -125,57 +127,67 @@ struct emitter_outcome {
 };
 
 /** Writes what is queued and runs what is owed. Takes the lock. */
-struct emitter_outcome emitter_service(struct sse_emitter *emitter, uint64_t now);
+struct emitter_outcome sse_emitter_service(struct sse_emitter *emitter, uint64_t now);
 
 /* tick.c */
 
 /** Runs the timers that are due. Takes the lock. */
-void emitter_tick_at(struct sse_emitter *emitter, uint64_t now);
+void sse_emitter_tick_at(struct sse_emitter *emitter, uint64_t now);
 
 /** The deadline of its next timer. Lock held. */
-uint64_t emitter_deadline(const struct sse_emitter *emitter);
+uint64_t sse_emitter_deadline(const struct sse_emitter *emitter);
 
 /* ending.c */
 
 /** Begins to end it. False if that comes too late. Lock held. */
-bool emitter_end(struct sse_emitter *emitter, enum sse_reason reason, int error, uint64_t now);
+bool sse_emitter_end(struct sse_emitter *emitter, enum sse_reason reason, int error, uint64_t now);
 
 /** What a call on an emitter that is not open returns; 0 for an open one. Lock held. */
-int emitter_end_error(const struct sse_emitter *emitter);
+int sse_emitter_end_error(const struct sse_emitter *emitter);
+
+/** What is still queued is lost to this client. Once, by the thread that sets `finishing`. Lock held. */
+void sse_emitter_drop_queue(struct sse_emitter *emitter);
 
 /** The hooks at the end, without the lock, in the one thread that may. */
-void emitter_run_end_hooks(struct sse_emitter *emitter, struct emitter_owner *owner, uint64_t now);
+void sse_emitter_run_end_hooks(struct sse_emitter *emitter, struct emitter_owner *owner, uint64_t now);
 
 /* flush.c */
 
+/** Remembers the id of the last event that was written, which lies in the message. Lock held. */
+void sse_emitter_remember_id(struct sse_emitter *emitter, struct sse_message *message, struct sse_str id);
+
 /** Counts off bytes that the sink or the host took. Lock held. */
-void emitter_count_taken(struct sse_emitter *emitter, size_t size, uint64_t now);
+void sse_emitter_count_taken(struct sse_emitter *emitter, size_t size, uint64_t now);
 
 /** Writes until the queue is empty or the sink is full. True if the sink is full. Lock and `busy`
  *  held; the lock is let go meanwhile. */
-bool emitter_write_queue(struct sse_emitter *emitter, uint64_t now);
+bool sse_emitter_write_queue(struct sse_emitter *emitter, uint64_t now);
 
 /** Writes or wakes, whatever the drain, unless a thread is busy with it: then that thread will.
  *  Lock held; let go meanwhile. */
-void emitter_output(struct sse_emitter *emitter, uint64_t now);
+void sse_emitter_output(struct sse_emitter *emitter, uint64_t now);
 
-void emitter_become_busy(struct sse_emitter *emitter);
+void sse_emitter_become_busy(struct sse_emitter *emitter);
+
+/** Runs on_blocked, once until the queue has been empty again. Lock and `busy` held; the lock is let
+ *  go meanwhile. */
+void sse_emitter_tell_blocked(struct sse_emitter *emitter);
 
 /* wait.c: threads that sleep until the emitter changes. Lock held. */
 
-void emitter_add_waiter(struct sse_emitter *emitter, struct emitter_waiter *waiter);
-void emitter_remove_waiter(struct sse_emitter *emitter, struct emitter_waiter *waiter);
-void emitter_wake_waiters(struct sse_emitter *emitter);
+void sse_emitter_add_waiter(struct sse_emitter *emitter, struct emitter_waiter *waiter);
+void sse_emitter_remove_waiter(struct sse_emitter *emitter, struct emitter_waiter *waiter);
+void sse_emitter_wake_waiters(struct sse_emitter *emitter);
 
 /* info.c */
 
-int64_t emitter_age_ms(const struct sse_emitter *emitter, uint64_t now);
+int64_t sse_emitter_age_ms(const struct sse_emitter *emitter, uint64_t now);
 
 /* leave.c */
 
 /** The way out of every public call that changed something: output, then notices to the owner,
  *  then the hooks at the end. Lock held on entry, released on return. The caller's reference may
  *  be gone afterwards. */
-struct emitter_outcome emitter_leave(struct sse_emitter *emitter, uint64_t now);
+struct emitter_outcome sse_emitter_leave(struct sse_emitter *emitter, uint64_t now);
 
 #endif

@@ -12,9 +12,9 @@ static void close_now(struct sse_emitter *emitter, enum sse_reason reason, int e
     emitter->notable = true;
 }
 
-bool emitter_end(struct sse_emitter *emitter, enum sse_reason reason, int error, uint64_t now)
+bool sse_emitter_end(struct sse_emitter *emitter, enum sse_reason reason, int error, uint64_t now)
 {
-    struct transition transition = state_end(emitter->state, reason);
+    struct transition transition = sse_state_end(emitter->state, reason);
 
     if (!transition.taken)
         return false;
@@ -29,7 +29,7 @@ bool emitter_end(struct sse_emitter *emitter, enum sse_reason reason, int error,
     return true;
 }
 
-int emitter_end_error(const struct sse_emitter *emitter)
+int sse_emitter_end_error(const struct sse_emitter *emitter)
 {
     switch (emitter->state) {
     case SSE_STATE_OPEN:
@@ -39,7 +39,7 @@ int emitter_end_error(const struct sse_emitter *emitter)
     case SSE_STATE_CLOSED:
         break;
     }
-    return reason_is_graceful(emitter->reason) ? -ESHUTDOWN : emitter->error;
+    return sse_reason_is_graceful(emitter->reason) ? -ESHUTDOWN : emitter->error;
 }
 
 static struct sse_completion completion_of(const struct sse_emitter *emitter, uint64_t now)
@@ -52,32 +52,49 @@ static struct sse_completion completion_of(const struct sse_emitter *emitter, ui
         .events = emitter->events,
         .bytes = emitter->bytes,
         .dropped = emitter->dropped,
-        .age_ms = emitter_age_ms(emitter, now),
+        .age_ms = sse_emitter_age_ms(emitter, now),
     };
 
     if (id->present && id->holder)
-        completion.last_event_id = message_id(id->holder);
+        completion.last_event_id = id->held;
     else if (id->present)
         completion.last_event_id = (struct sse_str){.ptr = id->text, .len = id->size};
     return completion;
 }
 
-/* What is still queued is lost to this client; what a peek showed stays in memory for its reader. */
-static void drop_queue(struct sse_emitter *emitter)
+/* Of a batch that was torn the client has the events before the tear; of a chunk it may have none. */
+static unsigned count_torn_batch(struct sse_emitter *emitter)
 {
-    emitter->dropped += queue_events(&emitter->queue);
-    if (!emitter->shown)
-        queue_clear(&emitter->queue, emitter->host);
+    struct sse_message *message = sse_queue_first(&emitter->queue);
+    struct sse_str id = {.ptr = NULL};
+    unsigned events;
+
+    if (!message || !emitter->queue.taken || emitter->queue.chunked || message->events < 2)
+        return 0;
+    events = sse_message_events_within(message, emitter->queue.taken, &id);
+    emitter->events += events;
+    if (id.ptr)
+        sse_emitter_remember_id(emitter, message, id);
+    return events;
 }
 
-void emitter_run_end_hooks(struct sse_emitter *emitter, struct emitter_owner *owner, uint64_t now)
+/* What a peek showed stays in memory for its reader. */
+void sse_emitter_drop_queue(struct sse_emitter *emitter)
+{
+    unsigned arrived = count_torn_batch(emitter);
+
+    emitter->dropped += sse_queue_events(&emitter->queue) - arrived;
+    if (!emitter->shown)
+        sse_queue_clear(&emitter->queue, emitter->host);
+}
+
+void sse_emitter_run_end_hooks(struct sse_emitter *emitter, struct emitter_owner *owner, uint64_t now)
 {
     const struct emitter_hooks *hooks = &emitter->hooks;
     struct sse_completion completion;
     int cancel_state;
 
     pthread_mutex_lock(&emitter->lock);
-    drop_queue(emitter);
     completion = completion_of(emitter, now);
     pthread_mutex_unlock(&emitter->lock);
 
@@ -85,9 +102,9 @@ void emitter_run_end_hooks(struct sse_emitter *emitter, struct emitter_owner *ow
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     if (owner)
         owner->forget(owner, emitter);
-    if (reason_is_timeout(completion.reason) && hooks->on_timeout)
+    if (sse_reason_is_timeout(completion.reason) && hooks->on_timeout)
         hooks->on_timeout(emitter, completion.reason, hooks->user);
-    if (reason_is_error(completion.reason) && hooks->on_error)
+    if (sse_reason_is_error(completion.reason) && hooks->on_error)
         hooks->on_error(emitter, completion.error, hooks->user);
     if (hooks->on_completion)
         hooks->on_completion(emitter, &completion, hooks->user);

@@ -8,39 +8,41 @@
 /* Several messages leave in one system call. POSIX promises 16; more than 64 gain nothing. */
 #define IOV_COUNT_MAX 16
 
-static void remember_id(struct sse_emitter *emitter, struct sse_message *message)
+/* A write callback that reports EINTR for ever must not hang its caller. */
+#define INTERRUPTIONS_MAX 16
+
+void sse_emitter_remember_id(struct sse_emitter *emitter, struct sse_message *message, struct sse_str id)
 {
     struct last_id *last = &emitter->last_id;
-    struct sse_str id = message_id(message);
 
-    if (!id.ptr)
-        return;
     sse_message_unref(last->holder);
     last->holder = NULL;
     last->present = true;
     last->size = id.len;
+    last->held = id;
     if (id.len <= SHORT_ID_MAX)
         memcpy(last->text, id.ptr, id.len);
     else
         last->holder = sse_message_ref(message);
 }
 
-void emitter_count_taken(struct sse_emitter *emitter, size_t size, uint64_t now)
+void sse_emitter_count_taken(struct sse_emitter *emitter, size_t size, uint64_t now)
 {
     struct sse_message *message;
 
     emitter->bytes += size;
     emitter->timers.progress = now;
-    while ((message = queue_take(&emitter->queue, &size, emitter->host))) {
+    while ((message = sse_queue_take(&emitter->queue, &size, emitter->host))) {
         emitter->events += message->events;
-        remember_id(emitter, message);
+        if (message->has_id)
+            sse_emitter_remember_id(emitter, message, sse_message_id(message));
         sse_message_unref(message);
     }
     if (!emitter->queue.count)
         emitter->blocked = false;
 }
 
-void emitter_become_busy(struct sse_emitter *emitter)
+void sse_emitter_become_busy(struct sse_emitter *emitter)
 {
     emitter->busy = true;
     emitter->busy_thread = pthread_self();
@@ -54,7 +56,7 @@ static void continue_draining(struct sse_emitter *emitter, uint64_t now)
     if (emitter->queue.chunked && !emitter->last_chunk_queued) {
         emitter->last_chunk_queued = true;
         emitter->timers.progress = now;
-        (void)queue_push(&emitter->queue, message_last_chunk(), emitter->host);
+        (void)sse_queue_push(&emitter->queue, sse_message_last_chunk(), emitter->host);
         return;
     }
     emitter->state = SSE_STATE_CLOSED;
@@ -65,7 +67,7 @@ static void continue_draining(struct sse_emitter *emitter, uint64_t now)
 static ssize_t write_once(struct sse_emitter *emitter)
 {
     struct iovec iov[IOV_COUNT_MAX];
-    int count = queue_gather(&emitter->queue, iov, IOV_COUNT_MAX);
+    int count = sse_queue_gather(&emitter->queue, iov, IOV_COUNT_MAX);
     int cancel_state;
     ssize_t result;
 
@@ -77,8 +79,10 @@ static ssize_t write_once(struct sse_emitter *emitter)
     return result;
 }
 
-bool emitter_write_queue(struct sse_emitter *emitter, uint64_t now)
+bool sse_emitter_write_queue(struct sse_emitter *emitter, uint64_t now)
 {
+    int interruptions = 0;
+
     for (;;) {
         ssize_t result;
 
@@ -86,13 +90,16 @@ bool emitter_write_queue(struct sse_emitter *emitter, uint64_t now)
         if (emitter->state == SSE_STATE_CLOSED || !emitter->queue.count)
             return false;
         result = write_once(emitter);
-        if (result == -EAGAIN)
+        if (result == -EINTR && ++interruptions < INTERRUPTIONS_MAX)
+            continue;
+        if (result == -EAGAIN || result == -EINTR)
             return emitter->state != SSE_STATE_CLOSED;
         if (result < 0) {
-            (void)emitter_end(emitter, reason_of_sink_error((int)result), (int)result, now);
+            (void)sse_emitter_end(emitter, sse_reason_of_sink_error((int)result), (int)result, now);
             return false;
         }
-        emitter_count_taken(emitter, (size_t)result, now);
+        sse_emitter_count_taken(emitter, (size_t)result, now);
+        interruptions = 0;
     }
 }
 
@@ -110,17 +117,22 @@ static void call_hook(struct sse_emitter *emitter, void (*hook)(struct sse_emitt
     pthread_mutex_lock(&emitter->lock);
 }
 
+void sse_emitter_tell_blocked(struct sse_emitter *emitter)
+{
+    if (emitter->blocked)
+        return;
+    emitter->blocked = true;
+    emitter->telling = true;
+    call_hook(emitter, emitter->hooks.on_blocked);
+    emitter->telling = false;
+}
+
 static void push(struct sse_emitter *emitter, uint64_t now)
 {
     do {
-        bool full;
-
         emitter->flush_again = false;
-        full = emitter_write_queue(emitter, now);
-        if (full && !emitter->blocked) {
-            emitter->blocked = true;
-            call_hook(emitter, emitter->hooks.on_blocked);
-        }
+        if (sse_emitter_write_queue(emitter, now))
+            sse_emitter_tell_blocked(emitter);
     } while (emitter->flush_again);
 }
 
@@ -138,11 +150,11 @@ static void wake_reader(struct sse_emitter *emitter, uint64_t now)
     }
 }
 
-void emitter_output(struct sse_emitter *emitter, uint64_t now)
+void sse_emitter_output(struct sse_emitter *emitter, uint64_t now)
 {
     if (emitter->busy)
         return;
-    emitter_become_busy(emitter);
+    sse_emitter_become_busy(emitter);
     if (emitter->sink.write)
         push(emitter, now);
     else

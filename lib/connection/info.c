@@ -4,7 +4,7 @@
 
 #include <errno.h>
 
-int64_t emitter_age_ms(const struct sse_emitter *emitter, uint64_t now)
+int64_t sse_emitter_age_ms(const struct sse_emitter *emitter, uint64_t now)
 {
     return now > emitter->created ? (int64_t)((now - emitter->created) / NANOSECONDS_PER_MILLISECOND) : 0;
 }
@@ -12,22 +12,25 @@ int64_t emitter_age_ms(const struct sse_emitter *emitter, uint64_t now)
 int sse_emitter_info(struct sse_emitter *emitter, struct sse_emitter_info *info)
 {
     uint64_t now;
+    bool waits;
 
     if (!emitter || !info || info->size != sizeof(*info))
         return -EINVAL;
-    now = host_now(emitter->host);
+    now = sse_host_now(emitter->host);
     pthread_mutex_lock(&emitter->lock);
+    /* After the end, what a reader still looks at is no queue any more. */
+    waits = emitter->state != SSE_STATE_CLOSED;
     *info = (struct sse_emitter_info){
         .size = sizeof(*info),
         .state = emitter->state,
         .reason = emitter->reason,
         .error = emitter->state == SSE_STATE_CLOSED ? emitter->error : 0,
-        .queued_bytes = emitter->queue.bytes,
-        .queued_messages = emitter->queue.count,
+        .queued_bytes = waits ? emitter->queue.bytes : 0,
+        .queued_messages = waits ? emitter->queue.count : 0,
         .events = emitter->events,
         .bytes = emitter->bytes,
         .dropped = emitter->dropped,
-        .age_ms = emitter_age_ms(emitter, now),
+        .age_ms = sse_emitter_age_ms(emitter, now),
     };
     pthread_mutex_unlock(&emitter->lock);
     return 0;

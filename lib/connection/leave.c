@@ -7,6 +7,7 @@ static bool claim_end(struct sse_emitter *emitter)
     if (emitter->state != SSE_STATE_CLOSED || emitter->busy || emitter->finishing)
         return false;
     emitter->finishing = true;
+    sse_emitter_drop_queue(emitter);
     return true;
 }
 
@@ -19,7 +20,7 @@ static struct emitter_owner *hold_owner(struct sse_emitter *emitter)
 
 static struct emitter_outcome outcome_of(const struct sse_emitter *emitter)
 {
-    bool broken = emitter->state == SSE_STATE_CLOSED && !reason_is_graceful(emitter->reason);
+    bool broken = emitter->state == SSE_STATE_CLOSED && !sse_reason_is_graceful(emitter->reason);
 
     return (struct emitter_outcome){
         .error = broken ? emitter->error : 0,
@@ -27,7 +28,7 @@ static struct emitter_outcome outcome_of(const struct sse_emitter *emitter)
     };
 }
 
-struct emitter_outcome emitter_leave(struct sse_emitter *emitter, uint64_t now)
+struct emitter_outcome sse_emitter_leave(struct sse_emitter *emitter, uint64_t now)
 {
     struct emitter_owner *owner = NULL;
     struct emitter_outcome outcome;
@@ -35,20 +36,20 @@ struct emitter_outcome emitter_leave(struct sse_emitter *emitter, uint64_t now)
 
     /* A hook may give back the reference that the caller came with. */
     sse_emitter_ref(emitter);
-    emitter_output(emitter, now);
+    sse_emitter_output(emitter, now);
     outcome = outcome_of(emitter);
     ends = claim_end(emitter);
     notable = emitter->notable;
     emitter->notable = false;
-    if (ends || notable || emitter_deadline(emitter) < emitter->scheduled)
+    if (ends || notable || sse_emitter_deadline(emitter) < emitter->scheduled)
         owner = hold_owner(emitter);
-    emitter_wake_waiters(emitter);
+    sse_emitter_wake_waiters(emitter);
     pthread_mutex_unlock(&emitter->lock);
 
     if (owner)
         owner->notice(owner, emitter, notable);
     if (ends)
-        emitter_run_end_hooks(emitter, owner, now);
+        sse_emitter_run_end_hooks(emitter, owner, now);
     if (owner)
         owner->release(owner);
     sse_emitter_unref(emitter);

@@ -16,13 +16,13 @@ static bool is_pull(const struct sse_emitter *emitter)
 static void forget_shown(struct sse_emitter *emitter)
 {
     emitter->shown = 0;
-    if (emitter->state == SSE_STATE_CLOSED)
-        queue_clear(&emitter->queue, emitter->host);
+    if (emitter->finishing)
+        sse_queue_clear(&emitter->queue, emitter->host);
 }
 
 static int end_of_stream(const struct sse_emitter *emitter)
 {
-    return emitter->state == SSE_STATE_CLOSED ? emitter_end_error(emitter) : 0;
+    return emitter->state == SSE_STATE_CLOSED ? sse_emitter_end_error(emitter) : 0;
 }
 
 int sse_emitter_peek(struct sse_emitter *emitter, struct iovec *iov, int count)
@@ -35,8 +35,8 @@ int sse_emitter_peek(struct sse_emitter *emitter, struct iovec *iov, int count)
     forget_shown(emitter);
     result = end_of_stream(emitter);
     if (!result) {
-        result = queue_gather(&emitter->queue, iov, count);
-        emitter->shown = iovec_size(iov, result);
+        result = sse_queue_gather(&emitter->queue, iov, count);
+        emitter->shown = sse_iovec_size(iov, result);
         emitter->armed = !result;
     }
     pthread_mutex_unlock(&emitter->lock);
@@ -49,23 +49,23 @@ int sse_emitter_advance(struct sse_emitter *emitter, size_t size)
 
     if (!is_pull(emitter))
         return -EINVAL;
-    now = host_now(emitter->host);
+    now = sse_host_now(emitter->host);
     pthread_mutex_lock(&emitter->lock);
     if (size > emitter->shown) {
         pthread_mutex_unlock(&emitter->lock);
         return -EINVAL;
     }
     if (emitter->state != SSE_STATE_CLOSED && size)
-        emitter_count_taken(emitter, size, now);
+        sse_emitter_count_taken(emitter, size, now);
     forget_shown(emitter);
-    (void)emitter_leave(emitter, now);
+    (void)sse_emitter_leave(emitter, now);
     return 0;
 }
 
 static size_t copy_queue(const struct queue *queue, unsigned char *buffer, size_t size)
 {
     struct iovec iov[IOV_COUNT_MAX];
-    int count = queue_gather(queue, iov, IOV_COUNT_MAX);
+    int count = sse_queue_gather(queue, iov, IOV_COUNT_MAX);
     size_t copied = 0;
 
     for (int i = 0; i < count && copied < size; i++) {
@@ -85,7 +85,7 @@ ssize_t sse_emitter_read(struct sse_emitter *emitter, void *buffer, size_t size)
 
     if (!is_pull(emitter) || !buffer || !size || size > SSIZE_MAX)
         return -EINVAL;
-    now = host_now(emitter->host);
+    now = sse_host_now(emitter->host);
     pthread_mutex_lock(&emitter->lock);
     forget_shown(emitter);
     end = end_of_stream(emitter);
@@ -93,7 +93,7 @@ ssize_t sse_emitter_read(struct sse_emitter *emitter, void *buffer, size_t size)
         copied = copy_queue(&emitter->queue, (unsigned char *)buffer + total, size - total);
         if (!copied)
             break;
-        emitter_count_taken(emitter, copied, now);
+        sse_emitter_count_taken(emitter, copied, now);
         total += copied;
     }
     if (!total) {
@@ -101,6 +101,6 @@ ssize_t sse_emitter_read(struct sse_emitter *emitter, void *buffer, size_t size)
         pthread_mutex_unlock(&emitter->lock);
         return end;
     }
-    (void)emitter_leave(emitter, now);
+    (void)sse_emitter_leave(emitter, now);
     return (ssize_t)total;
 }

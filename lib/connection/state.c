@@ -11,31 +11,31 @@
  *
  * A draining emitter whose queue is empty closes with the reason that began the draining.
  */
-struct transition state_end(enum sse_state state, enum sse_reason reason)
+struct transition sse_state_end(enum sse_state state, enum sse_reason reason)
 {
     if (state == SSE_STATE_CLOSED || reason == SSE_REASON_NONE)
         return (struct transition){.next = state};
-    if (!reason_is_graceful(reason))
+    if (!sse_reason_is_graceful(reason))
         return (struct transition){.next = SSE_STATE_CLOSED, .taken = true};
     if (state == SSE_STATE_DRAINING)
         return (struct transition){.next = state};
     return (struct transition){.next = SSE_STATE_DRAINING, .taken = true};
 }
 
-bool reason_is_graceful(enum sse_reason reason)
+bool sse_reason_is_graceful(enum sse_reason reason)
 {
     return reason == SSE_REASON_COMPLETED || reason == SSE_REASON_LIFETIME;
 }
 
-bool reason_is_timeout(enum sse_reason reason)
+bool sse_reason_is_timeout(enum sse_reason reason)
 {
     return reason == SSE_REASON_LIFETIME || reason == SSE_REASON_STALL || reason == SSE_REASON_DRAIN;
 }
 
-bool reason_is_error(enum sse_reason reason)
+bool sse_reason_is_error(enum sse_reason reason)
 {
-    return reason == SSE_REASON_PEER_GONE || reason == SSE_REASON_IO_ERROR ||
-           reason == SSE_REASON_OVERFLOW || reason == SSE_REASON_APPLICATION;
+    return reason == SSE_REASON_PEER_GONE || reason == SSE_REASON_IO_ERROR || reason == SSE_REASON_OVERFLOW ||
+           reason == SSE_REASON_APPLICATION;
 }
 
 static bool peer_is_gone(int error)
@@ -43,12 +43,12 @@ static bool peer_is_gone(int error)
     return error == -EPIPE || error == -ECONNRESET;
 }
 
-enum sse_reason reason_of_sink_error(int error)
+enum sse_reason sse_reason_of_sink_error(int error)
 {
     return peer_is_gone(error) ? SSE_REASON_PEER_GONE : SSE_REASON_IO_ERROR;
 }
 
-enum sse_reason reason_of_host_error(int error)
+enum sse_reason sse_reason_of_host_error(int error)
 {
     return peer_is_gone(error) ? SSE_REASON_PEER_GONE : SSE_REASON_APPLICATION;
 }

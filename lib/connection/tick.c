@@ -5,50 +5,50 @@
 
 #include <errno.h>
 
-uint64_t emitter_deadline(const struct sse_emitter *emitter)
+uint64_t sse_emitter_deadline(const struct sse_emitter *emitter)
 {
-    return timers_deadline(&emitter->timers, emitter->state, emitter->queue.count > 0);
+    return sse_timers_deadline(&emitter->timers, emitter->state, emitter->queue.count > 0);
 }
 
 static void queue_heartbeat(struct sse_emitter *emitter, uint64_t now)
 {
     /* The queue is empty, so this cannot fail. */
-    (void)queue_push(&emitter->queue, message_heartbeat(), emitter->host);
+    (void)sse_queue_push(&emitter->queue, sse_message_heartbeat(), emitter->host);
     emitter->timers.progress = now;
 }
 
 /* False when nothing more is due. */
 static bool run_timer(struct sse_emitter *emitter, uint64_t now)
 {
-    switch (timers_due(&emitter->timers, emitter->state, emitter->queue.count > 0, now)) {
+    switch (sse_timers_due(&emitter->timers, emitter->state, emitter->queue.count > 0, now)) {
     case TIMER_HEARTBEAT:
         queue_heartbeat(emitter, now);
         return true;
     case TIMER_LIFETIME:
-        return emitter_end(emitter, SSE_REASON_LIFETIME, -ETIMEDOUT, now);
+        return sse_emitter_end(emitter, SSE_REASON_LIFETIME, -ETIMEDOUT, now);
     case TIMER_STALL:
-        return emitter_end(emitter, SSE_REASON_STALL, -ETIMEDOUT, now);
+        return sse_emitter_end(emitter, SSE_REASON_STALL, -ETIMEDOUT, now);
     case TIMER_DRAIN:
-        return emitter_end(emitter, SSE_REASON_DRAIN, -ETIMEDOUT, now);
+        return sse_emitter_end(emitter, SSE_REASON_DRAIN, -ETIMEDOUT, now);
     case TIMER_NOTHING:
         break;
     }
     return false;
 }
 
-void emitter_tick_at(struct sse_emitter *emitter, uint64_t now)
+void sse_emitter_tick_at(struct sse_emitter *emitter, uint64_t now)
 {
     pthread_mutex_lock(&emitter->lock);
     while (run_timer(emitter, now))
         ;
-    (void)emitter_leave(emitter, now);
+    (void)sse_emitter_leave(emitter, now);
 }
 
 int sse_emitter_tick(struct sse_emitter *emitter)
 {
     if (!emitter)
         return -EINVAL;
-    emitter_tick_at(emitter, host_now(emitter->host));
+    sse_emitter_tick_at(emitter, sse_host_now(emitter->host));
     return 0;
 }
 
@@ -59,7 +59,7 @@ int sse_emitter_next_timeout(struct sse_emitter *emitter)
     if (!emitter)
         return -EINVAL;
     pthread_mutex_lock(&emitter->lock);
-    deadline = emitter_deadline(emitter);
+    deadline = sse_emitter_deadline(emitter);
     pthread_mutex_unlock(&emitter->lock);
-    return deadline_timeout_ms(deadline, host_now(emitter->host));
+    return deadline_timeout_ms(deadline, sse_host_now(emitter->host));
 }

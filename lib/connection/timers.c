@@ -25,24 +25,25 @@ static uint64_t lifetime(const struct sse_emitter_options *options, uint64_t ran
 {
     uint64_t whole = duration(options->lifetime_ms, DEADLINE_NEVER);
 
-    return whole == DEADLINE_NEVER ? whole : whole - share(duration_from_ms(options->lifetime_jitter_ms), random);
+    return whole == DEADLINE_NEVER ? whole
+                                   : whole - share(duration_from_ms(options->lifetime_jitter_ms), random);
 }
 
 static bool in_range(const struct sse_emitter_options *options)
 {
-    const int64_t timers[] = {options->lifetime_ms, options->stall_ms, options->drain_ms, options->heartbeat_ms};
+    const int64_t timers[] = {options->lifetime_ms, options->stall_ms, options->drain_ms,
+                              options->heartbeat_ms};
 
-    for (size_t i = 0; i < sizeof(timers) / sizeof(timers[0]); i++) {
+    for (size_t i = 0; i < sizeof(timers) / sizeof(timers[0]); i++)
         if (timers[i] < SSE_TIMER_OFF)
             return false;
-    }
     if (options->lifetime_jitter_ms < 0)
         return false;
     return !options->lifetime_jitter_ms || options->lifetime_jitter_ms <= options->lifetime_ms;
 }
 
-bool timers_init(struct timers *timers, const struct sse_emitter_options *options, uint64_t now,
-                 uint64_t random)
+bool sse_timers_init(struct timers *timers, const struct sse_emitter_options *options, uint64_t now,
+                     uint64_t random)
 {
     if (!in_range(options))
         return false;
@@ -102,7 +103,7 @@ static enum timer_action first_of(const struct timers *timers, enum sse_state st
     return first;
 }
 
-uint64_t timers_deadline(const struct timers *timers, enum sse_state state, bool queued)
+uint64_t sse_timers_deadline(const struct timers *timers, enum sse_state state, bool queued)
 {
     uint64_t deadline;
 
@@ -110,7 +111,7 @@ uint64_t timers_deadline(const struct timers *timers, enum sse_state state, bool
     return deadline;
 }
 
-enum timer_action timers_due(const struct timers *timers, enum sse_state state, bool queued, uint64_t now)
+enum timer_action sse_timers_due(const struct timers *timers, enum sse_state state, bool queued, uint64_t now)
 {
     uint64_t deadline;
     enum timer_action action = first_of(timers, state, queued, &deadline);

@@ -12,9 +12,9 @@
 #include <sse/emitter.h>
 
 struct timers {
-    uint64_t lifetime_end;    /* a point in time */
-    uint64_t drain_end;       /* a point in time; never until draining begins */
-    uint64_t stall;           /* durations in nanoseconds, never when off */
+    uint64_t lifetime_end; /* a point in time */
+    uint64_t drain_end;    /* a point in time; never until draining begins */
+    uint64_t stall;        /* durations in nanoseconds, never when off */
     uint64_t drain;
     uint64_t heartbeat;
     uint64_t heartbeat_early; /* taken off the heartbeat, so that emitters differ in phase */
@@ -22,16 +22,17 @@ struct timers {
 };
 
 /** False if a timer is out of range. `random` spreads lifetime and heartbeat. */
-bool timers_init(struct timers *timers, const struct sse_emitter_options *options, uint64_t now,
-                 uint64_t random);
+bool sse_timers_init(struct timers *timers, const struct sse_emitter_options *options, uint64_t now,
+                     uint64_t random);
 
 /** What a timer that is due asks for. */
 enum timer_action { TIMER_NOTHING, TIMER_HEARTBEAT, TIMER_LIFETIME, TIMER_STALL, TIMER_DRAIN };
 
 /** The earliest deadline of an emitter in this state, and whether it has bytes queued. */
-uint64_t timers_deadline(const struct timers *timers, enum sse_state state, bool queued);
+uint64_t sse_timers_deadline(const struct timers *timers, enum sse_state state, bool queued);
 
 /** What is due first of all that is due. */
-enum timer_action timers_due(const struct timers *timers, enum sse_state state, bool queued, uint64_t now);
+enum timer_action sse_timers_due(const struct timers *timers, enum sse_state state, bool queued,
+                                 uint64_t now);
 
 #endif

@@ -7,13 +7,13 @@
 
 #define NANOSECONDS_PER_SECOND UINT64_C(1000000000)
 
-void emitter_add_waiter(struct sse_emitter *emitter, struct emitter_waiter *waiter)
+void sse_emitter_add_waiter(struct sse_emitter *emitter, struct emitter_waiter *waiter)
 {
     waiter->next = emitter->waiters;
     emitter->waiters = waiter;
 }
 
-void emitter_remove_waiter(struct sse_emitter *emitter, struct emitter_waiter *waiter)
+void sse_emitter_remove_waiter(struct sse_emitter *emitter, struct emitter_waiter *waiter)
 {
     struct emitter_waiter **at = &emitter->waiters;
 
@@ -22,7 +22,7 @@ void emitter_remove_waiter(struct sse_emitter *emitter, struct emitter_waiter *w
     *at = waiter->next;
 }
 
-void emitter_wake_waiters(struct sse_emitter *emitter)
+void sse_emitter_wake_waiters(struct sse_emitter *emitter)
 {
     for (struct emitter_waiter *waiter = emitter->waiters; waiter; waiter = waiter->next)
         pthread_cond_broadcast(&waiter->wake);
@@ -60,7 +60,7 @@ static void wait_for_wake(struct sse_emitter *emitter, struct emitter_waiter *wa
 
 static uint64_t monotonic_now(void)
 {
-    return host_now(NULL);
+    return sse_host_now(NULL);
 }
 
 /* What a wait returns as things stand, or 0 if it has to go on. */
@@ -71,7 +71,7 @@ static int answer(struct sse_emitter *emitter)
         return -EINTR;
     }
     if (emitter->state == SSE_STATE_CLOSED)
-        return emitter_end_error(emitter);
+        return sse_emitter_end_error(emitter);
     return emitter->queue.count > 0;
 }
 
@@ -98,10 +98,10 @@ static int wait_until(struct sse_emitter *emitter, struct emitter_waiter *waiter
 
         if (result)
             return result;
-        timer = remaining(emitter_deadline(emitter), host_now(emitter->host));
+        timer = remaining(sse_emitter_deadline(emitter), sse_host_now(emitter->host));
         if (!timer) {
             pthread_mutex_unlock(&emitter->lock);
-            emitter_tick_at(emitter, host_now(emitter->host));
+            sse_emitter_tick_at(emitter, sse_host_now(emitter->host));
             pthread_mutex_lock(&emitter->lock);
             continue;
         }
@@ -131,9 +131,9 @@ int sse_emitter_wait(struct sse_emitter *emitter, int timeout_ms)
     if (emitter->busy && pthread_equal(emitter->busy_thread, pthread_self())) {
         result = -EDEADLK;
     } else {
-        emitter_add_waiter(emitter, &waiter);
+        sse_emitter_add_waiter(emitter, &waiter);
         result = wait_until(emitter, &waiter, end);
-        emitter_remove_waiter(emitter, &waiter);
+        sse_emitter_remove_waiter(emitter, &waiter);
     }
     pthread_mutex_unlock(&emitter->lock);
     pthread_setcancelstate(cancel_state, NULL);
@@ -148,7 +148,7 @@ int sse_emitter_interrupt(struct sse_emitter *emitter)
         return -EINVAL;
     pthread_mutex_lock(&emitter->lock);
     emitter->interrupted = true;
-    emitter_wake_waiters(emitter);
+    sse_emitter_wake_waiters(emitter);
     pthread_mutex_unlock(&emitter->lock);
     return 0;
 }

@@ -29,12 +29,12 @@ static struct sse_message *as_shared(const struct sse_message *message)
     return (struct sse_message *)(uintptr_t)message;
 }
 
-struct sse_message *message_heartbeat(void)
+struct sse_message *sse_message_heartbeat(void)
 {
     return as_shared(&heartbeat);
 }
 
-struct sse_message *message_last_chunk(void)
+struct sse_message *sse_message_last_chunk(void)
 {
     return as_shared(&last_chunk);
 }
@@ -58,7 +58,7 @@ static struct sse_message *allocate_message(size_t frame_size, const struct sse_
                                             unsigned char **frame)
 {
     size_t size = sizeof(struct sse_message) + MESSAGE_CHUNK_HEAD_MAX + frame_size + MESSAGE_CHUNK_TAIL;
-    struct sse_message *message = host_allocate(host, size);
+    struct sse_message *message = sse_host_allocate(host, size);
 
     if (!message)
         return NULL;
@@ -90,7 +90,7 @@ static void note_id(struct sse_message *message, const struct sse_event *event, 
     if (!event->id.ptr)
         return;
     message->has_id = true;
-    message->id_offset = start + event_id_offset(event, size);
+    message->id_offset = start + sse_event_id_offset(event, size);
     message->id_size = event->id.len;
 }
 
@@ -102,7 +102,7 @@ int sse_message_new(struct sse_message **message, const struct sse_event *events
     ssize_t total;
     size_t at = 0;
 
-    if (!message || !events || !count || count > UINT_MAX || !host_is_valid(host))
+    if (!message || !events || !count || count > UINT_MAX || !sse_host_is_valid(host))
         return -EINVAL;
     total = encoded_size(events, count);
     if (total < 0)
@@ -125,17 +125,17 @@ int sse_message_new(struct sse_message **message, const struct sse_event *events
 #define SMALL_FRAME_MAX                                                                                      \
     (sizeof(((struct small_message *)NULL)->block) - MESSAGE_CHUNK_HEAD_MAX - MESSAGE_CHUNK_TAIL)
 
-bool small_message_fits(ssize_t size)
+bool sse_small_message_fits(ssize_t size)
 {
     return size >= 0 && (size_t)size <= SMALL_FRAME_MAX;
 }
 
-ssize_t small_message_init(struct small_message *small, const struct sse_event *event)
+ssize_t sse_small_message_init(struct small_message *small, const struct sse_event *event)
 {
     unsigned char *frame = small->block + MESSAGE_CHUNK_HEAD_MAX;
     ssize_t size = sse_event_encode(event, frame, SMALL_FRAME_MAX);
 
-    if (!small_message_fits(size))
+    if (!sse_small_message_fits(size))
         return size;
     small->message = (struct sse_message){
         .frame = frame,
@@ -148,7 +148,7 @@ ssize_t small_message_init(struct small_message *small, const struct sse_event *
     return size;
 }
 
-struct sse_message *message_copy(const struct sse_message *message, const struct sse_host *host)
+struct sse_message *sse_message_copy(const struct sse_message *message, const struct sse_host *host)
 {
     unsigned char *frame;
     struct sse_message *copy = allocate_message(message->frame_size, host, &frame);
@@ -165,7 +165,7 @@ struct sse_message *message_copy(const struct sse_message *message, const struct
     return copy;
 }
 
-struct sse_message *message_new_unframed(struct sse_str bytes, const struct sse_host *host)
+struct sse_message *sse_message_new_unframed(struct sse_str bytes, const struct sse_host *host)
 {
     unsigned char *frame;
     struct sse_message *message = allocate_message(bytes.len, host, &frame);
@@ -187,15 +187,15 @@ void sse_message_unref(struct sse_message *message)
     if (!message || message->borrowed)
         return;
     if (atomic_fetch_sub_explicit(&message->refs, 1, memory_order_acq_rel) == 1)
-        host_release(message->host, message);
+        sse_host_release(message->host, message);
 }
 
 struct sse_str sse_message_bytes(const struct sse_message *message)
 {
-    return message ? message_wire(message, false) : (struct sse_str){.ptr = NULL};
+    return message ? sse_message_wire(message, false) : (struct sse_str){.ptr = NULL};
 }
 
-struct sse_str message_wire(const struct sse_message *message, bool chunked)
+struct sse_str sse_message_wire(const struct sse_message *message, bool chunked)
 {
     const char *frame = (const char *)message->frame;
 
@@ -207,9 +207,30 @@ struct sse_str message_wire(const struct sse_message *message, bool chunked)
     };
 }
 
-struct sse_str message_id(const struct sse_message *message)
+struct sse_str sse_message_id(const struct sse_message *message)
 {
     if (!message->has_id)
         return (struct sse_str){.ptr = NULL};
-    return (struct sse_str){.ptr = (const char *)message->frame + message->id_offset, .len = message->id_size};
+    return (struct sse_str){.ptr = (const char *)message->frame + message->id_offset,
+                            .len = message->id_size};
+}
+
+unsigned sse_message_events_within(const struct sse_message *message, size_t size, struct sse_str *id)
+{
+    static const char name[] = "id: ";
+    const char *line = (const char *)message->frame, *end = line + size, *line_end;
+    struct sse_str found = *id;
+    unsigned events = 0;
+
+    for (; (line_end = memchr(line, '\n', (size_t)(end - line))); line = line_end + 1) {
+        size_t length = (size_t)(line_end - line);
+
+        if (length >= sizeof(name) - 1 && !memcmp(line, name, sizeof(name) - 1))
+            found = (struct sse_str){.ptr = line + sizeof(name) - 1, .len = length - (sizeof(name) - 1)};
+        if (!length) {
+            events++;
+            *id = found;
+        }
+    }
+    return events;
 }

@@ -22,7 +22,7 @@ struct sse_message {
     const struct sse_host *host;
     const unsigned char *frame;
     size_t frame_size;
-    size_t id_offset;  /* of the last id, within the frame */
+    size_t id_offset; /* of the last id, within the frame */
     size_t id_size;
     atomic_uint refs;
     unsigned events;
@@ -39,26 +39,30 @@ struct small_message {
 };
 
 /** The size, or a negative errno; made only if the frame fits into the block. */
-ssize_t small_message_init(struct small_message *small, const struct sse_event *event);
+ssize_t sse_small_message_init(struct small_message *small, const struct sse_event *event);
 
 /** Whether that size was small enough. */
-bool small_message_fits(ssize_t size);
+bool sse_small_message_fits(ssize_t size);
 
 /** A copy of its own on the heap, or NULL. */
-struct sse_message *message_copy(const struct sse_message *message, const struct sse_host *host);
+struct sse_message *sse_message_copy(const struct sse_message *message, const struct sse_host *host);
 
 /** Bytes that are never chunk framed: a response head. NULL without memory. */
-struct sse_message *message_new_unframed(struct sse_str bytes, const struct sse_host *host);
+struct sse_message *sse_message_new_unframed(struct sse_str bytes, const struct sse_host *host);
 
 /** The comment that keeps a connection alive. */
-struct sse_message *message_heartbeat(void);
+struct sse_message *sse_message_heartbeat(void);
 
 /** The last chunk of a chunked stream. Never framed itself. */
-struct sse_message *message_last_chunk(void);
+struct sse_message *sse_message_last_chunk(void);
 
 /** The bytes that a stream of this framing sends. */
-struct sse_str message_wire(const struct sse_message *message, bool chunked);
+struct sse_str sse_message_wire(const struct sse_message *message, bool chunked);
 
-struct sse_str message_id(const struct sse_message *message);
+struct sse_str sse_message_id(const struct sse_message *message);
+
+/** How many events lie whole within the first `size` bytes of the frame. *id becomes the last id
+ *  among them, and stays as it is if there is none. */
+unsigned sse_message_events_within(const struct sse_message *message, size_t size, struct sse_str *id);
 
 #endif

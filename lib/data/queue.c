@@ -6,7 +6,7 @@
 
 #define FIRST_CAPACITY 8
 
-void queue_init(struct queue *queue, bool chunked, size_t bytes_max, uint32_t count_max)
+void sse_queue_init(struct queue *queue, bool chunked, size_t bytes_max, uint32_t count_max)
 {
     *queue = (struct queue){
         .capacity = QUEUE_INLINE_SLOTS,
@@ -31,9 +31,9 @@ static struct sse_message *at(const struct queue *queue, uint32_t index)
     return slots[(queue->first + index) & (queue->capacity - 1)];
 }
 
-int queue_admits(const struct queue *queue, const struct sse_message *message)
+int sse_queue_admits(const struct queue *queue, const struct sse_message *message)
 {
-    size_t size = message_wire(message, queue->chunked).len;
+    size_t size = sse_message_wire(message, queue->chunked).len;
 
     if (size > queue->bytes_max)
         return -EMSGSIZE;
@@ -45,20 +45,20 @@ int queue_admits(const struct queue *queue, const struct sse_message *message)
 static int grow(struct queue *queue, const struct sse_host *host)
 {
     uint32_t capacity = queue->slots ? queue->capacity * 2 : FIRST_CAPACITY;
-    struct sse_message **slots = host_allocate(host, capacity * sizeof(struct sse_message *));
+    struct sse_message **slots = sse_host_allocate(host, capacity * sizeof(struct sse_message *));
 
     if (!slots)
         return -ENOMEM;
     for (uint32_t i = 0; i < queue->count; i++)
         slots[i] = at(queue, i);
-    host_release(host, queue->slots);
+    sse_host_release(host, queue->slots);
     queue->slots = slots;
     queue->capacity = capacity;
     queue->first = 0;
     return 0;
 }
 
-int queue_push(struct queue *queue, struct sse_message *message, const struct sse_host *host)
+int sse_queue_push(struct queue *queue, struct sse_message *message, const struct sse_host *host)
 {
     if (queue->count == queue->capacity) {
         int error = grow(queue, host);
@@ -68,27 +68,27 @@ int queue_push(struct queue *queue, struct sse_message *message, const struct ss
     }
     *slot(queue, queue->count) = sse_message_ref(message);
     queue->count++;
-    queue->bytes += message_wire(message, queue->chunked).len;
+    queue->bytes += sse_message_wire(message, queue->chunked).len;
     return 0;
 }
 
-struct sse_message *queue_first(const struct queue *queue)
+struct sse_message *sse_queue_first(const struct queue *queue)
 {
     return queue->count ? at(queue, 0) : NULL;
 }
 
-void queue_replace_first(struct queue *queue, struct sse_message *message)
+void sse_queue_replace_first(struct queue *queue, struct sse_message *message)
 {
     *slot(queue, 0) = message;
 }
 
-int queue_gather(const struct queue *queue, struct iovec *iov, int iov_count)
+int sse_queue_gather(const struct queue *queue, struct iovec *iov, int iov_count)
 {
     int filled = 0;
     size_t taken = queue->taken;
 
     while (filled < iov_count && (uint32_t)filled < queue->count) {
-        struct sse_str wire = message_wire(at(queue, (uint32_t)filled), queue->chunked);
+        struct sse_str wire = sse_message_wire(at(queue, (uint32_t)filled), queue->chunked);
 
         iov[filled].iov_base = (void *)(uintptr_t)(wire.ptr + taken);
         iov[filled].iov_len = wire.len - taken;
@@ -104,20 +104,22 @@ static void forget_first(struct queue *queue, const struct sse_host *host)
     queue->first = (queue->first + 1) & (queue->capacity - 1);
     if (--queue->count || !queue->slots)
         return;
-    host_release(host, queue->slots);
+    sse_host_release(host, queue->slots);
     queue->slots = NULL;
     queue->capacity = QUEUE_INLINE_SLOTS;
     queue->first = 0;
 }
 
-struct sse_message *queue_take(struct queue *queue, size_t *size, const struct sse_host *host)
+struct sse_message *sse_queue_take(struct queue *queue, size_t *size, const struct sse_host *host)
 {
-    struct sse_message *message = queue_first(queue);
+    struct sse_message *message = sse_queue_first(queue);
     size_t left;
 
-    if (!message || !*size)
+    if (!message)
+        *size = 0;
+    if (!*size)
         return NULL;
-    left = message_wire(message, queue->chunked).len - queue->taken;
+    left = sse_message_wire(message, queue->chunked).len - queue->taken;
     if (*size < left) {
         queue->taken += *size;
         queue->bytes -= *size;
@@ -130,16 +132,16 @@ struct sse_message *queue_take(struct queue *queue, size_t *size, const struct s
     return message;
 }
 
-void queue_drop_first(struct queue *queue, const struct sse_host *host)
+void sse_queue_drop_first(struct queue *queue, const struct sse_host *host)
 {
-    struct sse_message *message = queue_first(queue);
+    struct sse_message *message = sse_queue_first(queue);
 
-    queue->bytes -= message_wire(message, queue->chunked).len - queue->taken;
+    queue->bytes -= sse_message_wire(message, queue->chunked).len - queue->taken;
     forget_first(queue, host);
     sse_message_unref(message);
 }
 
-uint64_t queue_events(const struct queue *queue)
+uint64_t sse_queue_events(const struct queue *queue)
 {
     uint64_t events = 0;
 
@@ -148,8 +150,8 @@ uint64_t queue_events(const struct queue *queue)
     return events;
 }
 
-void queue_clear(struct queue *queue, const struct sse_host *host)
+void sse_queue_clear(struct queue *queue, const struct sse_host *host)
 {
     while (queue->count)
-        queue_drop_first(queue, host);
+        sse_queue_drop_first(queue, host);
 }

@@ -30,34 +30,34 @@ struct queue {
     bool chunked;
 };
 
-void queue_init(struct queue *queue, bool chunked, size_t bytes_max, uint32_t count_max);
+void sse_queue_init(struct queue *queue, bool chunked, size_t bytes_max, uint32_t count_max);
 
 /** 0, -ENOBUFS if it is full, -EMSGSIZE if the message would not even fit into the empty queue. */
-int queue_admits(const struct queue *queue, const struct sse_message *message);
+int sse_queue_admits(const struct queue *queue, const struct sse_message *message);
 
 /** Appends a reference of its own; -ENOMEM leaves the queue as it was. An empty queue never fails.
  *  Does not ask whether the queue admits it. */
-int queue_push(struct queue *queue, struct sse_message *message, const struct sse_host *host);
+int sse_queue_push(struct queue *queue, struct sse_message *message, const struct sse_host *host);
 
 /** The first message, or NULL. */
-struct sse_message *queue_first(const struct queue *queue);
+struct sse_message *sse_queue_first(const struct queue *queue);
 
 /** Puts an equal message in the place of the first. The caller gets the old reference. */
-void queue_replace_first(struct queue *queue, struct sse_message *message);
+void sse_queue_replace_first(struct queue *queue, struct sse_message *message);
 
 /** Takes the first message out, taken in part or not. */
-void queue_drop_first(struct queue *queue, const struct sse_host *host);
+void sse_queue_drop_first(struct queue *queue, const struct sse_host *host);
 
 /** Shows the next bytes, in up to `iov_count` pieces; returns how many. */
-int queue_gather(const struct queue *queue, struct iovec *iov, int iov_count);
+int sse_queue_gather(const struct queue *queue, struct iovec *iov, int iov_count);
 
 /** Takes up to `*size` bytes but not past the end of a message, and counts them off. Returns the
  *  message if it is now taken whole, with its reference; else NULL, with *size 0. */
-struct sse_message *queue_take(struct queue *queue, size_t *size, const struct sse_host *host);
+struct sse_message *sse_queue_take(struct queue *queue, size_t *size, const struct sse_host *host);
 
 /** The events in the queue. */
-uint64_t queue_events(const struct queue *queue);
+uint64_t sse_queue_events(const struct queue *queue);
 
-void queue_clear(struct queue *queue, const struct sse_host *host);
+void sse_queue_clear(struct queue *queue, const struct sse_host *host);
 
 #endif

@@ -7,7 +7,7 @@
 /* How many due emitters one turn takes from the heap: they are ticked without the lock. */
 #define DUE_COUNT_MAX 32
 
-bool ready_add(struct sse_registry *registry, struct sse_emitter *emitter)
+bool sse_ready_add(struct sse_registry *registry, struct sse_emitter *emitter)
 {
     struct emitter_link *link = &emitter->membership.ready;
     bool was_empty = !registry->first_ready;
@@ -24,7 +24,7 @@ bool ready_add(struct sse_registry *registry, struct sse_emitter *emitter)
     return was_empty;
 }
 
-bool ready_remove(struct sse_registry *registry, struct sse_emitter *emitter)
+bool sse_ready_remove(struct sse_registry *registry, struct sse_emitter *emitter)
 {
     struct emitter_link *link = &emitter->membership.ready;
 
@@ -42,8 +42,10 @@ bool ready_remove(struct sse_registry *registry, struct sse_emitter *emitter)
     return true;
 }
 
-void registry_wake(struct sse_registry *registry)
+void sse_registry_wake(struct sse_registry *registry)
 {
+    int cancel_state;
+
     if (!registry->on_wake || registry->closed)
         return;
     registry->wake_again = true;
@@ -51,46 +53,55 @@ void registry_wake(struct sse_registry *registry)
         return;
     registry->waking = true;
     registry->waking_thread = pthread_self();
+    /* A cancelled thread must not stay the one that wakes. */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     while (registry->wake_again && !registry->closed) {
         registry->wake_again = false;
         pthread_mutex_unlock(&registry->lock);
         registry->on_wake(registry, registry->user);
         pthread_mutex_lock(&registry->lock);
     }
+    pthread_setcancelstate(cancel_state, NULL);
     registry->waking = false;
     pthread_cond_broadcast(&registry->wake_done);
 }
 
-bool timer_note(struct sse_registry *registry, struct sse_emitter *emitter)
+/* Whether the host waits for a later deadline than this. Lock held. */
+static bool announce(struct sse_registry *registry, uint64_t deadline)
 {
-    struct heap_node *timer = &emitter->membership.timer;
-
-    emitter->scheduled = emitter_deadline(emitter);
-    /* A tick that took it from the heap puts it back when it is done with it. */
-    if (timer->position == HEAP_NOWHERE)
+    if (deadline >= registry->announced)
         return false;
-    heap_update(&registry->timers, timer, emitter->scheduled);
-    if (emitter->scheduled >= registry->announced)
-        return false;
-    registry->announced = emitter->scheduled;
+    registry->announced = deadline;
     return true;
 }
 
-void registry_notice(struct emitter_owner *owner, struct sse_emitter *emitter, bool ready)
+bool sse_timer_note(struct sse_registry *registry, struct sse_emitter *emitter)
+{
+    struct heap_node *timer = &emitter->membership.timer;
+
+    emitter->scheduled = sse_emitter_deadline(emitter);
+    /* A tick that took it from the heap puts it back when it is done with it. */
+    if (timer->position == HEAP_NOWHERE)
+        return false;
+    sse_heap_update(&registry->timers, timer, emitter->scheduled);
+    return announce(registry, emitter->scheduled);
+}
+
+void sse_registry_notice(struct emitter_owner *owner, struct sse_emitter *emitter, bool ready)
 {
     struct sse_registry *registry = (struct sse_registry *)(void *)owner;
     bool wake = false;
 
     pthread_mutex_lock(&registry->lock);
-    if (members_has(registry, emitter)) {
+    if (sse_members_has(registry, emitter)) {
         pthread_mutex_lock(&emitter->lock);
-        wake = timer_note(registry, emitter);
+        wake = sse_timer_note(registry, emitter);
         pthread_mutex_unlock(&emitter->lock);
-        if (ready && ready_add(registry, emitter))
+        if (ready && sse_ready_add(registry, emitter))
             wake = true;
     }
     if (wake)
-        registry_wake(registry);
+        sse_registry_wake(registry);
     pthread_mutex_unlock(&registry->lock);
 }
 
@@ -110,16 +121,19 @@ struct sse_emitter *sse_registry_next_ready(struct sse_registry *registry)
 
     if (!registry)
         return NULL;
+    sse_registry_hold(&registry->owner);
     for (;;) {
         pthread_mutex_lock(&registry->lock);
         emitter = registry->first_ready;
         if (emitter)
-            (void)ready_remove(registry, emitter);
+            (void)sse_ready_remove(registry, emitter);
         pthread_mutex_unlock(&registry->lock);
         if (!emitter || !is_detached(emitter))
-            return emitter;
+            break;
         sse_emitter_unref(emitter);
     }
+    sse_registry_release(&registry->owner);
+    return emitter;
 }
 
 int sse_registry_next_timeout(struct sse_registry *registry)
@@ -130,11 +144,11 @@ int sse_registry_next_timeout(struct sse_registry *registry)
     if (!registry)
         return -EINVAL;
     pthread_mutex_lock(&registry->lock);
-    first = heap_first(&registry->timers);
+    first = sse_heap_first(&registry->timers);
     deadline = first ? first->deadline : DEADLINE_NEVER;
     registry->announced = deadline;
     pthread_mutex_unlock(&registry->lock);
-    return deadline_timeout_ms(deadline, host_now(registry->host));
+    return deadline_timeout_ms(deadline, sse_host_now(registry->host));
 }
 
 static struct sse_emitter *emitter_of_timer(struct heap_node *timer)
@@ -148,13 +162,23 @@ static size_t take_due(struct sse_registry *registry, struct sse_emitter **due, 
     size_t count = 0;
 
     pthread_mutex_lock(&registry->lock);
-    while (count < DUE_COUNT_MAX && (first = heap_first(&registry->timers)) &&
+    while (count < DUE_COUNT_MAX && (first = sse_heap_first(&registry->timers)) &&
            deadline_is_due(first->deadline, now)) {
-        heap_remove(&registry->timers, first);
+        sse_heap_remove(&registry->timers, first);
         due[count++] = sse_emitter_ref(emitter_of_timer(first));
     }
     pthread_mutex_unlock(&registry->lock);
     return count;
+}
+
+static bool is_member(struct sse_registry *registry, struct sse_emitter *emitter)
+{
+    bool member;
+
+    pthread_mutex_lock(&registry->lock);
+    member = sse_members_has(registry, emitter);
+    pthread_mutex_unlock(&registry->lock);
+    return member;
 }
 
 /* The deadline that was due may have been passed by: a send does not touch the heap. */
@@ -163,11 +187,15 @@ static void schedule_again(struct sse_registry *registry, struct sse_emitter *em
     struct heap_node *timer = &emitter->membership.timer;
 
     pthread_mutex_lock(&registry->lock);
-    if (members_has(registry, emitter) && timer->position == HEAP_NOWHERE) {
+    if (sse_members_has(registry, emitter) && timer->position == HEAP_NOWHERE) {
+        bool wake;
+
         pthread_mutex_lock(&emitter->lock);
-        emitter->scheduled = emitter_deadline(emitter);
-        heap_push(&registry->timers, timer, emitter->scheduled);
+        sse_heap_push(&registry->timers, timer, DEADLINE_NEVER);
+        wake = sse_timer_note(registry, emitter);
         pthread_mutex_unlock(&emitter->lock);
+        if (wake)
+            sse_registry_wake(registry);
     }
     pthread_mutex_unlock(&registry->lock);
 }
@@ -180,15 +208,17 @@ int sse_registry_tick(struct sse_registry *registry)
 
     if (!registry)
         return -EINVAL;
-    now = host_now(registry->host);
-    sse_registry_ref(registry);
+    now = sse_host_now(registry->host);
+    sse_registry_hold(&registry->owner);
     while ((count = take_due(registry, due, now))) {
         for (size_t i = 0; i < count; i++) {
-            emitter_tick_at(due[i], now);
+            /* A hook of one before may have removed it. */
+            if (is_member(registry, due[i]))
+                sse_emitter_tick_at(due[i], now);
             schedule_again(registry, due[i]);
             sse_emitter_unref(due[i]);
         }
     }
-    sse_registry_unref(registry);
+    sse_registry_release(&registry->owner);
     return 0;
 }

@@ -3,14 +3,14 @@
 
 #include <errno.h>
 
-void registry_hold(struct emitter_owner *owner)
+void sse_registry_hold(struct emitter_owner *owner)
 {
     struct sse_registry *registry = (struct sse_registry *)(void *)owner;
 
     atomic_fetch_add_explicit(&registry->holds, 1, memory_order_relaxed);
 }
 
-void registry_release(struct emitter_owner *owner)
+void sse_registry_release(struct emitter_owner *owner)
 {
     struct sse_registry *registry = (struct sse_registry *)(void *)owner;
 
@@ -20,11 +20,11 @@ void registry_release(struct emitter_owner *owner)
     pthread_mutex_unlock(&registry->lock);
     pthread_cond_destroy(&registry->wake_done);
     pthread_mutex_destroy(&registry->lock);
-    topics_free(&registry->topics);
-    heap_free(&registry->timers, registry->host);
-    host_release(registry->host, registry->members);
-    host_release(registry->host, registry->spare);
-    host_release(registry->host, registry);
+    sse_topics_free(&registry->topics);
+    sse_heap_free(&registry->timers, registry->host);
+    sse_host_release(registry->host, registry->members);
+    sse_host_release(registry->host, registry->spare);
+    sse_host_release(registry->host, registry);
 }
 
 static bool reserve_member(struct sse_registry *registry)
@@ -32,16 +32,16 @@ static bool reserve_member(struct sse_registry *registry)
     size_t capacity = registry->capacity ? registry->capacity * 2 : 8;
     struct sse_emitter **members;
 
-    if (!heap_reserve(&registry->timers, registry->count + 1, registry->host))
+    if (!sse_heap_reserve(&registry->timers, registry->count + 1, registry->host))
         return false;
     if (registry->count < registry->capacity)
         return true;
-    members = host_allocate(registry->host, capacity * sizeof(struct sse_emitter *));
+    members = sse_host_allocate(registry->host, capacity * sizeof(struct sse_emitter *));
     if (!members)
         return false;
     if (registry->count)
         memcpy(members, registry->members, registry->count * sizeof(struct sse_emitter *));
-    host_release(registry->host, registry->members);
+    sse_host_release(registry->host, registry->members);
     registry->members = members;
     registry->capacity = capacity;
     return true;
@@ -52,7 +52,7 @@ static int join(struct sse_registry *registry, struct sse_emitter *emitter)
     if (emitter->owner)
         return emitter->owner == &registry->owner ? -EALREADY : -EBUSY;
     if (emitter->state != SSE_STATE_OPEN)
-        return emitter_end_error(emitter);
+        return sse_emitter_end_error(emitter);
     if (registry->closed)
         return -ESHUTDOWN;
     if (!reserve_member(registry))
@@ -60,14 +60,14 @@ static int join(struct sse_registry *registry, struct sse_emitter *emitter)
     emitter->owner = &registry->owner;
     emitter->membership.position = registry->count;
     registry->members[registry->count++] = emitter;
-    emitter->scheduled = emitter_deadline(emitter);
-    heap_push(&registry->timers, &emitter->membership.timer, emitter->scheduled);
-    registry_hold(&registry->owner);
+    emitter->scheduled = sse_emitter_deadline(emitter);
+    sse_heap_push(&registry->timers, &emitter->membership.timer, emitter->scheduled);
+    sse_registry_hold(&registry->owner);
     sse_emitter_ref(emitter);
     return 0;
 }
 
-int members_add(struct sse_registry *registry, struct sse_emitter *emitter)
+int sse_members_add(struct sse_registry *registry, struct sse_emitter *emitter)
 {
     int error;
 
@@ -77,7 +77,7 @@ int members_add(struct sse_registry *registry, struct sse_emitter *emitter)
     return error;
 }
 
-bool members_has(const struct sse_registry *registry, struct sse_emitter *emitter)
+bool sse_members_has(const struct sse_registry *registry, struct sse_emitter *emitter)
 {
     bool member;
 
@@ -87,7 +87,7 @@ bool members_has(const struct sse_registry *registry, struct sse_emitter *emitte
     return member;
 }
 
-void members_take(struct sse_registry *registry, struct sse_emitter *emitter)
+void sse_members_take(struct sse_registry *registry, struct sse_emitter *emitter)
 {
     struct emitter_membership *membership = &emitter->membership;
     struct sse_emitter *last = registry->members[--registry->count];
@@ -95,8 +95,8 @@ void members_take(struct sse_registry *registry, struct sse_emitter *emitter)
     registry->members[membership->position] = last;
     last->membership.position = membership->position;
     if (membership->timer.position != HEAP_NOWHERE)
-        heap_remove(&registry->timers, &membership->timer);
-    topics_unsubscribe_back_to(&registry->topics, emitter, NULL);
+        sse_heap_remove(&registry->timers, &membership->timer);
+    sse_topics_unsubscribe_back_to(&registry->topics, emitter, NULL);
     pthread_mutex_lock(&emitter->lock);
     emitter->owner = NULL;
     emitter->scheduled = 0;

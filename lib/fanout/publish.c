@@ -20,7 +20,7 @@ struct audience {
 static struct audience audience_of(const struct sse_registry *registry, struct sse_str topic)
 {
     return (struct audience){
-        .topic = topic.ptr ? topics_find(&registry->topics, topic) : NULL,
+        .topic = topic.ptr ? sse_topics_find(&registry->topics, topic) : NULL,
         .everyone = !topic.ptr,
     };
 }
@@ -63,19 +63,22 @@ static void append_roster(struct publisher *publisher, struct roster *roster)
     publisher->last = &roster->next;
 }
 
-/* The first step. Lock held. */
-static void enqueue_all(struct sse_registry *registry, const struct audience *audience,
-                        struct sse_message *message, uint64_t now, struct roster *roster)
+/* The first step. Returns how many ended over it. Lock held. */
+static size_t enqueue_all(struct sse_registry *registry, const struct audience *audience,
+                          struct sse_message *message, uint64_t now, struct roster *roster)
 {
     size_t count = audience_count(registry, audience);
+    size_t ended_count = 0;
 
     for (size_t i = 0; i < count; i++) {
         struct sse_emitter *emitter = audience_at(registry, audience, i);
         bool ended;
 
-        if (!emitter_enqueue(emitter, message, now, &ended) || ended)
-            roster_add(roster, emitter);
+        if (!sse_emitter_enqueue(emitter, message, now, &ended) || ended)
+            sse_roster_add(roster, emitter);
+        ended_count += ended;
     }
+    return ended_count;
 }
 
 static void count_outcome(struct sse_delivery *delivery, struct emitter_outcome outcome)
@@ -102,8 +105,8 @@ static void serve(struct sse_registry *registry, struct publisher *publisher, ui
             publisher->last = &publisher->first;
         pthread_mutex_unlock(&registry->lock);
         for (size_t i = 0; i < roster->count; i++)
-            count_outcome(delivery, emitter_service(roster->emitters[i], now));
-        roster_give_back(registry, roster);
+            count_outcome(delivery, sse_emitter_service(roster->emitters[i], now));
+        sse_roster_give_back(registry, roster);
         delivery = &nested;
         pthread_mutex_lock(&registry->lock);
     }
@@ -116,23 +119,25 @@ static int deliver(struct sse_registry *registry, struct sse_str topic, struct s
 {
     struct publisher self = {.thread = pthread_self(), .last = &self.first};
     struct sse_delivery counts = {.size = sizeof(counts)};
-    uint64_t now = host_now(registry->host);
+    uint64_t now = sse_host_now(registry->host);
     struct publisher *outer;
     struct audience audience;
     struct roster *roster;
+    size_t ended_count;
 
     pthread_mutex_lock(&registry->lock);
     audience = audience_of(registry, topic);
-    roster = roster_take(registry, audience_count(registry, &audience));
+    roster = sse_roster_take(registry, audience_count(registry, &audience));
     if (!roster) {
         pthread_mutex_unlock(&registry->lock);
         return -ENOMEM;
     }
-    enqueue_all(registry, &audience, message, now, roster);
+    ended_count = enqueue_all(registry, &audience, message, now, roster);
     outer = find_publisher(registry);
     append_roster(outer ? outer : &self, roster);
     if (outer) {
-        counts.queued = roster->count;
+        counts.queued = roster->count - ended_count;
+        counts.closed = ended_count;
     } else {
         self.next = registry->publishers;
         registry->publishers = &self;
@@ -140,9 +145,9 @@ static int deliver(struct sse_registry *registry, struct sse_str topic, struct s
     pthread_mutex_unlock(&registry->lock);
 
     if (!outer) {
-        sse_registry_ref(registry);
+        sse_registry_hold(&registry->owner);
         serve(registry, &self, now, &counts);
-        sse_registry_unref(registry);
+        sse_registry_release(&registry->owner);
     }
     if (delivery)
         *delivery = counts;
@@ -170,7 +175,7 @@ static int publish_event(struct sse_registry *registry, struct sse_str topic, co
 int sse_registry_publish(struct sse_registry *registry, struct sse_str topic, const struct sse_event *event,
                          struct sse_delivery *delivery)
 {
-    int error = topic_name_check(topic);
+    int error = sse_topic_name_check(topic);
 
     if (!registry || !delivery_is_valid(delivery))
         return -EINVAL;
@@ -180,7 +185,7 @@ int sse_registry_publish(struct sse_registry *registry, struct sse_str topic, co
 int sse_registry_publish_message(struct sse_registry *registry, struct sse_str topic,
                                  struct sse_message *message, struct sse_delivery *delivery)
 {
-    int error = topic_name_check(topic);
+    int error = sse_topic_name_check(topic);
 
     if (!registry || !message || !delivery_is_valid(delivery))
         return -EINVAL;
@@ -208,24 +213,27 @@ int sse_registry_each(struct sse_registry *registry, struct sse_str topic,
 {
     struct audience audience;
     struct roster *roster;
+    int cancel_state;
     int result = 0;
 
     if (!registry || !visit)
         return -EINVAL;
-    if (topic.ptr && topic_name_check(topic))
-        return topic_name_check(topic);
+    if (!sse_topic_is_absent(topic) && sse_topic_name_check(topic))
+        return sse_topic_name_check(topic);
     pthread_mutex_lock(&registry->lock);
     audience = audience_of(registry, topic);
-    roster = roster_take(registry, audience_count(registry, &audience));
+    roster = sse_roster_take(registry, audience_count(registry, &audience));
     for (size_t i = 0; roster && i < audience_count(registry, &audience); i++)
-        roster_add(roster, audience_at(registry, &audience, i));
+        sse_roster_add(roster, audience_at(registry, &audience, i));
     pthread_mutex_unlock(&registry->lock);
     if (!roster)
         return -ENOMEM;
     sse_registry_ref(registry);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     for (size_t i = 0; !result && i < roster->count; i++)
         result = visit(roster->emitters[i], user);
-    roster_give_back(registry, roster);
+    pthread_setcancelstate(cancel_state, NULL);
+    sse_roster_give_back(registry, roster);
     sse_registry_unref(registry);
     return result;
 }

@@ -11,7 +11,7 @@ static void give_back(struct sse_registry *registry, struct sse_emitter *emitter
     if (!member)
         return;
     sse_emitter_unref(emitter);
-    registry_release(&registry->owner);
+    sse_registry_release(&registry->owner);
 }
 
 static void forget(struct emitter_owner *owner, struct sse_emitter *emitter)
@@ -20,9 +20,9 @@ static void forget(struct emitter_owner *owner, struct sse_emitter *emitter)
     bool member;
 
     pthread_mutex_lock(&registry->lock);
-    member = members_has(registry, emitter);
+    member = sse_members_has(registry, emitter);
     if (member)
-        members_take(registry, emitter);
+        sse_members_take(registry, emitter);
     pthread_mutex_unlock(&registry->lock);
     give_back(registry, emitter, member, false);
 }
@@ -34,15 +34,15 @@ int sse_registry_new(struct sse_registry **registry, const struct sse_registry_o
 
     if (!options)
         options = &defaults;
-    if (!registry || options->size != sizeof(*options) || !host_is_valid(options->host))
+    if (!registry || options->size != sizeof(*options) || !sse_host_is_valid(options->host))
         return -EINVAL;
-    made = host_allocate(options->host, sizeof(*made));
+    made = sse_host_allocate(options->host, sizeof(*made));
     if (!made)
         return -ENOMEM;
     *made = (struct sse_registry){
-        .owner = {.hold = registry_hold,
-                  .release = registry_release,
-                  .notice = registry_notice,
+        .owner = {.hold = sse_registry_hold,
+                  .release = sse_registry_release,
+                  .notice = sse_registry_notice,
                   .forget = forget},
         .host = options->host,
         .on_wake = options->on_wake,
@@ -52,15 +52,15 @@ int sse_registry_new(struct sse_registry **registry, const struct sse_registry_o
     atomic_init(&made->refs, 1);
     atomic_init(&made->holds, 1);
     if (pthread_mutex_init(&made->lock, NULL)) {
-        host_release(options->host, made);
+        sse_host_release(options->host, made);
         return -ENOMEM;
     }
     if (pthread_cond_init(&made->wake_done, NULL)) {
         pthread_mutex_destroy(&made->lock);
-        host_release(options->host, made);
+        sse_host_release(options->host, made);
         return -ENOMEM;
     }
-    topics_init(&made->topics, options->host);
+    sse_topics_init(&made->topics, options->host);
     *registry = made;
     return 0;
 }
@@ -94,9 +94,9 @@ static void let_go(struct sse_registry *registry)
         pthread_mutex_lock(&registry->lock);
         member = registry->count > 0;
         emitter = member ? registry->members[registry->count - 1] : registry->first_ready;
-        ready = emitter && ready_remove(registry, emitter);
+        ready = emitter && sse_ready_remove(registry, emitter);
         if (member)
-            members_take(registry, emitter);
+            sse_members_take(registry, emitter);
         pthread_mutex_unlock(&registry->lock);
         if (!emitter)
             return;
@@ -112,22 +112,22 @@ void sse_registry_unref(struct sse_registry *registry)
     end_wakes(registry);
     pthread_mutex_unlock(&registry->lock);
     let_go(registry);
-    registry_release(&registry->owner);
+    sse_registry_release(&registry->owner);
 }
 
 /* A new member may have bytes that nobody will announce again, or the next deadline. Lock held;
- * let go meanwhile. */
+ * let go meanwhile. The caller holds the registry's memory: on_wake may give back the last reference. */
 static void introduce(struct sse_registry *registry, struct sse_emitter *emitter)
 {
     bool wake;
 
     pthread_mutex_lock(&emitter->lock);
-    wake = timer_note(registry, emitter);
-    if (emitter->queue.count && ready_add(registry, emitter))
+    wake = sse_timer_note(registry, emitter);
+    if (emitter->queue.count && sse_ready_add(registry, emitter))
         wake = true;
     pthread_mutex_unlock(&emitter->lock);
     if (wake)
-        registry_wake(registry);
+        sse_registry_wake(registry);
 }
 
 int sse_registry_add(struct sse_registry *registry, struct sse_emitter *emitter)
@@ -136,11 +136,13 @@ int sse_registry_add(struct sse_registry *registry, struct sse_emitter *emitter)
 
     if (!registry || !emitter)
         return -EINVAL;
+    sse_registry_hold(&registry->owner);
     pthread_mutex_lock(&registry->lock);
-    error = members_add(registry, emitter);
+    error = sse_members_add(registry, emitter);
     if (!error)
         introduce(registry, emitter);
     pthread_mutex_unlock(&registry->lock);
+    sse_registry_release(&registry->owner);
     return error;
 }
 
@@ -151,10 +153,11 @@ int sse_registry_remove(struct sse_registry *registry, struct sse_emitter *emitt
     if (!registry || !emitter)
         return -EINVAL;
     pthread_mutex_lock(&registry->lock);
-    member = members_has(registry, emitter);
+    member = sse_members_has(registry, emitter);
     if (member) {
-        members_take(registry, emitter);
-        ready = ready_remove(registry, emitter);
+        /* Once it is no member any more, another registry may use the link. */
+        ready = sse_ready_remove(registry, emitter);
+        sse_members_take(registry, emitter);
     }
     pthread_mutex_unlock(&registry->lock);
     give_back(registry, emitter, member, ready);
@@ -166,7 +169,7 @@ static int check_topics(const struct sse_str *topics, size_t count)
     int error = topics && count ? 0 : -EINVAL;
 
     for (size_t i = 0; !error && i < count; i++)
-        error = topic_name_check(topics[i]);
+        error = sse_topic_name_check(topics[i]);
     return error;
 }
 
@@ -178,9 +181,9 @@ static int subscribe_all(struct sse_registry *registry, struct sse_emitter *emit
     int error = 0;
 
     for (size_t i = 0; !error && i < count; i++)
-        error = topics_subscribe(&registry->topics, emitter, topics[i]);
+        error = sse_topics_subscribe(&registry->topics, emitter, topics[i]);
     if (error)
-        topics_unsubscribe_back_to(&registry->topics, emitter, newest);
+        sse_topics_unsubscribe_back_to(&registry->topics, emitter, newest);
     return error;
 }
 
@@ -188,7 +191,7 @@ static int subscribe_all(struct sse_registry *registry, struct sse_emitter *emit
 static int subscribe_member(struct sse_registry *registry, struct sse_emitter *emitter,
                             const struct sse_str *topics, size_t count, bool *added)
 {
-    int error = members_add(registry, emitter);
+    int error = sse_members_add(registry, emitter);
 
     *added = !error;
     if (error && error != -EALREADY)
@@ -208,16 +211,18 @@ int sse_registry_subscribe(struct sse_registry *registry, struct sse_emitter *em
     error = check_topics(topics, count);
     if (error)
         return error;
+    sse_registry_hold(&registry->owner);
     pthread_mutex_lock(&registry->lock);
     error = subscribe_member(registry, emitter, topics, count, &added);
     if (error && added) {
-        members_take(registry, emitter);
+        sse_members_take(registry, emitter);
         undone = true;
     } else if (added) {
         introduce(registry, emitter);
     }
     pthread_mutex_unlock(&registry->lock);
     give_back(registry, emitter, undone, false);
+    sse_registry_release(&registry->owner);
     if (!error && replay)
         *replay = last_event_id.len ? SSE_REPLAY_GAP : SSE_REPLAY_NONE;
     return error;
@@ -230,10 +235,13 @@ int sse_registry_unsubscribe(struct sse_registry *registry, struct sse_emitter *
 
     if (!registry || !emitter || !topics || !count)
         return -EINVAL;
+    for (size_t i = 0; i < count; i++)
+        if (!topics[i].ptr && topics[i].len)
+            return -EINVAL;
     pthread_mutex_lock(&registry->lock);
-    member = members_has(registry, emitter);
+    member = sse_members_has(registry, emitter);
     for (size_t i = 0; member && i < count; i++)
-        topics_unsubscribe(&registry->topics, emitter, topics[i]);
+        sse_topics_unsubscribe(&registry->topics, emitter, topics[i]);
     pthread_mutex_unlock(&registry->lock);
     return member ? 0 : -ENOENT;
 }
@@ -243,10 +251,10 @@ size_t sse_registry_count(struct sse_registry *registry, struct sse_str topic)
     const struct topic *found;
     size_t count;
 
-    if (!registry || (topic.ptr && topic_name_check(topic)))
+    if (!registry || (!sse_topic_is_absent(topic) && sse_topic_name_check(topic)))
         return 0;
     pthread_mutex_lock(&registry->lock);
-    found = topic.ptr ? topics_find(&registry->topics, topic) : NULL;
+    found = topic.ptr ? sse_topics_find(&registry->topics, topic) : NULL;
     count = found ? found->count : 0;
     if (!topic.ptr)
         count = registry->count;

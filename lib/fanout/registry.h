@@ -64,36 +64,36 @@ struct sse_registry {
 /* members.c */
 
 /** 0, -EALREADY, -EBUSY, -ENOMEM, or the error of an emitter that has ended. Lock held. */
-int members_add(struct sse_registry *registry, struct sse_emitter *emitter);
+int sse_members_add(struct sse_registry *registry, struct sse_emitter *emitter);
 
 /** Takes it out, with its subscriptions. The caller gets the registry's reference. Lock held. */
-void members_take(struct sse_registry *registry, struct sse_emitter *emitter);
+void sse_members_take(struct sse_registry *registry, struct sse_emitter *emitter);
 
 /** Lock held: it stays so until the lock is released. */
-bool members_has(const struct sse_registry *registry, struct sse_emitter *emitter);
+bool sse_members_has(const struct sse_registry *registry, struct sse_emitter *emitter);
 
-void registry_hold(struct emitter_owner *owner);
-void registry_release(struct emitter_owner *owner);
+void sse_registry_hold(struct emitter_owner *owner);
+void sse_registry_release(struct emitter_owner *owner);
 
 /* roster.c */
 
 /** A roster with room for `capacity`, or NULL. Lock held. */
-struct roster *roster_take(struct sse_registry *registry, size_t capacity);
+struct roster *sse_roster_take(struct sse_registry *registry, size_t capacity);
 /** Gives the references and the roster back. Lock not held. */
-void roster_give_back(struct sse_registry *registry, struct roster *roster);
-void roster_add(struct roster *roster, struct sse_emitter *emitter);
+void sse_roster_give_back(struct sse_registry *registry, struct roster *roster);
+void sse_roster_add(struct roster *roster, struct sse_emitter *emitter);
 
 /* drive.c */
 
 /** Puts it among the ready ones. True if the host is to be woken. Lock held. */
-bool ready_add(struct sse_registry *registry, struct sse_emitter *emitter);
+bool sse_ready_add(struct sse_registry *registry, struct sse_emitter *emitter);
 /** Lock held; the caller gets the reference of the list, if true. */
-bool ready_remove(struct sse_registry *registry, struct sse_emitter *emitter);
+bool sse_ready_remove(struct sse_registry *registry, struct sse_emitter *emitter);
 /** Tells the host, unless it is closed. Lock held; let go meanwhile. */
-void registry_wake(struct sse_registry *registry);
+void sse_registry_wake(struct sse_registry *registry);
 /** Notes the emitter's deadline. True if the host is to be woken. Locks of both held. */
-bool timer_note(struct sse_registry *registry, struct sse_emitter *emitter);
+bool sse_timer_note(struct sse_registry *registry, struct sse_emitter *emitter);
 /** An emitter's notice to its owner. */
-void registry_notice(struct emitter_owner *owner, struct sse_emitter *emitter, bool ready);
+void sse_registry_notice(struct emitter_owner *owner, struct sse_emitter *emitter, bool ready);
 
 #endif

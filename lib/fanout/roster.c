@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "fanout/registry.h"
 
-struct roster *roster_take(struct sse_registry *registry, size_t capacity)
+struct roster *sse_roster_take(struct sse_registry *registry, size_t capacity)
 {
     struct roster *roster = registry->spare;
 
@@ -9,18 +9,18 @@ struct roster *roster_take(struct sse_registry *registry, size_t capacity)
         registry->spare = NULL;
         return roster;
     }
-    roster = host_allocate(registry->host, sizeof(*roster) + capacity * sizeof(struct sse_emitter *));
+    roster = sse_host_allocate(registry->host, sizeof(*roster) + capacity * sizeof(struct sse_emitter *));
     if (roster)
         *roster = (struct roster){.capacity = capacity};
     return roster;
 }
 
-void roster_add(struct roster *roster, struct sse_emitter *emitter)
+void sse_roster_add(struct roster *roster, struct sse_emitter *emitter)
 {
     roster->emitters[roster->count++] = sse_emitter_ref(emitter);
 }
 
-void roster_give_back(struct sse_registry *registry, struct roster *roster)
+void sse_roster_give_back(struct sse_registry *registry, struct roster *roster)
 {
     struct roster *unused = roster;
 
@@ -34,5 +34,5 @@ void roster_give_back(struct sse_registry *registry, struct roster *roster)
         registry->spare = roster;
     }
     pthread_mutex_unlock(&registry->lock);
-    host_release(registry->host, unused);
+    sse_host_release(registry->host, unused);
 }

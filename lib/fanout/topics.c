@@ -4,22 +4,27 @@
 #include <errno.h>
 #include <sse/registry.h>
 
-void topics_init(struct topics *topics, const struct sse_host *host)
+void sse_topics_init(struct topics *topics, const struct sse_host *host)
 {
     topics->host = host;
-    map_init(&topics->map, host);
+    sse_map_init(&topics->map, host);
 }
 
-void topics_free(struct topics *topics)
+void sse_topics_free(struct topics *topics)
 {
-    map_free(&topics->map, topics->host);
+    sse_map_free(&topics->map, topics->host);
 }
 
-int topic_name_check(struct sse_str name)
+int sse_topic_name_check(struct sse_str name)
 {
     if (!name.ptr || !name.len)
         return -EINVAL;
     return name.len > SSE_TOPIC_SIZE_MAX ? -EMSGSIZE : 0;
+}
+
+bool sse_topic_is_absent(struct sse_str name)
+{
+    return !name.ptr && !name.len;
 }
 
 static struct topic *topic_of_node(struct map_node *node)
@@ -27,16 +32,16 @@ static struct topic *topic_of_node(struct map_node *node)
     return (struct topic *)(void *)((char *)node - offsetof(struct topic, node));
 }
 
-struct topic *topics_find(const struct topics *topics, struct sse_str name)
+struct topic *sse_topics_find(const struct topics *topics, struct sse_str name)
 {
-    struct map_node *node = map_find(&topics->map, name.ptr, name.len);
+    struct map_node *node = sse_map_find(&topics->map, name.ptr, name.len);
 
     return node ? topic_of_node(node) : NULL;
 }
 
 static struct topic *topic_new(struct topics *topics, struct sse_str name)
 {
-    struct topic *topic = host_allocate(topics->host, sizeof(*topic) + name.len);
+    struct topic *topic = sse_host_allocate(topics->host, sizeof(*topic) + name.len);
 
     if (!topic)
         return NULL;
@@ -44,8 +49,8 @@ static struct topic *topic_new(struct topics *topics, struct sse_str name)
     memcpy(topic->name, name.ptr, name.len);
     topic->node.key = topic->name;
     topic->node.key_size = name.len;
-    if (!map_insert(&topics->map, &topic->node, topics->host)) {
-        host_release(topics->host, topic);
+    if (!sse_map_insert(&topics->map, &topic->node, topics->host)) {
+        sse_host_release(topics->host, topic);
         return NULL;
     }
     return topic;
@@ -55,9 +60,9 @@ static void free_if_unused(struct topics *topics, struct topic *topic)
 {
     if (topic->count)
         return;
-    map_remove(&topics->map, &topic->node);
-    host_release(topics->host, topic->subscribers);
-    host_release(topics->host, topic);
+    sse_map_remove(&topics->map, &topic->node);
+    sse_host_release(topics->host, topic->subscribers);
+    sse_host_release(topics->host, topic);
 }
 
 static bool reserve_subscriber(struct topic *topic, const struct sse_host *host)
@@ -67,12 +72,12 @@ static bool reserve_subscriber(struct topic *topic, const struct sse_host *host)
 
     if (topic->count < topic->capacity)
         return true;
-    subscribers = host_allocate(host, capacity * sizeof(struct subscription *));
+    subscribers = sse_host_allocate(host, capacity * sizeof(struct subscription *));
     if (!subscribers)
         return false;
     if (topic->count)
         memcpy(subscribers, topic->subscribers, topic->count * sizeof(struct subscription *));
-    host_release(host, topic->subscribers);
+    sse_host_release(host, topic->subscribers);
     topic->subscribers = subscribers;
     topic->capacity = capacity;
     return true;
@@ -87,9 +92,9 @@ static struct subscription **find_subscription(struct sse_emitter *emitter, cons
     return at;
 }
 
-int topics_subscribe(struct topics *topics, struct sse_emitter *emitter, struct sse_str name)
+int sse_topics_subscribe(struct topics *topics, struct sse_emitter *emitter, struct sse_str name)
 {
-    struct topic *topic = topics_find(topics, name);
+    struct topic *topic = sse_topics_find(topics, name);
     struct subscription *subscription;
 
     if (!topic)
@@ -98,9 +103,9 @@ int topics_subscribe(struct topics *topics, struct sse_emitter *emitter, struct 
         return -ENOMEM;
     if (*find_subscription(emitter, topic))
         return 0;
-    subscription = host_allocate(topics->host, sizeof(*subscription));
+    subscription = sse_host_allocate(topics->host, sizeof(*subscription));
     if (!subscription || !reserve_subscriber(topic, topics->host)) {
-        host_release(topics->host, subscription);
+        sse_host_release(topics->host, subscription);
         free_if_unused(topics, topic);
         return -ENOMEM;
     }
@@ -125,13 +130,13 @@ static void end_subscription(struct topics *topics, struct subscription **at)
     topic->subscribers[subscription->position] = last;
     last->position = subscription->position;
     *at = subscription->next;
-    host_release(topics->host, subscription);
+    sse_host_release(topics->host, subscription);
     free_if_unused(topics, topic);
 }
 
-void topics_unsubscribe(struct topics *topics, struct sse_emitter *emitter, struct sse_str name)
+void sse_topics_unsubscribe(struct topics *topics, struct sse_emitter *emitter, struct sse_str name)
 {
-    struct topic *topic = topics_find(topics, name);
+    struct topic *topic = sse_topics_find(topics, name);
     struct subscription **at;
 
     if (!topic)
@@ -141,8 +146,8 @@ void topics_unsubscribe(struct topics *topics, struct sse_emitter *emitter, stru
         end_subscription(topics, at);
 }
 
-void topics_unsubscribe_back_to(struct topics *topics, struct sse_emitter *emitter,
-                                const struct subscription *last)
+void sse_topics_unsubscribe_back_to(struct topics *topics, struct sse_emitter *emitter,
+                                    const struct subscription *last)
 {
     while (emitter->membership.subscriptions != last)
         end_subscription(topics, &emitter->membership.subscriptions);

@@ -30,23 +30,26 @@ struct topics {
     const struct sse_host *host;
 };
 
-void topics_init(struct topics *topics, const struct sse_host *host);
-void topics_free(struct topics *topics);
+void sse_topics_init(struct topics *topics, const struct sse_host *host);
+void sse_topics_free(struct topics *topics);
 
 /** 0, -EINVAL for absent or empty, -EMSGSIZE. */
-int topic_name_check(struct sse_str name);
+int sse_topic_name_check(struct sse_str name);
+
+/** False for a length without a pointer, which is no topic at all. */
+bool sse_topic_is_absent(struct sse_str name);
 
 /** The topic, or NULL. */
-struct topic *topics_find(const struct topics *topics, struct sse_str name);
+struct topic *sse_topics_find(const struct topics *topics, struct sse_str name);
 
 /** 0 also if it is subscribed already; -ENOMEM. A new subscription is the emitter's first. */
-int topics_subscribe(struct topics *topics, struct sse_emitter *emitter, struct sse_str name);
+int sse_topics_subscribe(struct topics *topics, struct sse_emitter *emitter, struct sse_str name);
 
 /** Nothing if it is not subscribed. */
-void topics_unsubscribe(struct topics *topics, struct sse_emitter *emitter, struct sse_str name);
+void sse_topics_unsubscribe(struct topics *topics, struct sse_emitter *emitter, struct sse_str name);
 
 /** Ends the emitter's newest subscriptions until `last` is the newest; NULL ends all. */
-void topics_unsubscribe_back_to(struct topics *topics, struct sse_emitter *emitter,
-                                const struct subscription *last);
+void sse_topics_unsubscribe_back_to(struct topics *topics, struct sse_emitter *emitter,
+                                    const struct subscription *last);
 
 #endif

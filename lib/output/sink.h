@@ -3,8 +3,8 @@
 #define OUTPUT_SINK_H
 
 /**
- * Where the bytes go: iovecs in, a count or a negative errno out. -EAGAIN means no room now; 0 is
- * never returned. A sink knows nothing of events, and holds no lock.
+ * Where the bytes go: iovecs in, a count or a negative errno out. -EAGAIN means no room now, -EINTR
+ * that it is worth trying again; 0 is never returned. A sink knows nothing of events, and holds no lock.
  */
 
 #include <stdbool.h>
@@ -28,12 +28,12 @@ struct sink {
 };
 
 /** 0, or -EBADF. */
-int sink_open_fd(struct sink *sink, int fd);
+int sse_sink_open_fd(struct sink *sink, int fd);
 
-void sink_open_callback(struct sink *sink, ssize_t (*write)(void *user, const struct iovec *iov, int count),
-                        void *user);
+void sse_sink_open_callback(struct sink *sink,
+                            ssize_t (*write)(void *user, const struct iovec *iov, int count), void *user);
 
 /** The bytes in the iovecs. */
-size_t iovec_size(const struct iovec *iov, int count);
+size_t sse_iovec_size(const struct iovec *iov, int count);
 
 #endif

@@ -7,14 +7,15 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-/* What a blocking descriptor takes without blocking once poll says that there is room: a pipe
- * PIPE_BUF bytes, a terminal (Linux reports room for it at 256) fewer. */
+/* What a blocking terminal takes without blocking once poll says that there is room; a pipe takes
+ * PIPE_BUF bytes. */
 #define TERMINAL_PIECE_MAX 256
 
 static bool has_room(int fd)
@@ -75,10 +76,9 @@ static void guard_signals(struct signal_guard *guard)
     sigemptyset(&pending);
     sigpending(&pending);
     sigemptyset(&guard->raised_by_write);
-    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
         if (!sigismember(&pending, signals[i]))
             sigaddset(&guard->raised_by_write, signals[i]);
-    }
     pthread_sigmask(SIG_BLOCK, &guard->raised_by_write, &guard->saved_mask);
 }
 
@@ -86,10 +86,9 @@ static void release_signals(const struct signal_guard *guard, int error)
 {
     const struct timespec at_once = {0, 0};
 
-    if (error == EPIPE || error == EFBIG) {
+    if (error == EPIPE || error == EFBIG)
         while (sigtimedwait(&guard->raised_by_write, NULL, &at_once) < 0 && errno == EINTR)
             ;
-    }
     pthread_sigmask(SIG_SETMASK, &guard->saved_mask, NULL);
 }
 
@@ -109,14 +108,30 @@ static ssize_t guarded_writev(int fd, const struct iovec *iov, int count)
     return written;
 }
 
-static ssize_t blocking_write(int fd, const struct iovec *iov, size_t piece_max)
+/* A terminal may turn a control character into several (LF into CR LF), for which the room that
+ * poll saw might not suffice: each goes alone. */
+static size_t terminal_piece(const struct iovec *iov)
+{
+    const unsigned char *bytes = iov->iov_base;
+    size_t size = 0;
+
+    while (size < iov->iov_len && size < TERMINAL_PIECE_MAX && bytes[size] >= ' ')
+        size++;
+    return size ? size : 1;
+}
+
+static size_t pipe_piece(const struct iovec *iov)
+{
+    return iov->iov_len < PIPE_BUF ? iov->iov_len : PIPE_BUF;
+}
+
+static ssize_t blocking_write(int fd, const struct iovec *iov, bool is_pipe)
 {
     struct iovec piece = *iov;
 
     if (!has_room(fd))
         return -EAGAIN;
-    if (piece.iov_len > piece_max)
-        piece.iov_len = piece_max;
+    piece.iov_len = is_pipe ? pipe_piece(iov) : terminal_piece(iov);
     return guarded_writev(fd, &piece, 1);
 }
 
@@ -143,7 +158,7 @@ static ssize_t file_write(const struct sink *sink, const struct iovec *iov, int 
     if (flags & O_NONBLOCK || S_ISREG(status.st_mode))
         written = guarded_writev(fd, iov, count);
     else
-        written = blocking_write(fd, iov, S_ISFIFO(status.st_mode) ? PIPE_BUF : TERMINAL_PIECE_MAX);
+        written = blocking_write(fd, iov, S_ISFIFO(status.st_mode));
     if (written == -EAGAIN)
         return written;
     if (written < 0)
@@ -156,7 +171,7 @@ static ssize_t sink_fd_write(const struct sink *sink, const struct iovec *iov, i
     return sink->descriptor.socket ? socket_write(sink, iov, count) : file_write(sink, iov, count);
 }
 
-int sink_open_fd(struct sink *sink, int fd)
+int sse_sink_open_fd(struct sink *sink, int fd)
 {
     struct stat status;
 

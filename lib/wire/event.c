@@ -13,13 +13,13 @@
 
 static void put_text(struct text_writer *writer, const char *text)
 {
-    text_write(writer, sse_str(text));
+    sse_text_write(writer, sse_str(text));
 }
 
 static void put_field(struct text_writer *writer, const char *name, struct sse_str value)
 {
     put_text(writer, name);
-    text_write(writer, value);
+    sse_text_write(writer, value);
     put_text(writer, "\n");
 }
 
@@ -64,7 +64,7 @@ static bool next_line(struct line_reader *reader, struct sse_str *line)
         return true;
     }
     reader->at = line_end + 1;
-    if (*line_end == '\r' && reader->line_feed == reader->at)
+    if (*line_end == '\r' && reader->at < reader->end && *reader->at == '\n')
         reader->at++;
     if (reader->line_feed < reader->at)
         reader->line_feed = find(reader->at, reader->end, '\n');
@@ -109,12 +109,12 @@ static void put_event(struct text_writer *writer, const struct sse_event *event)
     if (event->id.ptr)
         put_field(writer, "id: ", event->id);
     if (event->retry_ms)
-        put_field(writer, "retry: ", text_decimal((uint64_t)event->retry_ms, digits));
+        put_field(writer, "retry: ", sse_text_decimal((uint64_t)event->retry_ms, digits));
     if (is_dispatched(event))
         put_text(writer, "\n");
 }
 
-size_t event_id_offset(const struct sse_event *event, size_t encoded_size)
+size_t sse_event_id_offset(const struct sse_event *event, size_t encoded_size)
 {
     struct text_writer tail = {.buffer = NULL};
 
@@ -129,7 +129,7 @@ static int check_lengths(const struct sse_event *event)
     size_t total = 0;
 
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-        if (text_is_broken(texts[i]))
+        if (sse_text_is_broken(texts[i]))
             return -EINVAL;
         if (texts[i].len > (SIZE_MAX / 2 - FIELDS_SIZE_MAX) / EXPANSION_MAX - total)
             return -EOVERFLOW;
@@ -153,14 +153,14 @@ static int check_fields(const struct sse_event *event)
         return -ERANGE;
     if (event->type.ptr && (!event->data.ptr || !type_is_valid(event->type)))
         return -EINVAL;
-    if (event->id.ptr && !id_is_valid((const unsigned char *)event->id.ptr, event->id.len))
+    if (event->id.ptr && !sse_id_is_valid((const unsigned char *)event->id.ptr, event->id.len))
         return -EINVAL;
     return 0;
 }
 
 static bool text_is_utf8(struct sse_str text)
 {
-    return !text.len || utf8_is_valid((const unsigned char *)text.ptr, text.len);
+    return !text.len || sse_utf8_is_valid((const unsigned char *)text.ptr, text.len);
 }
 
 static int check_encoding(const struct sse_event *event)

@@ -7,6 +7,6 @@
 #include <sse/event.h>
 
 /** Where the id stands in the `encoded_size` bytes of an event that was encoded with one. */
-size_t event_id_offset(const struct sse_event *event, size_t encoded_size);
+size_t sse_event_id_offset(const struct sse_event *event, size_t encoded_size);
 
 #endif

@@ -19,11 +19,7 @@ enum own_field {
     OWN_FIELD_COUNT
 };
 
-enum name_style {
-    STYLE_HTTP_1,
-    STYLE_LOWER_CASE,
-    STYLE_COUNT
-};
+enum name_style { STYLE_HTTP_1, STYLE_LOWER_CASE, STYLE_COUNT };
 
 static const char *const own_names[OWN_FIELD_COUNT][STYLE_COUNT] = {
     [CONTENT_TYPE] = {"Content-Type", "content-type"},
@@ -49,11 +45,9 @@ static const struct sse_http_options default_options = {.size = sizeof(struct ss
 
 static bool name_is_one_of(struct sse_str name, const char *const *names, size_t count)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (text_equals_ignoring_case(name, names[i])) {
+    for (size_t i = 0; i < count; i++)
+        if (sse_text_equals_ignoring_case(name, names[i]))
             return true;
-        }
-    }
     return false;
 }
 
@@ -67,9 +61,8 @@ static bool name_is_reserved(struct sse_str name, bool cors)
     static const char *const with_cors[] = {"access-control-allow-origin",
                                             "access-control-allow-credentials"};
 
-    if (name_is_one_of(name, always, sizeof(always) / sizeof(always[0]))) {
+    if (name_is_one_of(name, always, sizeof(always) / sizeof(always[0])))
         return true;
-    }
     return cors && name_is_one_of(name, with_cors, sizeof(with_cors) / sizeof(with_cors[0]));
 }
 
@@ -83,40 +76,25 @@ static bool name_is_connection_specific(struct sse_str name)
 
 static bool name_has_capitals(struct sse_str name)
 {
-    for (size_t i = 0; i < name.len; i++) {
-        if (name.ptr[i] >= 'A' && name.ptr[i] <= 'Z') {
+    for (size_t i = 0; i < name.len; i++)
+        if (name.ptr[i] >= 'A' && name.ptr[i] <= 'Z')
             return true;
-        }
-    }
     return false;
 }
 
 static bool name_is_token(struct sse_str name)
 {
-    return name.len > 0 && text_token_length(name) == name.len;
+    return name.len > 0 && sse_text_token_length(name) == name.len;
 }
 
 static bool value_is_valid(struct sse_str value)
 {
     for (size_t i = 0; i < value.len; i++) {
         unsigned char byte = (unsigned char)value.ptr[i];
-        if ((byte < 0x20 && byte != '\t') || byte == 0x7f) {
+        if ((byte < 0x20 && byte != '\t') || byte == 0x7f)
             return false;
-        }
     }
     return true;
-}
-
-/* Hosts echo the Origin of the request: it must be one, and not a list, which no browser takes. */
-static bool origin_is_valid(struct sse_str origin)
-{
-    for (size_t i = 0; i < origin.len; i++) {
-        unsigned char byte = (unsigned char)origin.ptr[i];
-        if (byte <= 0x20 || byte >= 0x7f || byte == ',') {
-            return false;
-        }
-    }
-    return origin.len > 0;
 }
 
 static bool origin_is_any(struct sse_str origin)
@@ -124,12 +102,25 @@ static bool origin_is_any(struct sse_str origin)
     return origin.len == 1 && origin.ptr[0] == '*';
 }
 
+/* Hosts echo the Origin of the request. Browsers take neither a list nor a pattern. */
+static bool origin_is_valid(struct sse_str origin)
+{
+    if (origin_is_any(origin))
+        return true;
+    for (size_t i = 0; i < origin.len; i++) {
+        unsigned char byte = (unsigned char)origin.ptr[i];
+        if (byte <= 0x20 || byte >= 0x7f || byte == ',' || byte == '*')
+            return false;
+    }
+    return origin.len > 0;
+}
+
 static void write_field(struct text_writer *writer, const struct sse_http_header *field)
 {
-    text_write(writer, field->name);
-    text_write(writer, sse_str(": "));
-    text_write(writer, field->value);
-    text_write(writer, sse_str("\r\n"));
+    sse_text_write(writer, field->name);
+    sse_text_write(writer, sse_str(": "));
+    sse_text_write(writer, field->value);
+    sse_text_write(writer, sse_str("\r\n"));
 }
 
 /* Pointers and lengths are checked before any text is read, since a bad length would read astray. */
@@ -137,17 +128,14 @@ static int check_lengths(const struct sse_http_options *options)
 {
     struct text_writer counter = {0};
 
-    if (text_is_broken(options->cors_origin) || (!options->headers && options->header_count > 0)) {
+    if (sse_text_is_broken(options->cors_origin) || (!options->headers && options->header_count > 0))
         return -EINVAL;
-    }
-    if (options->header_count > PTRDIFF_MAX / sizeof(*options->headers)) {
+    if (options->header_count > PTRDIFF_MAX / sizeof(*options->headers))
         return -EOVERFLOW;
-    }
-    text_write(&counter, options->cors_origin);
+    sse_text_write(&counter, options->cors_origin);
     for (size_t i = 0; i < options->header_count; i++) {
-        if (text_is_broken(options->headers[i].name) || text_is_broken(options->headers[i].value)) {
+        if (sse_text_is_broken(options->headers[i].name) || sse_text_is_broken(options->headers[i].value))
             return -EINVAL;
-        }
         write_field(&counter, &options->headers[i]);
     }
     return counter.overflow ? -EOVERFLOW : 0;
@@ -155,15 +143,12 @@ static int check_lengths(const struct sse_http_options *options)
 
 static int check_cors(const struct sse_http_options *options)
 {
-    if (!options->cors_origin.ptr) {
+    if (!options->cors_origin.ptr)
         return options->cors_credentials ? -EINVAL : 0;
-    }
-    if (!origin_is_valid(options->cors_origin)) {
+    if (!origin_is_valid(options->cors_origin))
         return -EINVAL;
-    }
-    if (options->cors_credentials && origin_is_any(options->cors_origin)) {
+    if (options->cors_credentials && origin_is_any(options->cors_origin))
         return -EINVAL;
-    }
     return 0;
 }
 
@@ -171,19 +156,16 @@ static int check_options(const struct sse_http_options *options)
 {
     int error;
 
-    if (options->size != sizeof(*options)) {
+    if (options->size != sizeof(*options))
         return -EINVAL;
-    }
     error = check_lengths(options);
-    if (error) {
+    if (error)
         return error;
-    }
     for (size_t i = 0; i < options->header_count; i++) {
         const struct sse_http_header *header = &options->headers[i];
         if (!name_is_token(header->name) || !value_is_valid(header->value) ||
-            name_is_reserved(header->name, options->cors_origin.ptr != NULL)) {
+            name_is_reserved(header->name, options->cors_origin.ptr != NULL))
             return -EINVAL;
-        }
     }
     return check_cors(options);
 }
@@ -193,15 +175,12 @@ static int check_call(const void *buffer, size_t size, const struct sse_http_opt
 {
     int error = check_options(options);
 
-    if (error) {
+    if (error)
         return error;
-    }
-    if (!buffer && size > 0) {
+    if (!buffer && size > 0)
         return -EINVAL;
-    }
-    if (options->version != SSE_HTTP_1_1 && options->version != SSE_HTTP_1_0) {
+    if (options->version != SSE_HTTP_1_1 && options->version != SSE_HTTP_1_0)
         return -EINVAL;
-    }
     return options->chunked && options->version == SSE_HTTP_1_0 ? -EINVAL : 0;
 }
 
@@ -222,32 +201,27 @@ static void add_stream_fields(struct response *response)
 
 static void add_cors_fields(struct response *response, const struct sse_http_options *options)
 {
-    if (!options->cors_origin.ptr) {
+    if (!options->cors_origin.ptr)
         return;
-    }
     add_field(response, ALLOW_ORIGIN, options->cors_origin);
-    if (!origin_is_any(options->cors_origin)) {
+    if (!origin_is_any(options->cors_origin))
         add_field(response, VARY, sse_str("Origin"));
-    }
-    if (options->cors_credentials) {
+    if (options->cors_credentials)
         add_field(response, ALLOW_CREDENTIALS, sse_str("true"));
-    }
 }
 
 static void compose(struct text_writer *writer, const struct response *response,
                     const struct sse_http_options *options)
 {
-    text_write(writer, sse_str(options->version == SSE_HTTP_1_0 ? "HTTP/1.0 " : "HTTP/1.1 "));
-    text_write(writer, sse_str(response->status));
-    text_write(writer, sse_str("\r\n"));
-    for (size_t i = 0; i < response->field_count; i++) {
+    sse_text_write(writer, sse_str(options->version == SSE_HTTP_1_0 ? "HTTP/1.0 " : "HTTP/1.1 "));
+    sse_text_write(writer, sse_str(response->status));
+    sse_text_write(writer, sse_str("\r\n"));
+    for (size_t i = 0; i < response->field_count; i++)
         write_field(writer, &response->fields[i]);
-    }
-    for (size_t i = 0; i < options->header_count; i++) {
+    for (size_t i = 0; i < options->header_count; i++)
         write_field(writer, &options->headers[i]);
-    }
-    text_write(writer, sse_str("\r\n"));
-    text_write(writer, response->body);
+    sse_text_write(writer, sse_str("\r\n"));
+    sse_text_write(writer, response->body);
 }
 
 static ssize_t write_response(void *buffer, size_t size, const struct response *response,
@@ -257,12 +231,10 @@ static ssize_t write_response(void *buffer, size_t size, const struct response *
     struct text_writer writer = {.buffer = buffer};
 
     compose(&counter, response, options);
-    if (counter.overflow) {
+    if (counter.overflow)
         return -EOVERFLOW;
-    }
-    if (counter.length <= size) {
+    if (counter.length <= size)
         compose(&writer, response, options);
-    }
     return (ssize_t)counter.length;
 }
 
@@ -273,13 +245,11 @@ ssize_t sse_http_head(void *buffer, size_t size, const struct sse_http_options *
 
     options = options ? options : &default_options;
     error = check_call(buffer, size, options);
-    if (error) {
+    if (error)
         return error;
-    }
     add_stream_fields(&response);
-    if (options->chunked) {
+    if (options->chunked)
         add_field(&response, TRANSFER_ENCODING, sse_str("chunked"));
-    }
     add_cors_fields(&response, options);
     return write_response(buffer, size, &response, options);
 }
@@ -293,30 +263,26 @@ ssize_t sse_http_headers(struct sse_http_header *headers, size_t count,
 
     options = options ? options : &default_options;
     error = check_options(options);
-    if (error) {
+    if (error)
         return error;
-    }
-    if (!headers && count > 0) {
+    if (!headers && count > 0)
         return -EINVAL;
-    }
     for (size_t i = 0; i < options->header_count; i++) {
         struct sse_str name = options->headers[i].name;
-        if (name_has_capitals(name) || name_is_connection_specific(name)) {
+        if (name_has_capitals(name) || name_is_connection_specific(name))
             return -EINVAL;
-        }
     }
     add_stream_fields(&response);
     add_cors_fields(&response, options);
 
     total = response.field_count + options->header_count;
-    if (count < total) {
+    if (count < total)
         return (ssize_t)total;
-    }
     memcpy(headers, response.fields, response.field_count * sizeof(*headers));
     for (size_t i = 0; i < options->header_count; i++) {
         /* HTTP/2 takes no white space at the ends of a value: RFC 9113 section 8.2.1. */
         headers[response.field_count + i].name = options->headers[i].name;
-        headers[response.field_count + i].value = text_trim(options->headers[i].value);
+        headers[response.field_count + i].value = sse_text_trim(options->headers[i].value);
     }
     return (ssize_t)total;
 }
@@ -328,18 +294,16 @@ ssize_t sse_http_no_content(void *buffer, size_t size, const struct sse_http_opt
 
     options = options ? options : &default_options;
     error = check_call(buffer, size, options);
-    if (error) {
+    if (error)
         return error;
-    }
-    if (options->chunked) {
+    if (options->chunked)
         return -EINVAL;
-    }
     add_cors_fields(&response, options);
     return write_response(buffer, size, &response, options);
 }
 
-ssize_t sse_http_shed(void *buffer, size_t size, const struct sse_http_options *options,
-                      int64_t retry_min_ms, int64_t retry_max_ms, uint64_t random)
+ssize_t sse_http_shed(void *buffer, size_t size, const struct sse_http_options *options, int64_t retry_min_ms,
+                      int64_t retry_max_ms, uint64_t random)
 {
     struct response response = {.status = "200 OK", .style = STYLE_HTTP_1};
     char body[sizeof("retry: \n\n") + TEXT_DECIMAL_SIZE];
@@ -351,23 +315,20 @@ ssize_t sse_http_shed(void *buffer, size_t size, const struct sse_http_options *
 
     options = options ? options : &default_options;
     error = check_call(buffer, size, options);
-    if (error) {
+    if (error)
         return error;
-    }
-    if (options->chunked) {
+    if (options->chunked)
         return -EINVAL;
-    }
-    if (retry_min_ms < 1 || retry_min_ms > retry_max_ms || retry_max_ms > SSE_RETRY_MAX) {
+    if (retry_min_ms < 1 || retry_min_ms > retry_max_ms || retry_max_ms > SSE_RETRY_MAX)
         return -ERANGE;
-    }
     span = (uint64_t)(retry_max_ms - retry_min_ms) + 1;
-    text_write(&writer, sse_str("retry: "));
-    text_write(&writer, text_decimal((uint64_t)retry_min_ms + random % span, number));
-    text_write(&writer, sse_str("\n\n"));
+    sse_text_write(&writer, sse_str("retry: "));
+    sse_text_write(&writer, sse_text_decimal((uint64_t)retry_min_ms + random % span, number));
+    sse_text_write(&writer, sse_str("\n\n"));
     response.body = (struct sse_str){.ptr = body, .len = writer.length};
 
     add_stream_fields(&response);
-    add_field(&response, CONTENT_LENGTH, text_decimal(writer.length, length));
+    add_field(&response, CONTENT_LENGTH, sse_text_decimal(writer.length, length));
     add_cors_fields(&response, options);
     return write_response(buffer, size, &response, options);
 }

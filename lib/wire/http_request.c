@@ -14,12 +14,7 @@
  */
 
 /* How closely a media range names text/event-stream; a closer one overrules. */
-enum closeness {
-    UNRELATED,
-    ANY_TYPE,
-    ANY_TEXT,
-    EXACT_TYPE
-};
+enum closeness { UNRELATED, ANY_TYPE, ANY_TEXT, EXACT_TYPE };
 
 struct media_range {
     struct sse_str type;
@@ -39,9 +34,8 @@ static struct sse_str take(struct sse_str *rest, size_t length)
 
 static bool take_byte(struct sse_str *rest, char byte)
 {
-    if (rest->len == 0 || rest->ptr[0] != byte) {
+    if (rest->len == 0 || rest->ptr[0] != byte)
         return false;
-    }
     take(rest, 1);
     return true;
 }
@@ -54,7 +48,7 @@ static void skip_space(struct sse_str *rest)
 
 static bool take_token(struct sse_str *rest, struct sse_str *token)
 {
-    *token = take(rest, text_token_length(*rest));
+    *token = take(rest, sse_text_token_length(*rest));
     return token->len > 0;
 }
 
@@ -63,9 +57,8 @@ static bool take_quoted(struct sse_str *rest, struct sse_str *content)
 {
     size_t length = 1;
 
-    while (length < rest->len && rest->ptr[length] != '"') {
+    while (length < rest->len && rest->ptr[length] != '"')
         length += rest->ptr[length] == '\\' ? 2 : 1;
-    }
     if (length >= rest->len) {
         take(rest, rest->len);
         return false;
@@ -82,16 +75,14 @@ static struct sse_str take_element(struct sse_str *rest)
     struct sse_str element = *rest;
     struct sse_str content;
 
-    while (rest->len > 0 && rest->ptr[0] != ',') {
-        if (rest->ptr[0] == '"') {
+    while (rest->len > 0 && rest->ptr[0] != ',')
+        if (rest->ptr[0] == '"')
             take_quoted(rest, &content);
-        } else {
+        else
             take(rest, 1);
-        }
-    }
     element.len -= rest->len;
     take_byte(rest, ',');
-    return text_trim(element);
+    return sse_text_trim(element);
 }
 
 /* A backslash cannot occur in a token, so that tokens may be compared as if they were quoted. */
@@ -102,11 +93,10 @@ static bool value_is_utf_8(struct sse_str value)
 
     while (value.len > 0 && length < sizeof(plain)) {
         take_byte(&value, '\\');
-        if (value.len > 0) {
+        if (value.len > 0)
             plain[length++] = *take(&value, 1).ptr;
-        }
     }
-    return text_equals_ignoring_case((struct sse_str){.ptr = plain, .len = length}, "utf-8");
+    return sse_text_equals_ignoring_case((struct sse_str){.ptr = plain, .len = length}, "utf-8");
 }
 
 /*
@@ -136,18 +126,15 @@ static bool take_parameter(struct sse_str *rest, struct media_range *range)
     struct sse_str value;
     bool quoted;
 
-    if (!take_token(rest, &name) || !take_byte(rest, '=')) {
+    if (!take_token(rest, &name) || !take_byte(rest, '='))
         return false;
-    }
     quoted = rest->len > 0 && rest->ptr[0] == '"';
-    if (quoted ? !take_quoted(rest, &value) : !take_token(rest, &value)) {
+    if (quoted ? !take_quoted(rest, &value) : !take_token(rest, &value))
         return false;
-    }
-    if (text_equals_ignoring_case(name, "q")) {
+    if (sse_text_equals_ignoring_case(name, "q"))
         return !quoted && read_weight(value, &range->refused);
-    }
     /* The only parameter that is registered for the type, with its only value. */
-    range->fits = range->fits && text_equals_ignoring_case(name, "charset") && value_is_utf_8(value);
+    range->fits = range->fits && sse_text_equals_ignoring_case(name, "charset") && value_is_utf_8(value);
     return true;
 }
 
@@ -155,18 +142,15 @@ static bool read_media_range(struct sse_str element, struct media_range *range)
 {
     *range = (struct media_range){.fits = true};
     if (!take_token(&element, &range->type) || !take_byte(&element, '/') ||
-        !take_token(&element, &range->subtype)) {
+        !take_token(&element, &range->subtype))
         return false;
-    }
     skip_space(&element);
     while (element.len > 0) {
-        if (!take_byte(&element, ';')) {
+        if (!take_byte(&element, ';'))
             return false;
-        }
         skip_space(&element);
-        if (element.len > 0 && element.ptr[0] != ';' && !take_parameter(&element, range)) {
+        if (element.len > 0 && element.ptr[0] != ';' && !take_parameter(&element, range))
             return false;
-        }
         skip_space(&element);
     }
     return true;
@@ -174,21 +158,17 @@ static bool read_media_range(struct sse_str element, struct media_range *range)
 
 static enum closeness closeness_of(const struct media_range *range)
 {
-    bool any_subtype = text_equals_ignoring_case(range->subtype, "*");
+    bool any_subtype = sse_text_equals_ignoring_case(range->subtype, "*");
 
-    if (!range->fits) {
+    if (!range->fits)
         return UNRELATED;
-    }
-    if (text_equals_ignoring_case(range->type, "*")) {
+    if (sse_text_equals_ignoring_case(range->type, "*"))
         return any_subtype ? ANY_TYPE : UNRELATED;
-    }
-    if (!text_equals_ignoring_case(range->type, "text")) {
+    if (!sse_text_equals_ignoring_case(range->type, "text"))
         return UNRELATED;
-    }
-    if (any_subtype) {
+    if (any_subtype)
         return ANY_TEXT;
-    }
-    return text_equals_ignoring_case(range->subtype, "event-stream") ? EXACT_TYPE : UNRELATED;
+    return sse_text_equals_ignoring_case(range->subtype, "event-stream") ? EXACT_TYPE : UNRELATED;
 }
 
 bool sse_http_accepts(struct sse_str accept)
@@ -197,16 +177,14 @@ bool sse_http_accepts(struct sse_str accept)
     bool any_range = false;
     bool accepted = false;
 
-    if (!accept.ptr) {
+    if (!accept.ptr)
         return true;
-    }
     while (accept.len > 0) {
         struct media_range range;
         enum closeness closeness;
 
-        if (!read_media_range(take_element(&accept), &range)) {
+        if (!read_media_range(take_element(&accept), &range))
             continue;
-        }
         any_range = true;
         closeness = closeness_of(&range);
         if (closeness > closest) {
@@ -224,14 +202,12 @@ bool sse_http_accepts(struct sse_str accept)
 
 static int digit_value(char byte)
 {
-    unsigned char lower = text_lower_case((unsigned char)byte);
+    unsigned char lower = sse_text_lower_case((unsigned char)byte);
 
-    if (lower >= '0' && lower <= '9') {
+    if (lower >= '0' && lower <= '9')
         return lower - '0';
-    }
-    if (lower >= 'a' && lower <= 'f') {
+    if (lower >= 'a' && lower <= 'f')
         return lower - 'a' + 10;
-    }
     return -1;
 }
 
@@ -242,20 +218,16 @@ static int take_decoded(struct sse_str *rest)
     int high;
     int low;
 
-    if (byte == '+') {
+    if (byte == '+')
         return ' ';
-    }
-    if (byte != '%') {
+    if (byte != '%')
         return (unsigned char)byte;
-    }
-    if (rest->len < 2) {
+    if (rest->len < 2)
         return -EINVAL;
-    }
     high = digit_value(rest->ptr[0]);
     low = digit_value(rest->ptr[1]);
-    if (high < 0 || low < 0) {
+    if (high < 0 || low < 0)
         return -EINVAL;
-    }
     take(rest, 2);
     return high * 16 + low;
 }
@@ -264,9 +236,8 @@ static bool name_decodes_to(struct sse_str name, const char *lower_case)
 {
     while (name.len > 0 && *lower_case) {
         int byte = take_decoded(&name);
-        if (byte < 0 || text_lower_case((unsigned char)byte) != (unsigned char)*lower_case) {
+        if (byte < 0 || sse_text_lower_case((unsigned char)byte) != (unsigned char)*lower_case)
             return false;
-        }
         lower_case++;
     }
     return name.len == 0 && !*lower_case;
@@ -274,7 +245,7 @@ static bool name_decodes_to(struct sse_str name, const char *lower_case)
 
 static struct sse_str take_until(struct sse_str *rest, char separator)
 {
-    const char *found = rest->len > 0 ? memchr(rest->ptr, separator, rest->len) : NULL;
+    const char *found = memchr(rest->ptr, separator, rest->len);
     struct sse_str taken = take(rest, found ? (size_t)(found - rest->ptr) : rest->len);
 
     take_byte(rest, separator);
@@ -288,20 +259,18 @@ static struct sse_str find_id(struct sse_str query)
         struct sse_str parameter = take_until(&query, '&');
         struct sse_str name = take_until(&parameter, '=');
 
-        if (name_decodes_to(name, "lasteventid") || name_decodes_to(name, "last-event-id")) {
+        if (name_decodes_to(name, "lasteventid") || name_decodes_to(name, "last-event-id"))
             return parameter;
-        }
     }
     return sse_str("");
 }
 
 static ssize_t copy_header(struct sse_str header, void *buffer, size_t size)
 {
-    struct sse_str id = text_trim(header);
+    struct sse_str id = sse_text_trim(header);
 
-    if (id.len > size || id.len > SSIZE_MAX) {
+    if (id.len > size || id.len > SSIZE_MAX)
         return -EMSGSIZE;
-    }
     memcpy(buffer, id.ptr, id.len);
     return (ssize_t)id.len;
 }
@@ -313,12 +282,10 @@ static ssize_t decode_query(struct sse_str query, unsigned char *buffer, size_t 
 
     while (encoded.len > 0) {
         int byte = take_decoded(&encoded);
-        if (byte < 0) {
+        if (byte < 0)
             return byte;
-        }
-        if (length == size) {
+        if (length == size)
             return -EMSGSIZE;
-        }
         buffer[length++] = (unsigned char)byte;
     }
     return (ssize_t)length;
@@ -328,15 +295,12 @@ ssize_t sse_http_last_event_id(struct sse_str header, struct sse_str query, void
 {
     ssize_t length;
 
-    if (!buffer || text_is_broken(header) || text_is_broken(query)) {
+    if (!buffer || sse_text_is_broken(header) || sse_text_is_broken(query))
         return -EINVAL;
-    }
     length = header.ptr ? copy_header(header, buffer, size) : decode_query(query, buffer, size);
-    if (length < 0) {
+    if (length < 0)
         return length;
-    }
-    if (!id_is_valid(buffer, (size_t)length)) {
+    if (!sse_id_is_valid(buffer, (size_t)length))
         return -EINVAL;
-    }
-    return utf8_is_valid(buffer, (size_t)length) ? length : -EILSEQ;
+    return sse_utf8_is_valid(buffer, (size_t)length) ? length : -EILSEQ;
 }

@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "wire/id.h"
 
-bool id_is_valid(const unsigned char *bytes, size_t length)
+bool sse_id_is_valid(const unsigned char *bytes, size_t length)
 {
-    if (length == 0) {
+    if (length == 0)
         return true;
-    }
-    if (bytes[0] == ' ' || bytes[length - 1] == ' ') {
+    if (bytes[0] == ' ' || bytes[length - 1] == ' ')
         return false;
-    }
-    for (size_t i = 0; i < length; i++) {
-        if (bytes[i] < 0x20 || bytes[i] == 0x7f) {
+    for (size_t i = 0; i < length; i++)
+        if (bytes[i] < 0x20 || bytes[i] == 0x7f)
             return false;
-        }
-    }
     return true;
 }

@@ -10,6 +10,6 @@
  * and no DEL, and neither starts nor ends with a space. The empty id is valid. Whether it is UTF-8
  * is not checked here.
  */
-bool id_is_valid(const unsigned char *bytes, size_t length);
+bool sse_id_is_valid(const unsigned char *bytes, size_t length);
 
 #endif

@@ -3,19 +3,18 @@
 
 #include <limits.h>
 
-void text_write(struct text_writer *writer, struct sse_str text)
+void sse_text_write(struct text_writer *writer, struct sse_str text)
 {
     if (writer->overflow || text.len > (size_t)SSIZE_MAX - writer->length) {
         writer->overflow = true;
         return;
     }
-    if (writer->buffer && text.len > 0) {
+    if (writer->buffer && text.len > 0)
         memcpy(writer->buffer + writer->length, text.ptr, text.len);
-    }
     writer->length += text.len;
 }
 
-struct sse_str text_decimal(uint64_t number, char digits[TEXT_DECIMAL_SIZE])
+struct sse_str sse_text_decimal(uint64_t number, char digits[TEXT_DECIMAL_SIZE])
 {
     size_t start = TEXT_DECIMAL_SIZE;
 
@@ -26,7 +25,7 @@ struct sse_str text_decimal(uint64_t number, char digits[TEXT_DECIMAL_SIZE])
     return (struct sse_str){.ptr = digits + start, .len = TEXT_DECIMAL_SIZE - start};
 }
 
-bool text_is_broken(struct sse_str text)
+bool sse_text_is_broken(struct sse_str text)
 {
     return !text.ptr && text.len > 0;
 }
@@ -36,14 +35,12 @@ static bool is_space(char byte)
     return byte == ' ' || byte == '\t';
 }
 
-struct sse_str text_trim(struct sse_str text)
+struct sse_str sse_text_trim(struct sse_str text)
 {
-    if (!text.ptr) {
+    if (!text.ptr)
         return sse_str("");
-    }
-    while (text.len > 0 && is_space(text.ptr[text.len - 1])) {
+    while (text.len > 0 && is_space(text.ptr[text.len - 1]))
         text.len--;
-    }
     while (text.len > 0 && is_space(text.ptr[0])) {
         text.ptr++;
         text.len--;
@@ -51,44 +48,38 @@ struct sse_str text_trim(struct sse_str text)
     return text;
 }
 
-unsigned char text_lower_case(unsigned char byte)
+unsigned char sse_text_lower_case(unsigned char byte)
 {
-    if (byte >= 'A' && byte <= 'Z') {
+    if (byte >= 'A' && byte <= 'Z')
         return (unsigned char)(byte - 'A' + 'a');
-    }
     return byte;
 }
 
-bool text_equals_ignoring_case(struct sse_str text, const char *lower_case)
+bool sse_text_equals_ignoring_case(struct sse_str text, const char *lower_case)
 {
-    if (text.len != strlen(lower_case)) {
+    if (text.len != strlen(lower_case))
         return false;
-    }
-    for (size_t i = 0; i < text.len; i++) {
-        if (text_lower_case((unsigned char)text.ptr[i]) != (unsigned char)lower_case[i]) {
+    for (size_t i = 0; i < text.len; i++)
+        if (sse_text_lower_case((unsigned char)text.ptr[i]) != (unsigned char)lower_case[i])
             return false;
-        }
-    }
     return true;
 }
 
 static bool is_token_byte(unsigned char byte)
 {
     static const char marks[] = "!#$%&'*+-.^_`|~";
-    unsigned char lower = text_lower_case(byte);
+    unsigned char lower = sse_text_lower_case(byte);
 
-    if ((lower >= 'a' && lower <= 'z') || (byte >= '0' && byte <= '9')) {
+    if ((lower >= 'a' && lower <= 'z') || (byte >= '0' && byte <= '9'))
         return true;
-    }
     return memchr(marks, byte, sizeof(marks) - 1) != NULL;
 }
 
-size_t text_token_length(struct sse_str text)
+size_t sse_text_token_length(struct sse_str text)
 {
     size_t length = 0;
 
-    while (length < text.len && is_token_byte((unsigned char)text.ptr[length])) {
+    while (length < text.len && is_token_byte((unsigned char)text.ptr[length]))
         length++;
-    }
     return length;
 }

@@ -19,26 +19,26 @@ struct text_writer {
     bool overflow; /* the length would pass SSIZE_MAX */
 };
 
-void text_write(struct text_writer *writer, struct sse_str text);
+void sse_text_write(struct text_writer *writer, struct sse_str text);
 
 /* The most digits that text_decimal writes. */
 #define TEXT_DECIMAL_SIZE 20
 
 /* The number in decimal, at the end of `digits`. */
-struct sse_str text_decimal(uint64_t number, char digits[TEXT_DECIMAL_SIZE]);
+struct sse_str sse_text_decimal(uint64_t number, char digits[TEXT_DECIMAL_SIZE]);
 
 /* A length without a pointer: refused everywhere. */
-bool text_is_broken(struct sse_str text);
+bool sse_text_is_broken(struct sse_str text);
 
 /* The text without the spaces and tabs at its ends; never with a null pointer. */
-struct sse_str text_trim(struct sse_str text);
+struct sse_str sse_text_trim(struct sse_str text);
 
-unsigned char text_lower_case(unsigned char byte);
+unsigned char sse_text_lower_case(unsigned char byte);
 
 /* Compares with a text that is in lower case already. */
-bool text_equals_ignoring_case(struct sse_str text, const char *lower_case);
+bool sse_text_equals_ignoring_case(struct sse_str text, const char *lower_case);
 
 /* How many bytes at the start belong to a token: RFC 9110 section 5.6.2. */
-size_t text_token_length(struct sse_str text);
+size_t sse_text_token_length(struct sse_str text);
 
 #endif

@@ -49,7 +49,7 @@ static size_t sequence_length(const unsigned char *at, size_t left)
     return 4;
 }
 
-bool utf8_is_valid(const unsigned char *bytes, size_t length)
+bool sse_utf8_is_valid(const unsigned char *bytes, size_t length)
 {
     const unsigned char *at = bytes;
     const unsigned char *end = bytes + length;
