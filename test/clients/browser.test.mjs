@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: MIT
+// The hub's page in Chromium, and EventSource as the browser has it.
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import http from 'node:http';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { chromium } from 'playwright-core';
+import { startHub, until } from './hub.mjs';
+import { startProxy } from './proxy.mjs';
+
+const browser = await chromium.launch({
+    executablePath: process.env.SSE_CHROMIUM,
+    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync',
+        '--disable-background-networking', '--disable-component-update', '--no-proxy-server',
+        '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1'],
+});
+after(() => browser.close());
+
+/** A hub, a proxy that keeps what passes, and a page with all that the browser complains of. */
+async function setUp(t, options = [], { viewport = { width: 1280, height: 900 } } = {}) {
+    const hub = await startHub(options);
+    const proxy = await startProxy(hub.port);
+    const context = await browser.newContext({ viewport });
+    const page = await context.newPage();
+    const complaints = [];
+    page.on('console', (message) => {
+        if (['error', 'warning'].includes(message.type())) {
+            complaints.push(`${message.type()}: ${message.text()}`);
+        }
+    });
+    page.on('pageerror', (error) => complaints.push(`uncaught: ${error.message}`));
+    page.on('requestfailed', (request) => {
+        complaints.push(`failed: ${request.url()} ${request.failure()?.errorText}`);
+    });
+    page.setDefaultTimeout(30000);
+    t.after(async () => {
+        await context.close();
+        await proxy.stop();
+        await hub.stop();
+    });
+    return { hub, proxy, page, complaints };
+}
+
+async function openPage({ page, proxy }, hash = '') {
+    await page.goto(proxy.url + hash);
+    await page.waitForSelector('#state[data-state="open"]');
+}
+
+/** What the page shows, oldest first. */
+function shownEvents(page) {
+    return page.$$eval('#events > li', (items) => items.reverse().map((item) => ({
+        type: item.dataset.type,
+        id: item.dataset.id,
+        data: item.querySelector('.data').textContent,
+    })));
+}
+
+function untilShown(page, count) {
+    return until(async () => {
+        const events = await shownEvents(page);
+        return events.length >= count && events;
+    }, `event number ${count}`);
+}
+
+function untilText(page, selector, text) {
+    return until(async () => await page.textContent(selector) === text, `${selector} to show ${text}`);
+}
+
+function untilReconnects(page, count) {
+    const reconnects = async () => Number(await page.textContent('#reconnects'));
+    return until(async () => await reconnects() >= count, `reconnect number ${count}`);
+}
+
+test('the page shows events exactly', async (t) => {
+    const scene = await setUp(t);
+    const { hub, page, complaints } = scene;
+    await openPage(scene, '#topic=a&topic=b%20%26&event=greeting&event=message');
+    const events = [
+        { topic: 'a', type: 'greeting', id: 'g-1', data: 'Hello' },
+        { topic: 'b &', data: 'one\r\n  two\rthree\n\n' },
+        { topic: 'a', id: 'é…\u{1f600}', data: 'a\u2028b\u0085c\u{1f600}\u{10ffff}\0d\tשלום' },
+        { topic: 'a', data: '' },
+        { topic: 'a', data: '<b onclick="x">&amp;</b>' },
+        { topic: 'a', id: '', data: 'x'.repeat(70000) },
+        { id: 'last', data: 'a broadcast' },
+    ];
+    for (const event of events) {
+        assert.equal((await hub.publish(event)).written, 1);
+    }
+    await hub.publish({ topic: 'c', data: 'not for us' });
+    await hub.publish({ topic: 'a', type: 'unknown', data: 'not listened to' });
+    await hub.publish({ topic: 'a', data: 'end' });
+    assert.deepEqual(await untilShown(page, events.length + 1), [
+        { type: 'greeting', id: 'g-1', data: 'Hello' },
+        { type: 'message', id: 'g-1', data: 'one\n  two\nthree\n\n' },
+        { type: 'message', id: 'é…\u{1f600}', data: 'a\u2028b\u0085c\u{1f600}\u{10ffff}\0d\tשלום' },
+        { type: 'message', id: 'é…\u{1f600}', data: '' },
+        { type: 'message', id: 'é…\u{1f600}', data: '<b onclick="x">&amp;</b>' },
+        { type: 'message', id: '', data: 'x'.repeat(70000) },
+        { type: 'message', id: 'last', data: 'a broadcast' },
+        { type: 'message', id: 'last', data: 'end' },
+    ]);
+    assert.equal(await page.textContent('#last-event-id'), 'last');
+    assert.deepEqual(complaints, []);
+});
+
+test('the page publishes, ends streams, and reconnects with its last event id', async (t) => {
+    const scene = await setUp(t, ['--retry', '50']);
+    const { proxy, page, complaints } = scene;
+    await openPage(scene, '#topic=room');
+    const publish = async (type, id, data) => {
+        await page.fill('#publish-form [name=type]', type);
+        await page.fill('#publish-form [name=id]', id);
+        await page.fill('#publish-form [name=data]', data);
+        await page.click('#publish-form button.primary');
+    };
+    assert.equal(await page.inputValue('#publish-form [name=topic]'), 'room');
+    await publish('update', 'p-1 é', 'first line\nsecond line, \u{1f600}');
+    await page.waitForSelector('#publish-result[data-outcome="ok"] strong');
+    assert.match(await page.textContent('#publish-result'), /Published \(202\).*"written": 1/s);
+    const first = { type: 'update', id: 'p-1 é', data: 'first line\nsecond line, \u{1f600}' };
+    assert.deepEqual(await untilShown(page, 1), [first]);
+
+    await page.click('#complete-button');
+    await untilReconnects(page, 1);
+    await page.waitForSelector('#state[data-state="open"]');
+    await publish('', '', 'after');
+    assert.deepEqual(await untilShown(page, 2), [first, { type: 'message', id: 'p-1 é', data: 'after' }]);
+    assert.equal(await page.textContent('#reconnects'), '1');
+
+    const [before, resumed] = proxy.streams;
+    assert.equal(proxy.streams.length, 2);
+    assert.equal(before.lastEventId, undefined);
+    assert.equal(resumed.lastEventId, 'p-1 é');
+    await proxy.untilEnded(1);
+    assert.ok(before.endedWithLastChunk);
+    assert.deepEqual(complaints, []);
+});
+
+test('the page says what was refused', async (t) => {
+    const scene = await setUp(t, ['--token', 'open-sesame']);
+    const { page } = scene;
+    await openPage(scene);
+    const refusal = () => page.textContent('#publish-result[data-outcome="error"]');
+    await page.click('#publish-form button.primary');
+    await until(async () => /401/.test(await refusal()), 'the token to be demanded');
+    await page.fill('#publish-form [name=token]', 'open-sesame');
+    await page.fill('#publish-form [name=id]', 'x');
+    await page.fill('#publish-form [name=retry]', '-1');
+    await page.click('#publish-form button.primary');
+    await until(async () => /400.*retry/s.test(await refusal()), 'the retry to be refused');
+    assert.equal(await page.getAttribute('#publish-form [name=retry]', 'aria-invalid'), 'true');
+    await page.fill('#publish-form [name=retry]', '');
+    await page.click('#publish-form button.primary');
+    await page.waitForSelector('#publish-result[data-outcome="ok"] strong');
+    assert.equal((await untilShown(page, 1)).length, 1);
+});
+
+test('nothing is complained of when lifetimes end', async (t) => {
+    const scene = await setUp(t, ['--lifetime', '200', '--retry', '20']);
+    const { hub, proxy, page, complaints } = scene;
+    await page.goto(`${proxy.url}#topic=a`);
+    await hub.publishUntilHeard({ topic: 'a', id: 'kept', data: 'x' });
+    await untilShown(page, 1);
+    const before = proxy.streams.length;
+    await untilReconnects(page, 5);
+    const ended = await proxy.untilEnded(5);
+    assert.ok(ended.every((exchange) => exchange.endedWithLastChunk));
+    assert.ok(proxy.streams.slice(before).every(({ lastEventId }) => lastEventId === 'kept'));
+    assert.deepEqual(complaints, []);
+});
+
+test('nothing is complained of when the hub stops, and the page finds the next one', async (t) => {
+    const scene = await setUp(t, ['--retry', '20']);
+    const { hub, proxy, page, complaints } = scene;
+    const next = await startHub(['--retry', '20']);
+    t.after(() => next.stop());
+    await openPage(scene, '#topic=a');
+    await hub.publish({ topic: 'a', data: 'from the first' });
+    await untilShown(page, 1);
+    // The next one listens already, as behind a balancer.
+    proxy.port = next.port;
+    await hub.stop();
+    await next.publishUntilHeard({ topic: 'a', data: 'from the next' });
+    assert.equal((await untilShown(page, 2))[1].data, 'from the next');
+    assert.deepEqual(complaints, []);
+});
+
+test('Chromium complains if the hub is killed', async (t) => {
+    // So the tests above would notice a stream that is broken off.
+    const { hub, page, complaints, ...scene } = await setUp(t);
+    hub.stop = async () => {};
+    await openPage({ page, ...scene });
+    await hub.kill();
+    await until(() => complaints.some((text) => text.includes('ERR_INCOMPLETE_CHUNKED_ENCODING')
+        || text.includes('ERR_CONNECTION_RESET')), 'a complaint', () => JSON.stringify(complaints));
+    await page.waitForSelector('#state[data-state="connecting"]');
+});
+
+test('the policy of the page admits nothing but itself', async (t) => {
+    const scene = await setUp(t);
+    const { page, proxy, complaints } = scene;
+    const response = await page.goto(proxy.url);
+    await page.waitForSelector('#state[data-state="open"]');
+    const policy = (await response.allHeaders())['content-security-policy'];
+    const directives = new Map(policy.split(';').map((directive) => {
+        const [name, ...values] = directive.trim().split(/ +/);
+        return [name, values];
+    }));
+    assert.deepEqual(directives.get('default-src'), ["'none'"]);
+    assert.deepEqual(directives.get('connect-src'), ["'self'"]);
+    assert.deepEqual(directives.get('base-uri'), ["'none'"]);
+    assert.deepEqual(directives.get('form-action'), ["'none'"]);
+    assert.deepEqual(directives.get('frame-ancestors'), ["'none'"]);
+    for (const name of ['script-src', 'style-src']) {
+        assert.ok(directives.get(name).length > 0);
+        directives.get(name).forEach((source) => assert.match(source, /^'sha256-[A-Za-z0-9+/]{43}='$/));
+    }
+    assert.doesNotMatch(policy, /unsafe|\*|https?:/);
+    assert.deepEqual(complaints, []);
+    await page.evaluate(() => {
+        const script = document.createElement('script');
+        script.textContent = 'window.wasRun = true;';
+        document.body.append(script);
+    });
+    assert.equal(await page.evaluate(() => window.wasRun), undefined);
+    await until(() => complaints.some((text) => text.includes('Content Security Policy')), 'a complaint');
+});
+
+const sizes = { 'hub-page': { width: 1280, height: 900 }, 'hub-page-360': { width: 360, height: 780 } };
+
+for (const [name, viewport] of Object.entries(sizes)) {
+    test(`a picture at a width of ${viewport.width}`, async (t) => {
+        const scene = await setUp(t, [], { viewport });
+        const { hub, page, complaints } = scene;
+        await openPage(scene, '#topic=weather&topic=news');
+        const weather = JSON.stringify({ wind: 'Bft 5', sky: '☁' }, null, 2);
+        const warning = 'Sturmwarnung für die Küste';
+        await hub.publish({ topic: 'weather', type: 'update', id: '2026-41', data: weather });
+        await hub.publish({ topic: 'news', type: 'alarm', id: '2026-42', data: warning });
+        await hub.publish({ id: '2026-43', data: `A long word: ${'x'.repeat(300)}` });
+        await hub.publish({ topic: 'news', data: '' });
+        await untilShown(page, 4);
+        await untilText(page, '#last-event-id', '2026-43');
+        await page.click('#publish-form button.primary');
+        await page.waitForSelector('#publish-result[data-outcome="ok"] strong');
+        await page.waitForSelector('#server:not([hidden])');
+        const width = await page.evaluate(() => document.documentElement.scrollWidth);
+        assert.ok(width <= viewport.width, `${width} is too wide`);
+        await page.evaluate(() => window.scrollTo(0, 0));
+        const path = join(process.env.SSE_ARTEFACTS, `${name}.png`);
+        await page.screenshot({ path, fullPage: true, animations: 'disabled' });
+        assert.deepEqual(complaints, []);
+    });
+}
+
+/* Pages of other origins */
+
+async function otherOrigin(t) {
+    const server = http.createServer((request, response) => {
+        response.setHeader('Content-Type', 'text/html');
+        response.end('<!DOCTYPE html><link rel="icon" href="data:,"><title>elsewhere</title>');
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    t.after(() => server.close());
+    return `http://127.0.0.1:${server.address().port}`;
+}
+
+/** Opens an EventSource in a page, which keeps what happens in `window.log`. */
+function listen(page, url) {
+    return page.evaluate((address) => {
+        window.log = [];
+        const source = new EventSource(address);
+        source.addEventListener('open', () => window.log.push('open'));
+        source.addEventListener('error', () => window.log.push(`error ${source.readyState}`));
+        source.addEventListener('message', (event) => window.log.push(`${event.lastEventId}: ${event.data}`));
+    }, url);
+}
+
+function untilLogged(page, count) {
+    return until(async () => {
+        const log = await page.evaluate(() => window.log);
+        return log.length >= count && log;
+    }, `entry number ${count}`);
+}
+
+test('a page of an origin that --cors admits', async (t) => {
+    const origin = await otherOrigin(t);
+    const { hub, proxy, page, complaints } = await setUp(t, ['--cors', origin, '--retry', '20']);
+    await page.goto(origin);
+    await listen(page, hub.events('a', proxy.url));
+    await untilLogged(page, 1);
+    await hub.publish({ topic: 'a', id: '<1>', data: 'before' });
+    await untilLogged(page, 2);
+    await hub.complete('a');
+    await untilLogged(page, 4);
+    await hub.publish({ topic: 'a', data: 'after' });
+    assert.deepEqual(await untilLogged(page, 5), ['open', '<1>: before', 'error 0', 'open', '<1>: after']);
+    assert.equal(proxy.streams[1].lastEventId, '<1>');
+    assert.deepEqual(complaints, []);
+});
+
+test('a preflight is answered', async (t) => {
+    const origin = await otherOrigin(t);
+    const { hub, proxy, page, complaints } = await setUp(t, ['--cors', origin, '--token', 'open-sesame']);
+    await page.goto(origin);
+    const statuses = await page.evaluate(async ([events, publish]) => {
+        // Chromium spares EventSource a preflight, but not fetch: this id holds bytes that cost one.
+        const stream = await fetch(events, { headers: { 'Last-Event-ID': '<1>' } });
+        const headers = { Authorization: 'Bearer open-sesame' };
+        const publication = await fetch(publish, { method: 'POST', headers, body: 'x' });
+        return [stream.status, publication.status];
+    }, [hub.events('a', proxy.url), `${proxy.url}publish`]);
+    assert.deepEqual(statuses, [200, 202]);
+    const methods = proxy.exchanges.map(({ requestLine }) => requestLine.split(' ')[0]);
+    assert.deepEqual(methods, ['OPTIONS', 'GET', 'OPTIONS', 'POST']);
+    assert.equal(proxy.streams[0].lastEventId, '<1>');
+    assert.deepEqual(complaints, []);
+});
+
+test('a page of an origin that is not admitted', async (t) => {
+    const origin = await otherOrigin(t);
+    const { hub, proxy, page } = await setUp(t);
+    await page.goto(origin);
+    await listen(page, hub.events('a', proxy.url));
+    assert.deepEqual(await untilLogged(page, 1), ['error 2']);
+});

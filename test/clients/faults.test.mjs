@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: MIT
+// Clients that are slow, broken or hostile: the hub outlives them, forgets them, and serves the others.
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { request, startHub, until } from './hub.mjs';
+import { Peer } from './peer.mjs';
+import { curlSources, eventSources, openFor } from './sources.mjs';
+
+async function hubFor(t, ...options) {
+    const hub = await startHub(...options);
+    t.after(() => hub.stop());
+    await hub.stats();
+    hub.descriptorsAtRest = hub.descriptors();
+    return hub;
+}
+
+function untilForgotten(hub) {
+    const seen = {};
+    return until(async () => {
+        const { emitters, connections, backlog_bytes: backlog } = await hub.stats();
+        Object.assign(seen, { emitters, connections, backlog, descriptors: hub.descriptors() });
+        // The connection that asks is one of them, and may just be closing.
+        const isClear = emitters === 0 && connections === 1 && backlog === 0;
+        return isClear && seen.descriptors <= hub.descriptorsAtRest;
+    }, `${hub.descriptorsAtRest} descriptors and no streams`, () => JSON.stringify(seen));
+}
+
+async function assertServes(t, hub, topic = 'check') {
+    const stream = await openFor(t, curlSources[0], hub.events(topic));
+    await hub.publish({ topic, data: 'served' });
+    assert.equal((await stream.untilEvents(1))[0].data, 'served');
+    stream.close();
+    await stream.untilEnd();
+}
+
+/** A hub of few descriptors, and peers that have used all that it serves; it sent the last one away. */
+async function fill(t) {
+    const limited = ['sh', '-c', 'ulimit -n 40 && exec "$@"', 'sh'];
+    const hub = await hubFor(t, ['--retry', '0'], { before: limited });
+    const peers = [];
+    t.after(() => peers.forEach((peer) => peer.close()));
+    do {
+        peers.push(await Peer.openStream(hub.port, 'a'));
+        assert.ok(peers.length < 40, 'the hub takes more than it has descriptors');
+    } while (peers.at(-1).text.includes('Transfer-Encoding: chunked'));
+    await peers.at(-1).untilEnd();
+    assert.ok(peers.every(({ status }) => status === 200));
+    assert.match(peers.at(-1).text, /\r\n\r\nretry: [1-9]\d{3,4}\n\n$/);
+    return { hub, peers };
+}
+
+function untilServed(hub) {
+    return until(async () => {
+        const { status, headers } = await request(`${hub.url}stats`);
+        return status === 200 && headers['content-type'] === 'application/json';
+    }, 'the hub to have room again');
+}
+
+describe('what takes time', { concurrency: true }, () => {
+    test('requests that never come to an end', async (t) => {
+        const hub = await hubFor(t);
+        const starts = ['', 'G', 'GET /events HTTP/1.1\r\nHost: hub\r\nX: ',
+            'POST /publish?topic=a HTTP/1.1\r\nHost: hub\r\nContent-Length: 100\r\n\r\nhalf'];
+        const peers = [];
+        for (let i = 0; i < 40; ++i) {
+            const peer = await Peer.connect(hub.port);
+            peer.send(starts[i % starts.length]);
+            peers.push(peer);
+        }
+        const dripping = setInterval(() => {
+            peers.forEach((peer, i) => !peer.ended && !peer.error && i % starts.length > 0 && peer.send('a'));
+        }, 300);
+        t.after(() => clearInterval(dripping));
+        await assertServes(t, hub);
+        for (const [i, peer] of peers.entries()) {
+            await peer.untilEnd();
+            const dripped = i % starts.length > 0;
+            assert.equal(peer.status || 'none', dripped ? 408 : 'none');
+            peer.close();
+        }
+        clearInterval(dripping);
+        await untilForgotten(hub);
+    });
+
+    test('over capacity, an EventSource is sent away and comes back', async (t) => {
+        const { hub, peers } = await fill(t);
+        const source = eventSources[0].open(hub.events('a'));
+        t.after(() => source.close());
+        await source.untilErrors(1);
+        assert.equal(source.state(), 0, 'it does not want to come back');
+        peers.forEach((peer) => peer.close());
+        await untilServed(hub);
+        await hub.publishUntilHeard({ topic: 'a', data: 'x' });
+        await source.untilEvents(1);
+        assert.deepEqual([...new Set(source.errors)], ['']);
+        source.close();
+        await untilForgotten(hub);
+    });
+
+    test('over capacity, a publisher is not told that it published', async (t) => {
+        const { hub, peers } = await fill(t);
+        const { status } = await request(`${hub.url}publish?topic=a`, { method: 'POST', body: 'x' });
+        assert.ok(status >= 400, `the status was ${status}`);
+        assert.ok(peers.every((peer) => !peer.text.includes('data:')));
+        peers.forEach((peer) => peer.close());
+        await untilServed(hub);
+        await untilForgotten(hub);
+    });
+});
+
+test('requests byte by byte', async (t) => {
+    const hub = await hubFor(t);
+    const [stream, publisher] = [await Peer.connect(hub.port), await Peer.connect(hub.port)];
+    for (const byte of 'GET /events?topic=slow HTTP/1.1\r\nHost: hub\r\nAccept: */*\r\n\r\n') {
+        await new Promise((resolve) => stream.socket.write(byte, resolve));
+    }
+    await stream.untilReceived('\r\n\r\n');
+    for (const byte of 'POST /publish?topic=slow HTTP/1.1\r\nHost: hub\r\nTransfer-Encoding: chunked\r\n\r\n'
+        + '3\r\none\r\n4;x=y\r\n two\r\n0\r\nTrailer: z\r\n\r\n') {
+        await new Promise((resolve) => publisher.socket.write(byte, resolve));
+    }
+    await publisher.untilEnd();
+    assert.equal(publisher.status, 202);
+    await stream.untilReceived('data: one two\n\n');
+    [stream, publisher].forEach((peer) => peer.close());
+    await untilForgotten(hub);
+});
+
+const HOST = 'HTTP/1.1\r\nHost: hub\r\n';
+const CHUNKED = `POST /publish ${HOST}Transfer-Encoding: chunked\r\n`;
+
+const refusals = {
+    'a target that is too long': [`GET /${'x'.repeat(100000)}`, 414],
+    'a header that is too long': [`GET /events ${HOST}X: ${'x'.repeat(100000)}`, 431],
+    'a request with too many headers': [`GET /events ${HOST}${'X: y\r\n'.repeat(300)}\r\n`, 431],
+    'a body that is announced too long':
+        [`POST /publish ${HOST}Content-Length: 99999999999\r\n\r\n${'x'.repeat(3000000)}`, 413],
+    'a chunked body that grows too long':
+        [`${CHUNKED}\r\n${`400\r\n${'x'.repeat(1024)}\r\n`.repeat(2000)}`, 413],
+    'a greeting in TLS': ['\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03', 400],
+    'a control byte': [`GET /events\x01 ${HOST}\r\n`, 400],
+    'a line feed without CR': ['GET /events HTTP/1.1\nHost: hub\n\n', 400],
+    'a request without Host': ['GET /events HTTP/1.1\r\n\r\n', 400],
+    'a request with two framings': [`${CHUNKED}Content-Length: 1\r\n\r\n`, 400],
+    'a broken chunk': [`${CHUNKED}\r\nzz\r\n`, 400],
+    'another version of HTTP': ['GET /events HTTP/2.0\r\nHost: hub\r\n\r\n', 505],
+    'a broken last event id': [`GET /events ${HOST}Last-Event-ID: \xff\r\n\r\n`, 400],
+};
+
+for (const [name, [bytes, status]] of Object.entries(refusals)) {
+    test(`${name} is refused, and the answer arrives`, async (t) => {
+        const hub = await hubFor(t);
+        const peer = await Peer.connect(hub.port);
+        peer.send(Buffer.from(bytes, 'latin1'));
+        await peer.untilEnd();
+        assert.equal(peer.error, null);
+        assert.equal(peer.status, status);
+        assert.ok(JSON.parse(peer.text.split('\r\n\r\n')[1]).error.length > 0);
+        peer.close();
+        await assertServes(t, hub);
+        await untilForgotten(hub);
+    });
+}
+
+test('a client that ends its sending side still receives', async (t) => {
+    const hub = await hubFor(t);
+    const peer = await Peer.openStream(hub.port, 'a');
+    peer.endSending();
+    // The hub has seen it when it has sent the comment that tests whether the client is there.
+    await peer.untilReceived('2\r\n:\n\r\n');
+    for (const data of ['one', 'two', 'three']) {
+        assert.equal((await hub.publish({ topic: 'a', data })).written, 1);
+        await peer.untilReceived(`data: ${data}\n\n`);
+    }
+    await hub.complete('a');
+    await peer.untilEnd();
+    assert.deepEqual([peer.error, peer.text.slice(-7)], [null, '\r\n0\r\n\r\n']);
+    peer.close();
+    await untilForgotten(hub);
+});
+
+test('bytes that a client sends during its stream do no harm', async (t) => {
+    const hub = await hubFor(t);
+    const peer = await Peer.openStream(hub.port, 'a');
+    peer.send('GET /stats HTTP/1.1\r\nHost: hub\r\n\r\n'.repeat(1000));
+    await hub.publish({ topic: 'a', data: 'one' });
+    await peer.untilReceived('data: one\n\n');
+    peer.send(Buffer.alloc(1000000, 'x'));
+    await hub.publish({ topic: 'a', data: 'two' });
+    await peer.untilReceived('data: two\n\n');
+    assert.equal(peer.text.match(/HTTP\/1/g).length, 1);
+    peer.close();
+    await untilForgotten(hub);
+});
+
+test('a client that resets is forgotten without anything being sent to it', async (t) => {
+    const hub = await hubFor(t);
+    const peer = await Peer.openStream(hub.port, 'a');
+    peer.reset();
+    await untilForgotten(hub);
+    const reply = await hub.publish({ topic: 'a', data: 'x' });
+    assert.deepEqual([reply.written, reply.queued, reply.closed], [0, 0, 0]);
+    assert.equal((await hub.stats()).completed.peer_gone, 1);
+});
+
+test('a client that closes is forgotten without an event being sent to it', async (t) => {
+    const hub = await hubFor(t);
+    const peer = await Peer.openStream(hub.port, 'a');
+    peer.close();
+    await untilForgotten(hub);
+    assert.equal((await hub.stats()).completed.peer_gone, 1);
+});
+
+test('200 streams that open, and drop in all ways', async (t) => {
+    const hub = await hubFor(t);
+    const numbers = [...Array(200).keys()];
+    const peers = await Promise.all(numbers.map((number) => Peer.openStream(hub.port, `topic${number % 7}`)));
+    assert.equal((await hub.stats()).emitters, 200);
+    const reply = await hub.publish({ data: 'to all' });
+    assert.equal(reply.written, 200);
+    await Promise.all(peers.map((peer) => peer.untilReceived('data: to all\n\n')));
+    peers.forEach((peer, i) => [peer.reset, peer.close, peer.endSending][i % 3].call(peer));
+    // A client that only stopped sending is still there, and is told of the end.
+    await until(async () => (await hub.stats()).emitters === 66, 'the end of those that left');
+    await hub.complete();
+    await Promise.all(peers.filter((_, i) => i % 3 === 2).map((peer) => peer.untilEnd()));
+    peers.forEach((peer) => peer.close());
+    await untilForgotten(hub);
+    const { completed, streams } = await hub.stats();
+    assert.deepEqual([streams, completed.peer_gone, completed.completed], [200, 134, 66]);
+});
+
+test('1,000 streams one after the other leave nothing behind', async (t) => {
+    const hub = await hubFor(t);
+    for (let i = 0; i < 1000; ++i) {
+        const peer = await Peer.openStream(hub.port, `topic${i}`);
+        peer[i % 2 === 0 ? 'reset' : 'close']();
+    }
+    await untilForgotten(hub);
+    assert.equal((await hub.stats()).streams, 1000);
+});
+
+test('a client that does not read is cut off at its queue, and the others miss nothing', async (t) => {
+    const hub = await hubFor(t, ['--queue-bytes', '100000', '--stall', '0']);
+    const stuck = await Peer.openStream(hub.port, 'a');
+    stuck.stopReading();
+    const healthy = await openFor(t, eventSources[0], hub.events('a'));
+    const data = 'x'.repeat(50000);
+    let count = 0;
+    // What the kernel buffers comes before the queue.
+    while ((await hub.stats()).completed.overflow === 0) {
+        assert.equal((await hub.publish({ topic: 'a', data })).status, 202);
+        await healthy.untilEvents(++count);
+        assert.ok((await hub.stats()).backlog_bytes <= 200000);
+        assert.ok(count < 1000, 'the queue has no end');
+    }
+    assert.deepEqual([healthy.opens, healthy.errors], [1, []]);
+    assert.ok(healthy.events.every((event) => event.data === data));
+    healthy.close();
+    stuck.close();
+    await untilForgotten(hub);
+});
+
+test('a client that does not read is cut off when it stalls', async (t) => {
+    const hub = await hubFor(t, ['--stall', '200', '--queue-bytes', '100000000']);
+    const stuck = await Peer.openStream(hub.port, 'a');
+    stuck.stopReading();
+    while ((await hub.stats()).backlog_bytes === 0) {
+        await hub.publish({ topic: 'a', data: 'x'.repeat(500000) });
+    }
+    await until(async () => (await hub.stats()).completed.stall === 1, 'the end of the stalled stream');
+    stuck.close();
+    await untilForgotten(hub);
+});

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT
+// Starts hubs, asks them things, and waits.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import http from 'node:http';
+
+const DEADLINE_MS = 30000;
+const POLL_MS = 2;
+
+/** Waits until a condition gives something true, and returns that. */
+export async function until(condition, what, describe = () => '') {
+    const end = performance.now() + DEADLINE_MS;
+    for (;;) {
+        const value = await condition();
+        if (value) {
+            return value;
+        }
+        if (performance.now() > end) {
+            throw new Error(`waited in vain for ${what} ${describe()}`);
+        }
+        await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+}
+
+/** Percent-encodes every byte that is no letter or digit, of a string or of a Buffer. */
+export function encode(text) {
+    return [...Buffer.from(text)].map((byte) => {
+        const character = String.fromCharCode(byte);
+        return /[a-zA-Z0-9]/.test(character) ? character : `%${byte.toString(16).padStart(2, '0')}`;
+    }).join('');
+}
+
+/** A query of the parameters that are there; with its question mark, unless there are none. */
+function encodeQuery(parameters) {
+    const pairs = Object.entries(parameters).filter(([, value]) => value !== undefined)
+        .map(([name, value]) => `${name}=${encode(typeof value === 'number' ? String(value) : value)}`);
+    return pairs.length === 0 ? '' : `?${pairs.join('&')}`;
+}
+
+/** One request on a connection of its own. */
+export function request(url, { method = 'GET', headers = {}, body } = {}) {
+    return new Promise((resolve, reject) => {
+        const outgoing = http.request(url, { method, headers, agent: false }, (response) => {
+            const chunks = [];
+            response.on('data', (chunk) => chunks.push(chunk));
+            response.on('error', reject);
+            response.on('end', () => resolve({
+                status: response.statusCode,
+                headers: response.headers,
+                text: Buffer.concat(chunks).toString(),
+            }));
+        });
+        outgoing.on('error', reject);
+        outgoing.end(body);
+    });
+}
+
+async function requestJson(url, options) {
+    const { status, text } = await request(url, options);
+    return { status, ...JSON.parse(text) };
+}
+
+class Hub {
+    constructor(child) {
+        this.child = child;
+        this.pid = child.pid;
+        this.stderr = '';
+        child.stderr.setEncoding('utf8').on('data', (text) => { this.stderr += text; });
+        this.exited = new Promise((resolve) => {
+            child.on('exit', (code, signal) => resolve(code ?? signal));
+        });
+    }
+
+    async listen() {
+        let output = '';
+        this.child.stdout.setEncoding('utf8').on('data', (text) => { output += text; });
+        const [, url] = await until(() => {
+            assert.equal(this.child.exitCode, null, `the hub ended: ${this.stderr}`);
+            return output.match(/^listening on (http:\S+)\n/);
+        }, 'the line that tells the address', () => output + this.stderr);
+        this.url = url;
+        this.port = Number(new URL(url).port);
+    }
+
+    /** The address of a stream; with another origin, that of a proxy. */
+    events(topics, origin = this.url) {
+        const query = [topics].flat().map((topic) => `topic=${encode(topic)}`).join('&');
+        return `${origin}events${query && `?${query}`}`;
+    }
+
+    /** Text that is a string goes as UTF-8, a Buffer as it is. Returns the answer, and its status. */
+    publish({ topic, type, id, retry, data = '' }, headers = {}) {
+        const query = encodeQuery({ topic, type, id, retry });
+        return requestJson(`${this.url}publish${query}`, { method: 'POST', headers, body: data });
+    }
+
+    /** For a client that comes back in its own time: what was published meanwhile, it has missed. */
+    publishUntilHeard(event) {
+        return until(async () => {
+            const { written, queued } = await this.publish(event);
+            return written + queued > 0;
+        }, 'a subscriber');
+    }
+
+    complete(topic) {
+        return requestJson(`${this.url}complete${encodeQuery({ topic })}`, { method: 'POST' });
+    }
+
+    stats() {
+        return requestJson(`${this.url}stats`);
+    }
+
+    descriptors() {
+        return readdirSync(`/proc/${this.pid}/fd`).length;
+    }
+
+    /** Ends it as an operator would; whatever went wrong inside it shows now, leaks included. */
+    async stop() {
+        if (this.child.exitCode === null && this.child.signalCode === null) {
+            this.child.kill('SIGTERM');
+        }
+        const timer = setTimeout(() => this.child.kill('SIGKILL'), DEADLINE_MS);
+        const code = await this.exited;
+        clearTimeout(timer);
+        assert.equal(this.stderr, '', 'the hub complained');
+        assert.equal(code, 0, 'the hub did not end well');
+    }
+
+    /** As if its machine had died. */
+    async kill() {
+        this.child.kill('SIGKILL');
+        await this.exited;
+    }
+}
+
+/** Starts a hub on a free port. A command before it, such as a shell that sets limits, may be given. */
+export async function startHub(options = [], { before = [], stdin = 'ignore' } = {}) {
+    const [program, ...rest] = [...before, process.env.SSE_HUB, '--listen', '127.0.0.1:0', ...options];
+    const hub = new Hub(spawn(program, rest, { stdio: [stdin, 'pipe', 'pipe'] }));
+    await hub.listen();
+    return hub;
+}

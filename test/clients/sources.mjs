@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: MIT
+// The clients, all alike: each opens a stream and keeps what it was told.
+import { spawn } from 'node:child_process';
+import diagnostics from 'node:diagnostics_channel';
+import { EventSource as NpmEventSource } from 'eventsource';
+import { createParser } from 'eventsource-parser';
+import { Agent, EventSource as UndiciEventSource, fetch } from 'undici';
+import { until } from './hub.mjs';
+import { StrictParser } from './wire.mjs';
+
+const requestErrors = [];
+diagnostics.channel('undici:request:error').subscribe(({ request, error }) => {
+    requestErrors.push({ url: `${request.origin}${request.path}`, error });
+});
+
+/** The requests for a stream that failed, also inside clients that do not tell; closing one counts too. */
+export function requestErrorsOf(events) {
+    return requestErrors.filter(({ url }) => url === events).map(({ error }) => error);
+}
+
+/** Closes the connections: an abort is lost if what waits for it has been collected as garbage. */
+function destroy(agent) {
+    agent.destroy().catch(() => {});
+}
+
+class Source {
+    events = [];
+    opens = 0;
+    errors = [];
+    ended = false;
+    /** The bytes, of the clients that show them. */
+    chunks = [];
+
+    get body() {
+        return Buffer.concat(this.chunks);
+    }
+
+    untilOpen(count = 1) {
+        return until(() => this.opens >= count, `open number ${count}`, () => this.#describe());
+    }
+
+    async untilEvents(count) {
+        await until(() => this.events.length >= count, `event number ${count}`, () => this.#describe());
+        return this.events;
+    }
+
+    untilErrors(count) {
+        return until(() => this.errors.length >= count, `error number ${count}`, () => this.#describe());
+    }
+
+    untilEnd() {
+        return until(() => this.ended, 'the end of the stream', () => this.#describe());
+    }
+
+    #describe() {
+        const { opens, errors, ended, events } = this;
+        return JSON.stringify({ opens, errors, ended, events }).slice(0, 1000);
+    }
+}
+
+/* The API of browsers: https://html.spec.whatwg.org/multipage/server-sent-events.html */
+
+function openEventSource(makeClient, url, types) {
+    const source = new Source();
+    const agent = new Agent();
+    const client = makeClient(url, agent);
+
+    function onEvent(event) {
+        if ('data' in event) {
+            source.events.push({ type: event.type, data: event.data, id: event.lastEventId });
+        } else if (event.type === 'open') {
+            source.opens += 1;
+        } else {
+            source.errors.push(event.message ?? '');
+        }
+    }
+
+    new Set(['open', 'error', 'message', ...types]).forEach((type) => client.addEventListener(type, onEvent));
+    source.close = () => {
+        client.close();
+        destroy(agent);
+    };
+    source.state = () => client.readyState;
+    return source;
+}
+
+function makeNpmEventSource(url, dispatcher) {
+    return new NpmEventSource(url, { fetch: (input, init) => fetch(input, { ...init, dispatcher }) });
+}
+
+function makeUndiciEventSource(url, dispatcher) {
+    return new UndiciEventSource(url, { dispatcher });
+}
+
+/* fetch with eventsource-parser, as chat clients do it */
+
+async function readFetch(source, url, dispatcher) {
+    const response = await fetch(url, { dispatcher, headers: { Accept: 'text/event-stream' } });
+    let lastId = '';
+    const parser = createParser({
+        onEvent({ event, data, id }) {
+            lastId = id ?? lastId;
+            source.events.push({ type: event ?? 'message', data, id: lastId });
+        },
+        onError: (error) => source.errors.push(error.message),
+    });
+    source.headers = response.headers;
+    source.opens += 1;
+    for await (const text of response.body.pipeThrough(new TextDecoderStream())) {
+        parser.feed(text);
+    }
+    source.ended = true;
+}
+
+function openFetch(url) {
+    const source = new Source();
+    const agent = new Agent();
+    readFetch(source, url, agent).catch((error) => {
+        if (!agent.destroyed) {
+            source.errors.push(`${error.message}: ${error.cause?.message}`);
+        }
+    });
+    source.close = () => destroy(agent);
+    return source;
+}
+
+/* curl, whose bytes the strict parser reads */
+
+export function openCurl(url, options = []) {
+    const source = new Source();
+    const parser = new StrictParser();
+    // -D - shows the head at once, where -i would wait for the body.
+    const always = ['-q', '--noproxy', '*', '-sS', '-N', '-D', '-', '--max-time', '100'];
+    const child = spawn('curl', [...always, ...options, url], { stdio: ['ignore', 'pipe', 'pipe'] });
+    source.parser = parser;
+    source.events = parser.events;
+    source.head = '';
+
+    function takeBody(chunk) {
+        source.chunks.push(chunk);
+        if (!options.includes('--raw')) {
+            parser.feed(chunk);
+        }
+    }
+
+    function take(chunk) {
+        if (source.opens > 0) {
+            takeBody(chunk);
+            return;
+        }
+        const bytes = Buffer.concat([Buffer.from(source.head, 'latin1'), chunk]);
+        const end = bytes.indexOf('\r\n\r\n');
+        source.head = bytes.subarray(0, end < 0 ? bytes.length : end).toString('latin1');
+        if (end >= 0) {
+            source.opens = 1;
+            takeBody(bytes.subarray(end + 4));
+        }
+    }
+
+    child.stdout.on('data', (chunk) => {
+        try {
+            take(chunk);
+        } catch (error) {
+            source.errors.push(error.message);
+        }
+    });
+    child.stderr.setEncoding('utf8').on('data', (text) => source.errors.push(text));
+    child.on('close', (code) => {
+        source.ended = true;
+        source.exitCode = code;
+    });
+    source.close = () => child.kill();
+    return source;
+}
+
+/**
+ * `lastEventIds` is what a client reports for four events with the ids 1, none, empty, none: where
+ * it is not what the standard says, that is a fault of the client which is known to us.
+ */
+const STANDARD_IDS = ['1', '1', '', ''];
+
+export const eventSources = [
+    {
+        name: 'npm eventsource',
+        open: (url, types = []) => openEventSource(makeNpmEventSource, url, types),
+        // It forgets the id of the event before when it reports the next one.
+        lastEventIds: ['1', '', '', ''],
+    },
+    {
+        name: 'undici',
+        open: (url, types = []) => openEventSource(makeUndiciEventSource, url, types),
+        // Version 6 does not take an empty id for a reset.
+        lastEventIds: ['1', '1', '1', '1'],
+        ignoresEmptyId: true,
+    },
+];
+
+export const fetchSource = { name: 'fetch', open: openFetch, lastEventIds: STANDARD_IDS };
+
+export const curlSources = [
+    { name: 'curl', open: (url) => openCurl(url), lastEventIds: STANDARD_IDS },
+    { name: 'curl --http1.0', open: (url) => openCurl(url, ['--http1.0']), lastEventIds: STANDARD_IDS },
+];
+
+export const allSources = [...eventSources, fetchSource, ...curlSources];
+
+/** Opens a stream that closes with its test. */
+export async function openFor(test, source, url, types) {
+    const stream = source.open(url, types);
+    test.after(() => stream.close());
+    await stream.untilOpen();
+    return stream;
+}

@@ -1,0 +1,50 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Builds and runs the tests, installing what is missing (Debian).
+#
+#   sh test/run.sh              every suite
+#   sh test/run.sh SUITE...     some of them
+#   sh test/run.sh unit         the quick ones: one build, unit tests and checks
+#
+# Suites: unit, compilers (gcc and clang, -O0 and -O2, warnings are errors), sanitizers (ASan with UBSan,
+# and TSan, with both compilers), valgrind (Helgrind and memcheck), clients (real clients, a browser, nginx).
+#
+# The last line is "N passed, N failed, N skipped" over all suites that ran. A skip names its reason.
+# With SSE_TEST_NO_SKIP=1 a skip makes the run fail.
+set -u
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+export SSE_ROOT="$root"
+export SSE_BUILD="${SSE_BUILD:-$root/build/test}"
+export SSE_RESULTS="$SSE_BUILD/results"
+
+suites=${*:-"unit compilers sanitizers valgrind clients"}
+for suite in $suites; do
+    if [ ! -f "$root/test/suites/$suite.sh" ]; then
+        echo "unknown suite: $suite (there are: $(cd "$root/test/suites" && echo *.sh | sed 's/\.sh//g'))" >&2
+        exit 2
+    fi
+done
+
+mkdir -p "$SSE_BUILD"
+: >"$SSE_RESULTS"
+for suite in $suites; do
+    echo "== $suite"
+    before=$(wc -l <"$SSE_RESULTS")
+    sh "$root/test/suites/$suite.sh" </dev/null
+    status=$?
+    if [ "$status" -ne 0 ] || [ "$(wc -l <"$SSE_RESULTS")" -eq "$before" ]; then
+        echo "$suite 0 1 0 the suite itself failed with status $status" >>"$SSE_RESULTS"
+    fi
+done
+
+# Each line of the results: name, passed, failed, skipped, reason.
+echo "== results"
+awk '{ reason = ""; for (i = 5; i <= NF; i++) reason = reason " " $i
+       printf "%-28s %5d passed %5d failed %5d skipped%s\n", $1, $2, $3, $4, reason }' "$SSE_RESULTS"
+awk -v strict="${SSE_TEST_NO_SKIP:-0}" '
+    { passed += $2; failed += $3; skipped += $4 }
+    END {
+        printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped
+        exit failed || !passed || (strict == 1 && skipped) ? 1 : 0
+    }' "$SSE_RESULTS"

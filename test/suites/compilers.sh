@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: MIT
+# Both compilers, without and with optimisation; every warning is an error.
+. "$SSE_ROOT/test/support/suite.sh"
+
+install_build_tools && install_clang || exit 1
+build_and_test gcc-O0 gcc "-Dwerror=true -Doptimization=0 -Ddebug=true"
+build_and_test gcc-O2 gcc "-Dwerror=true -Doptimization=2 -Ddebug=true"
+build_and_test clang-O0 clang "-Dwerror=true -Doptimization=0 -Ddebug=true"
+build_and_test clang-O2 clang "-Dwerror=true -Doptimization=2 -Ddebug=true"

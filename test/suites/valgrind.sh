@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: MIT
+# Helgrind and DRD on the racing threads, memcheck on the other unit tests; no suppressions.
+. "$SSE_ROOT/test/support/suite.sh"
+
+install_build_tools && install valgrind valgrind || exit 1
+
+export SSE_TEST_ROUNDS=1
+SSE_TEST_WRAPPER=
+build_and_test valgrind-build "${CC:-cc}" "-Dwerror=true -Doptimization=1" --suite checks
+
+# run_under NAME "VALGRIND OPTIONS" TEST...
+run_under() {
+    name=$1
+    options=$2
+    shift 2
+    passed=0
+    failed=0
+    for program in "$@"; do
+        log=$SSE_BUILD/$name-$program.log
+        # shellcheck disable=SC2086
+        if SSE_TEST_VECTORS=$SSE_ROOT/test/vectors/conformance.tsv timeout 300 valgrind -q --error-exitcode=99 \
+            $options "$SSE_BUILD/valgrind-build/test/test_$program" >"$log" 2>&1; then
+            passed=$((passed + $(grep -c '^\[       OK \]' "$log")))
+        else
+            failed=$((failed + 1))
+            echo "$name: $program"
+            tail -60 "$log"
+        fi
+    done
+    record "$name" "$passed" "$failed" 0
+}
+
+run_under helgrind "--tool=helgrind" threads
+run_under drd "--tool=drd" threads
+run_under memcheck "--leak-check=full --errors-for-leak-kinds=all" \
+    message queue emitter emitter_pull emitter_hooks emitter_timers registry_hooks

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: MIT
+# What the suites share; sourced by them.
+
+# record NAME PASSED FAILED SKIPPED [REASON]
+record() {
+    echo "$*" >>"$SSE_RESULTS"
+}
+
+have() {
+    command -v "$1" >/dev/null 2>&1
+}
+
+apt_updated=$SSE_BUILD/apt-updated
+
+# install COMMAND_OR_FILE PACKAGE...: installs the packages if the command or file is missing.
+install() {
+    wanted=$1
+    shift
+    if have "$wanted" || [ -e "$wanted" ]; then
+        return 0
+    fi
+    if ! have apt-get; then
+        echo "missing: $wanted; install it (Debian: $*)" >&2
+        return 1
+    fi
+    as_root=
+    if [ "$(id -u)" -ne 0 ]; then
+        have sudo || { echo "missing: $wanted; as root: apt-get install $*" >&2; return 1; }
+        as_root=sudo
+    fi
+    if [ ! -e "$apt_updated" ]; then
+        $as_root apt-get -qq update >&2 && : >"$apt_updated"
+    fi
+    echo "installing: $*" >&2
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" \
+        >"$SSE_BUILD/apt.log" 2>&1 || { cat "$SSE_BUILD/apt.log" >&2; return 1; }
+    have "$wanted" || [ -e "$wanted" ]
+}
+
+install_build_tools() {
+    install cc gcc libc6-dev &&
+        install meson meson &&
+        install ninja ninja-build &&
+        install pkg-config pkg-config &&
+        install nm binutils &&
+        install g++ g++ &&
+        install python3 python3 &&
+        install /usr/include/cmocka.h libcmocka-dev
+}
+
+install_clang() {
+    install clang clang || return 1
+    # The runtime of the sanitizers is a package of its own.
+    install "$(clang --print-runtime-dir)/libclang_rt.tsan-$(uname -m).a" \
+        "libclang-rt-$(clang -dumpversion | cut -d. -f1)-dev"
+}
+
+# build_and_test NAME CC "MESON OPTIONS" [meson test arguments...]
+# Builds in a directory of its own, runs the tests, and records them one by one as cmocka counts them.
+build_and_test() {
+    name=$1
+    compiler=$2
+    options=$3
+    shift 3
+    directory=$SSE_BUILD/$name
+    log=$directory.log
+    if [ ! -f "$directory/build.ninja" ]; then
+        rm -rf "$directory"
+        # shellcheck disable=SC2086
+        if ! CC=$compiler meson setup "$directory" "$SSE_ROOT" -Dtests=enabled -Dexamples=enabled $options >"$log" 2>&1; then
+            cat "$log"
+            record "$name" 0 1 0 "meson setup failed"
+            return 0
+        fi
+    fi
+    if ! meson compile -C "$directory" >"$log" 2>&1; then
+        grep -E 'error|warning|FAILED' "$log" | head -40
+        record "$name" 0 1 0 "the build failed"
+        return 0
+    fi
+    ${SSE_TEST_WRAPPER:-} meson test -C "$directory" --no-rebuild --print-errorlogs "$@" >"$log" 2>&1
+    status=$?
+    grep -E '^ *[0-9]+/[0-9]+|^(Ok|Fail|Timeout|Skipped):' "$log" || cat "$log"
+    count_tests "$name" "$directory/meson-logs/testlog.txt" "$status" "$log"
+    [ "$status" -eq 0 ] || cat "$log"
+}
+
+# count_tests NAME CMOCKA_OUTPUT STATUS MESON_OUTPUT: single tests where cmocka printed them, and the
+# checks, which are programs without cmocka.
+count_tests() {
+    passed=$(grep -c '^\[       OK \]' "$2")
+    failed=$(grep -cE '^\[  FAILED  \] [a-zA-Z0-9_]+$' "$2")
+    skipped=$(grep -cE '^\[  SKIPPED \] [a-zA-Z0-9_]+$' "$2")
+    checks=$(grep -cE ':checks / .* OK ' "$4")
+    [ "$3" -eq 0 ] || [ "$failed" -gt 0 ] || failed=1
+    record "$1" "$((passed + checks))" "$failed" "$skipped"
+}

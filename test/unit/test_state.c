@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "connection/state.h"
+
+#include <errno.h>
+
+#define STATE_COUNT 3
+#define REASON_COUNT 10
+#define LOWEST_ERROR (-4095)
+
+static const char *const reason_names[REASON_COUNT] = {
+    "none",      "completed", "lifetime", "stall",       "drain",
+    "peer gone", "i/o error", "overflow", "application", "detached",
+};
+
+/* The state after a reason in open, draining and closed, and what the predicates say of it. Where
+ * the state stays, the reason came too late. */
+static const struct {
+    enum sse_reason reason;
+    enum sse_state next[STATE_COUNT];
+    bool graceful;
+    bool timeout;
+    bool error;
+} table[REASON_COUNT] = {
+    {SSE_REASON_NONE, {SSE_STATE_OPEN, SSE_STATE_DRAINING, SSE_STATE_CLOSED}, false, false, false},
+    {SSE_REASON_COMPLETED, {SSE_STATE_DRAINING, SSE_STATE_DRAINING, SSE_STATE_CLOSED}, true, false, false},
+    {SSE_REASON_LIFETIME, {SSE_STATE_DRAINING, SSE_STATE_DRAINING, SSE_STATE_CLOSED}, true, true, false},
+    {SSE_REASON_STALL, {SSE_STATE_CLOSED, SSE_STATE_CLOSED, SSE_STATE_CLOSED}, false, true, false},
+    {SSE_REASON_DRAIN, {SSE_STATE_CLOSED, SSE_STATE_CLOSED, SSE_STATE_CLOSED}, false, true, false},
+    {SSE_REASON_PEER_GONE, {SSE_STATE_CLOSED, SSE_STATE_CLOSED, SSE_STATE_CLOSED}, false, false, true},
+    {SSE_REASON_IO_ERROR, {SSE_STATE_CLOSED, SSE_STATE_CLOSED, SSE_STATE_CLOSED}, false, false, true},
+    {SSE_REASON_OVERFLOW, {SSE_STATE_CLOSED, SSE_STATE_CLOSED, SSE_STATE_CLOSED}, false, false, true},
+    {SSE_REASON_APPLICATION, {SSE_STATE_CLOSED, SSE_STATE_CLOSED, SSE_STATE_CLOSED}, false, false, true},
+    {SSE_REASON_DETACHED, {SSE_STATE_CLOSED, SSE_STATE_CLOSED, SSE_STATE_CLOSED}, false, false, false},
+};
+
+static void table_holds_for_each_state_and_reason(void **state)
+{
+    (void)state;
+    for (int reason = 0; reason < REASON_COUNT; reason++) {
+        assert_int_equal(table[reason].reason, reason);
+        for (int from = 0; from < STATE_COUNT; from++) {
+            enum sse_state next = table[reason].next[from];
+            struct transition transition = sse_state_end((enum sse_state)from, (enum sse_reason)reason);
+
+            if (transition.next != next || transition.taken != ((int)next != from))
+                fail_msg("state %d, reason %s: next %d, taken %d", from, reason_names[reason],
+                         transition.next, transition.taken);
+        }
+    }
+}
+
+static void predicates_hold_for_each_reason(void **state)
+{
+    (void)state;
+    for (int reason = 0; reason < REASON_COUNT; reason++) {
+        if (sse_reason_is_graceful((enum sse_reason)reason) != table[reason].graceful)
+            fail_msg("%s: graceful", reason_names[reason]);
+        if (sse_reason_is_timeout((enum sse_reason)reason) != table[reason].timeout)
+            fail_msg("%s: timeout", reason_names[reason]);
+        if (sse_reason_is_error((enum sse_reason)reason) != table[reason].error)
+            fail_msg("%s: error", reason_names[reason]);
+    }
+}
+
+/* on_error never runs beside on_timeout. */
+static void no_reason_is_both_timeout_and_error(void **state)
+{
+    (void)state;
+    for (int reason = 0; reason < REASON_COUNT; reason++)
+        assert_false(sse_reason_is_timeout((enum sse_reason)reason) &&
+                     sse_reason_is_error((enum sse_reason)reason));
+}
+
+/* Whatever comes in whatever order: draining begins at most once, the end comes at most once, and
+ * nothing is taken after it. */
+static void every_sequence_of_reasons_ends_once(void **state)
+{
+    (void)state;
+    for (int way = 0; way < REASON_COUNT * REASON_COUNT * REASON_COUNT * REASON_COUNT; way++) {
+        enum sse_state now = SSE_STATE_OPEN;
+        int drains = 0, ends = 0;
+
+        for (int rest = way, step = 0; step < 4; step++, rest /= REASON_COUNT) {
+            struct transition transition = sse_state_end(now, (enum sse_reason)(rest % REASON_COUNT));
+
+            assert_true(transition.next >= now);
+            assert_int_equal(transition.taken, transition.next != now);
+            drains += transition.taken && transition.next == SSE_STATE_DRAINING;
+            ends += transition.taken && transition.next == SSE_STATE_CLOSED;
+            now = transition.next;
+        }
+        assert_true(drains <= 1);
+        assert_int_equal(ends, now == SSE_STATE_CLOSED);
+    }
+}
+
+static void errors_become_reasons(void **state)
+{
+    (void)state;
+    for (int error = LOWEST_ERROR; error < 0; error++) {
+        bool gone = error == -EPIPE || error == -ECONNRESET;
+
+        assert_int_equal(sse_reason_of_sink_error(error), gone ? SSE_REASON_PEER_GONE : SSE_REASON_IO_ERROR);
+        assert_int_equal(sse_reason_of_host_error(error),
+                         gone ? SSE_REASON_PEER_GONE : SSE_REASON_APPLICATION);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(table_holds_for_each_state_and_reason),
+        cmocka_unit_test(predicates_hold_for_each_reason),
+        cmocka_unit_test(no_reason_is_both_timeout_and_error),
+        cmocka_unit_test(every_sequence_of_reasons_ends_once),
+        cmocka_unit_test(errors_become_reasons),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT */
+/* Threads that are cancelled inside the library, or inside a callback. */
+#include "callback_scene.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <sys/socket.h>
+
+#include <cmocka.h>
+
+/* How often the test looks whether a call returns that must not. */
+#define LOOKS 2000
+
+/* A request that is acted upon only where cancellation is possible: not in here. */
+static void cancel_here(struct scene *scene)
+{
+    require(pthread_cancel(pthread_self()) == 0);
+    pthread_testcancel();
+    scene->cancelled = true;
+}
+
+static int visit_member(struct sse_emitter *emitter, void *user)
+{
+    (void)emitter;
+    scene_enter(user, IN_VISIT);
+    return 0;
+}
+
+static void *be_cancelled(void *user)
+{
+    struct scene *scene = user;
+
+    if (scene->place == IN_VISIT)
+        (void)sse_registry_each(scene->registry, sse_str(NULL), visit_member, scene);
+    else if (scene->place == IN_RELEASE)
+        sse_emitter_unref(scene->emitter);
+    else
+        scene_bring_about(scene);
+    pthread_testcancel();
+    return NULL;
+}
+
+static void join_cancelled(pthread_t thread)
+{
+    void *result;
+
+    require(pthread_join(thread, &result) == 0);
+    require(result == PTHREAD_CANCELED);
+}
+
+static void take_all(struct scene *scene)
+{
+    char bytes[64];
+
+    scene->full = false;
+    if (scene->place == IN_READY) {
+        while (sse_emitter_read(scene->emitter, bytes, sizeof(bytes)) > 0)
+            ;
+    }
+    require(scene->place == IN_READY || sse_emitter_flush(scene->emitter) == 0);
+    sse_emitter_unref(sse_registry_next_ready(scene->registry));
+}
+
+/* Nothing is held any more, and whoever is to be told of something is told. */
+static void check_still_works(struct scene *scene)
+{
+    size_t wakes, writes;
+
+    take_all(scene);
+    wakes = scene->calls[IN_WAKE];
+    writes = scene->calls[IN_WRITE];
+    scene->full = true;
+    require(scene_broadcast(scene) == 0);
+    require(scene->calls[IN_WAKE] == wakes + 1);
+    require(scene->place == IN_READY || scene->calls[IN_WRITE] > writes);
+    require(scene_state(scene) == SSE_STATE_OPEN);
+}
+
+static void cancel_in(enum scene_place place)
+{
+    bool ends = place == IN_TIMEOUT || place == IN_ERROR || place == IN_COMPLETION;
+    struct scene *scene = scene_open(place, cancel_here);
+    pthread_t thread;
+
+    scene_begin(scene, place != IN_RELEASE);
+    require(pthread_create(&thread, NULL, be_cancelled, scene) == 0);
+    join_cancelled(thread);
+    require(scene->cancelled);
+    if (place != IN_RELEASE && !ends)
+        check_still_works(scene);
+    if (place != IN_RELEASE)
+        sse_emitter_unref(scene->emitter);
+    sse_registry_unref(scene->registry);
+    scene_close(scene);
+}
+
+static void no_callback_is_cancelled(void **state)
+{
+    (void)state;
+    for (enum scene_place place = IN_WRITE; place < PLACES; place++)
+        cancel_in(place);
+}
+
+static void *send_for_ever(void *user)
+{
+    struct scene *scene = user;
+
+    for (;;) {
+        (void)scene_send(scene);
+        (void)scene_broadcast(scene);
+        scene_say_inside(scene);
+        pthread_testcancel();
+    }
+    return NULL;
+}
+
+static void drain_peer(struct scene *scene, struct schedule_random *random)
+{
+    char bytes[512];
+
+    for (unsigned i = schedule_below(random, 200); i > 0; i--) {
+        if (scene->peer >= 0)
+            (void)recv(scene->peer, bytes, sizeof(bytes), MSG_DONTWAIT);
+        schedule_pause(random);
+    }
+}
+
+/* Whatever state the emitter is in, every call comes back. */
+static void call_everything(struct scene *scene)
+{
+    (void)scene_send(scene);
+    require(scene_broadcast(scene) == 0);
+    (void)sse_emitter_flush(scene->emitter);
+    (void)scene_state(scene);
+    require(sse_registry_tick(scene->registry) == 0);
+    sse_emitter_unref(sse_registry_next_ready(scene->registry));
+    require(sse_registry_count(scene->registry, sse_str(NULL)) <= 1);
+    require(sse_emitter_detach(scene->emitter) == 0);
+    require(sse_registry_count(scene->registry, sse_str(NULL)) == 0);
+}
+
+static void cancel_sender(struct scene *scene, struct schedule_random *random)
+{
+    pthread_t thread;
+
+    require(sse_registry_add(scene->registry, scene->emitter) == 0);
+    require(pthread_create(&thread, NULL, send_for_ever, scene) == 0);
+    scene_wait_until_inside(scene);
+    drain_peer(scene, random);
+    require(pthread_cancel(thread) == 0);
+    join_cancelled(thread);
+    call_everything(scene);
+    sse_emitter_unref(scene->emitter);
+    sse_registry_unref(scene->registry);
+    scene_close(scene);
+}
+
+static void a_cancelled_sender_holds_no_lock(void **state)
+{
+    struct schedule_random random;
+    unsigned rounds = schedule_rounds(60);
+
+    (void)state;
+    schedule_random_init(&random, schedule_seed(), 7);
+    for (unsigned i = 0; i < rounds; i++) {
+        cancel_sender(scene_open(IN_WRITE, NULL), &random);
+        cancel_sender(scene_open(IN_READY, NULL), &random);
+        cancel_sender(scene_open_descriptor(), &random);
+    }
+}
+
+static void *wait_for_ever(void *user)
+{
+    struct scene *scene = user;
+
+    scene_say_inside(scene);
+    require(sse_emitter_wait(scene->emitter, -1) == -EINTR);
+    scene->cancelled = true;
+    pthread_testcancel();
+    return NULL;
+}
+
+static void a_wait_is_not_cancelled(void **state)
+{
+    struct scene *scene = scene_open(IN_READY, NULL);
+    pthread_t thread;
+
+    (void)state;
+    require(pthread_create(&thread, NULL, wait_for_ever, scene) == 0);
+    scene_wait_until_inside(scene);
+    require(pthread_cancel(thread) == 0);
+    for (unsigned i = 0; i < LOOKS; i++)
+        require(scene_state(scene) == SSE_STATE_OPEN);
+    require(sse_emitter_interrupt(scene->emitter) == 0);
+    join_cancelled(thread);
+    require(scene->cancelled);
+    require(scene_send(scene) == 0);
+    require(sse_emitter_wait(scene->emitter, 0) == 1);
+    sse_emitter_unref(scene->emitter);
+    sse_registry_unref(scene->registry);
+    scene_close(scene);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_callback_is_cancelled),
+        cmocka_unit_test(a_cancelled_sender_holds_no_lock),
+        cmocka_unit_test(a_wait_is_not_cancelled),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
