@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Alarms for users, in one process with one thread and a poll(2) loop of its own.
+ *
+ *     02_user_alarms 8080
+ *     curl -N 'http://127.0.0.1:8080/alarms?user=7'
+ *     curl -d 'the kettle boils' 'http://127.0.0.1:8080/alarms?user=7'
+ *
+ * A user is a topic. Start two of the first curl, end the older one and publish: the newer one
+ * still gets the alarm, for the end of a connection takes away its own emitter and nothing else.
+ * A table from user to connection would have lost the newer one here.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sse/sse.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CLIENTS_MAX 256
+#define REQUEST_MAX 4096
+#define REQUEST_SECONDS 10
+#define LINGER_SECONDS 2
+
+/** A slot is free if `fd` is -1. The client owns the descriptor, the emitter only writes to it. */
+struct client {
+    int fd;
+    struct sse_emitter *emitter; /* NULL for a request */
+    bool blocked;
+    bool ended;
+    bool answered; /* waits for the peer to close */
+    bool input_ended;
+    time_t deadline; /* of a request */
+    char request[REQUEST_MAX + 1];
+    size_t size;
+};
+
+static struct client clients[CLIENTS_MAX];
+static struct sse_registry *registry;
+static time_t accept_again;
+
+static time_t now(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec;
+}
+
+static void forget(struct client *client)
+{
+    if (client->emitter)
+        sse_emitter_detach(client->emitter);
+    sse_emitter_unref(client->emitter);
+    close(client->fd);
+    *client = (struct client){.fd = -1};
+}
+
+/* A short text fits into the buffer of a fresh socket; who will not take even that is let go. */
+static void respond(struct client *client, const char *status, const char *text)
+{
+    char response[512];
+    int size = snprintf(response, sizeof(response),
+                        "HTTP/1.1 %s\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n"
+                        "Connection: close\r\n\r\n%s",
+                        status, strlen(text), text);
+
+    if (send(client->fd, response, (size_t)size, MSG_NOSIGNAL) != size) {
+        forget(client);
+        return;
+    }
+    shutdown(client->fd, SHUT_WR);
+    client->answered = true;
+    client->deadline = now() + LINGER_SECONDS;
+}
+
+static void on_blocked(struct sse_emitter *emitter, void *user)
+{
+    struct client *client = user;
+
+    (void)emitter;
+    client->blocked = true;
+}
+
+/* The registry has forgotten this emitter already, and no other of the same user. */
+static void on_completion(struct sse_emitter *emitter, const struct sse_completion *completion, void *user)
+{
+    struct client *client = user;
+
+    (void)emitter;
+    (void)completion;
+    client->ended = true;
+}
+
+static void subscribe(struct client *client, struct sse_str topic)
+{
+    static const struct sse_http_header close_header = {{"Connection", 10}, {"close", 5}};
+    const struct sse_http_options http = {
+        .size = sizeof(http),
+        .chunked = true,
+        .headers = &close_header,
+        .header_count = 1,
+    };
+    char head[512];
+    ssize_t size = sse_http_head(head, sizeof(head), &http);
+    const struct sse_emitter_options options = {
+        .size = sizeof(options),
+        .drain = SSE_DRAIN_FD,
+        .framing = SSE_FRAMING_CHUNKED,
+        .fd = client->fd,
+        .head = {head, (size_t)size},
+        .retry_ms = 2000,
+        .on_blocked = on_blocked,
+        .on_completion = on_completion,
+        .user = client,
+    };
+
+    if (size < 0 || (size_t)size > sizeof(head) || sse_emitter_new(&client->emitter, &options) < 0) {
+        forget(client);
+        return;
+    }
+    if (sse_registry_subscribe(registry, client->emitter, &topic, 1, sse_str(NULL), NULL) < 0)
+        sse_emitter_complete_with_error(client->emitter, -ECANCELED);
+}
+
+static void publish(struct client *client, struct sse_str topic, struct sse_str text)
+{
+    const struct sse_event event = {.type = sse_str("alarm"), .data = text};
+    struct sse_delivery delivery = {.size = sizeof(delivery)};
+    char answer[64];
+
+    if (sse_registry_publish(registry, topic, &event, &delivery) < 0) {
+        respond(client, "400 Bad Request", "an alarm is UTF-8\n");
+        return;
+    }
+    snprintf(answer, sizeof(answer), "sent to %zu\n", delivery.written + delivery.queued);
+    respond(client, "202 Accepted", answer);
+}
+
+/** Finds a header field; the returned text begins at its value. NULL if it is not there. */
+static const char *find_header(const char *head, const char *name)
+{
+    size_t size = strlen(name);
+
+    for (const char *line = strstr(head, "\r\n"); line; line = strstr(line, "\r\n")) {
+        size_t same = 0;
+
+        line += 2;
+        while (same < size && (line[same] | 0x20) == name[same])
+            ++same;
+        if (same == size && line[same] == ':')
+            return line + same + 1;
+    }
+    return NULL;
+}
+
+/** The size of the body; SIZE_MAX if that cannot be told. */
+static size_t body_size(const char *head)
+{
+    const char *value = find_header(head, "content-length");
+    char *end;
+    unsigned long size;
+
+    if (!value || find_header(head, "transfer-encoding"))
+        return SIZE_MAX;
+    value += strspn(value, " \t");
+    size = strtoul(value, &end, 10);
+    return *value >= '0' && *value <= '9' && *end == '\r' ? size : SIZE_MAX;
+}
+
+/* Answers once the request is whole. The head is a string from here on, the body need not be. */
+static void handle_request(struct client *client)
+{
+    char *end = strstr(client->request, "\r\n\r\n");
+    char method[8];
+    char user[32];
+    char topic[48];
+    size_t size;
+    int used = 0;
+
+    if (!end && client->size == REQUEST_MAX)
+        respond(client, "431 Request Header Fields Too Large", "too long\n");
+    if (!end)
+        return;
+    if (sscanf(client->request, "%7[A-Z] /alarms?user=%31[0-9] HTTP/1.1%n", method, user, &used) != 2 ||
+        used == 0 || strncmp(client->request + used, "\r\n", 2) != 0) {
+        respond(client, "400 Bad Request", "GET or POST /alarms?user=NUMBER HTTP/1.1\n");
+        return;
+    }
+    snprintf(topic, sizeof(topic), "user:%s", user);
+    if (strcmp(method, "GET") == 0) {
+        subscribe(client, sse_str(topic));
+        return;
+    }
+    end[2] = '\0';
+    size = body_size(client->request);
+    end[2] = '\r';
+    if (strcmp(method, "POST") != 0)
+        respond(client, "405 Method Not Allowed\r\nAllow: GET, POST", "GET or POST\n");
+    else if (size == SIZE_MAX)
+        respond(client, "411 Length Required", "a Content-Length, please\n");
+    else if (size > REQUEST_MAX - (size_t)(end + 4 - client->request))
+        respond(client, "413 Content Too Large", "too long\n");
+    else if (size <= client->size - (size_t)(end + 4 - client->request))
+        publish(client, sse_str(topic), (struct sse_str){end + 4, size});
+}
+
+/** What is sent to a stream, or after a request, is read and thrown away. */
+static void read_client(struct client *client)
+{
+    bool reading = !client->emitter && !client->answered;
+    char rest[REQUEST_MAX];
+    char *room = reading ? client->request + client->size : rest;
+    ssize_t size = recv(client->fd, room, REQUEST_MAX - (reading ? client->size : 0), 0);
+
+    if (size < 0 && (errno == EINTR || errno == EAGAIN || errno == EWOULDBLOCK))
+        return;
+    if (size < 0 || (size == 0 && !client->emitter)) {
+        forget(client);
+    } else if (size == 0) {
+        /* Has it left, or closed its sending side alone? A comment will show: see POLLHUP. */
+        client->input_ended = true;
+        sse_emitter_send(client->emitter, &(struct sse_event){.comment = sse_str("")});
+    } else if (reading) {
+        client->size += (size_t)size;
+        client->request[client->size] = '\0';
+        handle_request(client);
+    }
+}
+
+static void serve_client(struct client *client, short events)
+{
+    if (client->emitter && (events & (POLLERR | POLLHUP)) != 0) {
+        forget(client);
+        return;
+    }
+    if (client->emitter && (events & POLLOUT) != 0)
+        client->blocked = sse_emitter_flush(client->emitter) == 1;
+    if ((events & (POLLIN | POLLERR | POLLHUP)) != 0)
+        read_client(client);
+}
+
+static struct client *free_slot(void)
+{
+    for (size_t i = 0; i < CLIENTS_MAX; ++i) {
+        if (clients[i].fd < 0)
+            return &clients[i];
+    }
+    return NULL;
+}
+
+static void accept_client(int listener)
+{
+    struct client *client = free_slot();
+    int fd = accept(listener, NULL, NULL);
+
+    /* With no descriptor left poll would report the listener again and again. */
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE))
+        accept_again = now() + 1;
+    if (fd < 0)
+        return;
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+    *client = (struct client){.fd = fd, .deadline = now() + REQUEST_SECONDS};
+}
+
+/** Frees the slots of streams that have ended and of requests that took too long. */
+static void sweep(void)
+{
+    for (size_t i = 0; i < CLIENTS_MAX; ++i) {
+        bool late = !clients[i].emitter && now() >= clients[i].deadline;
+
+        if (clients[i].fd >= 0 && (clients[i].ended || late))
+            forget(&clients[i]);
+    }
+}
+
+static int loop(int listener)
+{
+    struct pollfd polls[CLIENTS_MAX + 1];
+
+    for (;;) {
+        int timeout = sse_registry_next_timeout(registry);
+        bool accepts = free_slot() && now() >= accept_again;
+
+        polls[CLIENTS_MAX] = (struct pollfd){.fd = accepts ? listener : -1, .events = POLLIN};
+        for (size_t i = 0; i < CLIENTS_MAX; ++i) {
+            polls[i] = (struct pollfd){.fd = clients[i].fd};
+            polls[i].events =
+                (short)((clients[i].input_ended ? 0 : POLLIN) | (clients[i].blocked ? POLLOUT : 0));
+        }
+        if (poll(polls, CLIENTS_MAX + 1, timeout < 0 || timeout > 1000 ? 1000 : timeout) < 0 &&
+            errno != EINTR)
+            return 1;
+        for (size_t i = 0; i < CLIENTS_MAX; ++i) {
+            if (polls[i].fd >= 0 && polls[i].revents != 0)
+                serve_client(&clients[i], polls[i].revents);
+        }
+        sse_registry_tick(registry);
+        sweep();
+        if (polls[CLIENTS_MAX].fd >= 0 && polls[CLIENTS_MAX].revents != 0)
+            accept_client(listener);
+    }
+}
+
+static int listen_on(int port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    socklen_t size = sizeof(address);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    const int on = 1;
+
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+        bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, SOMAXCONN) < 0 ||
+        fcntl(fd, F_SETFL, O_NONBLOCK) < 0 || getsockname(fd, (struct sockaddr *)&address, &size) < 0) {
+        perror("02_user_alarms");
+        return -1;
+    }
+    printf("listening on http://127.0.0.1:%d/\n", ntohs(address.sin_port));
+    fflush(stdout);
+    return fd;
+}
+
+int main(int argument_count, char **arguments)
+{
+    int port = argument_count == 2 ? atoi(arguments[1]) : -1;
+    int listener;
+
+    if (port < 0 || port > 65535) {
+        fputs("usage: 02_user_alarms PORT\n", stderr);
+        return 2;
+    }
+    for (size_t i = 0; i < CLIENTS_MAX; ++i)
+        clients[i].fd = -1;
+    listener = listen_on(port);
+    if (listener < 0 || sse_registry_new(&registry, NULL) < 0)
+        return 1;
+    return loop(listener);
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HUB_ASCII_H
+#define HUB_ASCII_H
+
+/** Small questions about text, all of them about bytes and ASCII. */
+
+#include <sse/base.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+bool ascii_equals(struct sse_str text, const char *expected);
+bool ascii_equals_ignoring_case(struct sse_str text, const char *expected);
+
+/** Space and tab at both ends taken off. */
+struct sse_str ascii_trim(struct sse_str text);
+
+/** Whether every byte is one of `0` to `9`, and there is one at least. */
+bool ascii_is_digits(struct sse_str text);
+
+/** Reads decimal digits and nothing else; false if it is no such number, or over `maximum`. */
+bool ascii_to_number(struct sse_str text, uint64_t maximum, uint64_t *number);
+
+/** Whether a byte may stand in an HTTP token: RFC 9110 section 5.6.2. */
+bool ascii_is_token_byte(char byte);
+
+/** The value of a hexadecimal digit, or -1. */
+int ascii_hex_value(char digit);
+
+#endif

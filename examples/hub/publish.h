@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HUB_PUBLISH_H
+#define HUB_PUBLISH_H
+
+/** POST /publish and POST /complete. */
+
+#include "hub.h"
+#include "request.h"
+#include "response.h"
+
+/** Publishes the event that query and body tell of. */
+void publish_event(struct hub *hub, const struct request *request, struct sse_str body,
+                   struct response *response);
+
+/** The answer to an event that no queue can hold. */
+void publish_refuse_size(struct response *response);
+
+/** Ends the streams of a topic, or all. */
+void publish_complete(struct hub *hub, const struct request *request, struct response *response);
+
+#endif

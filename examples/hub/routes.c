@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+#include "routes.h"
+
+#include "authorization.h"
+#include "page.h"
+#include "publish.h"
+#include "stream.h"
+#include "ascii.h"
+
+typedef enum route_action route_handler(struct hub *hub, const struct request *request,
+                                        struct response *response);
+
+struct route {
+    const char *path;
+    const char *allow;
+    route_handler *get; /* and HEAD */
+    route_handler *post;
+};
+
+static enum route_action get_page(struct hub *hub, const struct request *request, struct response *response)
+{
+    (void)hub;
+    (void)request;
+    response->status = 200;
+    response->content_type = "text/html; charset=utf-8";
+    buffer_append(&response->body, hub_page, hub_page_size);
+    buffer_format(&response->headers, "Content-Security-Policy: %s\r\n", hub_page_content_security_policy);
+    return ROUTE_RESPOND;
+}
+
+static enum route_action get_events(struct hub *hub, const struct request *request, struct response *response)
+{
+    if (ascii_equals(request->method, "GET"))
+        return ROUTE_STREAM;
+    stream_describe(hub, request, response);
+    return ROUTE_RESPOND;
+}
+
+static enum route_action get_statistics(struct hub *hub, const struct request *request,
+                                        struct response *response)
+{
+    (void)request;
+    response_json(response, 200);
+    statistics_write(&hub->statistics, hub->registry, &response->body);
+    return ROUTE_RESPOND;
+}
+
+static enum route_action post_publish(struct hub *hub, const struct request *request,
+                                      struct response *response)
+{
+    struct sse_str expectation = request_header(request, "Expect");
+
+    if (request->framing == REQUEST_FRAMING_NONE)
+        response_error(response, 411, "there is neither Content-Length nor Transfer-Encoding", NULL);
+    else if (request->framing == REQUEST_FRAMING_LENGTH && request->content_length > hub_message_max(hub))
+        publish_refuse_size(response);
+    else if (expectation.ptr && !ascii_equals_ignoring_case(expectation, "100-continue"))
+        response_error(response, 417, "the only expectation known here is 100-continue", NULL);
+    else
+        return ROUTE_BODY;
+    return ROUTE_RESPOND;
+}
+
+static enum route_action post_complete(struct hub *hub, const struct request *request,
+                                       struct response *response)
+{
+    publish_complete(hub, request, response);
+    return ROUTE_RESPOND;
+}
+
+static const struct route routes[] = {
+    {.path = "/", .allow = "GET, HEAD", .get = get_page},
+    {.path = "/events", .allow = "GET, HEAD", .get = get_events},
+    {.path = "/stats", .allow = "GET, HEAD", .get = get_statistics},
+    {.path = "/publish", .allow = "POST", .post = post_publish},
+    {.path = "/complete", .allow = "POST", .post = post_complete},
+};
+
+static const struct route *find_route(struct sse_str path)
+{
+    for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); ++i) {
+        if (ascii_equals(path, routes[i].path))
+            return &routes[i];
+    }
+    return NULL;
+}
+
+/** The browser asks whether a page of another origin may send what it is about to send. */
+static enum route_action allow_preflight(struct response *response)
+{
+    response->status = 204;
+    buffer_text(&response->headers,
+                "Access-Control-Allow-Methods: GET, POST\r\n"
+                "Access-Control-Allow-Headers: Last-Event-ID, Authorization, Content-Type, Cache-Control\r\n"
+                "Access-Control-Max-Age: 600\r\n");
+    return ROUTE_RESPOND;
+}
+
+static enum route_action refuse_method(const struct hub *hub, const struct route *route,
+                                       struct response *response)
+{
+    response_error(response, 405, "this path does not take this method", NULL);
+    buffer_format(&response->headers, "Allow: %s%s\r\n", route->allow,
+                  hub->options.cors_origin.ptr ? ", OPTIONS" : "");
+    return ROUTE_RESPOND;
+}
+
+/** What a POST needs whatever it is about; false if it has been refused. */
+static bool may_post(const struct hub *hub, const struct request *request, struct response *response)
+{
+    if (!hub->options.cors_origin.ptr &&
+        ascii_equals(request_header(request, "Sec-Fetch-Site"), "cross-site")) {
+        response_error(response, 403, "pages of other sites may not do this; see --cors", NULL);
+        return false;
+    }
+    if (!authorization_matches(request, hub->options.token)) {
+        response_error(response, 401, "the token is missing or wrong", NULL);
+        buffer_text(&response->headers, "WWW-Authenticate: Bearer\r\n");
+        return false;
+    }
+    return true;
+}
+
+enum route_action routes_take_head(struct hub *hub, const struct request *request, struct response *response)
+{
+    const struct route *route = find_route(request->path);
+    bool head = ascii_equals(request->method, "HEAD");
+
+    response->without_body = head;
+    if (ascii_equals(request->method, "OPTIONS") && hub->options.cors_origin.ptr &&
+        (route || ascii_equals(request->path, "*")))
+        return allow_preflight(response);
+    if (!route) {
+        response_error(response, 404, "there is nothing at this path", NULL);
+        return ROUTE_RESPOND;
+    }
+    if (route->get && (head || ascii_equals(request->method, "GET")))
+        return route->get(hub, request, response);
+    if (!route->post || !ascii_equals(request->method, "POST"))
+        return refuse_method(hub, route, response);
+    return may_post(hub, request, response) ? route->post(hub, request, response) : ROUTE_RESPOND;
+}
+
+void routes_take_body(struct hub *hub, const struct request *request, struct sse_str body,
+                      struct response *response)
+{
+    publish_event(hub, request, body, response);
+}

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT */
+#include "stream.h"
+
+#include "query.h"
+#include "ascii.h"
+
+#include <errno.h>
+
+#define TOPICS_MAX 256
+#define HEAD_SIZE 1024
+
+/* How long a client stays away that cannot be served now. */
+#define RETRY_MIN_MS 2000
+#define RETRY_MAX_MS 10000
+
+static const struct sse_http_header connection_close = {
+    .name = {.ptr = "Connection", .len = 10},
+    .value = {.ptr = "close", .len = 5},
+};
+
+/** What a request asks for. */
+struct wish {
+    struct sse_str topics[TOPICS_MAX];
+    size_t topic_count;
+    struct sse_str last_event_id;
+    struct query query;
+    char buffer[REQUEST_HEAD_MAX]; /* of the joined Accept, then of the last event id */
+};
+
+static bool refuse(struct response *response, const char *error, const char *field)
+{
+    response_error(response, 400, error, field);
+    return false;
+}
+
+static bool add_topic(struct wish *wish, struct sse_str topic, struct response *response)
+{
+    if (topic.len == 0)
+        return refuse(response, "a topic must not be empty", "topic");
+    if (topic.len > SSE_TOPIC_SIZE_MAX)
+        return refuse(response, "a topic is too long", "topic");
+    if (wish->topic_count == TOPICS_MAX)
+        return refuse(response, "too many topics", "topic");
+    wish->topics[wish->topic_count++] = topic;
+    return true;
+}
+
+static bool read_topics(struct wish *wish, const struct request *request, struct response *response)
+{
+    struct query_parameter parameter;
+    int result;
+
+    query_begin(&wish->query, request->query);
+    while ((result = query_next(&wish->query, &parameter)) > 0) {
+        if (ascii_equals(parameter.name, "topic")) {
+            if (!add_topic(wish, parameter.value, response))
+                return false;
+        } else if (!ascii_equals_ignoring_case(parameter.name, "lastEventId") &&
+                   !ascii_equals_ignoring_case(parameter.name, "Last-Event-ID")) {
+            return refuse(response, "unknown parameter", "query");
+        }
+    }
+    return result == 0 || refuse(response, "the query has a broken escape", "query");
+}
+
+static bool read_wish(struct wish *wish, const struct request *request, struct response *response)
+{
+    ssize_t size;
+
+    wish->topic_count = 0;
+    if (!sse_http_accepts(request_joined_header(request, "Accept", wish->buffer))) {
+        response_error(response, 406, "this is text/event-stream, which Accept does not admit", NULL);
+        return false;
+    }
+    if (!read_topics(wish, request, response))
+        return false;
+    size = sse_http_last_event_id(request_header(request, "Last-Event-ID"), request->query, wish->buffer,
+                                  sizeof(wish->buffer));
+    if (size < 0)
+        return refuse(response, "the last event id is none that this hub can have sent", "Last-Event-ID");
+    wish->last_event_id = (struct sse_str){.ptr = wish->buffer, .len = (size_t)size};
+    return true;
+}
+
+static struct sse_http_options http_options(const struct hub *hub, enum sse_http_version version)
+{
+    return (struct sse_http_options){
+        .size = sizeof(struct sse_http_options),
+        .version = version,
+        .chunked = version == SSE_HTTP_1_1,
+        .cors_origin = hub->options.cors_origin,
+        .headers = &connection_close,
+        .header_count = 1,
+    };
+}
+
+static void on_blocked(struct sse_emitter *emitter, void *user)
+{
+    struct stream *stream = user;
+
+    (void)emitter;
+    stream->blocked = true;
+}
+
+static void on_completion(struct sse_emitter *emitter, const struct sse_completion *completion, void *user)
+{
+    struct stream *stream = user;
+
+    (void)emitter;
+    statistics_add_completion(&stream->hub->statistics, completion);
+    stream->ended = true;
+    stream->graceful =
+        completion->reason == SSE_REASON_COMPLETED || completion->reason == SSE_REASON_LIFETIME;
+}
+
+static int make_emitter(struct stream *stream, int fd, const struct request *request)
+{
+    const struct options *options = &stream->hub->options;
+    struct sse_http_options http = http_options(stream->hub, request->version);
+    char head[HEAD_SIZE];
+    ssize_t size = sse_http_head(head, sizeof(head), &http);
+    struct sse_emitter_options emitter = {
+        .size = sizeof(emitter),
+        .drain = SSE_DRAIN_FD,
+        .framing = http.chunked ? SSE_FRAMING_CHUNKED : SSE_FRAMING_RAW,
+        .fd = fd,
+        .head = {.ptr = head, .len = (size_t)size},
+        .retry_ms = options->retry_ms,
+        .lifetime_ms = options->lifetime_ms,
+        .stall_ms = options->stall_ms,
+        .drain_ms = HUB_DRAIN_MS,
+        .heartbeat_ms = options->heartbeat_ms,
+        .queue_bytes = options->queue_bytes,
+        .on_blocked = on_blocked,
+        .on_completion = on_completion,
+        .user = stream,
+    };
+
+    if (size < 0 || (size_t)size > sizeof(head))
+        return size < 0 ? (int)size : -EMSGSIZE;
+    return sse_emitter_new(&stream->emitter, &emitter);
+}
+
+static int join(struct stream *stream, const struct wish *wish)
+{
+    enum sse_replay replay = SSE_REPLAY_NONE;
+    int error;
+
+    if (wish->topic_count == 0) {
+        error = sse_registry_add(stream->hub->registry, stream->emitter);
+        replay = wish->last_event_id.len > 0 ? SSE_REPLAY_GAP : SSE_REPLAY_NONE;
+    } else {
+        error = sse_registry_subscribe(stream->hub->registry, stream->emitter, wish->topics,
+                                       wish->topic_count, wish->last_event_id, &replay);
+    }
+    if (error == 0 && replay == SSE_REPLAY_GAP)
+        ++stream->hub->statistics.gaps;
+    return error;
+}
+
+int stream_send_away(struct hub *hub, enum sse_http_version version, struct buffer *wire)
+{
+    struct sse_http_options http = http_options(hub, version);
+    char bytes[HEAD_SIZE];
+    ssize_t size;
+
+    http.chunked = false;
+    size = sse_http_shed(bytes, sizeof(bytes), &http, RETRY_MIN_MS, RETRY_MAX_MS, hub_random(hub));
+    if (size < 0 || (size_t)size > sizeof(bytes))
+        return size < 0 ? (int)size : -EMSGSIZE;
+    buffer_append(wire, bytes, (size_t)size);
+    return 0;
+}
+
+int stream_begin(struct stream *stream, struct hub *hub, int fd, const struct request *request,
+                 struct response *response)
+{
+    struct wish wish;
+    int error;
+
+    if (!read_wish(&wish, request, response))
+        return 0;
+    *stream = (struct stream){.hub = hub};
+    error = make_emitter(stream, fd, request);
+    if (error == -ENOMEM)
+        return stream_send_away(hub, request->version, &response->whole);
+    if (error < 0)
+        return error;
+    ++hub->statistics.streams;
+    error = join(stream, &wish);
+    if (error < 0)
+        stream_break(stream, error);
+    return 1;
+}
+
+void stream_describe(const struct hub *hub, const struct request *request, struct response *response)
+{
+    struct sse_http_options http = http_options(hub, request->version);
+    struct wish wish;
+    char head[HEAD_SIZE];
+    ssize_t size;
+
+    if (!read_wish(&wish, request, response))
+        return;
+    size = sse_http_head(head, sizeof(head), &http);
+    if (size > 0 && (size_t)size <= sizeof(head))
+        buffer_append(&response->whole, head, (size_t)size);
+    else
+        response_error(response, 500, "the head is too long", NULL);
+}
+
+void stream_flush(struct stream *stream)
+{
+    if (sse_emitter_flush(stream->emitter) == 0)
+        stream->blocked = false;
+}
+
+void stream_probe(struct stream *stream)
+{
+    const struct sse_event probe = {.comment = sse_str("")};
+
+    /* Bytes that wait will do as well, and a full queue must not be what ends the stream. */
+    if (!stream->blocked && sse_emitter_send(stream->emitter, &probe) == 0)
+        ++stream->hub->statistics.probes;
+}
+
+void stream_break(struct stream *stream, int error)
+{
+    if (sse_emitter_complete_with_error(stream->emitter, error) == -EINVAL)
+        sse_emitter_complete_with_error(stream->emitter, -EIO);
+}
+
+void stream_end(struct stream *stream)
+{
+    if (!stream->emitter)
+        return;
+    sse_emitter_detach(stream->emitter);
+    sse_emitter_unref(stream->emitter);
+    stream->emitter = NULL;
+}
