@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "connection.h"
 
+#include "ascii.h"
 #include "clock.h"
 #include "publish.h"
 #include "routes.h"
@@ -14,6 +15,9 @@
 #define REQUEST_MS 10000
 #define RESPONSE_MS 5000
 #define LINGER_MS 2000
+
+/* A client that is one too many has less time for its request. */
+#define SHED_REQUEST_MS 2000
 
 /* At most so much is read from one connection in one turn of the loop. */
 #define READ_SIZE 16384
@@ -178,6 +182,21 @@ static void begin_body(struct connection *connection, const char *bytes, size_t 
         take_body(connection, bytes, size);
 }
 
+/* An EventSource is told when to come back; an error would close it for good. Anybody else must
+ * not take that answer for success. */
+static void send_away(struct connection *connection)
+{
+    const struct request *request = connection->request;
+    bool stream = ascii_equals(request->method, "GET") && ascii_equals(request->path, "/events");
+
+    if (!stream)
+        respond_error(connection, 503, "there are too many connections");
+    else if (stream_send_away(connection->hub, request->version, &connection->output) == 0)
+        begin_response(connection);
+    else
+        close_now(connection);
+}
+
 static void take_head(struct connection *connection, const char *bytes, size_t size)
 {
     struct response response = {.status = 0};
@@ -188,6 +207,10 @@ static void take_head(struct connection *connection, const char *bytes, size_t s
         return;
     if (status != 1) {
         respond_error(connection, status, connection->request->error);
+        return;
+    }
+    if (connection->shed) {
+        send_away(connection);
         return;
     }
     switch (routes_take_head(connection->hub, connection->request, &response)) {
@@ -276,12 +299,10 @@ struct connection *connection_new_shed(struct hub *hub, int fd)
 {
     struct connection *connection = allocate(hub, fd);
 
-    if (!connection)
-        return NULL;
-    if (stream_send_away(hub, SSE_HTTP_1_1, &connection->output) == 0)
-        begin_response(connection);
-    else
-        close_now(connection);
+    if (connection) {
+        connection->shed = true;
+        connection->deadline_ms = clock_now_ms() + SHED_REQUEST_MS;
+    }
     return connection;
 }
 

@@ -23,6 +23,7 @@ struct connection {
     struct hub *hub;
     int fd;
     enum connection_state state;
+    bool shed;        /**< one too many: it is sent away once its request is known */
     bool input_ended; /**< the client has closed its sending side */
     int64_t deadline_ms;
     struct request *request; /**< NULL before the first byte, and once it has been answered */
@@ -36,7 +37,8 @@ struct connection {
 /** Takes over `fd`, which does not block. NULL, and `fd` closed, if there is no memory. */
 struct connection *connection_new(struct hub *hub, int fd);
 
-/** As connection_new, for a client that is told to come back later. */
+/** As connection_new, for a client that is sent away: a stream with a time to come back, others with
+ *  an error. */
 struct connection *connection_new_shed(struct hub *hub, int fd);
 
 /** Closes it if it is open, and frees it. */

@@ -23,6 +23,7 @@ struct wish {
     struct sse_str topics[TOPICS_MAX];
     size_t topic_count;
     struct sse_str last_event_id;
+    bool unreadable_id;
     struct query query;
     char buffer[REQUEST_HEAD_MAX]; /* of the joined Accept, then of the last event id */
 };
@@ -76,9 +77,10 @@ static bool read_wish(struct wish *wish, const struct request *request, struct r
         return false;
     size = sse_http_last_event_id(request_header(request, "Last-Event-ID"), request->query, wish->buffer,
                                   sizeof(wish->buffer));
-    if (size < 0)
-        return refuse(response, "the last event id is none that this hub can have sent", "Last-Event-ID");
-    wish->last_event_id = (struct sse_str){.ptr = wish->buffer, .len = (size_t)size};
+    /* Some clients send an id back in another encoding. Refusing it would close an EventSource for
+     * good: it has missed something, that is all. */
+    wish->unreadable_id = size < 0;
+    wish->last_event_id = (struct sse_str){.ptr = wish->buffer, .len = size < 0 ? 0 : (size_t)size};
     return true;
 }
 
@@ -153,7 +155,7 @@ static int join(struct stream *stream, const struct wish *wish)
         error = sse_registry_subscribe(stream->hub->registry, stream->emitter, wish->topics,
                                        wish->topic_count, wish->last_event_id, &replay);
     }
-    if (error == 0 && replay == SSE_REPLAY_GAP)
+    if (error == 0 && (replay == SSE_REPLAY_GAP || wish->unreadable_id))
         ++stream->hub->statistics.gaps;
     return error;
 }

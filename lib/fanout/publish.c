@@ -228,12 +228,12 @@ int sse_registry_each(struct sse_registry *registry, struct sse_str topic,
     pthread_mutex_unlock(&registry->lock);
     if (!roster)
         return -ENOMEM;
-    sse_registry_ref(registry);
+    sse_registry_hold(&registry->owner);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     for (size_t i = 0; !result && i < roster->count; i++)
         result = visit(roster->emitters[i], user);
     pthread_setcancelstate(cancel_state, NULL);
     sse_roster_give_back(registry, roster);
-    sse_registry_unref(registry);
+    sse_registry_release(&registry->owner);
     return result;
 }

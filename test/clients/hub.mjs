@@ -61,6 +61,15 @@ async function requestJson(url, options) {
     return { status, ...JSON.parse(text) };
 }
 
+const children = [];
+process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')));
+
+/** Keeps a child from outliving tests that came to a bad end. Returns it. */
+export function killedAtExit(child) {
+    children.push(child);
+    return child;
+}
+
 class Hub {
     constructor(child) {
         this.child = child;
@@ -137,7 +146,7 @@ class Hub {
 /** Starts a hub on a free port. A command before it, such as a shell that sets limits, may be given. */
 export async function startHub(options = [], { before = [], stdin = 'ignore' } = {}) {
     const [program, ...rest] = [...before, process.env.SSE_HUB, '--listen', '127.0.0.1:0', ...options];
-    const hub = new Hub(spawn(program, rest, { stdio: [stdin, 'pipe', 'pipe'] }));
+    const hub = new Hub(killedAtExit(spawn(program, rest, { stdio: [stdin, 'pipe', 'pipe'] })));
     await hub.listen();
     return hub;
 }

@@ -8,7 +8,7 @@ import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { encode, startHub, until } from './hub.mjs';
+import { encode, killedAtExit, startHub, until } from './hub.mjs';
 import { startProxy } from './proxy.mjs';
 import { curlSources, eventSources, fetchSource, openFor, requestErrorsOf } from './sources.mjs';
 
@@ -58,8 +58,9 @@ async function startNginx(upstream, more = '') {
     const port = await freePort();
     let log = '';
     writeFileSync(join(directory, 'nginx.conf'), configuration(port, upstream, more));
-    const child = spawn(process.env.SSE_NGINX, ['-p', directory, '-c', 'nginx.conf', '-e', 'stderr'],
-        { stdio: ['ignore', 'ignore', 'pipe'] });
+    const options = ['-p', directory, '-c', 'nginx.conf', '-e', 'stderr'];
+    const stdio = ['ignore', 'ignore', 'pipe'];
+    const child = killedAtExit(spawn(process.env.SSE_NGINX, options, { stdio }));
     const exited = once(child, 'exit');
     child.stderr.setEncoding('utf8').on('data', (text) => { log += text; });
     await until(() => {

@@ -67,8 +67,9 @@ static void on_completion(struct sse_emitter *emitter, const struct sse_completi
 {
     struct scene *scene = user;
 
-    (void)emitter;
-    (void)completion;
+    scene->completion = *completion;
+    if (scene->registry)
+        require(sse_registry_remove(scene->registry, emitter) == -ENOENT);
     /* Never while a callback of the sink runs. */
     require(scene->place > IN_READY || scene->left || !scene->acted);
     scene_enter(scene, IN_COMPLETION);
@@ -219,6 +220,14 @@ void scene_let_leave(struct scene *scene)
     scene->may_leave = true;
     pthread_cond_broadcast(&scene->changed);
     pthread_mutex_unlock(&scene->lock);
+}
+
+void scene_unref_registry(struct scene *scene)
+{
+    struct sse_registry *registry = scene->registry;
+
+    scene->registry = NULL;
+    sse_registry_unref(registry);
 }
 
 enum sse_state scene_state(struct scene *scene)

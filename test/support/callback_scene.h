@@ -41,6 +41,7 @@ struct scene {
     bool refuses;   /* the sink takes nothing this once */
     bool cancelled; /* and went on */
     size_t calls[PLACES];
+    struct sse_completion completion;
     int fd; /* -1: the sink is a callback, or the test */
     int peer;
 
@@ -69,6 +70,9 @@ void scene_enter(struct scene *scene, enum scene_place place);
 
 int scene_send(struct scene *scene);
 int scene_broadcast(struct scene *scene);
+/** Gives the reference to the registry back. */
+void scene_unref_registry(struct scene *scene);
+
 enum sse_state scene_state(struct scene *scene);
 
 /** Brings the callback about in which the scene acts. */

@@ -122,6 +122,7 @@ static void on_ready(struct sse_emitter *emitter, void *user)
     enter_sink(client);
     add(&client->told);
     visit(client, IN_READY);
+    schedule_pause(&client->random);
     leave_sink(client);
 }
 
@@ -133,6 +134,7 @@ static void on_blocked(struct sse_emitter *emitter, void *user)
     enter_sink(client);
     if (get(&client->made))
         visit(client, IN_BLOCKED);
+    schedule_pause(&client->random);
     leave_sink(client);
 }
 

@@ -41,9 +41,10 @@ struct stage_worker {
     struct racing_stage *stage;
     unsigned number; /* as a publisher too */
     struct schedule_random random;
-    unsigned depth;   /* callbacks inside callbacks */
-    unsigned in_sink; /* of these, callbacks that belong to a sink */
-    unsigned visits;  /* what it may still do from inside callbacks: that ends some time */
+    unsigned depth;             /* callbacks inside callbacks */
+    unsigned in_sink;           /* of these, callbacks that belong to a sink */
+    struct racing_client *lent; /* callbacks may give back this reference of a call under way */
+    unsigned visits;            /* what it may still do from inside callbacks: that ends some time */
     struct stage_event *events;
     unsigned event_count;
     pthread_t thread;

@@ -237,23 +237,8 @@ static void bad_pointers_are_refused(void **state)
     assert_int_equal(try_options(&client), -EBADF);
 }
 
-/* Sanitizers object to the mere attempt. */
-static void *refuse_the_absurd(size_t size, void *user)
-{
-    (void)user;
-    return size < SIZE_MAX / 4 ? malloc(size) : NULL;
-}
-
-static void give_back(void *block, void *user)
-{
-    (void)user;
-    free(block);
-}
-
 static void heads_are_checked(void **state)
 {
-    static const struct sse_host host = {
-        .size = sizeof(host), .allocate = refuse_the_absurd, .release = give_back};
     static const struct {
         struct sse_str head;
         int64_t retry_ms;
@@ -281,7 +266,6 @@ static void heads_are_checked(void **state)
         int error;
 
         prepare(&client, SSE_DRAIN_CALLBACK, SSE_FRAMING_RAW)->options.head = rows[i].head;
-        client.options.host = &host;
         client.options.retry_ms = rows[i].retry_ms;
         client.options.queue_bytes = rows[i].queue_bytes;
         error = try_options(&client);
@@ -388,29 +372,12 @@ static void memory_is_used_only_for_what_waits(void **state)
 
 static void a_full_queue_ends_the_emitter(void **state)
 {
-    static const struct {
-        enum sse_framing framing;
-        size_t queue_bytes, queue_messages, room;
-        uint64_t accepted, written;
-    } rows[] = {
-        {0, 12, 0, 0, 1, 0},
-        {0, 35, 0, 0, 2, 0},
-        {0, 36, 0, 0, 3, 0},
-        {0, 36, 0, 11, 3, 0},
-        {0, 36, 0, 12, 4, 1},
-        {0, 36, 0, 24, 5, 2},
-        {1, 50, 0, 0, 2, 0},
-        {1, 51, 0, 0, 3, 0},
-        {1, 51, 0, 16, 3, 0},
-        {1, 51, 0, 17, 4, 1},
-        {0, 0, 1, 0, 1, 0},
-        {0, 0, 9, 0, 9, 0},
-        {0, 0, 9, 13, 10, 1},
-        /* the defaults */
-        {0, 0, 0, 0, 4096, 0},
-        {0, 0, 99999, 0, 87381, 0},
-        {1, 0, 99999, 0, 61680, 0},
-    };
+    /* framing, queue_bytes, queue_messages, room; then accepted, written */
+    static const unsigned rows[][6] = {
+        {0, 12, 0, 0, 1, 0},  {0, 35, 0, 0, 2, 0},   {0, 36, 0, 0, 3, 0},        {0, 36, 0, 11, 3, 0},
+        {0, 36, 0, 12, 4, 1}, {0, 36, 0, 24, 5, 2},  {1, 50, 0, 0, 2, 0},        {1, 51, 0, 0, 3, 0},
+        {1, 51, 0, 16, 3, 0}, {1, 51, 0, 17, 4, 1},  {0, 0, 1, 0, 1, 0},         {0, 0, 9, 0, 9, 0},
+        {0, 0, 9, 13, 10, 1}, {0, 0, 0, 0, 4096, 0}, {0, 0, 99999, 0, 87381, 0}, {1, 0, 99999, 0, 61680, 0}};
 
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
@@ -418,21 +385,22 @@ static void a_full_queue_ends_the_emitter(void **state)
         uint64_t accepted = 0;
         int error;
 
-        prepare(&client, SSE_DRAIN_CALLBACK, rows[i].framing)->options.queue_bytes = rows[i].queue_bytes;
-        client.options.queue_messages = rows[i].queue_messages;
-        client.sink.room = rows[i].room;
+        prepare(&client, SSE_DRAIN_CALLBACK, rows[i][0])->options.queue_bytes = rows[i][1];
+        client.options.queue_messages = rows[i][2];
+        client.sink.room = rows[i][3];
         open_emitter(&client);
         while (!(error = sse_emitter_send(client.emitter, &tick)))
             accepted++;
         assert_int_equal(error, -ENOBUFS);
-        assert_int_equal(accepted, rows[i].accepted);
+        assert_int_equal(accepted, rows[i][4]);
         check_accounts(&client, accepted);
+        assert_int_equal(client.host.blocks, 1);
         finish(&client);
         assert_string_equal(client.log, "wecx");
         assert_int_equal(client.record.reason, SSE_REASON_OVERFLOW);
         assert_int_equal(client.record.error, -ENOBUFS);
-        assert_int_equal(client.record.events, rows[i].written);
-        assert_int_equal(client.record.dropped, accepted - rows[i].written);
+        assert_int_equal(client.record.events, rows[i][5]);
+        assert_int_equal(client.record.dropped, accepted - rows[i][5]);
     }
 }
 
@@ -440,32 +408,32 @@ static void a_full_queue_ends_the_emitter(void **state)
 static void a_refused_event_leaves_everything_as_it_was(void **state)
 {
     static char large[300];
-    static const struct {
-        struct sse_event event;
-        int error;
-    } rows[] = {
-        {{.retry_ms = 0}, -EINVAL},
-        {{.type = {"t", 1}}, -EINVAL},
-        {{.data = {NULL, 1}}, -EINVAL},
-        {{.type = {"a\rb", 3}, .data = {"", 0}}, -EINVAL},
-        {{.type = {"a\nb", 3}, .data = {"", 0}}, -EINVAL},
-        {{.type = {"a\0b", 3}, .data = {"", 0}}, -EINVAL},
-        {{.id = {"1\n2", 3}, .data = {"", 0}}, -EINVAL},
-        {{.id = {"1\0", 2}, .data = {"", 0}}, -EINVAL},
-        {{.id = {" 1", 2}, .data = {"", 0}}, -EINVAL},
-        {{.comment = {NULL, SIZE_MAX}}, -EINVAL},
-        {{.retry_ms = -1}, -ERANGE},
-        {{.retry_ms = SSE_RETRY_MAX + 1}, -ERANGE},
-        {{.data = {"\xc0\x80", 2}}, -EILSEQ},
-        {{.comment = {"\xff", 1}}, -EILSEQ},
-        {{.data = {"x", SIZE_MAX}}, -EOVERFLOW},
-        {{.data = {"x", SSE_EVENT_SIZE_MAX + 1}}, -EMSGSIZE},
-        {{.data = {large, sizeof(large)}}, -EMSGSIZE},
+    static const struct sse_event events[] = {
+        {.retry_ms = 0},
+        {.type = {"t", 1}},
+        {.data = {NULL, 1}},
+        {.comment = {NULL, SIZE_MAX}},
+        {.type = {"a\rb", 3}, .data = {"", 0}},
+        {.type = {"a\nb", 3}, .data = {"", 0}},
+        {.type = {"a\0b", 3}, .data = {"", 0}},
+        {.id = {"1\n2", 3}, .data = {"", 0}},
+        {.id = {"1\0", 2}, .data = {"", 0}},
+        {.id = {" 1", 2}, .data = {"", 0}},
+        {.retry_ms = -1},
+        {.retry_ms = SSE_RETRY_MAX + 1},
+        {.data = {"\xc0\x80", 2}},
+        {.comment = {"\xff", 1}},
+        {.data = {"x", SIZE_MAX}},
+        {.data = {"x", SSE_EVENT_SIZE_MAX + 1}},
+        {.data = {large, sizeof(large)}},
     };
+    static const int errors[] = {-EINVAL, -EINVAL, -EINVAL,    -EINVAL,   -EINVAL,  -EINVAL,
+                                 -EINVAL, -EINVAL, -EINVAL,    -EINVAL,   -ERANGE,  -ERANGE,
+                                 -EILSEQ, -EILSEQ, -EOVERFLOW, -EMSGSIZE, -EMSGSIZE};
 
     (void)state;
     memset(large, 'a', sizeof(large));
-    for (size_t i = 0; i < COUNT(rows) * 8; i++) {
+    for (size_t i = 0; i < COUNT(events) * 8; i++) {
         unsigned framing = i % 2, backlog = i / 2 % 2, pull = i / 4 % 2;
         struct sse_message *message;
         struct sse_emitter_info before;
@@ -478,9 +446,9 @@ static void a_refused_event_leaves_everything_as_it_was(void **state)
         if (backlog)
             assert_int_equal(sse_emitter_send(client.emitter, &tick), 0);
         before = info_of(&client);
-        assert_int_equal(sse_emitter_send(client.emitter, &rows[i / 8].event), rows[i / 8].error);
-        if (!sse_message_new(&message, &rows[i / 8].event, 1, &client.host.host)) {
-            assert_int_equal(sse_emitter_send_message(client.emitter, message), rows[i / 8].error);
+        assert_int_equal(sse_emitter_send(client.emitter, &events[i / 8]), errors[i / 8]);
+        if (!sse_message_new(&message, &events[i / 8], 1, &client.host.host)) {
+            assert_int_equal(sse_emitter_send_message(client.emitter, message), errors[i / 8]);
             sse_message_unref(message);
         }
         expect_unchanged(&client, &before);

@@ -94,6 +94,7 @@ static enum sse_reason reason_of(struct client *client)
 
     assert_int_equal(sse_emitter_info(client->emitter, &info), 0);
     assert_int_equal(info.state == SSE_STATE_CLOSED, info.reason != SSE_REASON_NONE);
+    assert_int_equal(info.state == SSE_STATE_CLOSED, info.error != 0);
     return info.reason;
 }
 

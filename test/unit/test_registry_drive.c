@@ -384,6 +384,7 @@ static void test_nearer_timers_wake(void **state)
     fake_host_advance_ms(&fake, 100);
     send_to(&clients[0]);
     assert_int_equal(wakes, 2);
+    expect_ready(NULL);
     assert_int_equal(sse_registry_next_timeout(registry), 3000);
     send_to(&clients[0]);
     assert_int_equal(wakes, 2);
@@ -555,6 +556,25 @@ static void test_asked_in_a_tick(void **state)
     assert_true(wakes || (told >= 0 && told <= sse_emitter_next_timeout(clients[0].emitter)));
 }
 
+static void test_members_live_on_without_the_registry(void **state)
+{
+    struct client *held = start(0, SSE_DRAIN_CALLBACK), *unheld = start(1, SSE_DRAIN_CALLBACK);
+
+    (void)state;
+    add(held);
+    add(unheld);
+    leave(unheld);
+    assert_int_equal(unheld->completions, 0);
+    sse_registry_unref(registry);
+    assert_int_equal(unheld->completions, 1);
+    assert_int_equal(unheld->reason, SSE_REASON_DETACHED);
+    assert_int_equal(held->completions, 0);
+    send_to(held);
+    assert_int_equal(held->sink.size, 9);
+    assert_int_equal(sse_registry_new(&registry, NULL), 0);
+    add(held);
+}
+
 #define DRIVE_TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void)
@@ -573,6 +593,7 @@ int main(void)
         DRIVE_TEST(test_timers_run_neither_early_nor_late),
         DRIVE_TEST(test_removed_in_a_tick),
         DRIVE_TEST(test_asked_in_a_tick),
+        DRIVE_TEST(test_members_live_on_without_the_registry),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -246,6 +246,18 @@ static void take_turns(struct racing_client *client)
     pop();
 }
 
+/* The reference that a call further out came with, or the one of the client's place. */
+static void drop(struct racing_client *client)
+{
+    struct racing_client *lent = stage_self->lent;
+
+    stage_self->lent = NULL;
+    if (lent)
+        sse_emitter_unref(lent->emitter);
+    else
+        stage_drop(client);
+}
+
 /* What callbacks do; `client` is NULL where its emitter is not there yet, or not any more. */
 static void act(struct racing_client *client)
 {
@@ -276,7 +288,7 @@ static void act(struct racing_client *client)
         take_turns(client);
         break;
     case 9:
-        stage_drop(client);
+        drop(client);
         break;
     case 10:
         require(sse_emitter_tick(client->emitter) == 0);
@@ -347,6 +359,24 @@ static void replace(void)
     stage_give_back(stage_exchange(&stage_self->stage->slots[below(STAGE_SLOTS)], client));
 }
 
+/* One call whose hooks may take away the reference that it was made with. */
+static void call_with_lent(struct racing_client *client)
+{
+    unsigned choice = below(client->plan.reliable ? 3 : 5);
+
+    stage_self->lent = client;
+    if (choice == 0)
+        send_to(client);
+    else if (choice == 1)
+        require(sse_emitter_tick(client->emitter) == 0);
+    else if (choice == 2)
+        (void)sse_emitter_flush(client->emitter);
+    else if (choice == 3)
+        (void)sse_emitter_complete(client->emitter);
+    else
+        (void)sse_emitter_complete_with_error(client->emitter, -EPIPE);
+}
+
 static void come_and_go(struct racing_client *client)
 {
     if (client && one_in(2))
@@ -402,6 +432,11 @@ static void *work(void *worker)
         if (client)
             look(client);
         stage_give_back(client);
+        client = borrow_any();
+        if (client)
+            call_with_lent(client);
+        stage_give_back(stage_self->lent);
+        stage_self->lent = NULL;
         schedule_pause(&stage_self->random);
     }
     return NULL;

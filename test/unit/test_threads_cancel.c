@@ -92,7 +92,7 @@ static void cancel_in(enum scene_place place)
         check_still_works(scene);
     if (place != IN_RELEASE)
         sse_emitter_unref(scene->emitter);
-    sse_registry_unref(scene->registry);
+    scene_unref_registry(scene);
     scene_close(scene);
 }
 
@@ -153,7 +153,7 @@ static void cancel_sender(struct scene *scene, struct schedule_random *random)
     join_cancelled(thread);
     call_everything(scene);
     sse_emitter_unref(scene->emitter);
-    sse_registry_unref(scene->registry);
+    scene_unref_registry(scene);
     scene_close(scene);
 }
 
@@ -199,7 +199,7 @@ static void a_wait_is_not_cancelled(void **state)
     require(scene_send(scene) == 0);
     require(sse_emitter_wait(scene->emitter, 0) == 1);
     sse_emitter_unref(scene->emitter);
-    sse_registry_unref(scene->registry);
+    scene_unref_registry(scene);
     scene_close(scene);
 }
 

@@ -74,7 +74,7 @@ static void detach_while_inside(enum scene_place place)
     pthread_join(holder, NULL);
     require(scene->calls[place] == calls);
     sse_emitter_unref(scene->emitter);
-    sse_registry_unref(scene->registry);
+    scene_unref_registry(scene);
     scene_close(scene);
 }
 
@@ -117,7 +117,7 @@ static void a_detach_inside_a_callback_returns_at_once(void **state)
         require(sse_emitter_flush(scene->emitter) < 0);
         require(scene->calls[place] == calls);
         sse_emitter_unref(scene->emitter);
-        sse_registry_unref(scene->registry);
+        scene_unref_registry(scene);
         scene_close(scene);
     }
 }
@@ -145,7 +145,7 @@ static void a_detach_inside_and_others_outside(void **state)
         pthread_join(detacher, NULL);
         pthread_join(holder, NULL);
         sse_emitter_unref(scene->emitter);
-        sse_registry_unref(scene->registry);
+        scene_unref_registry(scene);
         scene_close(scene);
     }
 }
@@ -172,7 +172,7 @@ static struct scene *open_held(enum scene_place place, pthread_t *holder)
 static void close_held(struct scene *scene)
 {
     sse_emitter_unref(scene->emitter);
-    sse_registry_unref(scene->registry);
+    scene_unref_registry(scene);
     scene_close(scene);
 }
 
@@ -227,11 +227,40 @@ static void a_reader_meanwhile_is_told_again(void **state)
     close_held(scene);
 }
 
+/* A reader that looks in vain at a stream that has ended, before the hooks at its end could run. */
+static void what_an_end_cuts_off_is_counted(void **state)
+{
+    pthread_t holder;
+    struct scene *scene = open_held(IN_READY, &holder);
+    struct iovec iov;
+
+    (void)state;
+    require(sse_emitter_peek(scene->emitter, &iov, 1) == 1);
+    require(sse_emitter_complete_with_error(scene->emitter, -EIO) == 0);
+    require(sse_emitter_peek(scene->emitter, &iov, 1) == -EIO);
+    scene_let_leave(scene);
+    pthread_join(holder, NULL);
+    require(scene->completion.reason == SSE_REASON_APPLICATION && scene->completion.dropped == 1);
+    close_held(scene);
+}
+
+static void a_detach_is_not_told_to_the_reader(void **state)
+{
+    struct scene *scene = scene_open(IN_READY, NULL);
+    char byte;
+
+    (void)state;
+    require(sse_emitter_read(scene->emitter, &byte, 1) == 0);
+    require(sse_emitter_detach(scene->emitter) == 0);
+    require(scene->calls[IN_READY] == 0);
+    close_held(scene);
+}
+
 static void *unref_registry(void *user)
 {
     struct scene *scene = user;
 
-    sse_registry_unref(scene->registry);
+    scene_unref_registry(scene);
     require(scene->left);
     atomic_fetch_add_explicit(&scene->returned, 1, memory_order_relaxed);
     return NULL;
@@ -297,7 +326,7 @@ static void a_detach_that_waits_is_not_cancelled(void **state)
     require(result == PTHREAD_CANCELED && scene->cancelled);
     pthread_join(holder, NULL);
     sse_emitter_unref(scene->emitter);
-    sse_registry_unref(scene->registry);
+    scene_unref_registry(scene);
     scene_close(scene);
 }
 
@@ -312,6 +341,8 @@ int main(void)
         cmocka_unit_test(a_flush_meanwhile_is_not_lost),
         cmocka_unit_test(an_end_meanwhile_is_taken_along),
         cmocka_unit_test(a_reader_meanwhile_is_told_again),
+        cmocka_unit_test(what_an_end_cuts_off_is_counted),
+        cmocka_unit_test(a_detach_is_not_told_to_the_reader),
         cmocka_unit_test(the_last_unref_of_a_registry_waits_for_on_wake),
         cmocka_unit_test(a_detach_that_waits_is_not_cancelled),
     };
