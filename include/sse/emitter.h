@@ -86,7 +86,9 @@ struct sse_completion {
     enum sse_reason reason;
     int error;                    /**< 0, or the negative errno that ended it */
     struct sse_str last_event_id; /**< of the last event written whole; absent if none had one */
-    uint64_t events;              /**< events written whole; comments count, heartbeats do not */
+    uint64_t events;              /**< events written whole; comments count, heartbeats do not. Of a
+                                       batch that was torn, those before the tear that end in a
+                                       blank line */
     uint64_t bytes;               /**< bytes written: head and chunk framing included */
     uint64_t dropped;             /**< events accepted, and never written whole */
     int64_t age_ms;               /**< milliseconds since sse_emitter_new */
@@ -156,7 +158,7 @@ struct sse_emitter_options {
 
     /**
      * SSE_DRAIN_PULL. The last peek or read found nothing, and now there are bytes to take, or the
-     * end. Once for each time that one of them returned 0. Another thread may be inside the hook
+     * end. Once after one or more of them returned 0. Another thread may be inside the hook
      * before that call has returned, or tell of bytes that a later read has taken already: a host
      * in which waking twice, or too early, does harm keeps a flag under a lock of its own (see
      * sse_emitter_peek). It is part of the sink: never entered by two threads, and never running

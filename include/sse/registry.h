@@ -127,7 +127,7 @@ SSE_API int sse_registry_subscribe(struct sse_registry *registry, struct sse_emi
  * Ends the subscriptions to `count` topics; those that it has not are passed over. The emitter
  * stays in the registry.
  *
- * Errors: -EINVAL (NULL, count 0), -ENOENT (it is not in this registry).
+ * Errors: -EINVAL (NULL, count 0, a length without a pointer), -ENOENT (it is not in this registry).
  */
 SSE_API int sse_registry_unsubscribe(struct sse_registry *registry, struct sse_emitter *emitter,
                                      const struct sse_str *topics, size_t count);

@@ -19,7 +19,7 @@ int sse_emitter_info(struct sse_emitter *emitter, struct sse_emitter_info *info)
     now = sse_host_now(emitter->host);
     pthread_mutex_lock(&emitter->lock);
     /* After the end, what a reader still looks at is no queue any more. */
-    waits = emitter->state != SSE_STATE_CLOSED;
+    waits = !emitter->finishing;
     *info = (struct sse_emitter_info){
         .size = sizeof(*info),
         .state = emitter->state,

@@ -391,10 +391,10 @@ static void a_torn_batch_counts_its_whole_events(void **state)
         {.id = {"1", 1}, .data = {"a", 1}}, {.id = {"2", 1}, .data = {"b", 1}}, {.data = {"c", 1}}};
 
     (void)state;
-    for (size_t offset = strlen(HEAD RETRY); offset < strlen(HEAD RETRY) + 39; offset++) {
+    for (size_t i = 0; i < 39 * 2; i++) {
         struct client client;
 
-        prepare(&client, SSE_FRAMING_RAW)->sink.error_at = offset;
+        prepare(&client, i % 2)->sink.error_at = strlen(HEAD RETRY) + i % 2 * 5 + i / 2;
         client.sink.error = -EPIPE;
         open_emitter(&client);
         client.sent = COUNT(batch);

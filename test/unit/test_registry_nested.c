@@ -251,7 +251,7 @@ static int echoes;
 
 static void echo(void)
 {
-    char text[8];
+    char text[16];
 
     if (echoes++ == 20)
         return;
