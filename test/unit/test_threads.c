@@ -435,8 +435,10 @@ static void *work(void *worker)
         client = borrow_any();
         if (client)
             call_with_lent(client);
-        stage_give_back(stage_self->lent);
+        /* Hooks that this brings about must not find it lent any more. */
+        client = stage_self->lent;
         stage_self->lent = NULL;
+        stage_give_back(client);
         schedule_pause(&stage_self->random);
     }
     return NULL;
