@@ -539,7 +539,7 @@ static void test_a_hundred_thousand_topics(void **state)
 static void test_one_order_for_all(void **state)
 {
     static const char *const topics[] = {"a", "b", "c"};
-    char text[8];
+    char text[16];
 
     (void)state;
     for (size_t i = 0; i < 4; i++) {
