@@ -145,17 +145,11 @@ static int make_emitter(struct stream *stream, int fd, const struct request *req
 
 static int join(struct stream *stream, const struct wish *wish)
 {
-    enum sse_replay replay = SSE_REPLAY_NONE;
-    int error;
+    struct sse_replay replay = {.size = sizeof(replay)};
+    int error = sse_registry_subscribe(stream->hub->registry, stream->emitter, wish->topics, wish->topic_count,
+                                       wish->last_event_id, &replay);
 
-    if (wish->topic_count == 0) {
-        error = sse_registry_add(stream->hub->registry, stream->emitter);
-        replay = wish->last_event_id.len > 0 ? SSE_REPLAY_GAP : SSE_REPLAY_NONE;
-    } else {
-        error = sse_registry_subscribe(stream->hub->registry, stream->emitter, wish->topics,
-                                       wish->topic_count, wish->last_event_id, &replay);
-    }
-    if (error == 0 && (replay == SSE_REPLAY_GAP || wish->unreadable_id))
+    if (error == 0 && (replay.outcome == SSE_REPLAY_GAP || wish->unreadable_id))
         ++stream->hub->statistics.gaps;
     return error;
 }

@@ -56,8 +56,8 @@ enum sse_state {
 
 /**
  * Why an emitter ended. Exactly one reason ends it; each has its `error` in the completion record.
- * After a graceful end, COMPLETED or LIFETIME, calls on the emitter return -ESHUTDOWN, after any
- * other they return that error. Later versions may add reasons.
+ * After a graceful end, COMPLETED, LIFETIME or SHUTDOWN with error 0, calls on the emitter return -ESHUTDOWN,
+ * after any other they return that error. Later versions may add reasons.
  */
 enum sse_reason {
     SSE_REASON_NONE = 0,        /**< it has not ended */
@@ -70,14 +70,27 @@ enum sse_reason {
     SSE_REASON_OVERFLOW = 7,    /**< the queue was full: -ENOBUFS; no memory to grow it: -ENOMEM;
                                      a published event over queue_bytes: -EMSGSIZE */
     SSE_REASON_APPLICATION = 8, /**< sse_emitter_complete_with_error: its error */
-    SSE_REASON_DETACHED = 9     /**< detached, or the last reference given back: -ECANCELED */
+    SSE_REASON_DETACHED = 9,    /**< detached, or the last reference given back: -ECANCELED */
+    SSE_REASON_SHUTDOWN = 10    /**< sse_registry_shutdown: 0 if every byte was written, which is
+                                     graceful, -ETIMEDOUT if it was cut */
 };
 
-/** What becomes of an event that does not fit into the queue. */
+/**
+ * What becomes of an event that does not fit into the queue. An event whose first byte has left is
+ * never dropped, nor are head and retry. Dropped events are counted.
+ */
 enum sse_overflow {
     /** The emitter ends. The client reconnects with its Last-Event-ID and loses nothing that the
-     *  host can replay. */
-    SSE_OVERFLOW_CLOSE = 0
+     *  history holds. */
+    SSE_OVERFLOW_CLOSE = 0,
+    /** The new event is dropped: sse_emitter_send returns -ENOBUFS, the emitter goes on. */
+    SSE_OVERFLOW_DROP_NEWEST = 1,
+    /** The oldest events are dropped, as many as it takes. */
+    SSE_OVERFLOW_DROP_OLDEST = 2,
+    /** An event with a key takes the place of a waiting one with the same key, full or not: the
+     *  older is dropped, the newer waits at the end, so that ids keep their order. If it does not
+     *  fit even so, as CLOSE. */
+    SSE_OVERFLOW_COALESCE = 3
 };
 
 /** The record that on_completion receives. Valid during the hook. */
@@ -102,7 +115,7 @@ struct sse_completion {
  * default given. Copied by sse_emitter_new.
  */
 struct sse_emitter_options {
-    size_t size; /**< sizeof(struct sse_emitter_options) */
+    size_t size;                 /**< sizeof(struct sse_emitter_options) */
     const struct sse_host *host; /**< not copied: see <sse/host.h> */
 
     enum sse_drain drain;
@@ -215,8 +228,8 @@ SSE_API struct sse_emitter *sse_emitter_ref(struct sse_emitter *emitter);
 
 /**
  * Gives a reference back. The last one frees the emitter; if it has not ended yet, it is detached
- * first, and its hooks run; a reference that they take keeps it. A registry holds a reference to each of its emitters, so an emitter
- * in a registry lives on without the host's. NULL is nothing.
+ * first, and its hooks run; a reference that they take keeps it. A registry holds a reference to each of its
+ * emitters, so an emitter in a registry lives on without the host's. NULL is nothing.
  *
  * Hooks: may call, for their own emitter too; it is freed when the hook has returned.
  * Errors: none.
@@ -231,6 +244,13 @@ SSE_API void sse_emitter_unref(struct sse_emitter *emitter);
 SSE_API void *sse_emitter_user(const struct sse_emitter *emitter);
 
 /**
+ * The descriptor of an emitter with the drain FD; it stays the host's.
+ *
+ * Errors: -EINVAL (NULL, or another drain).
+ */
+SSE_API int sse_emitter_fd(const struct sse_emitter *emitter);
+
+/**
  * Sends an event: encodes and queues it, then writes as much of the queue as the sink takes.
  *
  * Effect: 0 means that the event was accepted: it was written, or it will be, in order, unless the
@@ -240,8 +260,8 @@ SSE_API void *sse_emitter_user(const struct sse_emitter *emitter);
  * Errors: those of sse_event_encode, with the emitter unchanged; -EINVAL (emitter NULL);
  * -EMSGSIZE (larger than queue_bytes, unchanged); -ENOMEM (unchanged, unless the sink had taken a
  * part of this very event: then the emitter ends with it); -ENOBUFS (the queue was full: the
- * emitter has ended); once the emitter has begun to end -ESHUTDOWN, or the errno that ended it.
- * Specification: WHATWG HTML 9.2.5.
+ * emitter has ended, or the event was dropped, as `overflow` says); once the emitter has begun to end
+ * -ESHUTDOWN, or the errno that ended it. Specification: WHATWG HTML 9.2.5.
  */
 SSE_API int sse_emitter_send(struct sse_emitter *emitter, const struct sse_event *event);
 

@@ -17,6 +17,9 @@ extern "C" {
 /** The largest event, in bytes on the wire without chunk framing: 16 MiB. */
 #define SSE_EVENT_SIZE_MAX ((size_t)16 << 20)
 
+/** The longest coalescing key, in bytes. */
+#define SSE_KEY_SIZE_MAX 1024
+
 /** The largest `retry`, in milliseconds: timers of real clients wrap above it. */
 #define SSE_RETRY_MAX INT64_C(2147483647)
 
@@ -43,6 +46,9 @@ struct sse_event {
     struct sse_str comment;
     /** Reconnection time in milliseconds, 1 to SSE_RETRY_MAX; 0 for none. */
     int64_t retry_ms;
+    /** Coalescing key, which is not sent: see SSE_OVERFLOW_COALESCE. Any bytes, up to
+     *  SSE_KEY_SIZE_MAX; absent for none. */
+    struct sse_str key;
     /** The caller vouches that id, type, data and comment are UTF-8; they are not checked. Line
      *  ends and all other rules are enforced all the same. */
     bool trusted_utf8;
@@ -58,7 +64,8 @@ struct sse_event {
  * Threads: any. Hooks: may call.
  * Errors, nothing written: -EINVAL (event NULL; no field at all; a text with a length and no
  * pointer; type without data; a byte that id or type must not hold; buffer NULL with a size),
- * -EILSEQ (not UTF-8), -ERANGE (retry), -EMSGSIZE (over SSE_EVENT_SIZE_MAX), -EOVERFLOW (lengths
+ * -EILSEQ (not UTF-8), -ERANGE (retry), -EMSGSIZE (over SSE_EVENT_SIZE_MAX, or the key
+ * over SSE_KEY_SIZE_MAX), -EOVERFLOW (lengths
  * that no memory can hold; the text is not read).
  * Specification: WHATWG HTML 9.2.5 (format), 9.2.6 (what clients make of it).
  */

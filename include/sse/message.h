@@ -24,9 +24,9 @@ struct sse_message;
  * are borrowed: their memory may be reused at once. `host` may be NULL, and must otherwise
  * outlive the message.
  * Threads: any. Hooks: may call.
- * Errors, with *message untouched: -EINVAL (NULL, count 0 or over UINT_MAX, a host of unknown size), -ENOMEM, and
- * those of sse_event_encode for any event; -EMSGSIZE also if the batch as a whole is over
- * SSE_EVENT_SIZE_MAX.
+ * Errors, with *message untouched: -EINVAL (NULL, count 0 or over UINT_MAX, a host of unknown size), -ENOMEM,
+ * and those of sse_event_encode for any event; -EMSGSIZE also if the batch as a whole is over
+ * SSE_EVENT_SIZE_MAX, -EINVAL also if an event of a batch has a key.
  */
 SSE_API int sse_message_new(struct sse_message **message, const struct sse_event *events, size_t count,
                             const struct sse_host *host);

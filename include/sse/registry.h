@@ -30,10 +30,82 @@ struct sse_registry;
 /** The longest name of a topic, in bytes. */
 #define SSE_TOPIC_SIZE_MAX 1024
 
+/** The longest epoch, in bytes. */
+#define SSE_EPOCH_SIZE_MAX 64
+
+/** An id that the registry assigns, with its NUL: "<epoch>-<16 hexadecimal digits>". */
+#define SSE_ASSIGNED_ID_SIZE (SSE_EPOCH_SIZE_MAX + 18)
+
+/** How much of what was published is kept for clients that come back. */
+struct sse_history_limits {
+    size_t events; /**< 0: nothing is kept; in the limits of a topic: as many as in all */
+    size_t bytes;  /**< with what each event costs beside its text; 0: 16 MiB, or as in all */
+};
+
+/** What to do with an emitter over a cap. */
+enum sse_admission {
+    /** It is refused with -EAGAIN: see sse_http_shed. */
+    SSE_ADMISSION_REFUSE = 0,
+    /** The oldest of that topic, or of the registry, is completed: "the newest N tabs". */
+    SSE_ADMISSION_NEWEST = 1
+};
+
+/** What a client asked for that is not all held. The texts are valid during the hook. */
+struct sse_gap {
+    size_t size;           /**< sizeof(struct sse_gap), as the library has it */
+    struct sse_str asked;  /**< the id that the client sent */
+    struct sse_str oldest; /**< of the first event that follows the hook; absent if none is held */
+    struct sse_str newest; /**< of the last event published so far; absent if there was none */
+};
+
+/** Steps in the life of an emitter in a registry. Later versions may add steps. */
+enum sse_trace {
+    SSE_TRACE_ADDED = 1,
+    SSE_TRACE_SUBSCRIBED = 2,
+    SSE_TRACE_GAP = 3,
+    SSE_TRACE_REPLAYED = 4,
+    SSE_TRACE_EVICTED = 5, /**< the backlog was over the budget */
+    SSE_TRACE_ENDED = 6,
+    SSE_TRACE_REMOVED = 7
+};
+
 /** What a registry is made of. All members but `size` may be zero. Copied by sse_registry_new. */
 struct sse_registry_options {
-    size_t size; /**< sizeof(struct sse_registry_options) */
+    size_t size;                 /**< sizeof(struct sse_registry_options) */
     const struct sse_host *host; /**< not copied: see <sse/host.h> */
+
+    /** In all topics together. With events 0 there is no history, and no ids are assigned. When it is
+     *  full, the topic that holds the most bytes gives its oldest event: a busy topic cannot evict a
+     *  quiet one. */
+    struct sse_history_limits history;
+    struct sse_history_limits topic_history; /**< of one topic */
+    int64_t history_age_ms;                  /**< older events are forgotten; 0: at no age */
+    /** Begins every assigned id. Absent: random, so that ids from before a restart are known for
+     *  what they are. Else 1 to SSE_EPOCH_SIZE_MAX bytes that an id may hold. */
+    struct sse_str epoch;
+    /** Type of the event that tells a client of a gap, with the id asked for and the oldest id held
+     *  (or an empty line) as its two lines of data, and an id to go on from. Absent: none is sent. */
+    struct sse_str gap_type;
+
+    /** The most bytes that may wait in all emitters together, each charged in full for what it
+     *  shares: over it, the one with the most ends (OVERFLOW), until it is kept. 0: no budget. */
+    size_t backlog_bytes;
+    size_t emitters_max;       /**< 0: no cap */
+    size_t topic_emitters_max; /**< 0: no cap */
+    enum sse_admission admission;
+
+    /**
+     * A client comes back with an id, and the events after it are not all held. Before any other
+     * event reaches it, the host may send what its own store has: the events after `asked` and
+     * before `oldest`, or if that is absent up to `newest`. Returns whether it has: the client then has
+     * everything, and is not told of a gap. Runs inside sse_registry_subscribe, before the emitter has
+     * joined; what is published meanwhile follows.
+     */
+    bool (*on_gap)(struct sse_registry *registry, struct sse_emitter *emitter, const struct sse_gap *gap,
+                   void *user);
+    /** A line for a log: one step in the life of an emitter. From any thread. */
+    void (*on_trace)(struct sse_registry *registry, struct sse_emitter *emitter, enum sse_trace step,
+                     void *user);
 
     /**
      * One wake for all connections: the host's loop should call sse_registry_next_ready until it
@@ -45,7 +117,7 @@ struct sse_registry_options {
      */
     void (*on_wake)(struct sse_registry *registry, void *user);
 
-    void *user; /**< handed to on_wake */
+    void *user; /**< handed to the hooks above */
 };
 
 /** What became of one event, counted in emitters when the call returns. */
@@ -55,15 +127,27 @@ struct sse_delivery {
     size_t queued;  /**< it waits, whole or in part: for the sink, or for the host to take it */
     size_t dropped; /**< overflow dropped it */
     size_t closed;  /**< the emitter ended over it: overflow, or an error of the sink */
+    char id[SSE_ASSIGNED_ID_SIZE]; /**< the id that was assigned, else "" */
 };
 
 /** How a subscription begins. */
-enum sse_replay {
+enum sse_replay_outcome {
     /** No Last-Event-ID: a new client, live events only. */
     SSE_REPLAY_NONE = 0,
-    /** The events after that id are not held here: the client may have missed some, and should
-     *  fetch the present state. */
-    SSE_REPLAY_GAP = 1
+    /** Everything after that id was sent, or there was nothing. */
+    SSE_REPLAY_COMPLETE = 1,
+    /** The events after that id are not all held (the id is unknown, evicted, or of another epoch):
+     *  the client may have missed some. Those that are known to follow
+     *  the id were sent. */
+    SSE_REPLAY_GAP = 2,
+    /** They were not all held, and on_gap supplied the rest. */
+    SSE_REPLAY_FILLED = 3
+};
+
+struct sse_replay {
+    size_t size; /**< sizeof(struct sse_replay), set by the caller */
+    enum sse_replay_outcome outcome;
+    size_t messages; /**< how many were replayed */
 };
 
 /**
@@ -73,6 +157,21 @@ enum sse_replay {
  * Errors, *registry untouched: -EINVAL (NULL, unknown size), -ENOMEM.
  */
 SSE_API int sse_registry_new(struct sse_registry **registry, const struct sse_registry_options *options);
+
+/**
+ * Replaces on_wake and its `user`; NULL for none. What has become ready before is announced to the
+ * new one.
+ *
+ * Effect: waits for another thread that is inside the old one, which never runs again after this
+ * returns; called from inside it, the promise holds from its return on. Taking the wake away empties
+ * the list of ready emitters.
+ * Errors: -EINVAL (NULL).
+ */
+SSE_API int sse_registry_set_wake(struct sse_registry *registry,
+                                  void (*on_wake)(struct sse_registry *registry, void *user), void *user);
+
+/** Whether an emitter is in this registry. False for NULL. Errors: none. */
+SSE_API bool sse_registry_has(struct sse_registry *registry, struct sse_emitter *emitter);
 
 /** Takes one more reference and returns `registry`; NULL gives NULL. Errors: none. */
 SSE_API struct sse_registry *sse_registry_ref(struct sse_registry *registry);
@@ -93,8 +192,9 @@ SSE_API void sse_registry_unref(struct sse_registry *registry);
  * has bytes queued is among the ready ones at once.
  *
  * Ownership: the registry takes a reference until the emitter ends or is removed.
- * Errors: -EINVAL (NULL), -EALREADY (it is in this registry), -EBUSY (it is in another), -ENOMEM,
- * and after the emitter's end -ESHUTDOWN or the errno that ended it.
+ * Errors: -EINVAL (NULL), -EALREADY (it is in this registry), -EBUSY (it is in another), -EAGAIN
+ * (over the cap), -ENOMEM, -ESHUTDOWN (the registry is shutting down), and after the emitter's end -ESHUTDOWN
+ * or the errno that ended it.
  */
 SSE_API int sse_registry_add(struct sse_registry *registry, struct sse_emitter *emitter);
 
@@ -108,20 +208,24 @@ SSE_API int sse_registry_remove(struct sse_registry *registry, struct sse_emitte
 
 /**
  * Subscribes an emitter to `count` topics, adding it to the registry first if need be: all of it
- * or, on an error, nothing. A topic that it has already is kept once.
+ * or, on an error, nothing. A topic that it has already is kept once. With no topic it only adds
+ * the emitter, with a replay of the broadcasts.
  *
- * Effect: joins all topics in one atomic step with respect to publishing. `last_event_id` is what
- * the client sent (see sse_http_last_event_id), absent or empty if nothing; `*replay`, if not
- * NULL, says how the stream begins.
+ * Effect: replays and joins live in one atomic step over all the topics: what was published after
+ * `last_event_id` to these topics, and to all if it adds the emitter, is queued in the order of
+ * publication, and then every event that is published from now on: no gap, no duplicate. A replay
+ * is not held to the limits of the queue: its memory is the history's. `last_event_id` is what the
+ * client sent (see sse_http_last_event_id), absent or empty if nothing; `*replay`, if not NULL, says
+ * how the stream begins. The work depends on what is replayed, not on what is held.
  * Ownership: topics and id are borrowed. The registry takes a reference if it adds the emitter.
- * Errors: -EINVAL (NULL, count 0, an empty topic), -EMSGSIZE (a topic over SSE_TOPIC_SIZE_MAX),
- * -EBUSY (it is in another registry), -ENOMEM, and after the emitter's end -ESHUTDOWN or the errno
- * that ended it.
+ * Errors: -EINVAL (NULL, an empty topic, a replay of unknown size), -EMSGSIZE (a topic over
+ * SSE_TOPIC_SIZE_MAX), -EBUSY (it is in another registry), -EAGAIN (over a cap), -ENOMEM, -ESHUTDOWN
+ * (the registry is shutting down), and after the emitter's end -ESHUTDOWN or the errno that ended it.
  * Specification: WHATWG HTML 9.2.4 (Last-Event-ID).
  */
 SSE_API int sse_registry_subscribe(struct sse_registry *registry, struct sse_emitter *emitter,
                                    const struct sse_str *topics, size_t count, struct sse_str last_event_id,
-                                   enum sse_replay *replay);
+                                   struct sse_replay *replay);
 
 /**
  * Ends the subscriptions to `count` topics; those that it has not are passed over. The emitter
@@ -140,6 +244,7 @@ SSE_API int sse_registry_unsubscribe(struct sse_registry *registry, struct sse_e
  * that ends meanwhile disturbs nobody. No subscriber is no error. `*delivery`, if not NULL, is
  * filled on success. From inside a hook or write callback of a publish to the same registry it
  * only queues, in order, and that outer call writes: hooks that publish do not nest without end.
+ * With a history, an event without id gets one, and is kept, if it has data.
  * Ownership: the event is borrowed.
  * Errors, nothing sent: -EINVAL (NULL; topic absent or empty; a delivery of unknown
  * size), -EMSGSIZE (topic), -ENOMEM, and
@@ -221,6 +326,82 @@ SSE_API int sse_registry_tick(struct sse_registry *registry);
  * Errors: none; always NULL if the registry was made without on_wake.
  */
 SSE_API struct sse_emitter *sse_registry_next_ready(struct sse_registry *registry);
+
+/** How a registry ends. All members but `size` may be zero. */
+struct sse_shutdown_options {
+    size_t size; /**< sizeof(struct sse_shutdown_options) */
+    /** Sent to every emitter first; NULL for none. */
+    const struct sse_event *farewell;
+    /** Each client is told a retry of its own, in milliseconds, drawn from this range, so that they
+     *  do not all come back at once. Both 0: none is told. */
+    int64_t retry_min_ms;
+    int64_t retry_max_ms;
+    /** What is still queued after so many milliseconds is cut off; 0: at once. */
+    int64_t drain_ms;
+};
+
+/** What became of the emitters at a shutdown. */
+struct sse_shutdown_report {
+    size_t size;         /**< sizeof(struct sse_shutdown_report), set by the caller */
+    size_t remaining;    /**< still draining */
+    size_t completed;    /**< every byte was written */
+    size_t cut;          /**< ended otherwise: by the deadline, an error, the client */
+    uint64_t bytes_left; /**< queued for those that were cut, and not written */
+};
+
+/**
+ * Ends the registry's service: no new emitters (-ESHUTDOWN); every emitter that is open gets the
+ * farewell and its retry, and ends gracefully with the reason SHUTDOWN within drain_ms; those that
+ * were ending already keep their reason and get the same deadline. Waiting threads are woken.
+ *
+ * Effect: writes what the sinks take and returns; the host goes on flushing and ticking until the
+ * report has none remaining. A second call is -EALREADY.
+ * Ownership: the farewell is borrowed.
+ * Errors, nothing changed: -EINVAL (NULL, unknown size, negative drain_ms), -ERANGE (0 < min <= max <=
+ * SSE_RETRY_MAX does not hold), -EALREADY, -ENOMEM, and those of sse_event_encode.
+ */
+SSE_API int sse_registry_shutdown(struct sse_registry *registry, const struct sse_shutdown_options *options);
+
+/**
+ * Fills `report` with how the shutdown stands. Final once `remaining` is 0.
+ *
+ * Errors: -EINVAL (NULL, unknown size), -EAGAIN (no shutdown has begun).
+ */
+SSE_API int sse_registry_shutdown_report(struct sse_registry *registry, struct sse_shutdown_report *report);
+
+/** Buckets of a latency histogram. */
+#define SSE_LATENCY_BUCKETS 64
+
+/** Counts since the registry was made, unless they say "at present". */
+struct sse_registry_stats {
+    size_t size;                              /**< sizeof(struct sse_registry_stats), set by the caller */
+    size_t emitters;                          /**< at present */
+    size_t topics;                            /**< at present: with subscribers or history */
+    size_t backlog_bytes;                     /**< at present, each receiver charged in full */
+    size_t history_events;                    /**< at present */
+    size_t history_bytes;                     /**< at present; each event once */
+    uint64_t added;                           /**< emitters */
+    uint64_t published;                       /**< publishes and broadcasts */
+    uint64_t written;                         /**< events written whole, to each receiver */
+    uint64_t queued;                          /**< deliveries that had to wait */
+    uint64_t dropped;                         /**< events dropped, or left unsent by an end */
+    uint64_t bytes;                           /**< written */
+    uint64_t replays;                         /**< subscriptions with a Last-Event-ID that was complete */
+    uint64_t replayed;                        /**< messages that they were sent */
+    uint64_t gaps;                            /**< subscriptions with a gap */
+    uint64_t refused;                         /**< emitters over a cap */
+    uint64_t closed[SSE_REASON_SHUTDOWN + 1]; /**< ended, by reason */
+    /** Time from publish to the sink's taking the last byte: latency[n] counts deliveries of 2^(n-1)
+     *  up to 2^n nanoseconds; latency[0] those below the clock's resolution. */
+    uint64_t latency[SSE_LATENCY_BUCKETS];
+};
+
+/**
+ * Fills `stats`, without stopping the traffic: the numbers are each exact, and nearly of one moment.
+ *
+ * Errors: -EINVAL (NULL, unknown size).
+ */
+SSE_API int sse_registry_stats(struct sse_registry *registry, struct sse_registry_stats *stats);
 
 #ifdef __cplusplus
 }

@@ -15,7 +15,7 @@ static bool options_are_valid(const struct sse_emitter_options *options)
         return false;
     if (options->framing != SSE_FRAMING_RAW && options->framing != SSE_FRAMING_CHUNKED)
         return false;
-    if (options->overflow != SSE_OVERFLOW_CLOSE || options->queue_messages > QUEUE_MESSAGES_MAX)
+    if ((unsigned)options->overflow > SSE_OVERFLOW_COALESCE || options->queue_messages > QUEUE_MESSAGES_MAX)
         return false;
     if (!options->head.ptr && options->head.len)
         return false;
@@ -65,6 +65,7 @@ static int allocate_emitter(struct sse_emitter **emitter, const struct sse_emitt
                   .on_completion = options->on_completion,
                   .on_release = options->on_release,
                   .user = options->user},
+        .overflow = options->overflow,
         .membership.timer.position = HEAP_NOWHERE,
     };
     atomic_init(&made->refs, 1);
@@ -230,14 +231,34 @@ void *sse_emitter_user(const struct sse_emitter *emitter)
     return emitter ? emitter->hooks.user : NULL;
 }
 
-/* 0, or why the message is not accepted, with nothing changed. */
-static int accept(struct sse_emitter *emitter, struct sse_message *message, uint64_t now)
+int sse_emitter_fd(const struct sse_emitter *emitter)
+{
+    return emitter ? sse_sink_fd_number(&emitter->sink) : -EINVAL;
+}
+
+void sse_emitter_account(struct sse_emitter *emitter)
+{
+    /* What has ended waits for nothing, even if its sink still looks at the bytes. */
+    size_t bytes = emitter->owner && emitter->state != SSE_STATE_CLOSED ? emitter->queue.bytes : 0;
+
+    if (emitter->owner && bytes != emitter->charged)
+        atomic_fetch_add_explicit(&emitter->owner->tally.backlog, bytes - emitter->charged,
+                                  memory_order_relaxed);
+    emitter->charged = bytes;
+}
+
+void sse_emitter_count_dropped(struct sse_emitter *emitter, uint64_t events)
+{
+    emitter->dropped += events;
+    if (emitter->owner)
+        atomic_fetch_add_explicit(&emitter->owner->tally.dropped, events, memory_order_relaxed);
+}
+
+int sse_emitter_enqueue_unlimited(struct sse_emitter *emitter, struct sse_message *message, uint64_t now)
 {
     bool was_empty = !emitter->queue.count;
     int error = sse_emitter_end_error(emitter);
 
-    if (!error)
-        error = sse_queue_admits(&emitter->queue, message);
     if (!error)
         error = sse_queue_push(&emitter->queue, message, emitter->host);
     if (!error && was_empty)
@@ -245,17 +266,70 @@ static int accept(struct sse_emitter *emitter, struct sse_message *message, uint
     return error;
 }
 
-int sse_emitter_enqueue(struct sse_emitter *emitter, struct sse_message *message, uint64_t now, bool *ended)
+/* Makes room as the policy has it: what it drops now was accepted before. */
+static void make_room(struct sse_emitter *emitter, const struct sse_message *message)
 {
+    struct queue *queue = &emitter->queue;
+
+    if (emitter->overflow == SSE_OVERFLOW_COALESCE && message->key.ptr)
+        sse_emitter_count_dropped(emitter, sse_queue_drop_key(queue, message->key, emitter->host));
+    if (emitter->overflow == SSE_OVERFLOW_DROP_OLDEST)
+        sse_emitter_count_dropped(emitter, sse_queue_drop_oldest(queue, message, emitter->host));
+}
+
+/* 0, or why the message is not accepted. */
+static int accept(struct sse_emitter *emitter, struct sse_message *message, uint64_t now)
+{
+    int error = sse_emitter_end_error(emitter);
+    uint64_t progress = emitter->timers.progress;
+    bool waiting = emitter->queue.count > 0;
+
+    /* What is too large has no place whatever is dropped for it. */
+    if (!error && emitter->queue.count && sse_queue_admits(&emitter->queue, message) != -EMSGSIZE)
+        make_room(emitter, message);
+    if (!error)
+        error = sse_queue_admits(&emitter->queue, message);
+    if (!error)
+        error = sse_emitter_enqueue_unlimited(emitter, message, now);
+    /* What was dropped to make room has not left. */
+    if (waiting)
+        emitter->timers.progress = progress;
+    return error;
+}
+
+/* Whether a full queue costs the event, and not the emitter. */
+static bool overflow_drops(const struct sse_emitter *emitter)
+{
+    return emitter->overflow == SSE_OVERFLOW_DROP_NEWEST || emitter->overflow == SSE_OVERFLOW_DROP_OLDEST;
+}
+
+enum admission sse_emitter_enqueue(struct sse_emitter *emitter, struct sse_message *message, uint64_t now)
+{
+    enum admission admission = ADMISSION_QUEUED;
     int error;
 
     pthread_mutex_lock(&emitter->lock);
     error = accept(emitter, message, now);
-    /* A subscriber that cannot have the event must not go on as if it had. */
-    *ended = error && emitter->state == SSE_STATE_OPEN &&
-             sse_emitter_end(emitter, SSE_REASON_OVERFLOW, error, now);
+    if (error && emitter->state != SSE_STATE_OPEN) {
+        admission = ADMISSION_CLOSED;
+    } else if (error && overflow_drops(emitter)) {
+        admission = ADMISSION_DROPPED;
+        sse_emitter_count_dropped(emitter, message->events);
+    } else if (error) {
+        /* A subscriber that cannot have the event must not go on as if it had. */
+        admission = ADMISSION_ENDED;
+        (void)sse_emitter_end(emitter, SSE_REASON_OVERFLOW, error, now);
+    }
+    sse_emitter_account(emitter);
     pthread_mutex_unlock(&emitter->lock);
-    return error;
+    return admission;
+}
+
+void sse_emitter_evict(struct sse_emitter *emitter, uint64_t now)
+{
+    pthread_mutex_lock(&emitter->lock);
+    (void)sse_emitter_end(emitter, SSE_REASON_OVERFLOW, -ENOBUFS, now);
+    (void)sse_emitter_leave(emitter, now);
 }
 
 struct emitter_outcome sse_emitter_service(struct sse_emitter *emitter, uint64_t now)
@@ -266,17 +340,19 @@ struct emitter_outcome sse_emitter_service(struct sse_emitter *emitter, uint64_t
 
 static int send_at(struct sse_emitter *emitter, struct sse_message *message, uint64_t now)
 {
+    struct emitter_outcome outcome;
+    bool open;
     int error;
 
     pthread_mutex_lock(&emitter->lock);
+    open = emitter->state == SSE_STATE_OPEN;
     error = accept(emitter, message, now);
-    if (error && error != -ENOBUFS) {
-        pthread_mutex_unlock(&emitter->lock);
-        return error;
-    }
-    if (error)
+    if (open && error == -ENOBUFS && overflow_drops(emitter))
+        sse_emitter_count_dropped(emitter, message->events);
+    else if (error == -ENOBUFS)
         (void)sse_emitter_end(emitter, SSE_REASON_OVERFLOW, error, now);
-    return sse_emitter_leave(emitter, now).error;
+    outcome = sse_emitter_leave(emitter, now);
+    return error ? error : outcome.error;
 }
 
 int sse_emitter_send_message(struct sse_emitter *emitter, struct sse_message *message)
@@ -312,7 +388,7 @@ static int keep_rest(struct sse_emitter *emitter, const struct small_message *sm
     if (emitter->queue.taken)
         (void)sse_emitter_end(emitter, SSE_REASON_OVERFLOW, -ENOMEM, now);
     if (emitter->state == SSE_STATE_CLOSED)
-        emitter->dropped++;
+        sse_emitter_count_dropped(emitter, 1);
     sse_queue_drop_first(&emitter->queue, emitter->host);
     return closed ? 0 : -ENOMEM;
 }

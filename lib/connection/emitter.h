@@ -12,6 +12,7 @@
  */
 
 #include "base/heap.h"
+#include "connection/tally.h"
 #include "connection/timers.h"
 #include "data/queue.h"
 #include "output/sink.h"
@@ -28,6 +29,7 @@ struct emitter_owner {
     void (*notice)(struct emitter_owner *owner, struct sse_emitter *emitter, bool ready);
     /** The emitter has ended: forget it. */
     void (*forget)(struct emitter_owner *owner, struct sse_emitter *emitter);
+    struct emitter_tally tally;
 };
 
 /** A doubly linked place in a list of emitters. */
@@ -43,6 +45,8 @@ struct emitter_membership {
     size_t position; /* among the members */
     struct heap_node timer;
     struct emitter_link ready;
+    uint64_t joined; /* how many had joined before */
+    bool leaving;    /* completed by the registry for a newer one */
 };
 
 struct emitter_hooks {
@@ -100,13 +104,16 @@ struct sse_emitter {
     pthread_t busy_thread;
 
     struct queue queue;
-    size_t shown; /* bytes that a peek showed and no advance took */
+    enum sse_overflow overflow; /* fixed */
+    size_t charged;             /* the backlog that the owner's tally counts for this emitter */
+    size_t shown;               /* bytes that a peek showed and no advance took */
     struct timers timers;
     struct emitter_waiter *waiters;
 
     uint64_t events;
     uint64_t bytes;
     uint64_t dropped;
+    size_t bytes_left; /* queued when it ended */
     struct last_id last_id;
 
     struct emitter_owner *owner; /* written with the owner's lock held too */
@@ -116,9 +123,27 @@ struct sse_emitter {
 
 /* emitter.c */
 
-/** Queues a message. 0, or why it was not accepted; a queue that overflows ends the emitter, and
- *  sets *ended. Writes nothing: emitter_service does. For the registry: takes the lock. */
-int sse_emitter_enqueue(struct sse_emitter *emitter, struct sse_message *message, uint64_t now, bool *ended);
+/** What became of a message. */
+enum admission {
+    ADMISSION_QUEUED,
+    ADMISSION_DROPPED, /* by the overflow policy; the emitter goes on */
+    ADMISSION_ENDED,   /* the emitter has ended over it */
+    ADMISSION_CLOSED   /* the emitter had begun to end before */
+};
+
+/** Queues a message. Writes nothing: emitter_service does. For the registry: takes the lock. */
+enum admission sse_emitter_enqueue(struct sse_emitter *emitter, struct sse_message *message, uint64_t now);
+
+/** Queues a message whatever the limits say: what the history holds is in memory already. Lock
+ *  held. 0, -ENOMEM, or why an emitter that is not open takes nothing. */
+int sse_emitter_enqueue_unlimited(struct sse_emitter *emitter, struct sse_message *message, uint64_t now);
+
+/** Ends it because all queues together hold too much. Takes the lock. */
+void sse_emitter_evict(struct sse_emitter *emitter, uint64_t now);
+
+/** Tells the owner's tally what changed. Lock held. */
+void sse_emitter_account(struct sse_emitter *emitter);
+void sse_emitter_count_dropped(struct sse_emitter *emitter, uint64_t events);
 
 /** How an emitter stands when a call on it returns. */
 struct emitter_outcome {
@@ -141,6 +166,16 @@ uint64_t sse_emitter_deadline(const struct sse_emitter *emitter);
 
 /** Begins to end it. False if that comes too late. Lock held. */
 bool sse_emitter_end(struct sse_emitter *emitter, enum sse_reason reason, int error, uint64_t now);
+
+/** The end of an emitter that has not drained in time. Lock held. */
+bool sse_emitter_end_drain(struct sse_emitter *emitter, uint64_t now);
+
+/** What is still queued at the end is lost to this client, and counted so. What a peek showed stays in
+ *  memory for its reader. Once, and not while anybody is inside the sink. Lock held. */
+void sse_emitter_drop_queue(struct sse_emitter *emitter);
+
+/** For a closed one: whether the stream came to a proper end. Lock held. */
+bool sse_emitter_ended_gracefully(const struct sse_emitter *emitter);
 
 /** What a call on an emitter that is not open returns; 0 for an open one. Lock held. */
 int sse_emitter_end_error(const struct sse_emitter *emitter);

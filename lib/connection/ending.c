@@ -29,6 +29,21 @@ bool sse_emitter_end(struct sse_emitter *emitter, enum sse_reason reason, int er
     return true;
 }
 
+bool sse_emitter_end_drain(struct sse_emitter *emitter, uint64_t now)
+{
+    if (emitter->ending != SSE_REASON_SHUTDOWN)
+        return sse_emitter_end(emitter, SSE_REASON_DRAIN, -ETIMEDOUT, now);
+    close_now(emitter, SSE_REASON_SHUTDOWN, -ETIMEDOUT);
+    return true;
+}
+
+bool sse_emitter_ended_gracefully(const struct sse_emitter *emitter)
+{
+    if (emitter->reason == SSE_REASON_SHUTDOWN)
+        return !emitter->error;
+    return sse_reason_is_graceful(emitter->reason);
+}
+
 int sse_emitter_end_error(const struct sse_emitter *emitter)
 {
     switch (emitter->state) {
@@ -39,7 +54,7 @@ int sse_emitter_end_error(const struct sse_emitter *emitter)
     case SSE_STATE_CLOSED:
         break;
     }
-    return sse_reason_is_graceful(emitter->reason) ? -ESHUTDOWN : emitter->error;
+    return sse_emitter_ended_gracefully(emitter) ? -ESHUTDOWN : emitter->error;
 }
 
 static struct sse_completion completion_of(const struct sse_emitter *emitter, uint64_t now)
@@ -78,12 +93,12 @@ static unsigned count_torn_batch(struct sse_emitter *emitter)
     return events;
 }
 
-/* What a peek showed stays in memory for its reader. */
 void sse_emitter_drop_queue(struct sse_emitter *emitter)
 {
     unsigned arrived = count_torn_batch(emitter);
 
-    emitter->dropped += sse_queue_events(&emitter->queue) - arrived;
+    sse_emitter_count_dropped(emitter, sse_queue_events(&emitter->queue) - arrived);
+    emitter->bytes_left = emitter->queue.bytes;
     if (!emitter->shown)
         sse_queue_clear(&emitter->queue, emitter->host);
 }

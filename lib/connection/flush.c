@@ -32,8 +32,12 @@ void sse_emitter_count_taken(struct sse_emitter *emitter, size_t size, uint64_t 
 
     emitter->bytes += size;
     emitter->timers.progress = now;
+    if (emitter->owner)
+        sse_tally_bytes(&emitter->owner->tally, size);
     while ((message = sse_queue_take(&emitter->queue, &size, emitter->host))) {
         emitter->events += message->events;
+        if (emitter->owner)
+            sse_tally_event(&emitter->owner->tally, message, now);
         if (message->has_id)
             sse_emitter_remember_id(emitter, message, sse_message_id(message));
         sse_message_unref(message);
@@ -71,11 +75,15 @@ static ssize_t write_once(struct sse_emitter *emitter)
     int cancel_state;
     ssize_t result;
 
+    emitter->queue.pinned = (uint32_t)count;
+    /* Whoever publishes meanwhile weighs the backlog. */
+    sse_emitter_account(emitter);
     pthread_mutex_unlock(&emitter->lock);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     result = emitter->sink.write(&emitter->sink, iov, count);
     pthread_setcancelstate(cancel_state, NULL);
     pthread_mutex_lock(&emitter->lock);
+    emitter->queue.pinned = 0;
     return result;
 }
 
@@ -110,6 +118,7 @@ static void call_hook(struct sse_emitter *emitter, void (*hook)(struct sse_emitt
     emitter->notable = true;
     if (!hook)
         return;
+    sse_emitter_account(emitter);
     pthread_mutex_unlock(&emitter->lock);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     hook(emitter, emitter->hooks.user);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "connection/emitter.h"
-#include "connection/state.h"
 
 static bool claim_end(struct sse_emitter *emitter)
 {
@@ -20,7 +19,7 @@ static struct emitter_owner *hold_owner(struct sse_emitter *emitter)
 
 static struct emitter_outcome outcome_of(const struct sse_emitter *emitter)
 {
-    bool broken = emitter->state == SSE_STATE_CLOSED && !sse_reason_is_graceful(emitter->reason);
+    bool broken = emitter->state == SSE_STATE_CLOSED && !sse_emitter_ended_gracefully(emitter);
 
     return (struct emitter_outcome){
         .error = broken ? emitter->error : 0,
@@ -39,6 +38,7 @@ struct emitter_outcome sse_emitter_leave(struct sse_emitter *emitter, uint64_t n
     sse_emitter_output(emitter, now);
     outcome = outcome_of(emitter);
     ends = claim_end(emitter);
+    sse_emitter_account(emitter);
     notable = emitter->notable;
     emitter->notable = false;
     if (ends || notable || sse_emitter_deadline(emitter) < emitter->scheduled)

@@ -16,6 +16,8 @@ static bool is_pull(const struct sse_emitter *emitter)
 static void forget_shown(struct sse_emitter *emitter)
 {
     emitter->shown = 0;
+    emitter->queue.pinned = 0;
+    /* The end counts first what it has cost. */
     if (emitter->finishing)
         sse_queue_clear(&emitter->queue, emitter->host);
 }
@@ -37,6 +39,7 @@ int sse_emitter_peek(struct sse_emitter *emitter, struct iovec *iov, int count)
     if (!result) {
         result = sse_queue_gather(&emitter->queue, iov, count);
         emitter->shown = sse_iovec_size(iov, result);
+        emitter->queue.pinned = (uint32_t)result;
         emitter->armed = !result;
     }
     pthread_mutex_unlock(&emitter->lock);

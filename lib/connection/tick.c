@@ -29,7 +29,7 @@ static bool run_timer(struct sse_emitter *emitter, uint64_t now)
     case TIMER_STALL:
         return sse_emitter_end(emitter, SSE_REASON_STALL, -ETIMEDOUT, now);
     case TIMER_DRAIN:
-        return sse_emitter_end(emitter, SSE_REASON_DRAIN, -ETIMEDOUT, now);
+        return sse_emitter_end_drain(emitter, now);
     case TIMER_NOTHING:
         break;
     }

@@ -54,11 +54,11 @@ static void frame_chunk(struct sse_message *message, unsigned char *frame)
     memcpy(frame + message->frame_size, "\r\n", MESSAGE_CHUNK_TAIL);
 }
 
-static struct sse_message *allocate_message(size_t frame_size, const struct sse_host *host,
-                                            unsigned char **frame)
+static struct sse_message *allocate_message(size_t frame_size, struct sse_str key,
+                                            const struct sse_host *host, unsigned char **frame)
 {
     size_t size = sizeof(struct sse_message) + MESSAGE_CHUNK_HEAD_MAX + frame_size + MESSAGE_CHUNK_TAIL;
-    struct sse_message *message = sse_host_allocate(host, size);
+    struct sse_message *message = sse_host_allocate(host, size + key.len);
 
     if (!message)
         return NULL;
@@ -66,6 +66,10 @@ static struct sse_message *allocate_message(size_t frame_size, const struct sse_
     atomic_init(&message->refs, 1);
     *frame = (unsigned char *)(message + 1) + MESSAGE_CHUNK_HEAD_MAX;
     message->frame = *frame;
+    if (key.ptr) {
+        message->key = (struct sse_str){.ptr = (char *)message + size, .len = key.len};
+        memcpy((char *)message + size, key.ptr, key.len);
+    }
     return message;
 }
 
@@ -78,6 +82,8 @@ static ssize_t encoded_size(const struct sse_event *events, size_t count)
 
         if (size < 0)
             return size;
+        if (events[i].key.ptr && count > 1)
+            return -EINVAL;
         total += (size_t)size;
         if (total > SSE_EVENT_SIZE_MAX)
             return -EMSGSIZE;
@@ -87,11 +93,16 @@ static ssize_t encoded_size(const struct sse_event *events, size_t count)
 
 static void note_id(struct sse_message *message, const struct sse_event *event, size_t start, size_t size)
 {
-    if (!event->id.ptr)
-        return;
-    message->has_id = true;
-    message->id_offset = start + sse_event_id_offset(event, size);
-    message->id_size = event->id.len;
+    struct sse_event with_id = *event;
+
+    if (event->id.ptr) {
+        message->has_id = true;
+        message->id_offset = start + sse_event_id_offset(event, size);
+        message->id_size = event->id.len;
+    } else if (event->data.ptr) {
+        with_id.id = sse_str("");
+        message->id_slot = start + sse_event_id_offset(&with_id, size + strlen("id: \n")) - strlen("id: ");
+    }
 }
 
 int sse_message_new(struct sse_message **message, const struct sse_event *events, size_t count,
@@ -107,7 +118,7 @@ int sse_message_new(struct sse_message **message, const struct sse_event *events
     total = encoded_size(events, count);
     if (total < 0)
         return (int)total;
-    made = allocate_message((size_t)total, host, &frame);
+    made = allocate_message((size_t)total, events[0].key, host, &frame);
     if (!made)
         return -ENOMEM;
     for (size_t i = 0; i < count; i++) {
@@ -141,6 +152,7 @@ ssize_t sse_small_message_init(struct small_message *small, const struct sse_eve
         .frame = frame,
         .frame_size = (size_t)size,
         .events = 1,
+        .key = event->key,
         .borrowed = true,
     };
     note_id(&small->message, event, 0, (size_t)size);
@@ -151,7 +163,7 @@ ssize_t sse_small_message_init(struct small_message *small, const struct sse_eve
 struct sse_message *sse_message_copy(const struct sse_message *message, const struct sse_host *host)
 {
     unsigned char *frame;
-    struct sse_message *copy = allocate_message(message->frame_size, host, &frame);
+    struct sse_message *copy = allocate_message(message->frame_size, message->key, host, &frame);
 
     if (!copy)
         return NULL;
@@ -159,16 +171,66 @@ struct sse_message *sse_message_copy(const struct sse_message *message, const st
     copy->has_id = message->has_id;
     copy->id_offset = message->id_offset;
     copy->id_size = message->id_size;
+    copy->id_slot = message->id_slot;
     copy->events = message->events;
     if (message->chunk_head_size)
         frame_chunk(copy, frame);
     return copy;
 }
 
+bool sse_message_is_dispatched(const struct sse_message *message)
+{
+    return message->has_id || message->id_slot;
+}
+
+struct sse_message *sse_message_copy_with_id(const struct sse_message *message, size_t size,
+                                             const struct sse_host *host)
+{
+    size_t slot = message->id_slot;
+    size_t line_size = strlen("id: ") + size + 1;
+    unsigned char *frame;
+    struct sse_message *copy = allocate_message(message->frame_size + line_size, message->key, host, &frame);
+
+    if (!copy)
+        return NULL;
+    copy->has_id = true;
+    copy->id_offset = slot + strlen("id: ");
+    copy->id_size = size;
+    memcpy(frame, message->frame, slot);
+    memcpy(frame + slot, "id: ", strlen("id: "));
+    memset(frame + copy->id_offset, '0', size);
+    frame[copy->id_offset + size] = '\n';
+    memcpy(frame + slot + line_size, message->frame + slot, message->frame_size - slot);
+    copy->events = message->events;
+    frame_chunk(copy, frame);
+    return copy;
+}
+
+void sse_message_patch_id(struct sse_message *message, const char *id)
+{
+    memcpy((unsigned char *)(uintptr_t)message->frame + message->id_offset, id, message->id_size);
+}
+
+struct sse_message *sse_message_new_retry(int64_t retry_ms, const struct sse_host *host)
+{
+    const struct sse_event event = {.retry_ms = retry_ms};
+    ssize_t size = sse_event_encode(&event, NULL, 0);
+    struct sse_message *message;
+    unsigned char *frame;
+
+    message = allocate_message((size_t)size + 1, (struct sse_str){.ptr = NULL}, host, &frame);
+    if (!message)
+        return NULL;
+    (void)sse_event_encode(&event, frame, (size_t)size);
+    frame[size] = '\n';
+    frame_chunk(message, frame);
+    return message;
+}
+
 struct sse_message *sse_message_new_unframed(struct sse_str bytes, const struct sse_host *host)
 {
     unsigned char *frame;
-    struct sse_message *message = allocate_message(bytes.len, host, &frame);
+    struct sse_message *message = allocate_message(bytes.len, (struct sse_str){.ptr = NULL}, host, &frame);
 
     if (message)
         memcpy(frame, bytes.ptr, bytes.len);
@@ -233,4 +295,9 @@ unsigned sse_message_events_within(const struct sse_message *message, size_t siz
         }
     }
     return events;
+}
+
+bool sse_message_ends_with_id(const struct sse_message *message)
+{
+    return message->has_id && message->id_offset > message->id_slot;
 }

@@ -24,6 +24,9 @@ struct sse_message {
     size_t frame_size;
     size_t id_offset; /* of the last id, within the frame */
     size_t id_size;
+    size_t id_slot;     /* where the id of the last event with data belongs that has none; 0: no such */
+    struct sse_str key; /* behind the block */
+    _Atomic uint64_t published; /* when it was last published; 0: never */
     atomic_uint refs;
     unsigned events;
     unsigned char chunk_head_size;
@@ -47,6 +50,21 @@ bool sse_small_message_fits(ssize_t size);
 /** A copy of its own on the heap, or NULL. */
 struct sse_message *sse_message_copy(const struct sse_message *message, const struct sse_host *host);
 
+/** The same events with an id of `size` bytes in the last that has data; its bytes are for
+ *  message_patch_id. For one that is dispatched and does not end with an id. NULL without memory. */
+struct sse_message *sse_message_copy_with_id(const struct sse_message *message, size_t size,
+                                             const struct sse_host *host);
+
+/** Overwrites the id, with as many bytes as it has, before anybody else has seen the message. */
+void sse_message_patch_id(struct sse_message *message, const char *id);
+
+/** Whether clients dispatch an event of it, or take an id from it. */
+bool sse_message_is_dispatched(const struct sse_message *message);
+
+/** A retry with a blank line behind it, because some clients apply it only there. NULL without
+ *  memory. */
+struct sse_message *sse_message_new_retry(int64_t retry_ms, const struct sse_host *host);
+
 /** Bytes that are never chunk framed: a response head. NULL without memory. */
 struct sse_message *sse_message_new_unframed(struct sse_str bytes, const struct sse_host *host);
 
@@ -64,5 +82,8 @@ struct sse_str sse_message_id(const struct sse_message *message);
 /** How many events lie whole within the first `size` bytes of the frame. *id becomes the last id
  *  among them, and stays as it is if there is none. */
 unsigned sse_message_events_within(const struct sse_message *message, size_t size, struct sse_str *id);
+
+/** Whether no event with data follows its last id: who has that id has seen all of it. */
+bool sse_message_ends_with_id(const struct sse_message *message);
 
 #endif

@@ -6,8 +6,8 @@
  * The bounded queue of one emitter: references to messages, and a cursor into the first. Two
  * references fit without memory of its own; an empty queue holds none. No locks: the emitter's.
  *
- * The next overflow policies (drop newest, drop oldest, coalesce) belong here: they may touch only
- * messages behind the cursor and behind what was shown.
+ * Messages may be dropped from its middle, but none of which a byte has left, none that was
+ * gathered and not yet taken, and none without events (head, retry).
  */
 
 #include "data/message.h"
@@ -26,7 +26,8 @@ struct queue {
     uint32_t count_max;
     size_t bytes; /* still to be taken */
     size_t bytes_max;
-    size_t taken; /* of the first message */
+    size_t taken;    /* of the first message */
+    uint32_t pinned; /* messages that somebody looks at since queue_gather */
     bool chunked;
 };
 
@@ -38,6 +39,9 @@ int sse_queue_admits(const struct queue *queue, const struct sse_message *messag
 /** Appends a reference of its own; -ENOMEM leaves the queue as it was. An empty queue never fails.
  *  Does not ask whether the queue admits it. */
 int sse_queue_push(struct queue *queue, struct sse_message *message, const struct sse_host *host);
+
+/** Makes room for `more` messages, so that pushing them cannot fail. -ENOMEM. */
+int sse_queue_reserve(struct queue *queue, size_t more, const struct sse_host *host);
 
 /** The first message, or NULL. */
 struct sse_message *sse_queue_first(const struct queue *queue);
@@ -54,6 +58,14 @@ int sse_queue_gather(const struct queue *queue, struct iovec *iov, int iov_count
 /** Takes up to `*size` bytes but not past the end of a message, and counts them off. Returns the
  *  message if it is now taken whole, with its reference; else NULL, with *size 0. */
 struct sse_message *sse_queue_take(struct queue *queue, size_t *size, const struct sse_host *host);
+
+/** Drops the oldest messages that may be dropped until the queue admits `message`; none if that would
+ *  be in vain. Returns the events dropped; whether it admits the message is to be asked again. */
+uint64_t sse_queue_drop_oldest(struct queue *queue, const struct sse_message *message,
+                               const struct sse_host *host);
+
+/** Drops the message with this key, if it may be dropped. Returns its events, or 0. */
+uint64_t sse_queue_drop_key(struct queue *queue, struct sse_str key, const struct sse_host *host);
 
 /** The events in the queue. */
 uint64_t sse_queue_events(const struct queue *queue);

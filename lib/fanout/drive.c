@@ -55,10 +55,13 @@ void sse_registry_wake(struct sse_registry *registry)
     registry->waking_thread = pthread_self();
     /* A cancelled thread must not stay the one that wakes. */
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-    while (registry->wake_again && !registry->closed) {
+    while (registry->wake_again && registry->on_wake && !registry->closed) {
+        void (*on_wake)(struct sse_registry * registry, void *user) = registry->on_wake;
+        void *user = registry->wake_user;
+
         registry->wake_again = false;
         pthread_mutex_unlock(&registry->lock);
-        registry->on_wake(registry, registry->user);
+        on_wake(registry, user);
         pthread_mutex_lock(&registry->lock);
     }
     pthread_setcancelstate(cancel_state, NULL);
@@ -85,6 +88,29 @@ bool sse_timer_note(struct sse_registry *registry, struct sse_emitter *emitter)
         return false;
     sse_heap_update(&registry->timers, timer, emitter->scheduled);
     return announce(registry, emitter->scheduled);
+}
+
+bool sse_expiry_note(struct sse_registry *registry)
+{
+    uint64_t deadline = sse_archive_deadline(&registry->archive);
+
+    if (deadline >= registry->announced)
+        return false;
+    registry->announced = deadline;
+    return true;
+}
+
+void sse_registry_introduce(struct sse_registry *registry, struct sse_emitter *emitter)
+{
+    bool wake;
+
+    pthread_mutex_lock(&emitter->lock);
+    wake = sse_timer_note(registry, emitter);
+    if (emitter->queue.count && sse_ready_add(registry, emitter))
+        wake = true;
+    pthread_mutex_unlock(&emitter->lock);
+    if (wake)
+        sse_registry_wake(registry);
 }
 
 void sse_registry_notice(struct emitter_owner *owner, struct sse_emitter *emitter, bool ready)
@@ -145,7 +171,8 @@ int sse_registry_next_timeout(struct sse_registry *registry)
         return -EINVAL;
     pthread_mutex_lock(&registry->lock);
     first = sse_heap_first(&registry->timers);
-    deadline = first ? first->deadline : DEADLINE_NEVER;
+    deadline =
+        deadline_earlier(first ? first->deadline : DEADLINE_NEVER, sse_archive_deadline(&registry->archive));
     registry->announced = deadline;
     pthread_mutex_unlock(&registry->lock);
     return deadline_timeout_ms(deadline, sse_host_now(registry->host));
@@ -210,6 +237,9 @@ int sse_registry_tick(struct sse_registry *registry)
         return -EINVAL;
     now = sse_host_now(registry->host);
     sse_registry_hold(&registry->owner);
+    pthread_mutex_lock(&registry->lock);
+    sse_archive_expire(&registry->archive, now);
+    pthread_mutex_unlock(&registry->lock);
     while ((count = take_due(registry, due, now))) {
         for (size_t i = 0; i < count; i++) {
             /* A hook of one before may have removed it. */

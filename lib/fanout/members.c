@@ -20,7 +20,11 @@ void sse_registry_release(struct emitter_owner *owner)
     pthread_mutex_unlock(&registry->lock);
     pthread_cond_destroy(&registry->wake_done);
     pthread_mutex_destroy(&registry->lock);
+    sse_archive_free(&registry->archive);
     sse_topics_free(&registry->topics);
+    sse_host_release(registry->host, registry->broadcasts);
+    sse_host_release(registry->host, registry->gap_type);
+    sse_message_unref(registry->newest);
     sse_heap_free(&registry->timers, registry->host);
     sse_host_release(registry->host, registry->members);
     sse_host_release(registry->host, registry->spare);
@@ -53,15 +57,22 @@ static int join(struct sse_registry *registry, struct sse_emitter *emitter)
         return emitter->owner == &registry->owner ? -EALREADY : -EBUSY;
     if (emitter->state != SSE_STATE_OPEN)
         return sse_emitter_end_error(emitter);
-    if (registry->closed)
+    if (registry->closed || registry->shutdown.begun)
         return -ESHUTDOWN;
+    if (registry->admission == SSE_ADMISSION_REFUSE && registry->count >= registry->emitters_max) {
+        registry->counts.refused++;
+        return -EAGAIN;
+    }
     if (!reserve_member(registry))
         return -ENOMEM;
     emitter->owner = &registry->owner;
     emitter->membership.position = registry->count;
+    emitter->membership.joined = registry->counts.added++;
+    emitter->membership.leaving = false;
     registry->members[registry->count++] = emitter;
     emitter->scheduled = sse_emitter_deadline(emitter);
     sse_heap_push(&registry->timers, &emitter->membership.timer, emitter->scheduled);
+    sse_emitter_account(emitter);
     sse_registry_hold(&registry->owner);
     sse_emitter_ref(emitter);
     return 0;
@@ -98,7 +109,74 @@ void sse_members_take(struct sse_registry *registry, struct sse_emitter *emitter
         sse_heap_remove(&registry->timers, &membership->timer);
     sse_topics_unsubscribe_back_to(&registry->topics, emitter, NULL);
     pthread_mutex_lock(&emitter->lock);
+    atomic_fetch_sub_explicit(&registry->owner.tally.backlog, emitter->charged, memory_order_relaxed);
+    emitter->charged = 0;
     emitter->owner = NULL;
     emitter->scheduled = 0;
     pthread_mutex_unlock(&emitter->lock);
+}
+
+void sse_members_give_back(struct sse_registry *registry, struct sse_emitter *emitter, bool member,
+                           bool ready)
+{
+    if (ready)
+        sse_emitter_unref(emitter);
+    if (!member)
+        return;
+    sse_emitter_unref(emitter);
+    sse_registry_release(&registry->owner);
+}
+
+static struct sse_emitter *older(struct sse_emitter *left, struct sse_emitter *right)
+{
+    if (right->membership.leaving)
+        return left;
+    return left && left->membership.joined < right->membership.joined ? left : right;
+}
+
+struct sse_emitter *sse_members_over_cap(struct sse_registry *registry, const struct topic *topic)
+{
+    size_t max = topic ? registry->topic_emitters_max : registry->emitters_max;
+    size_t count = topic ? topic->count : registry->count;
+    size_t staying = 0;
+    struct sse_emitter *oldest = NULL;
+
+    if (count <= max)
+        return NULL;
+    for (size_t i = 0; i < count; i++) {
+        struct sse_emitter *emitter = topic ? topic->subscribers[i]->emitter : registry->members[i];
+
+        staying += !emitter->membership.leaving;
+        oldest = older(oldest, emitter);
+    }
+    if (staying <= max)
+        return NULL;
+    oldest->membership.leaving = true;
+    return oldest;
+}
+
+struct sse_emitter *sse_members_largest(const struct sse_registry *registry)
+{
+    struct sse_emitter *largest = NULL;
+    size_t most = 0;
+
+    for (size_t i = 0; i < registry->count; i++) {
+        struct sse_emitter *emitter = registry->members[i];
+        size_t bytes;
+
+        pthread_mutex_lock(&emitter->lock);
+        bytes = emitter->state == SSE_STATE_CLOSED ? 0 : emitter->queue.bytes;
+        pthread_mutex_unlock(&emitter->lock);
+        if (bytes > most) {
+            most = bytes;
+            largest = emitter;
+        }
+    }
+    return largest;
+}
+
+void sse_registry_trace(struct sse_registry *registry, struct sse_emitter *emitter, enum sse_trace step)
+{
+    if (registry->on_trace)
+        registry->on_trace(registry, emitter, step, registry->user);
 }

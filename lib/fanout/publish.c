@@ -11,31 +11,30 @@
  * leaves its receivers to the call that it is inside of.
  */
 
-/** Who is addressed: the subscribers of a topic, or all members. */
-struct audience {
-    const struct topic *topic; /* NULL with `everyone` false: nobody */
-    bool everyone;
+/** A message on its way to the subscribers of a topic, or to all members. */
+struct publication {
+    struct sse_registry *registry;
+    struct sse_str name; /* absent: everyone */
+    struct topic *topic; /* NULL: a topic that nobody has; that of the broadcasts for everyone */
+    struct sse_message *message;
+    bool kept;     /* in the history */
+    bool assigned; /* the id is the registry's to fill in */
+    size_t ended;  /* emitters that the event was too much for */
+    uint64_t now;
+    struct sse_delivery counts;
 };
 
-static struct audience audience_of(const struct sse_registry *registry, struct sse_str topic)
+static size_t audience_count(const struct publication *publication)
 {
-    return (struct audience){
-        .topic = topic.ptr ? sse_topics_find(&registry->topics, topic) : NULL,
-        .everyone = !topic.ptr,
-    };
+    if (!publication->name.ptr)
+        return publication->registry->count;
+    return publication->topic ? publication->topic->count : 0;
 }
 
-static size_t audience_count(const struct sse_registry *registry, const struct audience *audience)
+static struct sse_emitter *audience_at(const struct publication *publication, size_t position)
 {
-    if (audience->everyone)
-        return registry->count;
-    return audience->topic ? audience->topic->count : 0;
-}
-
-static struct sse_emitter *audience_at(const struct sse_registry *registry, const struct audience *audience,
-                                       size_t position)
-{
-    return audience->everyone ? registry->members[position] : audience->topic->subscribers[position]->emitter;
+    return publication->name.ptr ? publication->topic->subscribers[position]->emitter
+                                 : publication->registry->members[position];
 }
 
 static struct publisher *find_publisher(const struct sse_registry *registry)
@@ -63,22 +62,73 @@ static void append_roster(struct publisher *publisher, struct roster *roster)
     publisher->last = &roster->next;
 }
 
-/* The first step. Returns how many ended over it. Lock held. */
-static size_t enqueue_all(struct sse_registry *registry, const struct audience *audience,
-                          struct sse_message *message, uint64_t now, struct roster *roster)
+/* Finds the topic, and makes it if the history needs one. Lock held. */
+static int find_topic(struct publication *publication)
 {
-    size_t count = audience_count(registry, audience);
-    size_t ended_count = 0;
+    struct sse_registry *registry = publication->registry;
+
+    if (!publication->name.ptr) {
+        publication->topic = registry->broadcasts;
+        return 0;
+    }
+    if (!publication->kept) {
+        publication->topic = sse_topics_find(&registry->topics, publication->name);
+        return 0;
+    }
+    publication->topic = sse_topics_find_or_add(&registry->topics, publication->name);
+    return publication->topic ? 0 : -ENOMEM;
+}
+
+/* For on_gap: how far a host may go that fills a gap from its own store. Lock held. */
+static void note_newest(struct publication *publication)
+{
+    struct sse_registry *registry = publication->registry;
+
+    if (!registry->on_gap || !sse_message_id(publication->message).ptr)
+        return;
+    sse_message_unref(registry->newest);
+    registry->newest = sse_message_ref(publication->message);
+}
+
+/* Lock held. A history so small that it keeps nothing may take the topic with it. */
+static int keep(struct publication *publication)
+{
+    struct sse_registry *registry = publication->registry;
+    int error;
+
+    if (!publication->kept)
+        return 0;
+    error = sse_archive_keep(&registry->archive, publication->topic, publication->message,
+                             publication->assigned, publication->now);
+    if (!error && publication->name.ptr)
+        publication->topic = sse_topics_find(&registry->topics, publication->name);
+    return error;
+}
+
+/* The first step. Lock held. */
+static void enqueue_all(struct publication *publication, struct roster *roster)
+{
+    struct sse_delivery *counts = &publication->counts;
+    size_t count = audience_count(publication);
 
     for (size_t i = 0; i < count; i++) {
-        struct sse_emitter *emitter = audience_at(registry, audience, i);
-        bool ended;
+        struct sse_emitter *emitter = audience_at(publication, i);
+        enum admission admission = sse_emitter_enqueue(emitter, publication->message, publication->now);
 
-        if (!sse_emitter_enqueue(emitter, message, now, &ended) || ended)
+        if (admission == ADMISSION_DROPPED)
+            counts->dropped++;
+        if (admission == ADMISSION_ENDED)
+            publication->ended++;
+        if (admission == ADMISSION_QUEUED || admission == ADMISSION_ENDED)
             sse_roster_add(roster, emitter);
-        ended_count += ended;
     }
-    return ended_count;
+    publication->registry->counts.published++;
+}
+
+/* Lock held: how often a delivery had to wait. */
+static void note_queued(struct sse_registry *registry, const struct sse_delivery *delivery)
+{
+    registry->counts.queued += delivery->queued;
 }
 
 static void count_outcome(struct sse_delivery *delivery, struct emitter_outcome outcome)
@@ -107,50 +157,118 @@ static void serve(struct sse_registry *registry, struct publisher *publisher, ui
         for (size_t i = 0; i < roster->count; i++)
             count_outcome(delivery, sse_emitter_service(roster->emitters[i], now));
         sse_roster_give_back(registry, roster);
-        delivery = &nested;
         pthread_mutex_lock(&registry->lock);
+        note_queued(registry, delivery);
+        nested = (struct sse_delivery){.size = sizeof(nested)};
+        delivery = &nested;
     }
     remove_publisher(registry, publisher);
     pthread_mutex_unlock(&registry->lock);
 }
 
-static int deliver(struct sse_registry *registry, struct sse_str topic, struct sse_message *message,
-                   struct sse_delivery *delivery)
+/* Ends those with the most bytes queued until the rest is within the budget. They are few, and
+ * looked for only when it is exceeded. Lock not held. */
+static void enforce_budget(struct sse_registry *registry, uint64_t now)
 {
-    struct publisher self = {.thread = pthread_self(), .last = &self.first};
-    struct sse_delivery counts = {.size = sizeof(counts)};
-    uint64_t now = sse_host_now(registry->host);
-    struct publisher *outer;
-    struct audience audience;
-    struct roster *roster;
-    size_t ended_count;
+    for (;;) {
+        struct sse_emitter *largest;
+
+        if (atomic_load_explicit(&registry->owner.tally.backlog, memory_order_relaxed) <=
+            registry->backlog_max)
+            return;
+        pthread_mutex_lock(&registry->lock);
+        largest = sse_emitter_ref(sse_members_largest(registry));
+        pthread_mutex_unlock(&registry->lock);
+        if (!largest)
+            return;
+        sse_registry_trace(registry, largest, SSE_TRACE_EVICTED);
+        sse_emitter_evict(largest, now);
+        sse_emitter_unref(largest);
+    }
+}
+
+/* The reading behind the last write tells how long the deliveries took at most. */
+static void count_latency(struct publication *publication)
+{
+    struct sse_registry *registry = publication->registry;
+    uint64_t now;
+
+    if (!publication->counts.written)
+        return;
+    now = sse_host_now(registry->host);
+    sse_tally_correct(&registry->owner.tally, now > publication->now ? now - publication->now : 0,
+                      publication->counts.written);
+}
+
+/* Without memory, nothing has happened. Lock held. */
+static void give_up(struct publication *publication, struct roster *roster)
+{
+    if (publication->topic)
+        sse_topics_free_if_unused(&publication->registry->topics, publication->topic);
+    if (roster)
+        sse_roster_put_back(publication->registry, roster);
+}
+
+/* The first step: 0, or nothing has happened. Sets *outer if this is a publish inside a hook. */
+static int begin(struct publication *publication, struct publisher *self, struct publisher **outer)
+{
+    struct sse_registry *registry = publication->registry;
+    struct roster *roster = NULL;
+    int error;
 
     pthread_mutex_lock(&registry->lock);
-    audience = audience_of(registry, topic);
-    roster = sse_roster_take(registry, audience_count(registry, &audience));
-    if (!roster) {
-        pthread_mutex_unlock(&registry->lock);
-        return -ENOMEM;
-    }
-    ended_count = enqueue_all(registry, &audience, message, now, roster);
-    outer = find_publisher(registry);
-    append_roster(outer ? outer : &self, roster);
-    if (outer) {
-        counts.queued = roster->count - ended_count;
-        counts.closed = ended_count;
+    error = find_topic(publication);
+    if (!error && !(roster = sse_roster_take(registry, audience_count(publication))))
+        error = -ENOMEM;
+    if (!error)
+        error = keep(publication);
+    if (!error) {
+        note_newest(publication);
+        enqueue_all(publication, roster);
+        *outer = find_publisher(registry);
+        append_roster(*outer ? *outer : self, roster);
+        if (*outer) {
+            publication->counts.closed = publication->ended;
+            publication->counts.queued = roster->count - publication->ended;
+        }
+        if (!*outer) {
+            self->next = registry->publishers;
+            registry->publishers = self;
+        }
+        if (publication->kept && sse_expiry_note(registry))
+            sse_registry_wake(registry);
     } else {
-        self.next = registry->publishers;
-        registry->publishers = &self;
+        give_up(publication, roster);
     }
     pthread_mutex_unlock(&registry->lock);
+    return error;
+}
 
+static int deliver(struct publication *publication, struct sse_delivery *delivery)
+{
+    struct sse_registry *registry = publication->registry;
+    struct publisher self = {.thread = pthread_self(), .last = &self.first};
+    struct publisher *outer = NULL;
+    struct sse_str id = sse_message_id(publication->message);
+    int error;
+
+    publication->counts.size = sizeof(publication->counts);
+    publication->now = sse_host_now(registry->host);
+    atomic_store_explicit(&publication->message->published, publication->now, memory_order_relaxed);
+    error = begin(publication, &self, &outer);
+    if (error)
+        return error;
+    if (publication->assigned)
+        memcpy(publication->counts.id, id.ptr, id.len);
     if (!outer) {
         sse_registry_hold(&registry->owner);
-        serve(registry, &self, now, &counts);
+        serve(registry, &self, publication->now, &publication->counts);
+        count_latency(publication);
+        enforce_budget(registry, publication->now);
         sse_registry_release(&registry->owner);
     }
     if (delivery)
-        *delivery = counts;
+        *delivery = publication->counts;
     return 0;
 }
 
@@ -159,16 +277,53 @@ static bool delivery_is_valid(const struct sse_delivery *delivery)
     return !delivery || delivery->size == sizeof(*delivery);
 }
 
+/* Messages are shared: one that is to get an id is copied. */
+static int publish_message(struct sse_registry *registry, struct sse_str topic, struct sse_message *message,
+                           struct sse_delivery *delivery)
+{
+    struct archive *archive = &registry->archive;
+    struct publication publication = {
+        .registry = registry,
+        .name = topic,
+        .message = message,
+        .kept = sse_archive_is_on(archive) && sse_message_is_dispatched(message),
+    };
+    int error;
+
+    if (!publication.kept || sse_message_ends_with_id(message))
+        return deliver(&publication, delivery);
+    publication.assigned = true;
+    publication.message = sse_message_copy_with_id(message, sse_archive_id_size(archive), registry->host);
+    if (!publication.message)
+        return -ENOMEM;
+    error = deliver(&publication, delivery);
+    sse_message_unref(publication.message);
+    return error;
+}
+
 static int publish_event(struct sse_registry *registry, struct sse_str topic, const struct sse_event *event,
                          struct sse_delivery *delivery)
 {
-    struct sse_message *message;
-    int error = sse_message_new(&message, event, 1, registry->host);
+    const struct archive *archive = &registry->archive;
+    char blank[SSE_ASSIGNED_ID_SIZE];
+    struct sse_event with_id;
+    struct publication publication = {.registry = registry, .name = topic};
+    int error;
 
+    if (!event)
+        return -EINVAL;
+    with_id = *event;
+    publication.kept = sse_archive_is_on(archive) && (event->data.ptr || event->id.ptr);
+    publication.assigned = publication.kept && !event->id.ptr && !event->id.len;
+    if (publication.assigned) {
+        sse_archive_format_id(archive, 0, blank);
+        with_id.id = (struct sse_str){.ptr = blank, .len = sse_archive_id_size(archive)};
+    }
+    error = sse_message_new(&publication.message, &with_id, 1, registry->host);
     if (error)
         return error;
-    error = deliver(registry, topic, message, delivery);
-    sse_message_unref(message);
+    error = deliver(&publication, delivery);
+    sse_message_unref(publication.message);
     return error;
 }
 
@@ -189,7 +344,7 @@ int sse_registry_publish_message(struct sse_registry *registry, struct sse_str t
 
     if (!registry || !message || !delivery_is_valid(delivery))
         return -EINVAL;
-    return error ? error : deliver(registry, topic, message, delivery);
+    return error ? error : publish_message(registry, topic, message, delivery);
 }
 
 int sse_registry_broadcast(struct sse_registry *registry, const struct sse_event *event,
@@ -205,13 +360,13 @@ int sse_registry_broadcast_message(struct sse_registry *registry, struct sse_mes
 {
     if (!registry || !message || !delivery_is_valid(delivery))
         return -EINVAL;
-    return deliver(registry, (struct sse_str){.ptr = NULL}, message, delivery);
+    return publish_message(registry, (struct sse_str){.ptr = NULL}, message, delivery);
 }
 
 int sse_registry_each(struct sse_registry *registry, struct sse_str topic,
                       int (*visit)(struct sse_emitter *emitter, void *user), void *user)
 {
-    struct audience audience;
+    struct publication audience = {.registry = registry, .name = topic};
     struct roster *roster;
     int cancel_state;
     int result = 0;
@@ -221,10 +376,10 @@ int sse_registry_each(struct sse_registry *registry, struct sse_str topic,
     if (!sse_topic_is_absent(topic) && sse_topic_name_check(topic))
         return sse_topic_name_check(topic);
     pthread_mutex_lock(&registry->lock);
-    audience = audience_of(registry, topic);
-    roster = sse_roster_take(registry, audience_count(registry, &audience));
-    for (size_t i = 0; roster && i < audience_count(registry, &audience); i++)
-        sse_roster_add(roster, audience_at(registry, &audience, i));
+    (void)find_topic(&audience);
+    roster = sse_roster_take(registry, audience_count(&audience));
+    for (size_t i = 0; roster && i < audience_count(&audience); i++)
+        sse_roster_add(roster, audience_at(&audience, i));
     pthread_mutex_unlock(&registry->lock);
     if (!roster)
         return -ENOMEM;

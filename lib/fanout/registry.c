@@ -3,15 +3,20 @@
 
 #include <errno.h>
 
-/* Gives back what a member, and what the list of the ready, held. Lock not held. */
-static void give_back(struct sse_registry *registry, struct sse_emitter *emitter, bool member, bool ready)
+/* Its state no longer changes. Lock held. */
+static void count_end(struct sse_registry *registry, struct sse_emitter *emitter)
 {
-    if (ready)
-        sse_emitter_unref(emitter);
-    if (!member)
-        return;
-    sse_emitter_unref(emitter);
-    sse_registry_release(&registry->owner);
+    struct shutdown *shutdown = &registry->shutdown;
+
+    pthread_mutex_lock(&emitter->lock);
+    registry->counts.closed[emitter->reason]++;
+    if (shutdown->begun && sse_emitter_ended_gracefully(emitter)) {
+        shutdown->completed++;
+    } else if (shutdown->begun) {
+        shutdown->cut++;
+        shutdown->bytes_left += emitter->bytes_left;
+    }
+    pthread_mutex_unlock(&emitter->lock);
 }
 
 static void forget(struct emitter_owner *owner, struct sse_emitter *emitter)
@@ -21,20 +26,43 @@ static void forget(struct emitter_owner *owner, struct sse_emitter *emitter)
 
     pthread_mutex_lock(&registry->lock);
     member = sse_members_has(registry, emitter);
-    if (member)
+    if (member) {
         sse_members_take(registry, emitter);
+        count_end(registry, emitter);
+    }
     pthread_mutex_unlock(&registry->lock);
-    give_back(registry, emitter, member, false);
+    if (member)
+        sse_registry_trace(registry, emitter, SSE_TRACE_ENDED);
+    sse_members_give_back(registry, emitter, member, false);
+}
+
+static int copy_gap_type(struct sse_registry *registry, struct sse_str type)
+{
+    const struct sse_event example = {.type = type, .data = sse_str("")};
+    ssize_t size = sse_event_encode(&example, NULL, 0);
+
+    if (size < 0)
+        return (int)size;
+    if (!type.len)
+        return 0;
+    registry->gap_type = sse_host_allocate(registry->host, type.len);
+    if (!registry->gap_type)
+        return -ENOMEM;
+    memcpy(registry->gap_type, type.ptr, type.len);
+    registry->gap_type_size = type.len;
+    return 0;
 }
 
 int sse_registry_new(struct sse_registry **registry, const struct sse_registry_options *options)
 {
     static const struct sse_registry_options defaults = {.size = sizeof(defaults)};
     struct sse_registry *made;
+    int error;
 
     if (!options)
         options = &defaults;
-    if (!registry || options->size != sizeof(*options) || !sse_host_is_valid(options->host))
+    if (!registry || options->size != sizeof(*options) || !sse_host_is_valid(options->host) ||
+        (unsigned)options->admission > SSE_ADMISSION_NEWEST)
         return -EINVAL;
     made = sse_host_allocate(options->host, sizeof(*made));
     if (!made)
@@ -45,8 +73,15 @@ int sse_registry_new(struct sse_registry **registry, const struct sse_registry_o
                   .notice = sse_registry_notice,
                   .forget = forget},
         .host = options->host,
+        .backlog_max = options->backlog_bytes ? options->backlog_bytes : SIZE_MAX,
+        .emitters_max = options->emitters_max ? options->emitters_max : SIZE_MAX,
+        .topic_emitters_max = options->topic_emitters_max ? options->topic_emitters_max : SIZE_MAX,
+        .admission = options->admission,
+        .on_gap = options->on_gap,
+        .on_trace = options->on_trace,
         .on_wake = options->on_wake,
         .user = options->user,
+        .wake_user = options->user,
         .announced = DEADLINE_NEVER,
     };
     atomic_init(&made->refs, 1);
@@ -61,8 +96,16 @@ int sse_registry_new(struct sse_registry **registry, const struct sse_registry_o
         return -ENOMEM;
     }
     sse_topics_init(&made->topics, options->host);
-    *registry = made;
-    return 0;
+    error = sse_archive_init(&made->archive, options, &made->topics);
+    if (!error)
+        error = copy_gap_type(made, options->gap_type);
+    if (!error && !(made->broadcasts = sse_topic_new_kept(options->host)))
+        error = -ENOMEM;
+    if (error)
+        sse_registry_release(&made->owner);
+    else
+        *registry = made;
+    return error;
 }
 
 struct sse_registry *sse_registry_ref(struct sse_registry *registry)
@@ -72,16 +115,58 @@ struct sse_registry *sse_registry_ref(struct sse_registry *registry)
     return registry;
 }
 
-/* No wake runs any more, and none will begin. Lock held. */
-static void end_wakes(struct sse_registry *registry)
+/* No other thread is inside on_wake any more. Lock held; let go meanwhile. */
+static void wait_for_wake(struct sse_registry *registry)
 {
     int cancel_state;
 
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-    registry->closed = true;
     while (registry->waking && !pthread_equal(registry->waking_thread, pthread_self()))
         pthread_cond_wait(&registry->wake_done, &registry->lock);
     pthread_setcancelstate(cancel_state, NULL);
+}
+
+static void give_back_ready(struct sse_registry *registry)
+{
+    struct sse_emitter *emitter;
+
+    do {
+        pthread_mutex_lock(&registry->lock);
+        emitter = registry->on_wake ? NULL : registry->first_ready;
+        if (emitter)
+            (void)sse_ready_remove(registry, emitter);
+        pthread_mutex_unlock(&registry->lock);
+        sse_emitter_unref(emitter);
+    } while (emitter);
+}
+
+int sse_registry_set_wake(struct sse_registry *registry,
+                          void (*on_wake)(struct sse_registry *registry, void *user), void *user)
+{
+    if (!registry)
+        return -EINVAL;
+    pthread_mutex_lock(&registry->lock);
+    registry->on_wake = NULL;
+    wait_for_wake(registry);
+    registry->on_wake = on_wake;
+    registry->wake_user = user;
+    if (registry->first_ready)
+        sse_registry_wake(registry);
+    pthread_mutex_unlock(&registry->lock);
+    give_back_ready(registry);
+    return 0;
+}
+
+bool sse_registry_has(struct sse_registry *registry, struct sse_emitter *emitter)
+{
+    bool has;
+
+    if (!registry || !emitter)
+        return false;
+    pthread_mutex_lock(&registry->lock);
+    has = sse_members_has(registry, emitter);
+    pthread_mutex_unlock(&registry->lock);
+    return has;
 }
 
 /* Takes out every emitter that the registry holds. */
@@ -100,7 +185,7 @@ static void let_go(struct sse_registry *registry)
         pthread_mutex_unlock(&registry->lock);
         if (!emitter)
             return;
-        give_back(registry, emitter, member, ready);
+        sse_members_give_back(registry, emitter, member, ready);
     }
 }
 
@@ -109,41 +194,11 @@ void sse_registry_unref(struct sse_registry *registry)
     if (!registry || atomic_fetch_sub_explicit(&registry->refs, 1, memory_order_acq_rel) != 1)
         return;
     pthread_mutex_lock(&registry->lock);
-    end_wakes(registry);
+    registry->closed = true;
+    wait_for_wake(registry);
     pthread_mutex_unlock(&registry->lock);
     let_go(registry);
     sse_registry_release(&registry->owner);
-}
-
-/* A new member may have bytes that nobody will announce again, or the next deadline. Lock held;
- * let go meanwhile. The caller holds the registry's memory: on_wake may give back the last reference. */
-static void introduce(struct sse_registry *registry, struct sse_emitter *emitter)
-{
-    bool wake;
-
-    pthread_mutex_lock(&emitter->lock);
-    wake = sse_timer_note(registry, emitter);
-    if (emitter->queue.count && sse_ready_add(registry, emitter))
-        wake = true;
-    pthread_mutex_unlock(&emitter->lock);
-    if (wake)
-        sse_registry_wake(registry);
-}
-
-int sse_registry_add(struct sse_registry *registry, struct sse_emitter *emitter)
-{
-    int error;
-
-    if (!registry || !emitter)
-        return -EINVAL;
-    sse_registry_hold(&registry->owner);
-    pthread_mutex_lock(&registry->lock);
-    error = sse_members_add(registry, emitter);
-    if (!error)
-        introduce(registry, emitter);
-    pthread_mutex_unlock(&registry->lock);
-    sse_registry_release(&registry->owner);
-    return error;
 }
 
 int sse_registry_remove(struct sse_registry *registry, struct sse_emitter *emitter)
@@ -160,72 +215,10 @@ int sse_registry_remove(struct sse_registry *registry, struct sse_emitter *emitt
         sse_members_take(registry, emitter);
     }
     pthread_mutex_unlock(&registry->lock);
-    give_back(registry, emitter, member, ready);
+    if (member)
+        sse_registry_trace(registry, emitter, SSE_TRACE_REMOVED);
+    sse_members_give_back(registry, emitter, member, ready);
     return member ? 0 : -ENOENT;
-}
-
-static int check_topics(const struct sse_str *topics, size_t count)
-{
-    int error = topics && count ? 0 : -EINVAL;
-
-    for (size_t i = 0; !error && i < count; i++)
-        error = sse_topic_name_check(topics[i]);
-    return error;
-}
-
-/* All topics or none. Lock held. */
-static int subscribe_all(struct sse_registry *registry, struct sse_emitter *emitter,
-                         const struct sse_str *topics, size_t count)
-{
-    const struct subscription *newest = emitter->membership.subscriptions;
-    int error = 0;
-
-    for (size_t i = 0; !error && i < count; i++)
-        error = sse_topics_subscribe(&registry->topics, emitter, topics[i]);
-    if (error)
-        sse_topics_unsubscribe_back_to(&registry->topics, emitter, newest);
-    return error;
-}
-
-/* Lock held. *added tells whether the emitter has become a member. */
-static int subscribe_member(struct sse_registry *registry, struct sse_emitter *emitter,
-                            const struct sse_str *topics, size_t count, bool *added)
-{
-    int error = sse_members_add(registry, emitter);
-
-    *added = !error;
-    if (error && error != -EALREADY)
-        return error;
-    return subscribe_all(registry, emitter, topics, count);
-}
-
-int sse_registry_subscribe(struct sse_registry *registry, struct sse_emitter *emitter,
-                           const struct sse_str *topics, size_t count, struct sse_str last_event_id,
-                           enum sse_replay *replay)
-{
-    bool added, undone = false;
-    int error;
-
-    if (!registry || !emitter || (!last_event_id.ptr && last_event_id.len))
-        return -EINVAL;
-    error = check_topics(topics, count);
-    if (error)
-        return error;
-    sse_registry_hold(&registry->owner);
-    pthread_mutex_lock(&registry->lock);
-    error = subscribe_member(registry, emitter, topics, count, &added);
-    if (error && added) {
-        sse_members_take(registry, emitter);
-        undone = true;
-    } else if (added) {
-        introduce(registry, emitter);
-    }
-    pthread_mutex_unlock(&registry->lock);
-    give_back(registry, emitter, undone, false);
-    sse_registry_release(&registry->owner);
-    if (!error && replay)
-        *replay = last_event_id.len ? SSE_REPLAY_GAP : SSE_REPLAY_NONE;
-    return error;
 }
 
 int sse_registry_unsubscribe(struct sse_registry *registry, struct sse_emitter *emitter,

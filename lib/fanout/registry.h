@@ -10,6 +10,7 @@
  * back without it, because hooks may follow.
  */
 
+#include "fanout/archive.h"
 #include "fanout/topics.h"
 
 #include <pthread.h>
@@ -32,6 +33,25 @@ struct publisher {
     struct roster **last;
 };
 
+/** What only the lock guards; the rest of the statistics is in the owner's tally. */
+struct registry_counts {
+    uint64_t added;
+    uint64_t published;
+    uint64_t queued;
+    uint64_t replays;
+    uint64_t replayed;
+    uint64_t gaps;
+    uint64_t refused;
+    uint64_t closed[SSE_REASON_SHUTDOWN + 1];
+};
+
+struct shutdown {
+    bool begun;
+    size_t completed;
+    size_t cut;
+    uint64_t bytes_left;
+};
+
 struct sse_registry {
     struct emitter_owner owner; /* first: an owner is cast back to its registry */
     const struct sse_host *host;
@@ -44,6 +64,15 @@ struct sse_registry {
     size_t capacity;
     struct heap timers;
     struct topics topics;
+    struct topic *broadcasts; /* what was sent to all: it has a history, and no subscribers */
+    struct archive archive;
+
+    size_t backlog_max; /* SIZE_MAX for none */
+    size_t emitters_max;
+    size_t topic_emitters_max;
+    enum sse_admission admission;
+    struct registry_counts counts;
+    struct shutdown shutdown;
 
     struct publisher *publishers;
     struct roster *spare; /* kept so that a steady broadcast allocates none */
@@ -51,8 +80,16 @@ struct sse_registry {
     struct sse_emitter *first_ready;
     struct sse_emitter *last_ready;
 
+    char *gap_type; /* NULL: no event tells of a gap */
+    size_t gap_type_size;
+    bool (*on_gap)(struct sse_registry *registry, struct sse_emitter *emitter, const struct sse_gap *gap,
+                   void *user);
+    void (*on_trace)(struct sse_registry *registry, struct sse_emitter *emitter, enum sse_trace step,
+                     void *user);
+    struct sse_message *newest; /* the last with an id, for on_gap; NULL: none, or no such hook */
+    void *user;                 /* of the two hooks above; fixed */
     void (*on_wake)(struct sse_registry *registry, void *user);
-    void *user;
+    void *wake_user;
     uint64_t announced; /* the deadline behind the last sse_registry_next_timeout */
     bool closed;
     bool waking;
@@ -63,7 +100,7 @@ struct sse_registry {
 
 /* members.c */
 
-/** 0, -EALREADY, -EBUSY, -ENOMEM, or the error of an emitter that has ended. Lock held. */
+/** 0, -EALREADY, -EBUSY, -EAGAIN, -ENOMEM, or the error of an emitter that has ended. Lock held. */
 int sse_members_add(struct sse_registry *registry, struct sse_emitter *emitter);
 
 /** Takes it out, with its subscriptions. The caller gets the registry's reference. Lock held. */
@@ -75,10 +112,26 @@ bool sse_members_has(const struct sse_registry *registry, struct sse_emitter *em
 void sse_registry_hold(struct emitter_owner *owner);
 void sse_registry_release(struct emitter_owner *owner);
 
+/** The member with the most bytes queued, or NULL if none has any. Lock held. */
+struct sse_emitter *sse_members_largest(const struct sse_registry *registry);
+
+/** Gives back what a member, and what the list of the ready, held. Lock not held. */
+void sse_members_give_back(struct sse_registry *registry, struct sse_emitter *emitter, bool member,
+                           bool ready);
+
+/** The oldest subscriber of a topic, or with NULL of all members, that has to go because there are
+ *  more than the cap; NULL if not. It is marked as leaving. Lock held. */
+struct sse_emitter *sse_members_over_cap(struct sse_registry *registry, const struct topic *topic);
+
+/** Tells the host of a step. Lock not held. */
+void sse_registry_trace(struct sse_registry *registry, struct sse_emitter *emitter, enum sse_trace step);
+
 /* roster.c */
 
 /** A roster with room for `capacity`, or NULL. Lock held. */
 struct roster *sse_roster_take(struct sse_registry *registry, size_t capacity);
+/** Gives an empty roster back. Lock held. */
+void sse_roster_put_back(struct sse_registry *registry, struct roster *roster);
 /** Gives the references and the roster back. Lock not held. */
 void sse_roster_give_back(struct sse_registry *registry, struct roster *roster);
 void sse_roster_add(struct roster *roster, struct sse_emitter *emitter);
@@ -93,6 +146,11 @@ bool sse_ready_remove(struct sse_registry *registry, struct sse_emitter *emitter
 void sse_registry_wake(struct sse_registry *registry);
 /** Notes the emitter's deadline. True if the host is to be woken. Locks of both held. */
 bool sse_timer_note(struct sse_registry *registry, struct sse_emitter *emitter);
+/** An event was kept, and may be the next thing to forget. True if the host is to be woken. Lock held. */
+bool sse_expiry_note(struct sse_registry *registry);
+/** A new member may have bytes that nobody will announce again, or the next deadline. Lock held;
+ *  let go meanwhile. */
+void sse_registry_introduce(struct sse_registry *registry, struct sse_emitter *emitter);
 /** An emitter's notice to its owner. */
 void sse_registry_notice(struct emitter_owner *owner, struct sse_emitter *emitter, bool ready);
 

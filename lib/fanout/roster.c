@@ -20,19 +20,24 @@ void sse_roster_add(struct roster *roster, struct sse_emitter *emitter)
     roster->emitters[roster->count++] = sse_emitter_ref(emitter);
 }
 
-void sse_roster_give_back(struct sse_registry *registry, struct roster *roster)
+void sse_roster_put_back(struct sse_registry *registry, struct roster *roster)
 {
     struct roster *unused = roster;
 
+    if (!registry->spare || registry->spare->capacity < roster->capacity) {
+        unused = registry->spare;
+        registry->spare = roster;
+    }
+    sse_host_release(registry->host, unused);
+}
+
+void sse_roster_give_back(struct sse_registry *registry, struct roster *roster)
+{
     for (size_t i = 0; i < roster->count; i++)
         sse_emitter_unref(roster->emitters[i]);
     roster->count = 0;
     roster->next = NULL;
     pthread_mutex_lock(&registry->lock);
-    if (!registry->spare || registry->spare->capacity < roster->capacity) {
-        unused = registry->spare;
-        registry->spare = roster;
-    }
+    sse_roster_put_back(registry, roster);
     pthread_mutex_unlock(&registry->lock);
-    sse_host_release(registry->host, unused);
 }

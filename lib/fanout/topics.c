@@ -39,14 +39,43 @@ struct topic *sse_topics_find(const struct topics *topics, struct sse_str name)
     return node ? topic_of_node(node) : NULL;
 }
 
-static struct topic *topic_new(struct topics *topics, struct sse_str name)
+struct topic *sse_topic_of_size(struct heap_node *size)
 {
-    struct topic *topic = sse_host_allocate(topics->host, sizeof(*topic) + name.len);
+    return (struct topic *)(void *)((char *)size - offsetof(struct topic, size));
+}
+
+struct topic *sse_topic_of_age(struct heap_node *age)
+{
+    return (struct topic *)(void *)((char *)age - offsetof(struct topic, age));
+}
+
+static struct topic *allocate_topic(struct sse_str name, const struct sse_host *host)
+{
+    struct topic *topic = sse_host_allocate(host, sizeof(*topic) + name.len);
 
     if (!topic)
         return NULL;
-    *topic = (struct topic){.count = 0};
-    memcpy(topic->name, name.ptr, name.len);
+    *topic = (struct topic){.size.position = HEAP_NOWHERE, .age.position = HEAP_NOWHERE};
+    if (name.len)
+        memcpy(topic->name, name.ptr, name.len);
+    return topic;
+}
+
+struct topic *sse_topic_new_kept(const struct sse_host *host)
+{
+    struct topic *topic = allocate_topic((struct sse_str){.ptr = NULL}, host);
+
+    if (topic)
+        topic->kept = true;
+    return topic;
+}
+
+static struct topic *topic_new(struct topics *topics, struct sse_str name)
+{
+    struct topic *topic = allocate_topic(name, topics->host);
+
+    if (!topic)
+        return NULL;
     topic->node.key = topic->name;
     topic->node.key_size = name.len;
     if (!sse_map_insert(&topics->map, &topic->node, topics->host)) {
@@ -56,10 +85,25 @@ static struct topic *topic_new(struct topics *topics, struct sse_str name)
     return topic;
 }
 
-static void free_if_unused(struct topics *topics, struct topic *topic)
+struct topic *sse_topics_find_or_add(struct topics *topics, struct sse_str name)
 {
-    if (topic->count)
+    struct topic *topic = sse_topics_find(topics, name);
+
+    if (topic)
+        return topic;
+    topic = topic_new(topics, name);
+    /* It may be one that was there before. */
+    if (topic)
+        topic->history.lost = topics->lost;
+    return topic;
+}
+
+void sse_topics_free_if_unused(struct topics *topics, struct topic *topic)
+{
+    if (topic->count || topic->history.count || topic->kept)
         return;
+    if (topics->lost < topic->history.lost)
+        topics->lost = topic->history.lost;
     sse_map_remove(&topics->map, &topic->node);
     sse_host_release(topics->host, topic->subscribers);
     sse_host_release(topics->host, topic);
@@ -92,13 +136,16 @@ static struct subscription **find_subscription(struct sse_emitter *emitter, cons
     return at;
 }
 
+bool sse_topics_is_subscribed(struct sse_emitter *emitter, const struct topic *topic)
+{
+    return *find_subscription(emitter, topic);
+}
+
 int sse_topics_subscribe(struct topics *topics, struct sse_emitter *emitter, struct sse_str name)
 {
-    struct topic *topic = sse_topics_find(topics, name);
+    struct topic *topic = sse_topics_find_or_add(topics, name);
     struct subscription *subscription;
 
-    if (!topic)
-        topic = topic_new(topics, name);
     if (!topic)
         return -ENOMEM;
     if (*find_subscription(emitter, topic))
@@ -106,7 +153,7 @@ int sse_topics_subscribe(struct topics *topics, struct sse_emitter *emitter, str
     subscription = sse_host_allocate(topics->host, sizeof(*subscription));
     if (!subscription || !reserve_subscriber(topic, topics->host)) {
         sse_host_release(topics->host, subscription);
-        free_if_unused(topics, topic);
+        sse_topics_free_if_unused(topics, topic);
         return -ENOMEM;
     }
     *subscription = (struct subscription){
@@ -131,7 +178,7 @@ static void end_subscription(struct topics *topics, struct subscription **at)
     last->position = subscription->position;
     *at = subscription->next;
     sse_host_release(topics->host, subscription);
-    free_if_unused(topics, topic);
+    sse_topics_free_if_unused(topics, topic);
 }
 
 void sse_topics_unsubscribe(struct topics *topics, struct sse_emitter *emitter, struct sse_str name)

@@ -3,12 +3,13 @@
 #define FANOUT_TOPICS_H
 
 /**
- * Topics and who is subscribed to them. A topic exists while it has subscribers. No locks: the
- * registry's. The history of a topic will live beside its subscribers.
+ * Topics, who is subscribed to them, and what was published to them. A topic exists while it has
+ * subscribers or a history, or is kept. No locks: the registry's.
  */
 
 #include "base/map.h"
 #include "connection/emitter.h"
+#include "data/history.h"
 
 struct subscription {
     struct sse_emitter *emitter;
@@ -22,12 +23,17 @@ struct topic {
     struct subscription **subscribers;
     size_t count;
     size_t capacity;
+    struct history history;
+    struct heap_node size; /* in the archive's heaps */
+    struct heap_node age;
+    bool kept; /* the topic of broadcasts: it has no name, and stays */
     char name[];
 };
 
 struct topics {
     struct map map;
     const struct sse_host *host;
+    uint64_t lost; /* the highest sequence that was lost by a topic which is no more */
 };
 
 void sse_topics_init(struct topics *topics, const struct sse_host *host);
@@ -42,8 +48,21 @@ bool sse_topic_is_absent(struct sse_str name);
 /** The topic, or NULL. */
 struct topic *sse_topics_find(const struct topics *topics, struct sse_str name);
 
+/** The topic, made if need be, or NULL without memory. One that stays unused is to be freed. */
+struct topic *sse_topics_find_or_add(struct topics *topics, struct sse_str name);
+
+/** A topic that is in no map: that of the broadcasts. NULL without memory. */
+struct topic *sse_topic_new_kept(const struct sse_host *host);
+
+void sse_topics_free_if_unused(struct topics *topics, struct topic *topic);
+
+struct topic *sse_topic_of_size(struct heap_node *size);
+struct topic *sse_topic_of_age(struct heap_node *age);
+
 /** 0 also if it is subscribed already; -ENOMEM. A new subscription is the emitter's first. */
 int sse_topics_subscribe(struct topics *topics, struct sse_emitter *emitter, struct sse_str name);
+
+bool sse_topics_is_subscribed(struct sse_emitter *emitter, const struct topic *topic);
 
 /** Nothing if it is not subscribed. */
 void sse_topics_unsubscribe(struct topics *topics, struct sse_emitter *emitter, struct sse_str name);

@@ -30,6 +30,9 @@ struct sink {
 /** 0, or -EBADF. */
 int sse_sink_open_fd(struct sink *sink, int fd);
 
+/** The descriptor, or -EINVAL if it is none. */
+int sse_sink_fd_number(const struct sink *sink);
+
 void sse_sink_open_callback(struct sink *sink,
                             ssize_t (*write)(void *user, const struct iovec *iov, int count), void *user);
 

@@ -184,3 +184,8 @@ int sse_sink_open_fd(struct sink *sink, int fd)
     sink->descriptor.inode = status.st_ino;
     return 0;
 }
+
+int sse_sink_fd_number(const struct sink *sink)
+{
+    return sink->write == sink_fd_write ? sink->descriptor.number : -EINVAL;
+}

@@ -135,6 +135,10 @@ static int check_lengths(const struct sse_event *event)
             return -EOVERFLOW;
         total += texts[i].len;
     }
+    if (sse_text_is_broken(event->key))
+        return -EINVAL;
+    if (event->key.len > SSE_KEY_SIZE_MAX)
+        return -EMSGSIZE;
     return total > SSE_EVENT_SIZE_MAX ? -EMSGSIZE : 0;
 }
 

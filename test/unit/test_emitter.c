@@ -184,7 +184,7 @@ static void members_have_their_ranges(void **state)
         {MEMBER(size), -EINVAL, 3, 1, {0, SIZE - 1, SIZE + 1, SIZE}},
         {MEMBER(drain), -EINVAL, 4, 1, {0, 4, -1, INT_MAX, SSE_DRAIN_PULL}},
         {MEMBER(framing), -EINVAL, 3, 1, {2, -1, INT_MIN, SSE_FRAMING_CHUNKED}},
-        {MEMBER(overflow), -EINVAL, 3, 1, {1, -1, INT_MAX, SSE_OVERFLOW_CLOSE}},
+        {MEMBER(overflow), -EINVAL, 3, 1, {4, -1, INT_MAX, SSE_OVERFLOW_COALESCE}},
         {MEMBER(write), -EINVAL, 1, 0, {0}},
         {MEMBER(fd), 0, 0, 2, {-1, INT_MAX}},
         {MEMBER(retry_ms), -ERANGE, 4, 2, {-1, INT64_MIN, SSE_RETRY_MAX + 1, INT64_MAX, 1, SSE_RETRY_MAX}},

@@ -152,7 +152,7 @@ static void subscribe(struct racing_client *client)
 {
     struct sse_registry *registry = stage_self->stage->registries[any_registry()];
     struct sse_str topics[2];
-    enum sse_replay replay;
+    struct sse_replay replay = {.size = sizeof(replay)};
     int error;
 
     if (client->plan.reliable)

@@ -179,7 +179,7 @@ static void add_elsewhere(struct part *part)
 static void subscribe(struct part *part)
 {
     const struct sse_str topics[] = {sse_str(topic), sse_str("another")};
-    enum sse_replay replay = SSE_REPLAY_NONE;
+    struct sse_replay replay = {.size = sizeof(replay)};
 
     require_end_or(
         sse_registry_subscribe(registry_of(part), emitter_of(part), topics, 2, sse_str("1"), &replay), 0);

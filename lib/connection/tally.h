@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CONNECTION_TALLY_H
+#define CONNECTION_TALLY_H
+
+/** What the emitters of one registry have done together, counted without its lock. */
+
+#include "data/message.h"
+
+#include <stdatomic.h>
+
+/* A bucket for each power of two of nanoseconds: bucket n counts 2^(n-1) <= time < 2^n. */
+#define TALLY_LATENCY_BUCKETS 64
+
+struct emitter_tally {
+    atomic_size_t backlog; /* bytes queued at present, each receiver charged in full */
+    _Atomic uint64_t bytes;
+    _Atomic uint64_t events;
+    _Atomic uint64_t dropped;
+    _Atomic uint64_t latency[TALLY_LATENCY_BUCKETS];
+};
+
+void sse_tally_bytes(struct emitter_tally *tally, size_t size);
+
+/** A message was written whole at `now`. If that is when it was published, the time since is below
+ *  what this clock reading can tell. */
+void sse_tally_event(struct emitter_tally *tally, const struct sse_message *message, uint64_t now);
+
+/** A later reading tells how long up to `count` deliveries took at most that were counted as being
+ *  below the clock's resolution. */
+void sse_tally_correct(struct emitter_tally *tally, uint64_t nanoseconds, uint64_t count);
+
+#endif

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+#include "data/history.h"
+#include "base/host.h"
+
+#define FIRST_CAPACITY 4
+
+size_t sse_history_cost(const struct sse_message *message)
+{
+    return message->frame_size + message->key.len + sizeof(*message) + sizeof(struct history_entry);
+}
+
+static struct history_entry *entry_at(const struct history *history, size_t position)
+{
+    return &history->entries[(history->first + position) & (history->capacity - 1)];
+}
+
+bool sse_history_reserve(struct history *history, const struct sse_host *host)
+{
+    size_t capacity = history->capacity ? history->capacity * 2 : FIRST_CAPACITY;
+    struct history_entry *entries;
+
+    if (history->count < history->capacity)
+        return true;
+    entries = sse_host_allocate(host, capacity * sizeof(*entries));
+    if (!entries)
+        return false;
+    for (size_t i = 0; i < history->count; i++)
+        entries[i] = *entry_at(history, i);
+    sse_host_release(host, history->entries);
+    history->entries = entries;
+    history->capacity = capacity;
+    history->first = 0;
+    return true;
+}
+
+void sse_history_push(struct history *history, struct history_entry entry)
+{
+    sse_message_ref(entry.message);
+    *entry_at(history, history->count) = entry;
+    history->count++;
+    history->bytes += sse_history_cost(entry.message);
+}
+
+const struct history_entry *sse_history_at(const struct history *history, size_t position)
+{
+    return entry_at(history, position);
+}
+
+size_t sse_history_after(const struct history *history, uint64_t sequence)
+{
+    size_t low = 0, high = history->count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (entry_at(history, middle)->sequence > sequence)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+void sse_history_trim(struct history *history, const struct sse_host *host)
+{
+    if (history->count)
+        return;
+    sse_host_release(host, history->entries);
+    history->entries = NULL;
+    history->capacity = 0;
+    history->first = 0;
+}
+
+void sse_history_drop_first(struct history *history, const struct sse_host *host)
+{
+    struct history_entry *entry = entry_at(history, 0);
+
+    history->lost = entry->sequence;
+    history->bytes -= sse_history_cost(entry->message);
+    sse_message_unref(entry->message);
+    history->first = (history->first + 1) & (history->capacity - 1);
+    history->count--;
+    sse_history_trim(history, host);
+}

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT */
+#include "fanout/archive.h"
+#include "base/deadline.h"
+#include "wire/id.h"
+#include "wire/utf8.h"
+
+#include <errno.h>
+
+#define DEFAULT_BYTES ((size_t)16 << 20)
+#define SEQUENCE_DIGITS 16
+
+/** Where an id that a publisher gave stands. Its key lies in the message that it came with last. */
+struct named_id {
+    struct map_node node;
+    uint64_t sequence;
+};
+
+static struct named_id *named_of_node(struct map_node *node)
+{
+    return (struct named_id *)(void *)((char *)node - offsetof(struct named_id, node));
+}
+
+static char hexadecimal(uint64_t digit)
+{
+    return (char)(digit < 10 ? '0' + digit : 'a' + digit - 10);
+}
+
+static void write_hexadecimal(char *text, uint64_t number)
+{
+    for (size_t i = SEQUENCE_DIGITS; i; number >>= 4)
+        text[--i] = hexadecimal(number & 0xf);
+}
+
+static bool read_hexadecimal(const char *text, uint64_t *number)
+{
+    *number = 0;
+    for (size_t i = 0; i < SEQUENCE_DIGITS; i++) {
+        uint64_t digit = 0;
+
+        while (digit < 16 && hexadecimal(digit) != text[i])
+            digit++;
+        if (digit == 16)
+            return false;
+        *number = *number << 4 | digit;
+    }
+    return true;
+}
+
+static int init_epoch(struct archive *archive, struct sse_str epoch)
+{
+    if (!epoch.ptr) {
+        write_hexadecimal(archive->epoch, sse_host_secret(archive->host));
+        archive->epoch_size = SEQUENCE_DIGITS;
+        return epoch.len ? -EINVAL : 0;
+    }
+    if (!epoch.len || epoch.len > SSE_EPOCH_SIZE_MAX ||
+        !sse_id_is_valid((const unsigned char *)epoch.ptr, epoch.len) ||
+        !sse_utf8_is_valid((const unsigned char *)epoch.ptr, epoch.len))
+        return -EINVAL;
+    memcpy(archive->epoch, epoch.ptr, epoch.len);
+    archive->epoch_size = epoch.len;
+    return 0;
+}
+
+int sse_archive_init(struct archive *archive, const struct sse_registry_options *options,
+                     struct topics *topics)
+{
+    struct sse_history_limits all = options->history, topic = options->topic_history;
+
+    if (options->history_age_ms < 0)
+        return -EINVAL;
+    if (!all.bytes)
+        all.bytes = DEFAULT_BYTES;
+    *archive = (struct archive){
+        .host = options->host,
+        .topics = topics,
+        .limits = all,
+        .topic_limits = {.events = topic.events ? topic.events : all.events,
+                         .bytes = topic.bytes ? topic.bytes : all.bytes},
+        .age = options->history_age_ms ? duration_from_ms(options->history_age_ms) : DEADLINE_NEVER,
+    };
+    sse_map_init(&archive->named, options->host);
+    return init_epoch(archive, options->epoch);
+}
+
+bool sse_archive_is_on(const struct archive *archive)
+{
+    return archive->limits.events > 0;
+}
+
+size_t sse_archive_id_size(const struct archive *archive)
+{
+    return archive->epoch_size + 1 + SEQUENCE_DIGITS;
+}
+
+void sse_archive_format_id(const struct archive *archive, uint64_t sequence, char *id)
+{
+    memcpy(id, archive->epoch, archive->epoch_size);
+    id[archive->epoch_size] = '-';
+    write_hexadecimal(id + archive->epoch_size + 1, sequence);
+}
+
+static bool find_assigned(const struct archive *archive, struct sse_str id, uint64_t *sequence)
+{
+    if (id.len != sse_archive_id_size(archive) || memcmp(id.ptr, archive->epoch, archive->epoch_size) ||
+        id.ptr[archive->epoch_size] != '-')
+        return false;
+    return read_hexadecimal(id.ptr + archive->epoch_size + 1, sequence) && *sequence <= archive->sequence;
+}
+
+bool sse_archive_find(const struct archive *archive, struct sse_str id, uint64_t *sequence)
+{
+    struct map_node *node = sse_map_find(&archive->named, id.ptr, id.len);
+
+    if (node)
+        *sequence = named_of_node(node)->sequence;
+    return node || find_assigned(archive, id, sequence);
+}
+
+/* The heaps hold the topics that have a history. */
+static void note_topic(struct archive *archive, struct topic *topic)
+{
+    uint64_t size = UINT64_MAX - topic->history.bytes;
+
+    if (!topic->history.count) {
+        if (topic->size.position != HEAP_NOWHERE) {
+            sse_heap_remove(&archive->by_size, &topic->size);
+            sse_heap_remove(&archive->by_age, &topic->age);
+        }
+        return;
+    }
+    if (topic->size.position == HEAP_NOWHERE) {
+        sse_heap_push(&archive->by_size, &topic->size, size);
+        sse_heap_push(&archive->by_age, &topic->age, sse_history_at(&topic->history, 0)->time);
+    } else {
+        sse_heap_update(&archive->by_size, &topic->size, size);
+        sse_heap_update(&archive->by_age, &topic->age, sse_history_at(&topic->history, 0)->time);
+    }
+}
+
+static void forget_name(struct archive *archive, const struct history_entry *entry)
+{
+    struct sse_str id = sse_message_id(entry->message);
+    struct map_node *node;
+
+    if (!entry->named)
+        return;
+    /* The same id may have been given again since. */
+    node = sse_map_find(&archive->named, id.ptr, id.len);
+    if (!node || named_of_node(node)->sequence != entry->sequence)
+        return;
+    sse_map_remove(&archive->named, node);
+    sse_host_release(archive->host, named_of_node(node));
+}
+
+static void drop_oldest_of(struct archive *archive, struct topic *topic)
+{
+    const struct history_entry *entry = sse_history_at(&topic->history, 0);
+    size_t cost = sse_history_cost(entry->message);
+
+    forget_name(archive, entry);
+    sse_history_drop_first(&topic->history, archive->host);
+    archive->events--;
+    archive->bytes -= cost;
+    note_topic(archive, topic);
+    sse_topics_free_if_unused(archive->topics, topic);
+}
+
+static bool topic_is_over(const struct archive *archive, const struct topic *topic)
+{
+    return topic->history.count > archive->topic_limits.events ||
+           topic->history.bytes > archive->topic_limits.bytes;
+}
+
+static void enforce_limits(struct archive *archive, struct topic *topic)
+{
+    size_t count = topic->history.count;
+
+    /* The topic may be gone with its last event. */
+    for (; count && topic_is_over(archive, topic); count--)
+        drop_oldest_of(archive, topic);
+    while (archive->events &&
+           (archive->events > archive->limits.events || archive->bytes > archive->limits.bytes))
+        drop_oldest_of(archive, sse_topic_of_size(sse_heap_first(&archive->by_size)));
+}
+
+/* A place for the id in the map, made before anything changes. */
+static bool reserve_name(struct archive *archive, struct sse_str id)
+{
+    struct named_id *named;
+
+    if (sse_map_find(&archive->named, id.ptr, id.len))
+        return true;
+    named = sse_host_allocate(archive->host, sizeof(*named));
+    if (!named)
+        return false;
+    *named = (struct named_id){.node = {.key = id.ptr, .key_size = id.len}};
+    if (sse_map_insert(&archive->named, &named->node, archive->host))
+        return true;
+    sse_host_release(archive->host, named);
+    return false;
+}
+
+/* The id now stands for this message; its key moves to memory that lives as long. */
+static void move_name(struct archive *archive, struct sse_str id, uint64_t sequence)
+{
+    struct map_node *node = sse_map_find(&archive->named, id.ptr, id.len);
+
+    node->key = id.ptr;
+    named_of_node(node)->sequence = sequence;
+}
+
+static bool reserve(struct archive *archive, struct topic *topic)
+{
+    size_t topics = archive->by_size.count + 1;
+
+    return sse_history_reserve(&topic->history, archive->host) &&
+           sse_heap_reserve(&archive->by_size, topics, archive->host) &&
+           sse_heap_reserve(&archive->by_age, topics, archive->host);
+}
+
+int sse_archive_keep(struct archive *archive, struct topic *topic, struct sse_message *message, bool assigned,
+                     uint64_t now)
+{
+    /* An empty id resets the client: it names no place. */
+    bool named = !assigned && sse_message_id(message).len;
+    char id[SSE_ASSIGNED_ID_SIZE];
+
+    if (!reserve(archive, topic) || (named && !reserve_name(archive, sse_message_id(message)))) {
+        sse_history_trim(&topic->history, archive->host);
+        return -ENOMEM;
+    }
+    archive->sequence++;
+    if (assigned) {
+        sse_archive_format_id(archive, archive->sequence, id);
+        sse_message_patch_id(message, id);
+    } else if (named) {
+        move_name(archive, sse_message_id(message), archive->sequence);
+    }
+    sse_history_push(&topic->history,
+                     (struct history_entry){
+                         .sequence = archive->sequence, .time = now, .message = message, .named = named});
+    archive->events++;
+    archive->bytes += sse_history_cost(message);
+    note_topic(archive, topic);
+    enforce_limits(archive, topic);
+    return 0;
+}
+
+bool sse_archive_has_lost(const struct archive *archive, const struct topic *topic, uint64_t sequence)
+{
+    return sequence < (topic ? topic->history.lost : archive->topics->lost);
+}
+
+void sse_archive_expire(struct archive *archive, uint64_t now)
+{
+    while (deadline_is_due(sse_archive_deadline(archive), now))
+        drop_oldest_of(archive, sse_topic_of_age(sse_heap_first(&archive->by_age)));
+}
+
+uint64_t sse_archive_deadline(const struct archive *archive)
+{
+    const struct heap_node *first = sse_heap_first(&archive->by_age);
+
+    return first ? deadline_after(first->deadline, archive->age) : DEADLINE_NEVER;
+}
+
+void sse_archive_free(struct archive *archive)
+{
+    while (archive->events)
+        drop_oldest_of(archive, sse_topic_of_size(sse_heap_first(&archive->by_size)));
+    sse_heap_free(&archive->by_size, archive->host);
+    sse_heap_free(&archive->by_age, archive->host);
+    sse_map_free(&archive->named, archive->host);
+}

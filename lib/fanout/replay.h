@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef FANOUT_REPLAY_H
+#define FANOUT_REPLAY_H
+
+/** The messages that a client which comes back is to be sent, in the order of publication. */
+
+#include "fanout/registry.h"
+
+struct replay {
+    struct sse_message **messages; /* a reference each */
+    size_t count;
+    size_t capacity;
+};
+
+/** Appends what the topics, and the broadcasts if the emitter is no member yet, hold after `from`.
+ *  Topics that it has already are passed over. False without memory. The registry's lock held. */
+bool sse_replay_collect(struct replay *replay, struct sse_registry *registry, struct sse_emitter *emitter,
+                        const struct sse_str *topics, size_t count, uint64_t from);
+
+/** The highest sequence that these topics and the broadcasts have lost. Lock held. */
+uint64_t sse_replay_last_lost(const struct sse_registry *registry, const struct sse_str *topics,
+                              size_t count);
+
+/** Appends a message. False without memory. */
+bool sse_replay_append(struct replay *replay, struct sse_message *message, const struct sse_host *host);
+
+void sse_replay_free(struct replay *replay, const struct sse_host *host);
+
+#endif

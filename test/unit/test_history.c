@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "data/history.h"
+#include "fake_host.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define POOL_SIZE 6
+#define KEPT_MAX 100
+#define OPERATION_COUNT 30000
+#define MANY ((size_t)1 << 17)
+
+static struct fake_host fake;
+static struct sse_message *pool[POOL_SIZE];
+
+static struct sse_message *new_message(size_t letters, struct sse_str key)
+{
+    struct sse_message *message = NULL;
+    char *text = calloc(1, letters + 1);
+
+    assert_non_null(text);
+    memset(text, 'x', letters);
+    assert_int_equal(
+        sse_message_new(&message, &(struct sse_event){.data = {text, letters}, .key = key}, 1, &fake.host),
+        0);
+    free(text);
+    return message;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    fake_host_init(&fake);
+    for (size_t i = 0; i < POOL_SIZE; i++)
+        pool[i] = new_message(i * i * 10, (struct sse_str){.ptr = NULL});
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < POOL_SIZE; i++)
+        sse_message_unref(pool[i]);
+    assert_int_equal(atomic_load(&fake.blocks), 0);
+    return 0;
+}
+
+static uint64_t next_random(void)
+{
+    return fake.host.random(fake.host.user);
+}
+
+static void clear(struct history *history)
+{
+    while (history->count)
+        sse_history_drop_first(history, &fake.host);
+}
+
+/* What the history should hold, in the plainest form. */
+struct model {
+    struct history_entry entries[KEPT_MAX];
+    size_t count;
+    uint64_t lost;
+    uint64_t sequence;
+    unsigned held[POOL_SIZE];
+};
+
+static size_t model_after(const struct model *model, uint64_t sequence)
+{
+    size_t position = 0;
+
+    while (position < model->count && model->entries[position].sequence <= sequence)
+        position++;
+    return position;
+}
+
+static void check_places(const struct history *history, const struct model *model)
+{
+    for (size_t i = 0; i < model->count; i++) {
+        uint64_t sequence = model->entries[i].sequence;
+
+        assert_int_equal(sse_history_after(history, sequence - 1), model_after(model, sequence - 1));
+        assert_int_equal(sse_history_after(history, sequence), i + 1);
+        assert_int_equal(sse_history_after(history, sequence + 1), model_after(model, sequence + 1));
+    }
+    assert_int_equal(sse_history_after(history, 0), 0);
+    assert_int_equal(sse_history_after(history, UINT64_MAX), model->count);
+}
+
+static void check(const struct history *history, const struct model *model)
+{
+    size_t bytes = 0;
+
+    assert_int_equal(history->count, model->count);
+    assert_int_equal(history->lost, model->lost);
+    for (size_t i = 0; i < model->count; i++) {
+        const struct history_entry *entry = sse_history_at(history, i);
+
+        assert_int_equal(entry->sequence, model->entries[i].sequence);
+        assert_int_equal(entry->time, model->entries[i].time);
+        assert_ptr_equal(entry->message, model->entries[i].message);
+        assert_int_equal(entry->named, model->entries[i].named);
+        bytes += sse_history_cost(entry->message);
+    }
+    assert_int_equal(history->bytes, bytes);
+    for (size_t i = 0; i < POOL_SIZE; i++)
+        assert_int_equal(atomic_load(&pool[i]->refs), 1 + model->held[i]);
+    assert_int_equal(atomic_load(&fake.blocks), POOL_SIZE + (model->count ? 1 : 0));
+}
+
+static void push(struct history *history, struct model *model)
+{
+    size_t which = next_random() % POOL_SIZE;
+    struct history_entry entry = {
+        .sequence = model->sequence += 1 + next_random() % 3,
+        .time = next_random(),
+        .message = pool[which],
+        .named = next_random() % 2,
+    };
+
+    assert_true(sse_history_reserve(history, &fake.host));
+    sse_history_push(history, entry);
+    model->entries[model->count++] = entry;
+    model->held[which]++;
+}
+
+static void drop(struct history *history, struct model *model)
+{
+    sse_history_drop_first(history, &fake.host);
+    model->lost = model->entries[0].sequence;
+    for (size_t i = 0; i < POOL_SIZE; i++)
+        model->held[i] -= pool[i] == model->entries[0].message;
+    model->count--;
+    memmove(&model->entries[0], &model->entries[1], model->count * sizeof(model->entries[0]));
+}
+
+/* The share of pushes drifts, so that the ring fills, wraps, empties and is given back many times. */
+static void random_operations_match_a_model(void **state)
+{
+    struct history history = {.entries = NULL};
+    struct model model = {.count = 0};
+    size_t emptied = 0, filled = 0;
+
+    (void)state;
+    for (size_t i = 0; i < OPERATION_COUNT; i++) {
+        bool growing = i / 700 % 2 == 0;
+        bool pushes = next_random() % 10 < (growing ? 7U : 3U);
+
+        if (pushes && model.count < KEPT_MAX)
+            push(&history, &model);
+        else if (!pushes && model.count)
+            drop(&history, &model);
+        emptied += !model.count;
+        filled += model.count == KEPT_MAX;
+        check(&history, &model);
+        if (i % 16 == 0)
+            check_places(&history, &model);
+    }
+    assert_true(emptied > 10);
+    assert_true(filled > 10);
+    clear(&history);
+}
+
+/* A message that only the history holds lives as long as its entry. */
+static void the_history_holds_a_reference(void **state)
+{
+    struct history history = {.entries = NULL};
+    struct sse_message *message = new_message(3, (struct sse_str){.ptr = NULL});
+
+    (void)state;
+    assert_true(sse_history_reserve(&history, &fake.host));
+    sse_history_push(&history, (struct history_entry){.sequence = 7, .message = message});
+    sse_message_unref(message);
+    assert_memory_equal(sse_message_bytes(sse_history_at(&history, 0)->message).ptr, "data: xxx\n\n", 11);
+    sse_history_drop_first(&history, &fake.host);
+    assert_int_equal(history.lost, 7);
+    assert_int_equal(atomic_load(&fake.blocks), POOL_SIZE);
+}
+
+/* The bound on bytes is a bound on memory only if all of a message counts. */
+static void the_cost_covers_the_memory(void **state)
+{
+    static const char key[SSE_KEY_SIZE_MAX] = "key";
+    const size_t letters[] = {0, 1, 1000};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(letters); i++) {
+        for (size_t key_size = 0; key_size <= sizeof(key); key_size += sizeof(key)) {
+            size_t before = atomic_load(&fake.bytes), taken;
+            struct sse_message *message =
+                new_message(letters[i], (struct sse_str){.ptr = key_size ? key : NULL, .len = key_size});
+
+            taken = atomic_load(&fake.bytes) - before + sizeof(struct history_entry);
+            assert_in_range(sse_history_cost(message), taken - 16, taken);
+            sse_message_unref(message);
+        }
+    }
+}
+
+static void a_failed_reserve_changes_nothing(void **state)
+{
+    struct history history = {.entries = NULL};
+    struct model model = {.count = 0};
+    size_t refused = 0;
+
+    (void)state;
+    while (model.count < KEPT_MAX) {
+        fake_host_fail_at(&fake, 1, false);
+        if (!sse_history_reserve(&history, &fake.host))
+            refused++;
+        fake_host_fail_at(&fake, 0, false);
+        check(&history, &model);
+        check_places(&history, &model);
+        push(&history, &model);
+        if (model.sequence % 5 == 0)
+            drop(&history, &model);
+        check(&history, &model);
+    }
+    assert_in_range(refused, 4, 8);
+    clear(&history);
+}
+
+/* Room that was reserved needs no more memory, and reserving twice takes none either. */
+static void a_reserve_makes_the_push_certain(void **state)
+{
+    struct history history = {.entries = NULL};
+    size_t before;
+
+    (void)state;
+    for (uint64_t i = 1; i <= KEPT_MAX; i++) {
+        assert_true(sse_history_reserve(&history, &fake.host));
+        before = atomic_load(&fake.allocations);
+        assert_true(sse_history_reserve(&history, &fake.host));
+        sse_history_push(&history, (struct history_entry){.sequence = i, .message = pool[0]});
+        assert_int_equal(atomic_load(&fake.allocations), before);
+    }
+    clear(&history);
+}
+
+/* The ring of a reserve that no push followed is given back. */
+static void an_empty_ring_is_trimmed(void **state)
+{
+    struct history history = {.entries = NULL};
+
+    (void)state;
+    assert_true(sse_history_reserve(&history, &fake.host));
+    sse_history_trim(&history, &fake.host);
+    assert_int_equal(atomic_load(&fake.blocks), POOL_SIZE);
+    sse_history_trim(&history, &fake.host);
+    assert_true(sse_history_reserve(&history, &fake.host));
+    sse_history_push(&history, (struct history_entry){.sequence = 1, .message = pool[0]});
+    sse_history_trim(&history, &fake.host);
+    assert_int_equal(sse_history_at(&history, 0)->sequence, 1);
+    sse_history_drop_first(&history, &fake.host);
+    assert_int_equal(atomic_load(&fake.blocks), POOL_SIZE);
+}
+
+/* A search that looked at every entry would not end within the patience of anybody. */
+static void a_place_is_found_in_few_steps(void **state)
+{
+    struct history history = {.entries = NULL};
+
+    (void)state;
+    for (uint64_t i = 1; i <= MANY; i++) {
+        assert_true(sse_history_reserve(&history, &fake.host));
+        sse_history_push(&history, (struct history_entry){.sequence = 2 * i, .message = pool[i % POOL_SIZE]});
+    }
+    for (size_t round = 0; round < 8; round++) {
+        for (size_t i = 0; i < MANY; i++) {
+            if (sse_history_after(&history, 2 * i) != i || sse_history_after(&history, 2 * i + 1) != i)
+                fail_msg("a wrong place for %zu", i);
+        }
+    }
+    clear(&history);
+    assert_int_equal(history.lost, 2 * MANY);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(random_operations_match_a_model, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_history_holds_a_reference, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_cost_covers_the_memory, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_failed_reserve_changes_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_reserve_makes_the_push_certain, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_empty_ring_is_trimmed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_place_is_found_in_few_steps, set_up, tear_down),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "data/queue.h"
+#include "fake_host.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define POOL_SIZE 14
+#define QUEUED_MAX 64
+#define OPERATION_COUNT 60000
+#define NO_LIMIT SIZE_MAX
+
+static struct fake_host fake;
+static struct sse_message *pool[POOL_SIZE];
+static const char *const keys[] = {"a", "b", "ab", ""};
+
+static struct sse_message *new_message(size_t letters, const char *key)
+{
+    struct sse_message *message = NULL;
+    char text[300];
+
+    memset(text, 'x', sizeof(text));
+    assert_int_equal(sse_message_new(&message,
+                                     &(struct sse_event){.data = {text, letters}, .key = sse_str(key)}, 1,
+                                     &fake.host),
+                     0);
+    return message;
+}
+
+static struct sse_message *new_batch(void)
+{
+    const struct sse_event events[] = {
+        {.data = sse_str("1")}, {.data = sse_str("2")}, {.data = sse_str("3")}};
+    struct sse_message *message = NULL;
+
+    assert_int_equal(sse_message_new(&message, events, COUNT(events), &fake.host), 0);
+    return message;
+}
+
+/* With and without keys, and what may never be dropped: head, retry, heartbeat, last chunk. */
+static int set_up(void **state)
+{
+    size_t count = 0;
+
+    (void)state;
+    fake_host_init(&fake);
+    for (size_t i = 0; i < COUNT(keys); i++)
+        pool[count++] = new_message(7 * i, keys[i]);
+    pool[count++] = new_message(50, keys[0]);
+    for (size_t i = 0; i < 4; i++)
+        pool[count++] = new_message(30 * i, NULL);
+    pool[count++] = new_batch();
+    pool[count++] = sse_message_new_unframed(sse_str("HTTP/1.1 200 OK\r\n\r\n"), &fake.host);
+    pool[count++] = sse_message_new_retry(5, &fake.host);
+    pool[count++] = sse_message_heartbeat();
+    pool[count++] = sse_message_last_chunk();
+    assert_int_equal(count, POOL_SIZE);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < POOL_SIZE; i++)
+        sse_message_unref(pool[i]);
+    assert_int_equal(atomic_load(&fake.blocks), 0);
+    return 0;
+}
+
+static size_t below(size_t limit)
+{
+    return fake.host.random(fake.host.user) % limit;
+}
+
+static size_t wire_size(const struct queue *queue, const struct sse_message *message)
+{
+    return sse_message_wire(message, queue->chunked).len;
+}
+
+/* What the queue should hold, in the plainest form. */
+struct model {
+    struct sse_message *messages[QUEUED_MAX];
+    size_t count;
+    size_t taken;
+    size_t pinned;
+};
+
+static size_t model_bytes(const struct queue *queue, const struct model *model)
+{
+    size_t size = 0;
+
+    for (size_t i = 0; i < model->count; i++)
+        size += wire_size(queue, model->messages[i]);
+    return size - model->taken;
+}
+
+static int model_admits(const struct queue *queue, const struct model *model,
+                        const struct sse_message *message)
+{
+    size_t size = wire_size(queue, message);
+
+    if (size > queue->bytes_max)
+        return -EMSGSIZE;
+    if (model->count + 1 > queue->count_max || model_bytes(queue, model) + size > queue->bytes_max)
+        return -ENOBUFS;
+    return 0;
+}
+
+static bool may_drop(const struct model *model, size_t index)
+{
+    return index >= model->pinned && !(index == 0 && model->taken) && model->messages[index]->events > 0;
+}
+
+static uint64_t model_remove(struct model *model, size_t index)
+{
+    uint64_t events = model->messages[index]->events;
+
+    model->count--;
+    memmove(&model->messages[index], &model->messages[index + 1],
+            (model->count - index) * sizeof(model->messages[0]));
+    return events;
+}
+
+static size_t first_droppable(const struct model *model)
+{
+    size_t index = 0;
+
+    while (index < model->count && !may_drop(model, index))
+        index++;
+    return index;
+}
+
+/* Whether what stands before the first droppable message leaves no room, whatever is dropped. */
+static bool is_in_vain(const struct queue *queue, const struct model *model,
+                       const struct sse_message *message)
+{
+    struct model rest = *model;
+
+    rest.count = first_droppable(model);
+    return model_admits(queue, &rest, message) != 0;
+}
+
+static uint64_t model_drop_oldest(const struct queue *queue, struct model *model,
+                                  const struct sse_message *message)
+{
+    uint64_t events = 0;
+
+    if (is_in_vain(queue, model, message))
+        return 0;
+    while (model_admits(queue, model, message) == -ENOBUFS && first_droppable(model) < model->count)
+        events += model_remove(model, first_droppable(model));
+    return events;
+}
+
+static uint64_t model_drop_key(struct model *model, struct sse_str key)
+{
+    for (size_t i = 0; i < model->count; i++) {
+        struct sse_str other = model->messages[i]->key;
+
+        if (may_drop(model, i) && other.ptr && other.len == key.len && !memcmp(other.ptr, key.ptr, key.len))
+            return model_remove(model, i);
+    }
+    return 0;
+}
+
+static void check(const struct queue *queue, const struct model *model)
+{
+    struct iovec iov[QUEUED_MAX];
+    uint64_t events = 0;
+
+    assert_int_equal(queue->count, model->count);
+    assert_int_equal(queue->bytes, model_bytes(queue, model));
+    assert_int_equal(queue->taken, model->taken);
+    assert_int_equal(sse_queue_gather(queue, iov, QUEUED_MAX), (int)model->count);
+    for (size_t i = 0; i < model->count; i++) {
+        struct sse_str wire = sse_message_wire(model->messages[i], queue->chunked);
+
+        assert_ptr_equal(iov[i].iov_base, wire.ptr + (i ? 0 : model->taken));
+        events += model->messages[i]->events;
+    }
+    assert_int_equal(sse_queue_events(queue), events);
+    for (size_t i = 0; i < POOL_SIZE; i++)
+        assert_int_equal(sse_queue_admits(queue, pool[i]), model_admits(queue, model, pool[i]));
+}
+
+/* A queue lets go of every reference that it took. */
+static void check_references(const struct model *model)
+{
+    for (size_t i = 0; i < POOL_SIZE; i++) {
+        unsigned held = 1;
+
+        for (size_t j = 0; j < model->count; j++)
+            held += model->messages[j] == pool[i];
+        if (!pool[i]->borrowed)
+            assert_int_equal(atomic_load(&pool[i]->refs), held);
+    }
+}
+
+static void push(struct queue *queue, struct model *model, struct sse_message *message)
+{
+    if (model->count == QUEUED_MAX)
+        return;
+    assert_int_equal(sse_queue_push(queue, message, &fake.host), 0);
+    model->messages[model->count++] = message;
+}
+
+/* As a write or an advance does: nobody looks any longer at what is taken. */
+static void take(struct queue *queue, struct model *model, size_t size)
+{
+    struct sse_message *message;
+
+    queue->pinned = 0;
+    model->pinned = 0;
+    while ((message = sse_queue_take(queue, &size, &fake.host))) {
+        assert_ptr_equal(message, model->messages[0]);
+        model->taken = 0;
+        (void)model_remove(model, 0);
+        sse_message_unref(message);
+    }
+    model->taken = queue->taken;
+}
+
+static void pin(struct queue *queue, struct model *model, size_t count)
+{
+    model->pinned = count < model->count ? count : model->count;
+    queue->pinned = (uint32_t)model->pinned;
+}
+
+static void drop_oldest(struct queue *queue, struct model *model, struct sse_message *message)
+{
+    uint64_t expected = model_drop_oldest(queue, model, message);
+
+    assert_int_equal(sse_queue_drop_oldest(queue, message, &fake.host), expected);
+}
+
+static void drop_key(struct queue *queue, struct model *model, const char *key)
+{
+    uint64_t expected = model_drop_key(model, sse_str(key));
+
+    assert_int_equal(sse_queue_drop_key(queue, sse_str(key), &fake.host), expected);
+}
+
+/* Room that was reserved is there even if no memory is left. */
+static void reserve(struct queue *queue, struct model *model, size_t more)
+{
+    if (model->count + more > QUEUED_MAX)
+        return;
+    assert_int_equal(sse_queue_reserve(queue, more, &fake.host), 0);
+    fake_host_fail_at(&fake, 1, true);
+    for (size_t i = 0; i < more; i++)
+        push(queue, model, pool[below(POOL_SIZE)]);
+    fake_host_fail_at(&fake, 0, false);
+}
+
+static void operate(struct queue *queue, struct model *model)
+{
+    struct sse_message *message = pool[below(POOL_SIZE)];
+
+    switch (below(8)) {
+    case 0:
+        take(queue, model, below(60));
+        break;
+    case 1:
+        pin(queue, model, below(5));
+        break;
+    case 2:
+        drop_key(queue, model, keys[below(COUNT(keys))]);
+        break;
+    case 3:
+        reserve(queue, model, below(12));
+        break;
+    case 4:
+        push(queue, model, message);
+        break;
+    default:
+        drop_oldest(queue, model, message);
+        if (!sse_queue_admits(queue, message))
+            push(queue, model, message);
+        break;
+    }
+}
+
+static void random_operations_match_a_model(void **state)
+{
+    const size_t bytes_max[] = {NO_LIMIT, 400, 150, 40};
+    const uint32_t count_max[] = {UINT32_MAX, 20, 6, 1};
+    size_t blocks = POOL_SIZE - 2;
+
+    (void)state;
+    for (size_t round = 0; round < 32; round++) {
+        struct queue queue;
+        struct model model = {.count = 0};
+
+        sse_queue_init(&queue, round % 2, bytes_max[round / 2 % 4], count_max[round / 8 % 4]);
+        for (size_t i = 0; i < OPERATION_COUNT / 32; i++) {
+            operate(&queue, &model);
+            check(&queue, &model);
+            check_references(&model);
+            if (!queue.count)
+                assert_int_equal(atomic_load(&fake.blocks), blocks);
+        }
+        sse_queue_clear(&queue, &fake.host);
+        assert_int_equal(atomic_load(&fake.blocks), blocks);
+    }
+}
+
+static void expect_order(const struct queue *queue, const size_t *which, size_t count)
+{
+    struct iovec iov[QUEUED_MAX];
+
+    assert_int_equal(sse_queue_gather(queue, iov, QUEUED_MAX), (int)count);
+    for (size_t i = 0; i < count; i++)
+        assert_ptr_equal(iov[i].iov_base, sse_message_wire(pool[which[i]], queue->chunked).ptr);
+}
+
+/* Out of a ring that is full and starts at every place, each position in turn: both ways to close
+ * the gap, across the end of the ring. */
+static void every_place_of_every_ring_can_be_dropped(void **state)
+{
+    enum { SIZE = 8 };
+
+    (void)state;
+    for (size_t start = 0; start < SIZE; start++) {
+        for (size_t place = 0; place < SIZE; place++) {
+            size_t order[SIZE], count = 0;
+            struct queue queue;
+
+            sse_queue_init(&queue, false, NO_LIMIT, UINT32_MAX);
+            assert_int_equal(sse_queue_reserve(&queue, SIZE, &fake.host), 0);
+            queue.first = (uint32_t)start;
+            for (size_t i = 0; i < SIZE; i++) {
+                order[count] = i == place ? 2 : 5 + i % 4;
+                assert_int_equal(sse_queue_push(&queue, pool[order[count]], &fake.host), 0);
+                count += i != place;
+            }
+            assert_int_equal(sse_queue_drop_key(&queue, sse_str("ab"), &fake.host), 1);
+            expect_order(&queue, order, SIZE - 1);
+            assert_int_equal(sse_queue_push(&queue, pool[2], &fake.host), 0);
+            assert_int_equal(queue.capacity, SIZE);
+            sse_queue_clear(&queue, &fake.host);
+        }
+    }
+}
+
+/* As many as it takes, and not one more. */
+static void no_more_is_dropped_than_it_takes(void **state)
+{
+    struct queue queue;
+    size_t size = wire_size(&(struct queue){.chunked = true}, pool[6]);
+
+    (void)state;
+    sse_queue_init(&queue, true, 4 * size, UINT32_MAX);
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(sse_queue_push(&queue, pool[6], &fake.host), 0);
+    assert_int_equal(sse_queue_drop_oldest(&queue, pool[5], &fake.host), 1);
+    assert_int_equal(queue.count, 3);
+    assert_int_equal(sse_queue_drop_oldest(&queue, pool[6], &fake.host), 0);
+    assert_int_equal(sse_queue_push(&queue, pool[6], &fake.host), 0);
+    assert_int_equal(sse_queue_drop_oldest(&queue, pool[7], &fake.host), 2);
+    assert_int_equal(queue.count, 2);
+    sse_queue_clear(&queue, &fake.host);
+}
+
+/* A batch is one message and several events. */
+static void a_batch_counts_all_its_events(void **state)
+{
+    struct queue queue;
+
+    (void)state;
+    sse_queue_init(&queue, false, NO_LIMIT, 2);
+    assert_int_equal(sse_queue_push(&queue, pool[9], &fake.host), 0);
+    assert_int_equal(sse_queue_push(&queue, pool[9], &fake.host), 0);
+    assert_int_equal(sse_queue_events(&queue), 6);
+    assert_int_equal(sse_queue_drop_oldest(&queue, pool[5], &fake.host), 3);
+    assert_int_equal(sse_queue_events(&queue), 3);
+    sse_queue_clear(&queue, &fake.host);
+}
+
+/* What cannot make room is not given up for it. */
+static void nothing_is_dropped_in_vain(void **state)
+{
+    struct queue queue;
+    size_t part = 1;
+    size_t large = wire_size(&(struct queue){.chunked = false}, pool[8]);
+
+    (void)state;
+    sse_queue_init(&queue, false, large + 20, UINT32_MAX);
+    assert_int_equal(sse_queue_push(&queue, pool[8], &fake.host), 0);
+    assert_null(sse_queue_take(&queue, &part, &fake.host));
+    assert_int_equal(sse_queue_push(&queue, pool[5], &fake.host), 0);
+    assert_int_equal(sse_queue_push(&queue, pool[5], &fake.host), 0);
+    assert_int_equal(sse_queue_drop_oldest(&queue, pool[6], &fake.host), 0);
+    assert_int_equal(queue.count, 3);
+    assert_int_equal(sse_queue_admits(&queue, pool[6]), -ENOBUFS);
+    sse_queue_clear(&queue, &fake.host);
+
+    sse_queue_init(&queue, false, large, UINT32_MAX);
+    assert_int_equal(sse_queue_push(&queue, pool[5], &fake.host), 0);
+    queue.bytes_max = large - 1;
+    assert_int_equal(sse_queue_drop_oldest(&queue, pool[8], &fake.host), 0);
+    assert_int_equal(queue.count, 1);
+    sse_queue_clear(&queue, &fake.host);
+}
+
+/* A replay is longer than the limits: the queue then admits nothing until it is shorter again. */
+static void a_queue_beyond_its_limits_is_only_full(void **state)
+{
+    struct queue queue;
+
+    (void)state;
+    sse_queue_init(&queue, false, 60, 3);
+    for (size_t i = 0; i < 40; i++)
+        assert_int_equal(sse_queue_push(&queue, pool[6], &fake.host), 0);
+    assert_int_equal(sse_queue_admits(&queue, pool[5]), -ENOBUFS);
+    assert_int_equal(sse_queue_drop_oldest(&queue, pool[5], &fake.host), 39);
+    assert_int_equal(sse_queue_admits(&queue, pool[5]), 0);
+    sse_queue_clear(&queue, &fake.host);
+}
+
+static void a_failed_reserve_changes_nothing(void **state)
+{
+    const size_t more[] = {3, 8, 9, 100, (size_t)UINT32_MAX + 1};
+
+    (void)state;
+    for (size_t filled = 0; filled <= QUEUE_INLINE_SLOTS; filled++) {
+        for (size_t i = 0; i < COUNT(more); i++) {
+            struct queue queue;
+            struct model model = {.count = 0};
+
+            sse_queue_init(&queue, false, NO_LIMIT, UINT32_MAX);
+            for (size_t j = 0; j < filled; j++)
+                push(&queue, &model, pool[j]);
+            fake_host_fail_at(&fake, 1, true);
+            assert_int_equal(sse_queue_reserve(&queue, more[i], &fake.host), -ENOMEM);
+            fake_host_fail_at(&fake, 0, false);
+            check(&queue, &model);
+            assert_int_equal(atomic_load(&fake.blocks), POOL_SIZE - 2);
+            sse_queue_clear(&queue, &fake.host);
+        }
+    }
+}
+
+/* More than a count of 32 bits can hold is refused without an attempt. */
+static void an_absurd_reserve_is_refused(void **state)
+{
+    struct queue queue;
+    size_t before;
+
+    (void)state;
+    sse_queue_init(&queue, false, NO_LIMIT, UINT32_MAX);
+    before = atomic_load(&fake.allocations);
+    assert_int_equal(sse_queue_reserve(&queue, (size_t)UINT32_MAX + 1, &fake.host), -ENOMEM);
+    assert_int_equal(sse_queue_reserve(&queue, SIZE_MAX / 2, &fake.host), -ENOMEM);
+    assert_int_equal(atomic_load(&fake.allocations), before);
+}
+
+/* Even one that was reserved for what then did not come. */
+static void an_empty_queue_is_cleared_of_its_memory(void **state)
+{
+    struct queue queue;
+
+    (void)state;
+    sse_queue_init(&queue, false, NO_LIMIT, UINT32_MAX);
+    assert_int_equal(sse_queue_reserve(&queue, 20, &fake.host), 0);
+    assert_int_equal(atomic_load(&fake.blocks), POOL_SIZE - 1);
+    sse_queue_clear(&queue, &fake.host);
+    assert_int_equal(atomic_load(&fake.blocks), POOL_SIZE - 2);
+    assert_int_equal(sse_queue_push(&queue, pool[0], &fake.host), 0);
+    sse_queue_clear(&queue, &fake.host);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(random_operations_match_a_model, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(every_place_of_every_ring_can_be_dropped, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(no_more_is_dropped_than_it_takes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_batch_counts_all_its_events, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(nothing_is_dropped_in_vain, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_queue_beyond_its_limits_is_only_full, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_failed_reserve_changes_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_absurd_reserve_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_empty_queue_is_cleared_of_its_memory, set_up, tear_down),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

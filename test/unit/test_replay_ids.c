@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <sse/registry.h>
+
+#include "fake_client.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define CLIENTS 4
+#define TOPICS_MAX 8
+
+/* An event as it arrives, with the id of a sequence of one hexadecimal digit. */
+#define ID(digit) "E-000000000000000" digit
+#define EVENT(data, digit) "data: " data "\nid: " ID(digit) "\n\n"
+
+static const struct sse_str no_id = {.ptr = NULL};
+static struct fake_host host;
+static struct sse_registry *registry;
+static struct fake_client clients[CLIENTS];
+
+static int set_up(void **state)
+{
+    const struct sse_registry_options options = {
+        .size = sizeof(options), .host = &host.host, .history = {.events = 1000}, .epoch = sse_str("E")};
+
+    (void)state;
+    fake_host_init(&host);
+    memset(clients, 0, sizeof(clients));
+    assert_int_equal(sse_registry_new(&registry, &options), 0);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < CLIENTS; i++) {
+        if (clients[i].emitter)
+            fake_client_free(&clients[i]);
+    }
+    sse_registry_unref(registry);
+    assert_int_equal(atomic_load(&host.blocks), 0);
+    return 0;
+}
+
+/* In place of the registry that set_up made. */
+static void use_registry(struct sse_registry_options options)
+{
+    sse_registry_unref(registry);
+    registry = NULL;
+    options.size = sizeof(options);
+    options.host = &host.host;
+    assert_int_equal(sse_registry_new(&registry, &options), 0);
+}
+
+static struct fake_client *connect_client(size_t which)
+{
+    if (clients[which].emitter)
+        fake_client_free(&clients[which]);
+    fake_client_new(&clients[which], &host, SSE_DRAIN_CALLBACK);
+    return &clients[which];
+}
+
+/* Each letter names a topic; a space the broadcasts. */
+static struct sse_delivery publish_event(char topic, struct sse_event event)
+{
+    struct sse_delivery delivery = {.size = sizeof(delivery)};
+    const struct sse_str name = {.ptr = &topic, .len = 1};
+
+    if (topic == ' ')
+        assert_int_equal(sse_registry_broadcast(registry, &event, &delivery), 0);
+    else
+        assert_int_equal(sse_registry_publish(registry, name, &event, &delivery), 0);
+    return delivery;
+}
+
+static struct sse_delivery publish(char topic, const char *data)
+{
+    return publish_event(topic, (struct sse_event){.data = sse_str(data)});
+}
+
+static struct sse_delivery publish_named(char topic, const char *data, const char *id)
+{
+    return publish_event(topic, (struct sse_event){.data = sse_str(data), .id = sse_str(id)});
+}
+
+static int subscribe(struct fake_client *client, const char *topics, struct sse_str id,
+                     struct sse_replay *replay)
+{
+    struct sse_str names[TOPICS_MAX];
+    size_t count = strlen(topics);
+
+    assert_true(count <= TOPICS_MAX);
+    for (size_t i = 0; i < count; i++)
+        names[i] = (struct sse_str){.ptr = topics + i, .len = 1};
+    return sse_registry_subscribe(registry, client->emitter, names, count, id, replay);
+}
+
+static void come_back(size_t which, const char *topics, struct sse_str id, enum sse_replay_outcome outcome,
+                      const char *text)
+{
+    struct sse_replay replay = {.size = sizeof(replay)};
+    struct fake_client *client = connect_client(which);
+    size_t messages = 0;
+
+    assert_int_equal(subscribe(client, topics, id, &replay), 0);
+    assert_int_equal(replay.outcome, outcome);
+    assert_string_equal(fake_client_text(client), text);
+    for (const char *at = text; (at = strstr(at, "\n\n")); at++)
+        messages++;
+    assert_int_equal(replay.messages, messages);
+}
+
+static struct sse_registry_stats stats(void)
+{
+    struct sse_registry_stats result = {.size = sizeof(result)};
+
+    assert_int_equal(sse_registry_stats(registry, &result), 0);
+    return result;
+}
+
+static void ids_are_assigned_in_order(void **state)
+{
+    (void)state;
+    assert_int_equal(subscribe(connect_client(0), "ab", no_id, NULL), 0);
+    assert_string_equal(publish('a', "1").id, ID("1"));
+    assert_string_equal(publish('b', "2").id, ID("2"));
+    assert_string_equal(publish('z', "nobody").id, ID("3"));
+    assert_string_equal(publish(' ', "all").id, ID("4"));
+    assert_string_equal(publish_named('a', "own", "own").id, "");
+    assert_string_equal(publish_event('a', (struct sse_event){.comment = sse_str("c")}).id, "");
+    assert_string_equal(publish_event('a', (struct sse_event){.retry_ms = 7}).id, "");
+    assert_string_equal(publish_event('a', (struct sse_event){.data = sse_str("t"),
+                                                              .type = sse_str("type"),
+                                                              .comment = sse_str("c"),
+                                                              .retry_ms = 7})
+                            .id,
+                        ID("6"));
+    assert_string_equal(fake_client_text(&clients[0]),
+                        EVENT("1", "1") EVENT("2", "2") EVENT("all", "4")
+                        "data: own\nid: own\n\n: c\nretry: 7\n"
+                        ": c\nevent: type\ndata: t\nid: E-0000000000000006\nretry: 7\n\n");
+    assert_int_equal(stats().history_events, 6);
+}
+
+static void without_history_no_id_is_assigned(void **state)
+{
+    (void)state;
+    use_registry((struct sse_registry_options){.epoch = sse_str("E")});
+    assert_int_equal(subscribe(connect_client(0), "a", no_id, NULL), 0);
+    assert_string_equal(publish('a', "1").id, "");
+    assert_string_equal(publish(' ', "2").id, "");
+    assert_string_equal(fake_client_text(&clients[0]), "data: 1\n\ndata: 2\n\n");
+    come_back(1, "a", sse_str(ID("1")), SSE_REPLAY_GAP, "");
+    come_back(1, "a", no_id, SSE_REPLAY_NONE, "");
+    assert_int_equal(stats().history_events, 0);
+    assert_int_equal(stats().gaps, 1);
+}
+
+static void an_epoch_has_its_rules(void **state)
+{
+    static const char longest[SSE_EPOCH_SIZE_MAX + 1] = "e";
+    char full[SSE_EPOCH_SIZE_MAX + 1];
+    const struct sse_str bad[] = {sse_str(""), sse_str(" e"),   sse_str("e "),   sse_str("e\n"),
+                                  {"e\0e", 3}, sse_str("\x7f"), sse_str("\xff"), {longest, sizeof(longest)},
+                                  {.len = 1}};
+    struct sse_registry_options options = {
+        .size = sizeof(options), .host = &host.host, .history = {.events = 9}};
+    struct sse_registry *refused = NULL;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        options.epoch = bad[i];
+        assert_int_equal(sse_registry_new(&refused, &options), -EINVAL);
+        assert_null(refused);
+    }
+    memset(full, 'F', sizeof(full));
+    options.epoch = (struct sse_str){.ptr = full, .len = SSE_EPOCH_SIZE_MAX};
+    use_registry(options);
+    assert_int_equal(strlen(publish('a', "1").id), SSE_ASSIGNED_ID_SIZE - 1);
+    full[SSE_EPOCH_SIZE_MAX] = '\0';
+    assert_memory_equal(publish('a', "2").id, full, SSE_EPOCH_SIZE_MAX);
+    come_back(0, "b", sse_str(publish('a', "3").id), SSE_REPLAY_COMPLETE, "");
+}
+
+/* After a restart nothing is mistaken for what had the same number before. */
+static void a_random_epoch_differs_after_a_restart(void **state)
+{
+    char ids[3][SSE_ASSIGNED_ID_SIZE];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(ids); i++) {
+        use_registry((struct sse_registry_options){.history = {.events = 9}});
+        memcpy(ids[i], publish('a', "1").id, sizeof(ids[i]));
+        assert_int_equal(strspn(ids[i], "0123456789abcdef"), 16);
+        assert_string_equal(ids[i] + 16, "-0000000000000001");
+    }
+    assert_string_not_equal(ids[0], ids[1]);
+    assert_string_not_equal(ids[1], ids[2]);
+    (void)publish('a', "2");
+    come_back(0, "a", sse_str(ids[1]), SSE_REPLAY_GAP, "");
+    come_back(0, "b", sse_str(ids[2]), SSE_REPLAY_COMPLETE, "");
+}
+
+static void given_ids_name_places_too(void **state)
+{
+    (void)state;
+    (void)publish_named('a', "a1", "one");
+    (void)publish('a', "a2");
+    (void)publish_named('b', "b3", "three");
+    (void)publish_named('a', "a4", "four");
+    come_back(0, "ab", sse_str("one"), SSE_REPLAY_COMPLETE,
+              EVENT("a2", "2") "data: b3\nid: three\n\ndata: a4\nid: four\n\n");
+    come_back(0, "ab", sse_str(ID("2")), SSE_REPLAY_COMPLETE,
+              "data: b3\nid: three\n\ndata: a4\nid: four\n\n");
+    come_back(0, "a", sse_str("three"), SSE_REPLAY_COMPLETE, "data: a4\nid: four\n\n");
+    come_back(0, "a", sse_str("four"), SSE_REPLAY_COMPLETE, "");
+    come_back(0, "a", sse_str("thre"), SSE_REPLAY_GAP, "");
+    come_back(0, "a", sse_str("threee"), SSE_REPLAY_GAP, "");
+}
+
+/* The later event is the one that clients saw last. */
+static void an_id_that_is_given_again_means_the_later_event(void **state)
+{
+    (void)state;
+    use_registry((struct sse_registry_options){.history = {.events = 3}, .epoch = sse_str("E")});
+    (void)publish_named('a', "a1", "same");
+    (void)publish('a', "a2");
+    (void)publish_named('a', "a3", "same");
+    come_back(0, "a", sse_str("same"), SSE_REPLAY_COMPLETE, "");
+    (void)publish('a', "a4");
+    come_back(0, "a", sse_str("same"), SSE_REPLAY_COMPLETE, EVENT("a4", "4"));
+    (void)publish('a', "a5");
+    come_back(0, "a", sse_str("same"), SSE_REPLAY_COMPLETE, EVENT("a4", "4") EVENT("a5", "5"));
+    (void)publish('a', "a6");
+    come_back(0, "a", sse_str("same"), SSE_REPLAY_GAP, "");
+    (void)publish_named('a', "a7", "same");
+    (void)publish('a', "a8");
+    come_back(0, "a", sse_str("same"), SSE_REPLAY_COMPLETE, EVENT("a8", "8"));
+}
+
+/* An empty id resets the client: it is kept and replayed, and names no place. */
+static void an_empty_id_names_no_place(void **state)
+{
+    (void)state;
+    (void)publish('a', "a1");
+    (void)publish_named('a', "a2", "");
+    (void)publish_named('a', "a3", "");
+    (void)publish_event('a', (struct sse_event){.id = sse_str("only")});
+    come_back(0, "a", sse_str(ID("1")), SSE_REPLAY_COMPLETE,
+              "data: a2\nid: \n\ndata: a3\nid: \n\nid: only\n\n");
+    come_back(0, "a", sse_str(""), SSE_REPLAY_NONE, "");
+    come_back(0, "a", sse_str("only"), SSE_REPLAY_COMPLETE, "");
+}
+
+static void comments_are_not_kept(void **state)
+{
+    (void)state;
+    (void)publish('a', "a1");
+    (void)publish_event('a', (struct sse_event){.comment = sse_str("c\n\n")});
+    (void)publish_event('a', (struct sse_event){.retry_ms = 9});
+    (void)publish_event('a', (struct sse_event){.data = sse_str("")});
+    assert_int_equal(stats().history_events, 2);
+    come_back(0, "a", sse_str(ID("1")), SSE_REPLAY_COMPLETE, EVENT("", "2"));
+}
+
+static void publish_batch(char topic, const struct sse_event *events, size_t count, const char *id)
+{
+    struct sse_delivery delivery = {.size = sizeof(delivery)};
+    struct sse_message *message;
+    char before[200] = "";
+
+    assert_int_equal(sse_message_new(&message, events, count, &host.host), 0);
+    assert_true(sse_message_bytes(message).len < sizeof(before));
+    memcpy(before, sse_message_bytes(message).ptr, sse_message_bytes(message).len);
+    if (topic == ' ')
+        assert_int_equal(sse_registry_broadcast_message(registry, message, &delivery), 0);
+    else
+        assert_int_equal(
+            sse_registry_publish_message(registry, (struct sse_str){&topic, 1}, message, &delivery), 0);
+    assert_string_equal(delivery.id, id);
+    assert_int_equal(sse_message_bytes(message).len, strlen(before));
+    assert_memory_equal(sse_message_bytes(message).ptr, before, strlen(before));
+    sse_message_unref(message);
+}
+
+/* The message itself belongs to its maker, who may be sending it elsewhere at this moment. */
+static void a_message_without_id_gets_a_copy_with_one(void **state)
+{
+    const struct sse_event plain = {.data = sse_str("x")};
+    const struct sse_event full = {
+        .data = sse_str("x\ny"), .type = sse_str("t"), .comment = sse_str("c"), .retry_ms = 12};
+    const struct sse_event named = {.data = sse_str("n"), .id = sse_str("name")};
+    const struct sse_event comment = {.comment = sse_str("c")};
+
+    (void)state;
+    assert_int_equal(subscribe(connect_client(0), "a", no_id, NULL), 0);
+    publish_batch('a', &plain, 1, ID("1"));
+    publish_batch(' ', &full, 1, ID("2"));
+    publish_batch('a', &named, 1, "");
+    publish_batch('a', &comment, 1, "");
+    (void)publish_event('a', full);
+    assert_string_equal(fake_client_text(&clients[0]),
+                        "data: x\nid: E-0000000000000001\n\n"
+                        ": c\nevent: t\ndata: x\ndata: y\nid: E-0000000000000002\nretry: 12\n\n"
+                        "data: n\nid: name\n\n: c\n"
+                        ": c\nevent: t\ndata: x\ndata: y\nid: E-0000000000000004\nretry: 12\n\n");
+    assert_int_equal(stats().history_events, 4);
+}
+
+/* A batch is replayed as it was sent, whatever stands at its end; the id of its last event is its place. */
+static void a_batch_is_replayed_as_a_whole(void **state)
+{
+    const struct sse_event plain[] = {{.data = sse_str("1")}, {.data = sse_str("2")}};
+    const struct sse_event trailing[] = {
+        {.data = sse_str("3"), .retry_ms = 5}, {.comment = sse_str("c")}, {.retry_ms = 8}};
+    const struct sse_event named[] = {{.data = sse_str("4"), .id = sse_str("x")},
+                                      {.data = sse_str("5"), .id = sse_str("y")},
+                                      {.data = sse_str("6")}};
+    const struct sse_event ending[] = {{.data = sse_str("4"), .id = sse_str("x")},
+                                       {.data = sse_str("5"), .id = sse_str("y")},
+                                       {.comment = sse_str("c")}};
+    const struct sse_event silent[] = {{.comment = sse_str("c")}, {.retry_ms = 8}};
+    static const char whole[] = "data: 1\n\ndata: 2\nid: E-0000000000000001\n\n"
+                                "data: 3\nid: E-0000000000000002\nretry: 5\n\n: c\nretry: 8\n"
+                                "data: 4\nid: x\n\ndata: 5\nid: y\n\ndata: 6\nid: E-0000000000000003\n\n"
+                                "data: 4\nid: x\n\ndata: 5\nid: y\n\n: c\n";
+    struct sse_replay replay = {.size = sizeof(replay)};
+
+    (void)state;
+    assert_int_equal(subscribe(connect_client(0), "a", no_id, NULL), 0);
+    publish_batch('a', plain, COUNT(plain), ID("1"));
+    publish_batch('a', trailing, COUNT(trailing), ID("2"));
+    publish_batch('a', named, COUNT(named), ID("3"));
+    publish_batch('a', ending, COUNT(ending), "");
+    assert_int_equal(stats().written, 2 + 3 + 3 + 3);
+    assert_string_equal(fake_client_text(&clients[0]), whole);
+    publish_batch('a', silent, COUNT(silent), "");
+    assert_int_equal(stats().history_events, 4);
+    connect_client(1);
+    assert_int_equal(subscribe(&clients[1], "a", sse_str(ID("0")), &replay), 0);
+    assert_int_equal(replay.messages, 4);
+    assert_string_equal(fake_client_text(&clients[1]), whole);
+    come_back(2, "a", sse_str("y"), SSE_REPLAY_COMPLETE, "");
+    assert_int_equal(subscribe(connect_client(2), "a", sse_str(ID("3")), &replay), 0);
+    assert_int_equal(replay.messages, 1);
+    /* It broke off inside the batch: that place has no name. */
+    come_back(2, "a", sse_str("x"), SSE_REPLAY_GAP, "");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(ids_are_assigned_in_order, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(without_history_no_id_is_assigned, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_epoch_has_its_rules, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_random_epoch_differs_after_a_restart, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(given_ids_name_places_too, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_id_that_is_given_again_means_the_later_event, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_empty_id_names_no_place, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(comments_are_not_kept, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_message_without_id_gets_a_copy_with_one, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_batch_is_replayed_as_a_whole, set_up, tear_down),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
