@@ -10,6 +10,8 @@
  *     event -> message -> emitter (queue, flush, sink)
  *                            ^
  *                         registry (topics, publish, broadcast)
+ *                            ^
+ *                         loop (poll or epoll, for hosts that have none)
  *
  * The library opens no sockets, starts no threads, installs no signal handlers, reads no
  * environment and has no mutable global state.
@@ -20,6 +22,7 @@
 #include <sse/event.h>
 #include <sse/host.h>
 #include <sse/http.h>
+#include <sse/loop.h>
 #include <sse/message.h>
 #include <sse/registry.h>
 

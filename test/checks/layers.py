@@ -6,7 +6,7 @@ import pathlib
 import re
 import sys
 
-LAYERS = ["base", "wire", "data", "output", "connection", "fanout"]
+LAYERS = ["base", "wire", "data", "output", "connection", "fanout", "driver"]
 
 # The layer that implements each public header; the umbrella is for users alone.
 PUBLIC = {
@@ -15,6 +15,7 @@ PUBLIC = {
     "message": "data",
     "emitter": "connection",
     "registry": "fanout",
+    "loop": "driver",
 }
 
 # Functions that are declared to the world live in the layer of their header; whatever may not block,
@@ -26,6 +27,10 @@ def layer_of_include(name):
     if name.startswith("sse/"):
         return PUBLIC.get(name[len("sse/"):-len(".h")], "the umbrella")
     return name.split("/")[0] if "/" in name and not name.startswith("sys/") else None
+
+
+# What a host could have written itself sees no more than a host does.
+PUBLIC_ONLY = {"driver"}
 
 
 def faults_of(path, layer, known):
@@ -42,6 +47,8 @@ def faults_of(path, layer, known):
             continue
         if target not in LAYERS or LAYERS.index(target) > LAYERS.index(layer):
             yield where + f", of {target}"
+        elif layer in PUBLIC_ONLY and target != layer and not name.startswith("sse/"):
+            yield where + ", which is not public"
         if not name.startswith("sse/"):
             known.add(name)
 

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A server that accepts and answers in one thread, blocking, and leaves the streams to the loop of
+ * the library in another. Once an emitter has been handed over, nobody here thinks of it again.
+ *
+ *     05_driver_thread 8080
+ *     curl -N http://127.0.0.1:8080/events
+ *     curl -d hello http://127.0.0.1:8080/publish
+ *
+ * Requests are served one after the other; who is slow with one holds up the next for a few seconds.
+ * SIGTERM and SIGINT end it: every stream is completed, and the last one that is over stops the loop.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sse/loop.h>
+#include <sse/sse.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#define REQUEST_MAX 4096
+#define READS_MAX 16
+#define READ_SECONDS 2
+
+static struct sse_registry *registry;
+static struct sse_loop *loop;
+static atomic_bool stopped;
+static atomic_bool completing;
+
+static void respond(int fd, const char *status, const char *text)
+{
+    static const char format[] = "HTTP/1.1 %s\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n"
+                                 "Connection: close\r\n\r\n%s";
+    char response[512];
+    int size = snprintf(response, sizeof(response), format, status, strlen(text), text);
+
+    /* So little fits into the buffer of a fresh socket. */
+    if (send(fd, response, (size_t)size, MSG_NOSIGNAL) == size)
+        shutdown(fd, SHUT_WR);
+}
+
+/* The emitter has left the registry already, so the last one to end finds it empty. */
+static void on_completion(struct sse_emitter *emitter, const struct sse_completion *completion, void *user)
+{
+    (void)emitter;
+    (void)completion;
+    (void)user;
+    if (atomic_load(&completing) && sse_registry_count(registry, sse_str(NULL)) == 0)
+        sse_loop_stop(loop);
+}
+
+/** True if the descriptor belongs to the loop now. The end of the stream is that of the connection. */
+static bool stream(int fd)
+{
+    char head[512];
+    ssize_t size = sse_http_head(head, sizeof(head), NULL);
+    const struct sse_emitter_options options = {
+        .size = sizeof(options),
+        .drain = SSE_DRAIN_FD,
+        .fd = fd,
+        .head = {head, (size_t)size},
+        .on_completion = on_completion,
+    };
+    struct sse_emitter *emitter;
+
+    if (size < 0 || (size_t)size > sizeof(head) || sse_emitter_new(&emitter, &options) < 0)
+        return false;
+    if (sse_registry_add(registry, emitter) == 0 && sse_loop_add(loop, emitter) == 0)
+        return true;
+    sse_emitter_detach(emitter);
+    sse_emitter_unref(emitter);
+    return false;
+}
+
+static void publish(int fd, struct sse_str text)
+{
+    const struct sse_event event = {.data = text};
+    struct sse_delivery delivery = {.size = sizeof(delivery)};
+    char answer[64];
+
+    if (sse_registry_broadcast(registry, &event, &delivery) < 0) {
+        respond(fd, "400 Bad Request", "an event is UTF-8\n");
+        return;
+    }
+    snprintf(answer, sizeof(answer), "sent to %zu\n", delivery.written + delivery.queued);
+    respond(fd, "202 Accepted", answer);
+}
+
+/** The size of the body that a head announces; SIZE_MAX if it does not. */
+static size_t body_size(const char *head)
+{
+    static const char name[] = "content-length:";
+
+    for (const char *at = strchr(head, '\n'); at; at = strchr(at, '\n')) {
+        size_t same = 0;
+
+        for (++at; same < sizeof(name) - 1 && (at[same] | 0x20) == (name[same] | 0x20);)
+            ++same;
+        if (same == sizeof(name) - 1)
+            return strtoul(at + same, NULL, 10);
+    }
+    return SIZE_MAX;
+}
+
+/** Reads a head, as a string, and its body. NULL if there is none in time, or it is too long. */
+static char *read_request(int fd, char *request, size_t *size)
+{
+    size_t used = 0;
+    char *end = NULL;
+
+    for (int i = 0; i < READS_MAX && used < REQUEST_MAX; ++i) {
+        ssize_t received = recv(fd, request + used, REQUEST_MAX - used, 0);
+
+        if (received <= 0)
+            return NULL;
+        used += (size_t)received;
+        request[used] = '\0';
+        if (!end && (end = strstr(request, "\r\n\r\n"))) {
+            end[2] = '\0';
+            *size = strncmp(request, "POST ", 5) == 0 ? body_size(request) : 0;
+        }
+        if (end && *size <= used - (size_t)(end + 4 - request))
+            return end + 4;
+    }
+    return NULL;
+}
+
+/** True if the descriptor belongs to the loop now. */
+static bool serve(int fd)
+{
+    const struct timeval limit = {.tv_sec = READ_SECONDS};
+    char request[REQUEST_MAX + 1];
+    size_t size = 0;
+    char *body;
+
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    body = read_request(fd, request, &size);
+    if (!body)
+        respond(fd, "400 Bad Request", "no request in time and size\n");
+    else if (strncmp(request, "GET /events HTTP/1.1\r\n", 22) == 0)
+        return stream(fd);
+    else if (strncmp(request, "POST /publish HTTP/1.1\r\n", 24) != 0)
+        respond(fd, "404 Not Found", "GET /events or POST /publish\n");
+    else
+        publish(fd, (struct sse_str){body, size});
+    return false;
+}
+
+static void on_signal(int number)
+{
+    (void)number;
+    atomic_store(&stopped, true);
+}
+
+/* The signals are blocked but for the time inside pselect, so none can come between look and wait. */
+static void accept_all(int listener, const sigset_t *unblocked)
+{
+    const struct timespec pause = {.tv_nsec = 100000000};
+
+    while (!atomic_load(&stopped)) {
+        int fd = accept(listener, NULL, NULL);
+        bool full = fd < 0 && (errno == EMFILE || errno == ENFILE);
+        fd_set readable;
+
+        FD_ZERO(&readable);
+        FD_SET(listener, &readable);
+        if (fd >= 0 && !serve(fd))
+            close(fd);
+        if (fd >= 0)
+            continue;
+        pselect(listener + 1, full ? NULL : &readable, NULL, NULL, full ? &pause : NULL, unblocked);
+    }
+}
+
+static void *run(void *unused)
+{
+    (void)unused;
+    sse_loop_run(loop);
+    return NULL;
+}
+
+static int complete(struct sse_emitter *emitter, void *user)
+{
+    (void)user;
+    sse_emitter_complete(emitter);
+    return 0;
+}
+
+static int listen_on(int port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    socklen_t size = sizeof(address);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    const int on = 1;
+
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+        bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, SOMAXCONN) < 0 ||
+        fcntl(fd, F_SETFL, O_NONBLOCK) < 0 || getsockname(fd, (struct sockaddr *)&address, &size) < 0) {
+        perror("05_driver_thread");
+        return -1;
+    }
+    printf("listening on http://127.0.0.1:%d/\n", ntohs(address.sin_port));
+    fflush(stdout);
+    return fd;
+}
+
+int main(int argument_count, char **arguments)
+{
+    const struct sigaction action = {.sa_handler = on_signal};
+    const struct sse_loop_options options = {.size = sizeof(options)};
+    int port = argument_count == 2 ? atoi(arguments[1]) : -1;
+    int listener = -1;
+    sigset_t blocked, unblocked;
+    pthread_t driver;
+
+    if (port < 0 || port > 65535) {
+        fputs("usage: 05_driver_thread PORT\n", stderr);
+        return 2;
+    }
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGTERM);
+    sigaddset(&blocked, SIGINT);
+    /* The driver inherits this. */
+    pthread_sigmask(SIG_BLOCK, &blocked, &unblocked);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    if (sse_registry_new(&registry, NULL) < 0 || sse_loop_new(&loop, registry, &options) < 0 ||
+        (listener = listen_on(port)) < 0 || pthread_create(&driver, NULL, run, NULL) != 0)
+        return 1;
+    accept_all(listener, &unblocked);
+    close(listener);
+    atomic_store(&completing, true);
+    sse_registry_each(registry, sse_str(NULL), complete, NULL);
+    if (sse_registry_count(registry, sse_str(NULL)) == 0)
+        sse_loop_stop(loop);
+    pthread_join(driver, NULL);
+    sse_loop_free(loop);
+    sse_registry_unref(registry);
+    return 0;
+}

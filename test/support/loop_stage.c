@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: MIT */
+#include "loop_stage.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* No test opens more. */
+#define DESCRIPTORS_MAX 2048
+
+static void check(bool holds, const char *what)
+{
+    if (holds)
+        return;
+    fprintf(stderr, "loop stage: %s (%s)\n", what, strerror(errno));
+    abort();
+}
+
+bool descriptor_is_open(int fd)
+{
+    return fcntl(fd, F_GETFD) >= 0;
+}
+
+size_t descriptor_count(void)
+{
+    size_t count = 0;
+
+    for (int fd = 0; fd < DESCRIPTORS_MAX; fd++)
+        count += descriptor_is_open(fd);
+    return count;
+}
+
+bool loop_stage_has(enum sse_poller poller)
+{
+    struct sse_registry *registry;
+    struct sse_loop *loop = NULL;
+    const struct sse_loop_options options = {.size = sizeof(options), .poller = poller};
+    int error;
+
+    check(!sse_registry_new(&registry, NULL), "no registry");
+    error = sse_loop_new(&loop, registry, &options);
+    check(!error || error == -ENOTSUP, "no loop");
+    sse_loop_free(loop);
+    sse_registry_unref(registry);
+    return !error;
+}
+
+void loop_stage_open(struct loop_stage *stage, enum sse_poller poller, bool real_time)
+{
+    memset(stage, 0, sizeof(*stage));
+    stage->poller = poller;
+    stage->descriptors = descriptor_count();
+    fake_host_init(&stage->fake);
+    if (real_time)
+        stage->fake.host.now = NULL;
+    check(!sse_registry_new(&stage->registry,
+                            &(struct sse_registry_options){.size = sizeof(struct sse_registry_options),
+                                                           .host = &stage->fake.host}),
+          "no registry");
+}
+
+void loop_stage_open_loop(struct loop_stage *stage)
+{
+    const struct sse_loop_options options = {
+        .size = sizeof(options), .host = &stage->fake.host, .poller = stage->poller};
+
+    check(!sse_loop_new(&stage->loop, stage->registry, &options), "no loop");
+}
+
+void loop_stage_close(struct loop_stage *stage)
+{
+    sse_loop_free(stage->loop);
+    sse_registry_unref(stage->registry);
+    fake_host_check_no_leak(&stage->fake);
+    check(descriptor_count() == stage->descriptors, "descriptors leaked");
+}
+
+static void connect_tcp(int ends[2])
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    socklen_t size = sizeof(address);
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    check(listener >= 0 && !bind(listener, (struct sockaddr *)&address, size) && !listen(listener, 1) &&
+              !getsockname(listener, (struct sockaddr *)&address, &size),
+          "no listener");
+    ends[0] = socket(AF_INET, SOCK_STREAM, 0);
+    check(ends[0] >= 0 && !connect(ends[0], (struct sockaddr *)&address, size), "no connection");
+    ends[1] = accept(listener, NULL, NULL);
+    check(ends[1] >= 0, "no connection accepted");
+    close(listener);
+}
+
+void loop_client_connect(struct loop_client *client, struct loop_stage *stage, enum loop_client_kind kind)
+{
+    int ends[2] = {-1, -1};
+
+    memset(client, 0, sizeof(*client));
+    client->stage = stage;
+    if (kind == LOOP_CLIENT_TCP)
+        connect_tcp(ends);
+    else if (kind == LOOP_CLIENT_UNIX)
+        check(!socketpair(AF_UNIX, SOCK_STREAM, 0, ends), "no socket pair");
+    else
+        check(!pipe(ends), "no pipe");
+    check(!fcntl(ends[0], F_SETFL, O_NONBLOCK), "no O_NONBLOCK");
+    if (kind == LOOP_CLIENT_PIPE)
+        check(!fcntl(ends[1], F_SETFL, O_NONBLOCK), "no O_NONBLOCK");
+    client->fd = ends[0];
+    client->server_fd = ends[1];
+}
+
+static void on_blocked(struct sse_emitter *emitter, void *user)
+{
+    struct loop_client *client = user;
+
+    (void)emitter;
+    atomic_fetch_add(&client->blocked, 1);
+    if (client->when_blocked)
+        client->when_blocked(client);
+}
+
+static void on_completion(struct sse_emitter *emitter, const struct sse_completion *completion, void *user)
+{
+    struct loop_client *client = user;
+
+    (void)emitter;
+    client->reason = completion->reason;
+    client->error = completion->error;
+    if (client->when_ended)
+        client->when_ended(client);
+    atomic_fetch_add(&client->completions, 1);
+}
+
+static void on_release(void *user)
+{
+    struct loop_client *client = user;
+
+    if (client->when_released)
+        client->when_released(client);
+    atomic_fetch_add(&client->releases, 1);
+}
+
+void loop_client_make_emitter(struct loop_client *client, const struct sse_emitter_options *options)
+{
+    struct sse_emitter_options all = {
+        .stall_ms = SSE_TIMER_OFF, .drain_ms = SSE_TIMER_OFF, .heartbeat_ms = SSE_TIMER_OFF};
+
+    if (options)
+        all = *options;
+    all.size = sizeof(all);
+    all.host = &client->stage->fake.host;
+    all.drain = SSE_DRAIN_FD;
+    all.fd = client->server_fd;
+    all.on_blocked = on_blocked;
+    all.on_completion = on_completion;
+    all.on_release = on_release;
+    all.user = client;
+    if (!all.queue_bytes)
+        all.queue_bytes = (size_t)64 << 20;
+    check(!sse_emitter_new(&client->emitter, &all), "no emitter");
+}
+
+void loop_client_add(struct loop_client *client)
+{
+    check(!sse_registry_add(client->stage->registry, client->emitter), "not added to the registry");
+    sse_emitter_ref(client->emitter);
+    check(!sse_loop_add(client->stage->loop, client->emitter), "not added to the loop");
+}
+
+void loop_client_open(struct loop_client *client, struct loop_stage *stage, enum loop_client_kind kind,
+                      const struct sse_emitter_options *options)
+{
+    loop_client_connect(client, stage, kind);
+    loop_client_make_emitter(client, options);
+    loop_client_add(client);
+}
+
+void loop_client_leave(struct loop_client *client)
+{
+    if (client->fd >= 0)
+        close(client->fd);
+    client->fd = -1;
+}
+
+void loop_client_reset(struct loop_client *client)
+{
+    const struct linger reset = {.l_onoff = 1, .l_linger = 0};
+
+    check(!setsockopt(client->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), "no SO_LINGER");
+    loop_client_leave(client);
+}
+
+void loop_client_close(struct loop_client *client)
+{
+    sse_emitter_unref(client->emitter);
+    client->emitter = NULL;
+    loop_client_leave(client);
+}
+
+int loop_client_send(struct loop_client *client, const char *data)
+{
+    const struct sse_event event = {.data = sse_str(data)};
+
+    return sse_emitter_send(client->emitter, &event);
+}
+
+static size_t queued_bytes(struct sse_emitter *emitter)
+{
+    struct sse_emitter_info info = {.size = sizeof(info)};
+
+    check(!sse_emitter_info(emitter, &info), "no info");
+    return info.queued_bytes;
+}
+
+size_t loop_client_fill(struct loop_client *client)
+{
+    size_t size = (size_t)64 << 10;
+    char *text = malloc(size);
+    struct sse_event event = {.data = {.ptr = text, .len = size}};
+    size_t total = 0;
+
+    check(text != NULL, "no memory");
+    memset(text, 'x', size);
+    do {
+        check(!sse_emitter_send(client->emitter, &event), "not sent");
+        total += size + strlen("data: \n\n");
+    } while (!queued_bytes(client->emitter));
+    free(text);
+    return total;
+}
+
+/* Waits neither in the loop nor for the client, so that each can go on when the other does. */
+static size_t receive(struct loop_client *client, void *buffer, size_t size)
+{
+    ssize_t received;
+
+    do {
+        check(!client->stage->loop || !sse_loop_dispatch(client->stage->loop, 0), "dispatch failed");
+        received = read(client->fd, buffer, size);
+    } while (received < 0 && (errno == EAGAIN || errno == EWOULDBLOCK));
+    check(received > 0, "nothing received");
+    return (size_t)received;
+}
+
+void loop_client_expect(struct loop_client *client, const char *bytes)
+{
+    while (*bytes) {
+        char received[256];
+        size_t left = strlen(bytes);
+        size_t size = receive(client, received, left < sizeof(received) ? left : sizeof(received));
+
+        if (memcmp(received, bytes, size))
+            fprintf(stderr, "received <%.*s>, not <%s>\n", (int)size, received, bytes);
+        check(!memcmp(received, bytes, size), "received something else");
+        bytes += size;
+    }
+}
+
+void loop_client_drain(struct loop_client *client, size_t size)
+{
+    char buffer[(size_t)64 << 10];
+
+    while (size)
+        size -= receive(client, buffer, size < sizeof(buffer) ? size : sizeof(buffer));
+}
+
+bool loop_client_is_quiet(struct loop_client *client)
+{
+    struct pollfd poll_fd = {.fd = client->fd, .events = POLLIN};
+
+    return poll(&poll_fd, 1, 0) == 0;
+}
+
+size_t loop_client_read_to_end(struct loop_client *client)
+{
+    char buffer[4096];
+    size_t total = 0;
+    ssize_t received;
+
+    check(!fcntl(client->fd, F_SETFL, 0), "no blocking");
+    while ((received = read(client->fd, buffer, sizeof(buffer))) > 0)
+        total += (size_t)received;
+    return total;
+}
+
+void loop_client_dispatch_to_end(struct loop_client *client)
+{
+    while (descriptor_is_open(client->server_fd))
+        check(!sse_loop_dispatch(client->stage->loop, -1), "dispatch failed");
+    while (!atomic_load(&client->completions))
+        sched_yield();
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPPORT_LOOP_STAGE_H
+#define SUPPORT_LOOP_STAGE_H
+
+/**
+ * A registry, a loop that drives it, and clients at the other end of sockets and pipes. The clock
+ * stands still unless a test asks for the real one; the emitters keep quiet unless it gives timers.
+ */
+
+#include "fake_host.h"
+
+#include <sse/loop.h>
+#include <sys/socket.h>
+
+struct loop_stage {
+    struct fake_host fake;
+    enum sse_poller poller;
+    struct sse_registry *registry;
+    struct sse_loop *loop;
+    size_t descriptors; /* open before there was a loop */
+};
+
+enum loop_client_kind {
+    LOOP_CLIENT_TCP,
+    LOOP_CLIENT_UNIX,
+    LOOP_CLIENT_PIPE,
+    LOOP_CLIENT_BLOCKING_PIPE
+};
+
+/** One client. What the hooks saw is there to be read once `completions` is 1. */
+struct loop_client {
+    struct loop_stage *stage;
+    int fd;        /* the client's own end; -1 once it has left */
+    int server_fd; /* the loop's */
+    struct sse_emitter *emitter; /* one reference for the test */
+    atomic_int blocked;
+    atomic_int completions;
+    atomic_int releases;
+    enum sse_reason reason;
+    int error;
+    /** What a test does in on_blocked, on_completion and on_release. */
+    void (*when_blocked)(struct loop_client *client);
+    void (*when_ended)(struct loop_client *client);
+    void (*when_released)(struct loop_client *client);
+    void *user;
+};
+
+/** Whether the library was built with this poller. */
+bool loop_stage_has(enum sse_poller poller);
+
+/** A registry without a loop; `real_time` for the system's clock. */
+void loop_stage_open(struct loop_stage *stage, enum sse_poller poller, bool real_time);
+/** And the loop. */
+void loop_stage_open_loop(struct loop_stage *stage);
+/** Frees both, and checks that no memory and no descriptor is left. The clients are to be closed first. */
+void loop_stage_close(struct loop_stage *stage);
+
+/** The number of descriptors that are open. */
+size_t descriptor_count(void);
+bool descriptor_is_open(int fd);
+
+/** Connects the two ends and no more. */
+void loop_client_connect(struct loop_client *client, struct loop_stage *stage, enum loop_client_kind kind);
+/** Makes the emitter, which writes to the server's end. `options` may give timers and limits; or NULL. */
+void loop_client_make_emitter(struct loop_client *client, const struct sse_emitter_options *options);
+/** Adds it to the registry and to the loop. Any thread. */
+void loop_client_add(struct loop_client *client);
+/** All three. */
+void loop_client_open(struct loop_client *client, struct loop_stage *stage, enum loop_client_kind kind,
+                      const struct sse_emitter_options *options);
+
+/** The client goes: closes its end. */
+void loop_client_leave(struct loop_client *client);
+/** The same, with a reset in place of an orderly end. TCP. */
+void loop_client_reset(struct loop_client *client);
+/** Gives the test's reference back, and leaves. */
+void loop_client_close(struct loop_client *client);
+
+/** Sends an event with the data, to this emitter. */
+int loop_client_send(struct loop_client *client, const char *data);
+/** Sends events of 64 KiB until the sink takes no more. Returns the bytes that will arrive. */
+size_t loop_client_fill(struct loop_client *client);
+
+/** Lets the loop run until the client has received exactly these bytes. */
+void loop_client_expect(struct loop_client *client, const char *bytes);
+/** Lets the loop run until the client has received so many bytes, whatever they are. */
+void loop_client_drain(struct loop_client *client, size_t size);
+/** Whether there is nothing to receive now. */
+bool loop_client_is_quiet(struct loop_client *client);
+/** Reads until the end of the stream; the loop need not run. Returns the bytes read. */
+size_t loop_client_read_to_end(struct loop_client *client);
+
+/** Dispatches, waiting, until the loop has closed the descriptor and the hooks have run. */
+void loop_client_dispatch_to_end(struct loop_client *client);
+
+#endif

@@ -1,0 +1,607 @@
+/* SPDX-License-Identifier: MIT */
+/* Arguments that are refused, and what happens when there is no memory, no descriptor, no connection. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "loop_stage.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define CONNECTIONS 1000
+#define BATCH 100
+#define ATTEMPTS_MAX 20
+
+/* What the next recv of the loop fails with, in place of receiving; 0: nothing. The clients use read. */
+static int recv_error;
+
+extern long syscall(long number, ...);
+
+ssize_t recv(int fd, void *buffer, size_t size, int flags)
+{
+    if (recv_error) {
+        errno = recv_error;
+        recv_error = 0;
+        return -1;
+    }
+    return (ssize_t)syscall(SYS_recvfrom, fd, buffer, size, flags, NULL, NULL);
+}
+
+static const enum sse_poller pollers[] = {SSE_POLLER_POLL, SSE_POLLER_EPOLL};
+
+static int set_up_without_loop(void **state)
+{
+    const enum sse_poller *poller = *state;
+    struct loop_stage *stage = malloc(sizeof(*stage));
+
+    assert_non_null(stage);
+    loop_stage_open(stage, *poller, false);
+    *state = stage;
+    return 0;
+}
+
+static int set_up(void **state)
+{
+    set_up_without_loop(state);
+    loop_stage_open_loop(*state);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    loop_stage_close(*state);
+    free(*state);
+    return 0;
+}
+
+static void dispatch(struct loop_stage *stage)
+{
+    assert_int_equal(sse_loop_dispatch(stage->loop, 0), 0);
+}
+
+static void leaves(struct loop_client *client)
+{
+    loop_client_leave(client);
+    loop_client_dispatch_to_end(client);
+    loop_client_close(client);
+}
+
+static struct sse_loop_options options_of(struct loop_stage *stage)
+{
+    return (struct sse_loop_options){
+        .size = sizeof(struct sse_loop_options), .host = &stage->fake.host, .poller = stage->poller};
+}
+
+/* A new loop */
+
+static void refuses(struct sse_registry *registry, const struct sse_loop_options *options)
+{
+    struct sse_loop *loop = NULL;
+
+    assert_int_equal(sse_loop_new(&loop, registry, options), -EINVAL);
+    assert_null(loop);
+}
+
+static void bad_arguments_of_new(void **state)
+{
+    struct loop_stage *stage = *state;
+    const struct sse_loop_options good = options_of(stage);
+    struct sse_loop_options bad;
+    struct sse_host half = stage->fake.host;
+
+    assert_int_equal(sse_loop_new(NULL, stage->registry, &good), -EINVAL);
+    refuses(NULL, &good);
+    refuses(stage->registry, NULL);
+    bad = good;
+    bad.size = 0;
+    refuses(stage->registry, &bad);
+    bad.size = sizeof(bad) + 1;
+    refuses(stage->registry, &bad);
+    bad = good;
+    bad.poller = (enum sse_poller)3;
+    refuses(stage->registry, &bad);
+    bad = good;
+    bad.host = &half;
+    half.release = NULL;
+    refuses(stage->registry, &bad);
+    half = stage->fake.host;
+    half.size = 0;
+    refuses(stage->registry, &bad);
+}
+
+static void best_poller(void **state)
+{
+    struct loop_stage *stage = *state;
+
+    stage->poller = SSE_POLLER_BEST;
+    loop_stage_open_loop(stage);
+    if (loop_stage_has(SSE_POLLER_EPOLL))
+        assert_true(sse_loop_fd(stage->loop) >= 0);
+    else
+        assert_int_equal(sse_loop_fd(stage->loop), -ENOTSUP);
+}
+
+static void no_memory_for_new(void **state)
+{
+    struct loop_stage *stage = *state;
+    const struct sse_loop_options options = options_of(stage);
+    size_t blocks = atomic_load(&stage->fake.blocks);
+    size_t descriptors = descriptor_count();
+    struct sse_loop *loop = NULL;
+    size_t nth = 1;
+    int error;
+
+    for (; nth < ATTEMPTS_MAX; nth++) {
+        fake_host_fail_at(&stage->fake, nth, nth % 2);
+        error = sse_loop_new(&loop, stage->registry, &options);
+        fake_host_fail_at(&stage->fake, 0, false);
+        if (!error)
+            break;
+        assert_int_equal(error, -ENOMEM);
+        assert_null(loop);
+        assert_int_equal(atomic_load(&stage->fake.blocks), blocks);
+        assert_int_equal(descriptor_count(), descriptors);
+    }
+    assert_in_range(nth, 3, ATTEMPTS_MAX - 1);
+    sse_loop_free(loop);
+}
+
+static rlim_t set_descriptor_limit(rlim_t limit)
+{
+    struct rlimit now;
+    rlim_t before;
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &now), 0);
+    before = now.rlim_cur;
+    now.rlim_cur = limit;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+    return before;
+}
+
+static void no_descriptors_for_new(void **state)
+{
+    struct loop_stage *stage = *state;
+    const struct sse_loop_options options = options_of(stage);
+    size_t blocks = atomic_load(&stage->fake.blocks);
+    size_t descriptors = descriptor_count();
+    struct sse_loop *loop = NULL;
+    size_t more = 0;
+    int error;
+
+    do {
+        /* The numbers in use may have holes, so the first few limits may all be too low. */
+        rlim_t before = set_descriptor_limit(more);
+
+        error = sse_loop_new(&loop, stage->registry, &options);
+        (void)set_descriptor_limit(before);
+        if (error) {
+            assert_int_equal(error, -EMFILE);
+            assert_null(loop);
+            assert_int_equal(atomic_load(&stage->fake.blocks), blocks);
+            assert_int_equal(descriptor_count(), descriptors);
+        }
+        more++;
+    } while (error && more < 1000);
+    assert_int_equal(error, 0);
+    assert_true(descriptor_count() - descriptors <= 3);
+    sse_loop_free(loop);
+}
+
+/* Once the loop is there it needs no more. */
+static void no_descriptors_for_anything_else(void **state)
+{
+    struct loop_client client;
+    rlim_t before;
+
+    loop_client_connect(&client, *state, LOOP_CLIENT_TCP);
+    before = set_descriptor_limit(0);
+    loop_client_make_emitter(&client, NULL);
+    loop_client_add(&client);
+    /* But poll(2) counts the descriptors that it is asked about. */
+    (void)set_descriptor_limit(2);
+    assert_int_equal(loop_client_send(&client, "x"), 0);
+    loop_client_expect(&client, "data: x\n\n");
+    loop_client_leave(&client);
+    while (!atomic_load(&client.completions))
+        dispatch(client.stage);
+    (void)set_descriptor_limit(before);
+    leaves(&client);
+}
+
+/* Not under valgrind, which keeps a limit of its own. */
+static bool poll_fails_over_the_limit(void)
+{
+    struct pollfd polls[2] = {{.fd = -1}, {.fd = -1}};
+
+    return poll(polls, 2, 0) < 0 && errno == EINVAL;
+}
+
+static void error_of_the_wait_is_returned(void **state)
+{
+    struct loop_stage *stage = *state;
+    struct loop_client client;
+    int dispatched = -EINVAL, run = -EINVAL;
+    rlim_t before;
+
+    if (stage->poller != SSE_POLLER_POLL)
+        skip();
+    loop_client_open(&client, stage, LOOP_CLIENT_TCP, NULL);
+    before = set_descriptor_limit(1);
+    if (poll_fails_over_the_limit()) {
+        dispatched = sse_loop_dispatch(stage->loop, 0);
+        run = sse_loop_run(stage->loop);
+    }
+    (void)set_descriptor_limit(before);
+    assert_int_equal(dispatched, -EINVAL);
+    assert_int_equal(run, -EINVAL);
+    dispatch(stage);
+    leaves(&client);
+}
+
+/* Adding */
+
+static void bad_arguments(void **state)
+{
+    struct loop_stage *stage = *state;
+
+    assert_int_equal(sse_loop_add(stage->loop, NULL), -EINVAL);
+    assert_int_equal(sse_loop_run(NULL), -EINVAL);
+    assert_int_equal(sse_loop_stop(NULL), -EINVAL);
+    assert_int_equal(sse_loop_fd(NULL), -EINVAL);
+    assert_int_equal(sse_loop_next_timeout(NULL), -EINVAL);
+    assert_int_equal(sse_loop_dispatch(NULL, 0), -EINVAL);
+    assert_int_equal(sse_loop_dispatch(stage->loop, -2), -EINVAL);
+}
+
+static ssize_t take_all(void *user, const struct iovec *iov, int count)
+{
+    ssize_t size = 0;
+
+    (void)user;
+    for (int i = 0; i < count; i++)
+        size += (ssize_t)iov[i].iov_len;
+    return size;
+}
+
+static void other_drains_are_refused(void **state)
+{
+    struct loop_stage *stage = *state;
+    struct sse_emitter_options options = {.size = sizeof(options), .write = take_all};
+    struct sse_emitter *emitter;
+
+    for (int drain = SSE_DRAIN_CALLBACK; drain <= SSE_DRAIN_PULL; drain++) {
+        options.drain = (enum sse_drain)drain;
+        assert_int_equal(sse_emitter_new(&emitter, &options), 0);
+        assert_int_equal(sse_registry_add(stage->registry, emitter), 0);
+        assert_int_equal(sse_loop_add(stage->loop, emitter), -EINVAL);
+        assert_int_equal(sse_emitter_complete_with_error(emitter, -ECANCELED), 0);
+        /* Not even when it has ended. */
+        assert_int_equal(sse_loop_add(stage->loop, emitter), -EINVAL);
+        sse_emitter_unref(emitter);
+    }
+    /* They end as they would without a loop: it takes no notice. */
+    dispatch(stage);
+}
+
+/* After an error both are the caller's, and as they were. */
+static void is_still_mine(struct loop_client *client)
+{
+    dispatch(client->stage);
+    assert_true(descriptor_is_open(client->server_fd));
+    assert_false(fcntl(client->server_fd, F_GETFL) & O_NONBLOCK);
+    assert_int_equal(loop_client_send(client, "mine"), 0);
+    loop_client_expect(client, "data: mine\n\n");
+    assert_int_equal(atomic_load(&client->completions), 0);
+}
+
+static void only_emitters_of_the_registry(void **state)
+{
+    struct loop_stage *stage = *state;
+    struct sse_registry *other;
+    struct loop_client client;
+
+    assert_int_equal(sse_registry_new(&other, NULL), 0);
+    loop_client_connect(&client, stage, LOOP_CLIENT_TCP);
+    loop_client_make_emitter(&client, NULL);
+    assert_int_equal(sse_loop_add(stage->loop, client.emitter), -EINVAL);
+    is_still_mine(&client);
+    assert_int_equal(sse_registry_add(other, client.emitter), 0);
+    assert_int_equal(sse_loop_add(stage->loop, client.emitter), -EINVAL);
+    is_still_mine(&client);
+    assert_int_equal(sse_registry_remove(other, client.emitter), 0);
+    loop_client_add(&client);
+    leaves(&client);
+    sse_registry_unref(other);
+}
+
+static void one_descriptor_is_added_once(void **state)
+{
+    struct loop_stage *stage = *state;
+    struct loop_client client, twin;
+
+    loop_client_open(&client, stage, LOOP_CLIENT_TCP, NULL);
+    assert_int_equal(sse_loop_add(stage->loop, client.emitter), -EEXIST);
+    twin = client;
+    twin.emitter = NULL;
+    loop_client_make_emitter(&twin, NULL);
+    assert_int_equal(sse_registry_add(stage->registry, twin.emitter), 0);
+    assert_int_equal(sse_loop_add(stage->loop, twin.emitter), -EEXIST);
+    dispatch(stage);
+    assert_int_equal(loop_client_send(&client, "x"), 0);
+    loop_client_expect(&client, "data: x\n\n");
+    assert_int_equal(sse_emitter_complete(twin.emitter), 0);
+    dispatch(stage);
+    assert_true(descriptor_is_open(client.server_fd));
+    sse_emitter_unref(twin.emitter);
+    leaves(&client);
+}
+
+static void no_memory_for_add(void **state)
+{
+    struct loop_stage *stage = *state;
+    struct loop_client clients[40];
+    size_t failed = 0;
+
+    for (size_t i = 0; i < 40; i++) {
+        struct loop_client *client = &clients[i];
+        size_t nth = 1;
+
+        loop_client_connect(client, stage, LOOP_CLIENT_TCP);
+        loop_client_make_emitter(client, NULL);
+        assert_int_equal(sse_registry_add(stage->registry, client->emitter), 0);
+        for (; nth < ATTEMPTS_MAX; nth++) {
+            size_t blocks = atomic_load(&stage->fake.blocks);
+            int error;
+
+            fake_host_fail_at(&stage->fake, nth, nth % 2);
+            error = sse_loop_add(stage->loop, sse_emitter_ref(client->emitter));
+            fake_host_fail_at(&stage->fake, 0, false);
+            if (!error)
+                break;
+            assert_int_equal(error, -ENOMEM);
+            /* A table may have grown, and stays so; nothing else is kept. */
+            assert_in_range(atomic_load(&stage->fake.blocks), blocks, blocks + 1);
+            sse_emitter_unref(client->emitter);
+            is_still_mine(client);
+            failed++;
+        }
+        assert_in_range(nth, 2, ATTEMPTS_MAX - 1);
+    }
+    assert_true(failed > 40);
+    for (size_t i = 0; i < 40; i++) {
+        assert_int_equal(loop_client_send(&clients[i], "x"), 0);
+        loop_client_expect(&clients[i], "data: x\n\n");
+        leaves(&clients[i]);
+    }
+}
+
+/* The loop goes on without memory; what is written needs none. */
+static void no_memory_while_it_runs(void **state)
+{
+    struct loop_stage *stage = *state;
+    struct loop_client staying, leaving;
+    size_t size;
+
+    loop_client_open(&staying, stage, LOOP_CLIENT_TCP, NULL);
+    loop_client_open(&leaving, stage, LOOP_CLIENT_TCP, NULL);
+    size = loop_client_fill(&staying);
+    fake_host_fail_at(&stage->fake, 1, true);
+    loop_client_drain(&staying, size);
+    loop_client_leave(&leaving);
+    loop_client_dispatch_to_end(&leaving);
+    fake_host_fail_at(&stage->fake, 0, false);
+    leaves(&leaving);
+    leaves(&staying);
+}
+
+static void regular_file(void **state)
+{
+    struct loop_stage *stage = *state;
+    FILE *file = tmpfile();
+    struct loop_client client = {.stage = stage, .fd = -1};
+    int error;
+
+    assert_non_null(file);
+    client.server_fd = fcntl(fileno(file), F_DUPFD, 0);
+    loop_client_make_emitter(&client, NULL);
+    assert_int_equal(sse_registry_add(stage->registry, client.emitter), 0);
+    error = sse_loop_add(stage->loop, sse_emitter_ref(client.emitter));
+    if (stage->poller == SSE_POLLER_POLL) {
+        assert_int_equal(error, 0);
+        dispatch(stage);
+        assert_int_equal(loop_client_send(&client, "x"), 0);
+        dispatch(stage);
+        assert_int_equal(sse_emitter_complete(client.emitter), 0);
+        loop_client_dispatch_to_end(&client);
+    } else {
+        assert_int_equal(error, -EPERM);
+        dispatch(stage);
+        assert_true(descriptor_is_open(client.server_fd));
+        assert_int_equal(loop_client_send(&client, "x"), 0);
+        sse_emitter_detach(client.emitter);
+        sse_emitter_unref(client.emitter);
+        close(client.server_fd);
+        dispatch(stage);
+    }
+    assert_int_equal(lseek(fileno(file), 0, SEEK_END), (off_t)strlen("data: x\n\n"));
+    fclose(file);
+    loop_client_close(&client);
+}
+
+static void descriptor_that_is_not_open(void **state)
+{
+    struct loop_stage *stage = *state;
+    struct loop_client client;
+
+    loop_client_connect(&client, stage, LOOP_CLIENT_TCP);
+    loop_client_make_emitter(&client, NULL);
+    assert_int_equal(sse_registry_add(stage->registry, client.emitter), 0);
+    close(client.server_fd);
+    assert_int_equal(sse_loop_add(stage->loop, client.emitter), -EBADF);
+    assert_int_equal(sse_emitter_detach(client.emitter), 0);
+    dispatch(stage);
+    loop_client_close(&client);
+}
+
+static void take_the_number(struct loop_client *client)
+{
+    (void)dup2(client->fd, client->server_fd);
+}
+
+/* Against the rules, but it must not end in a loop that never rests. Only poll tells of it. */
+static void descriptor_closed_behind_the_loop(void **state)
+{
+    struct loop_client client;
+
+    loop_client_open(&client, *state, LOOP_CLIENT_TCP, NULL);
+    dispatch(*state);
+    close(client.server_fd);
+    if (client.stage->poller == SSE_POLLER_POLL) {
+        client.when_ended = take_the_number;
+        dispatch(*state);
+        /* It is another's by now, and not the loop's to close. */
+        assert_int_equal(close(client.server_fd), 0);
+    } else {
+        assert_int_equal(loop_client_send(&client, "x"), -EBADF);
+    }
+    dispatch(*state);
+    assert_int_equal(atomic_load(&client.completions), 1);
+    assert_int_equal(client.error, -EBADF);
+    loop_client_close(&client);
+    assert_int_equal(atomic_load(&client.releases), 1);
+}
+
+static void interrupted_recv_is_repeated(void **state)
+{
+    struct loop_client client;
+
+    loop_client_open(&client, *state, LOOP_CLIENT_UNIX, NULL);
+    dispatch(*state);
+    assert_int_equal(shutdown(client.fd, SHUT_WR), 0);
+    recv_error = EINTR;
+    /* It finds the end of input, which an edge does not tell twice. */
+    loop_client_expect(&client, ":\n");
+    assert_int_equal(recv_error, 0);
+    leaves(&client);
+}
+
+static void error_of_recv_is_a_departure(void **state)
+{
+    struct loop_client client;
+
+    loop_client_open(&client, *state, LOOP_CLIENT_UNIX, NULL);
+    dispatch(*state);
+    assert_int_equal(write(client.fd, "x", 1), 1);
+    recv_error = ETIMEDOUT;
+    loop_client_dispatch_to_end(&client);
+    assert_int_equal(client.reason, SSE_REASON_PEER_GONE);
+    assert_int_equal(client.error, -ECONNRESET);
+    loop_client_close(&client);
+}
+
+/* Many */
+
+static void ends_somehow(struct loop_client *client, int way)
+{
+    switch (way % 6) {
+    case 0:
+        loop_client_leave(client);
+        break;
+    case 1:
+        loop_client_reset(client);
+        break;
+    case 2:
+        (void)sse_emitter_complete(client->emitter);
+        break;
+    case 3:
+        (void)sse_emitter_complete_with_error(client->emitter, -ECANCELED);
+        break;
+    case 4:
+        (void)loop_client_fill(client);
+        loop_client_leave(client);
+        break;
+    default:
+        shutdown(client->fd, SHUT_WR);
+        dispatch(client->stage);
+        (void)sse_emitter_complete(client->emitter);
+    }
+}
+
+static void thousand_connections_leave_nothing_behind(void **state)
+{
+    static struct loop_client clients[BATCH];
+    struct loop_stage *stage = *state;
+    size_t descriptors = descriptor_count();
+
+    for (int done = 0; done < CONNECTIONS; done += BATCH) {
+        for (int i = 0; i < BATCH; i++)
+            loop_client_open(&clients[i], stage, LOOP_CLIENT_TCP, NULL);
+        dispatch(stage);
+        assert_int_equal(descriptor_count(), descriptors + 2 * BATCH);
+        for (int i = 0; i < BATCH; i++)
+            ends_somehow(&clients[i], i);
+        for (int i = 0; i < BATCH; i++) {
+            while (!atomic_load(&clients[i].completions))
+                assert_int_equal(sse_loop_dispatch(stage->loop, -1), 0);
+        }
+        dispatch(stage);
+        for (int i = 0; i < BATCH; i++) {
+            loop_client_close(&clients[i]);
+            assert_int_equal(atomic_load(&clients[i].completions), 1);
+            assert_int_equal(atomic_load(&clients[i].releases), 1);
+        }
+        assert_int_equal(descriptor_count(), descriptors);
+        assert_int_equal(sse_registry_count(stage->registry, sse_str(NULL)), 0);
+    }
+}
+
+#define TEST(function, poller) {#function, function, set_up, tear_down, (void *)(uintptr_t)(poller)}
+#define TEST_OF_NEW(function, poller)                                                                       \
+    {#function, function, set_up_without_loop, tear_down, (void *)(uintptr_t)(poller)}
+
+static int run(const enum sse_poller *poller, const char *name)
+{
+    const struct CMUnitTest tests[] = {
+        TEST_OF_NEW(bad_arguments_of_new, poller),
+        TEST_OF_NEW(best_poller, poller),
+        TEST_OF_NEW(no_memory_for_new, poller),
+        TEST_OF_NEW(no_descriptors_for_new, poller),
+        TEST(no_descriptors_for_anything_else, poller),
+        TEST(error_of_the_wait_is_returned, poller),
+        TEST(bad_arguments, poller),
+        TEST(other_drains_are_refused, poller),
+        TEST(only_emitters_of_the_registry, poller),
+        TEST(one_descriptor_is_added_once, poller),
+        TEST(no_memory_for_add, poller),
+        TEST(no_memory_while_it_runs, poller),
+        TEST(regular_file, poller),
+        TEST(descriptor_that_is_not_open, poller),
+        TEST(descriptor_closed_behind_the_loop, poller),
+        TEST(interrupted_recv_is_repeated, poller),
+        TEST(error_of_recv_is_a_departure, poller),
+        TEST(thousand_connections_leave_nothing_behind, poller),
+    };
+
+    return cmocka_run_group_tests_name(name, tests, NULL, NULL);
+}
+
+int main(void)
+{
+    int failed = run(&pollers[0], "poll");
+
+    if (loop_stage_has(SSE_POLLER_EPOLL))
+        failed += run(&pollers[1], "epoll");
+    return failed;
+}
