@@ -216,8 +216,11 @@ SSE_API int sse_registry_remove(struct sse_registry *registry, struct sse_emitte
  * publication, and then every event that is published from now on: no gap, no duplicate. A replay
  * is not held to the limits of the queue: its memory is the history's. `last_event_id` is what the
  * client sent (see sse_http_last_event_id), absent or empty if nothing; `*replay`, if not NULL, says
- * how the stream begins. An id that was given to two events, in whatever topics, stands for the later
- * one: what lies between is not replayed, and no gap is reported. The work depends on what is replayed, not on what is held.
+ * how the stream begins. An id that a publisher gave is looked up in the topics asked for and in the
+ * broadcasts; if several of them hold it, the earliest event counts, and what follows that one may come
+ * twice. One that only another topic holds counts as well, but as a gap once a topic asked for has let go
+ * of anything. Given twice in one topic, an id stands for the later event. The work depends on what is
+ * replayed and on the number of topics asked for, not on what is held.
  * Ownership: topics and id are borrowed. The registry takes a reference if it adds the emitter.
  * Errors: -EINVAL (NULL, an empty topic, a replay of unknown size), -EMSGSIZE (a topic over
  * SSE_TOPIC_SIZE_MAX), -EBUSY (it is in another registry), -EAGAIN (over a cap), -ENOMEM, -ESHUTDOWN

@@ -26,16 +26,25 @@ static struct map_node **bucket_of(const struct map *map, uint64_t hash)
     return &map->buckets[hash & (map->bucket_count - 1)];
 }
 
-struct map_node *sse_map_find(const struct map *map, const char *key, size_t key_size)
+/* The scope is a part of the hash's key, so that an id which every scope has is no chain. */
+static uint64_t hash_of(const struct map *map, const void *scope, const char *key, size_t key_size)
+{
+    const uint64_t secret[2] = {map->secret[0] ^ (uintptr_t)scope, map->secret[1]};
+
+    return sse_siphash(secret, key, key_size);
+}
+
+struct map_node *sse_map_find(const struct map *map, const void *scope, const char *key, size_t key_size)
 {
     struct map_node *node;
     uint64_t hash;
 
     if (!map->count)
         return NULL;
-    hash = sse_siphash(map->secret, key, key_size);
+    hash = hash_of(map, scope, key, key_size);
     for (node = *bucket_of(map, hash); node; node = node->next)
-        if (node->hash == hash && node->key_size == key_size && !memcmp(node->key, key, key_size))
+        if (node->hash == hash && node->scope == scope && node->key_size == key_size &&
+            !memcmp(node->key, key, key_size))
             return node;
     return NULL;
 }
@@ -80,7 +89,7 @@ bool sse_map_insert(struct map *map, struct map_node *node, const struct sse_hos
         return false;
     if (map->count >= map->bucket_count)
         (void)resize(map, map->bucket_count * 2, host);
-    node->hash = sse_siphash(map->secret, node->key, node->key_size);
+    node->hash = hash_of(map, node->scope, node->key, node->key_size);
     link_node(map, node);
     map->count++;
     return true;

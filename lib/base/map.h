@@ -4,7 +4,8 @@
 
 /**
  * A hash map from bytes to nodes that live in the caller's objects. The hash is keyed with a
- * secret, because clients choose the keys.
+ * secret, because clients choose the keys. One map may hold many name spaces: the same bytes in two
+ * scopes are two keys.
  */
 
 #include "base/host.h"
@@ -16,6 +17,7 @@ struct map_node {
     uint64_t hash;
     const char *key; /* must stay valid while the node is in a map */
     size_t key_size;
+    const void *scope; /* only compared; NULL will do where there is one */
 };
 
 struct map {
@@ -29,9 +31,9 @@ void sse_map_init(struct map *map, const struct sse_host *host);
 /** Frees the table, not the nodes. */
 void sse_map_free(struct map *map, const struct sse_host *host);
 
-struct map_node *sse_map_find(const struct map *map, const char *key, size_t key_size);
+struct map_node *sse_map_find(const struct map *map, const void *scope, const char *key, size_t key_size);
 
-/** The key of `node` is set, and not in the map. False without memory for the first table; a table
+/** The key and scope of `node` are set, and not in the map. False without memory for the first table; a table
  *  that cannot grow only becomes slower. */
 bool sse_map_insert(struct map *map, struct map_node *node, const struct sse_host *host);
 void sse_map_remove(struct map *map, struct map_node *node);

@@ -9,17 +9,6 @@
 #define DEFAULT_BYTES ((size_t)16 << 20)
 #define SEQUENCE_DIGITS 16
 
-/** Where an id that a publisher gave stands. Its key lies in the message that it came with last. */
-struct named_id {
-    struct map_node node;
-    uint64_t sequence;
-};
-
-static struct named_id *named_of_node(struct map_node *node)
-{
-    return (struct named_id *)(void *)((char *)node - offsetof(struct named_id, node));
-}
-
 static char hexadecimal(uint64_t digit)
 {
     return (char)(digit < 10 ? '0' + digit : 'a' + digit - 10);
@@ -79,7 +68,7 @@ int sse_archive_init(struct archive *archive, const struct sse_registry_options 
                          .bytes = topic.bytes ? topic.bytes : all.bytes},
         .age = options->history_age_ms ? duration_from_ms(options->history_age_ms) : DEADLINE_NEVER,
     };
-    sse_map_init(&archive->named, options->host);
+    sse_names_init(&archive->names, options->host);
     return init_epoch(archive, options->epoch);
 }
 
@@ -100,21 +89,16 @@ void sse_archive_format_id(const struct archive *archive, uint64_t sequence, cha
     write_hexadecimal(id + archive->epoch_size + 1, sequence);
 }
 
-static bool find_assigned(const struct archive *archive, struct sse_str id, uint64_t *sequence)
+bool sse_archive_find_assigned(const struct archive *archive, struct sse_str id, uint64_t *sequence)
 {
+    uint64_t number;
+
     if (id.len != sse_archive_id_size(archive) || memcmp(id.ptr, archive->epoch, archive->epoch_size) ||
-        id.ptr[archive->epoch_size] != '-')
+        id.ptr[archive->epoch_size] != '-' || !read_hexadecimal(id.ptr + archive->epoch_size + 1, &number) ||
+        number > archive->sequence)
         return false;
-    return read_hexadecimal(id.ptr + archive->epoch_size + 1, sequence) && *sequence <= archive->sequence;
-}
-
-bool sse_archive_find(const struct archive *archive, struct sse_str id, uint64_t *sequence)
-{
-    struct map_node *node = sse_map_find(&archive->named, id.ptr, id.len);
-
-    if (node)
-        *sequence = named_of_node(node)->sequence;
-    return node || find_assigned(archive, id, sequence);
+    *sequence = number;
+    return true;
 }
 
 /* The heaps hold the topics that have a history. */
@@ -138,27 +122,13 @@ static void note_topic(struct archive *archive, struct topic *topic)
     }
 }
 
-static void forget_name(struct archive *archive, const struct history_entry *entry)
-{
-    struct sse_str id = sse_message_id(entry->message);
-    struct map_node *node;
-
-    if (!entry->named)
-        return;
-    /* The same id may have been given again since. */
-    node = sse_map_find(&archive->named, id.ptr, id.len);
-    if (!node || named_of_node(node)->sequence != entry->sequence)
-        return;
-    sse_map_remove(&archive->named, node);
-    sse_host_release(archive->host, named_of_node(node));
-}
-
 static void drop_oldest_of(struct archive *archive, struct topic *topic)
 {
     const struct history_entry *entry = sse_history_at(&topic->history, 0);
     size_t cost = sse_history_cost(entry->message);
 
-    forget_name(archive, entry);
+    if (entry->named)
+        sse_names_forget(&archive->names, topic, sse_message_id(entry->message), entry->sequence);
     sse_history_drop_first(&topic->history, archive->host);
     archive->events--;
     archive->bytes -= cost;
@@ -184,32 +154,6 @@ static void enforce_limits(struct archive *archive, struct topic *topic)
         drop_oldest_of(archive, sse_topic_of_size(sse_heap_first(&archive->by_size)));
 }
 
-/* A place for the id in the map, made before anything changes. */
-static bool reserve_name(struct archive *archive, struct sse_str id)
-{
-    struct named_id *named;
-
-    if (sse_map_find(&archive->named, id.ptr, id.len))
-        return true;
-    named = sse_host_allocate(archive->host, sizeof(*named));
-    if (!named)
-        return false;
-    *named = (struct named_id){.node = {.key = id.ptr, .key_size = id.len}};
-    if (sse_map_insert(&archive->named, &named->node, archive->host))
-        return true;
-    sse_host_release(archive->host, named);
-    return false;
-}
-
-/* The id now stands for this message; its key moves to memory that lives as long. */
-static void move_name(struct archive *archive, struct sse_str id, uint64_t sequence)
-{
-    struct map_node *node = sse_map_find(&archive->named, id.ptr, id.len);
-
-    node->key = id.ptr;
-    named_of_node(node)->sequence = sequence;
-}
-
 static bool reserve(struct archive *archive, struct topic *topic)
 {
     size_t topics = archive->by_size.count + 1;
@@ -226,7 +170,8 @@ int sse_archive_keep(struct archive *archive, struct topic *topic, struct sse_me
     bool named = !assigned && sse_message_id(message).len;
     char id[SSE_ASSIGNED_ID_SIZE];
 
-    if (!reserve(archive, topic) || (named && !reserve_name(archive, sse_message_id(message)))) {
+    if (!reserve(archive, topic) ||
+        (named && !sse_names_reserve(&archive->names, topic, sse_message_id(message)))) {
         sse_history_trim(&topic->history, archive->host);
         return -ENOMEM;
     }
@@ -235,7 +180,7 @@ int sse_archive_keep(struct archive *archive, struct topic *topic, struct sse_me
         sse_archive_format_id(archive, archive->sequence, id);
         sse_message_patch_id(message, id);
     } else if (named) {
-        move_name(archive, sse_message_id(message), archive->sequence);
+        sse_names_set(&archive->names, topic, sse_message_id(message), archive->sequence);
     }
     sse_history_push(&topic->history,
                      (struct history_entry){
@@ -271,5 +216,5 @@ void sse_archive_free(struct archive *archive)
         drop_oldest_of(archive, sse_topic_of_size(sse_heap_first(&archive->by_size)));
     sse_heap_free(&archive->by_size, archive->host);
     sse_heap_free(&archive->by_age, archive->host);
-    sse_map_free(&archive->named, archive->host);
+    sse_names_free(&archive->names);
 }

@@ -7,6 +7,7 @@
  * which clients name a place in it. No locks: the registry's.
  */
 
+#include "fanout/names.h"
 #include "fanout/topics.h"
 
 #include <sse/registry.h>
@@ -21,8 +22,8 @@ struct archive {
     size_t bytes;
     struct heap by_size; /* the topic with the most bytes first */
     struct heap by_age;  /* the topic with the oldest entry first */
-    struct map named;    /* ids that publishers gave, to sequences */
-    uint64_t sequence;   /* of the last event */
+    struct names names;
+    uint64_t sequence; /* of the last event */
     char epoch[SSE_EPOCH_SIZE_MAX];
     size_t epoch_size;
 };
@@ -39,8 +40,8 @@ size_t sse_archive_id_size(const struct archive *archive);
 /** Writes the id of a sequence, archive_id_size bytes. */
 void sse_archive_format_id(const struct archive *archive, uint64_t sequence, char *id);
 
-/** The place that an id names. False if it names none that is known. */
-bool sse_archive_find(const struct archive *archive, struct sse_str id, uint64_t *sequence);
+/** The place of an id that was assigned, held or not. False if it is none of this registry's. */
+bool sse_archive_find_assigned(const struct archive *archive, struct sse_str id, uint64_t *sequence);
 
 /** Keeps a message of a topic, which gets the next sequence, and lets go of what is over the bounds.
  *  `assigned`: its id is patched to be that of the sequence. -ENOMEM leaves all as it was. */

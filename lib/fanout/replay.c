@@ -100,6 +100,39 @@ bool sse_replay_collect(struct replay *replay, struct sse_registry *registry, st
     return enough;
 }
 
+/* Which of several events the client has seen is not known, and once too often is no loss. */
+static bool find_asked(const struct sse_registry *registry, const struct sse_str *topics, size_t count,
+                       struct sse_str id, uint64_t *sequence)
+{
+    const struct names *names = &registry->archive.names;
+    bool found = sse_names_find(names, registry->broadcasts, id, sequence);
+
+    for (size_t i = 0; i < count; i++) {
+        uint64_t place;
+
+        if (!sse_names_find(names, sse_topics_find(&registry->topics, topics[i]), id, &place))
+            continue;
+        if (!found || place < *sequence)
+            *sequence = place;
+        found = true;
+    }
+    return found;
+}
+
+bool sse_replay_find(const struct sse_registry *registry, const struct sse_str *topics, size_t count,
+                     struct sse_str id, uint64_t lost, uint64_t *sequence)
+{
+    const struct archive *archive = &registry->archive;
+
+    *sequence = archive->sequence;
+    if (!sse_archive_is_on(archive))
+        return false;
+    if (find_asked(registry, topics, count, id, sequence) || sse_archive_find_assigned(archive, id, sequence))
+        return *sequence >= lost;
+    /* What these topics have let go of may have had this id as well. */
+    return sse_names_find_anywhere(&archive->names, id, sequence) && !lost;
+}
+
 static uint64_t later(uint64_t left, uint64_t right)
 {
     return left > right ? left : right;

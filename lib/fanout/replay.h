@@ -17,6 +17,11 @@ struct replay {
 bool sse_replay_collect(struct replay *replay, struct sse_registry *registry, struct sse_emitter *emitter,
                         const struct sse_str *topics, size_t count, uint64_t from);
 
+/** Whether everything is held that a client of these topics has missed since the event with this id, and
+ *  the place after which it is to go on. `lost` is what sse_replay_last_lost says. Lock held. */
+bool sse_replay_find(const struct sse_registry *registry, const struct sse_str *topics, size_t count,
+                     struct sse_str id, uint64_t lost, uint64_t *sequence);
+
 /** The highest sequence that these topics and the broadcasts have lost. Lock held. */
 uint64_t sse_replay_last_lost(const struct sse_registry *registry, const struct sse_str *topics,
                               size_t count);

@@ -134,15 +134,10 @@ static int join(struct request *request)
 /* Where the replay begins, and whether something before that is missing. Lock held. */
 static void find_place(struct request *request)
 {
-    const struct archive *archive = &request->registry->archive;
     uint64_t lost = sse_replay_last_lost(request->registry, request->topics, request->count);
 
-    if (!sse_archive_is_on(archive) || !sse_archive_find(archive, request->asked, &request->from)) {
-        request->from = archive->sequence;
-        request->gap = true;
-    } else if (request->from < lost) {
-        request->gap = true;
-    }
+    request->gap = !sse_replay_find(request->registry, request->topics, request->count, request->asked, lost,
+                                    &request->from);
     request->place = request->from;
     request->lost = lost > request->from ? lost : request->from;
 }

@@ -34,7 +34,7 @@ static struct topic *topic_of_node(struct map_node *node)
 
 struct topic *sse_topics_find(const struct topics *topics, struct sse_str name)
 {
-    struct map_node *node = sse_map_find(&topics->map, name.ptr, name.len);
+    struct map_node *node = sse_map_find(&topics->map, NULL, name.ptr, name.len);
 
     return node ? topic_of_node(node) : NULL;
 }

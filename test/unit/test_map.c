@@ -107,7 +107,7 @@ static struct map_node *find(const struct map *map, const char *key, size_t key_
 
     assert_non_null(copy);
     memcpy(copy, key, key_size);
-    node = sse_map_find(map, copy, key_size);
+    node = sse_map_find(map, NULL, copy, key_size);
     free(copy);
     return node;
 }
@@ -129,7 +129,8 @@ static size_t check_table(const struct map *map)
         size_t length = 0;
 
         for (const struct map_node *node = map->buckets[i]; node; node = node->next, length++) {
-            assert_int_equal(node->hash, sse_siphash(map->secret, node->key, node->key_size));
+            if (!node->scope)
+                assert_int_equal(node->hash, sse_siphash(map->secret, node->key, node->key_size));
             assert_int_equal(node->hash & (map->bucket_count - 1), i);
         }
         nodes += length;
@@ -452,7 +453,7 @@ static void many_keys_stay_near_linear(void **state)
         assert_true(check_table(&map) <= 16);
         assert_true(count_steps(&map) < 2 * MANY_KEYS);
         for (size_t i = 0; i < MANY_KEYS; i++)
-            assert_ptr_equal(sse_map_find(&map, keys[i].text, strlen(keys[i].text)), &nodes[i]);
+            assert_ptr_equal(sse_map_find(&map, NULL, keys[i].text, strlen(keys[i].text)), &nodes[i]);
         sse_map_free(&map, &counting.host);
     }
     free(nodes);
@@ -522,6 +523,30 @@ static void pieces_of_one_text_are_different_keys(void **state)
     sse_map_free(&map, NULL);
 }
 
+/* The same bytes in every scope are as many keys, and no chain. */
+static void scopes_keep_equal_keys_apart(void **state)
+{
+    static struct map_node nodes[CHOSEN_KEYS];
+    struct map map;
+
+    (void)state;
+    sse_map_init(&map, NULL);
+    for (size_t i = 0; i < CHOSEN_KEYS; i++) {
+        assert_null(sse_map_find(&map, &nodes[i], "1", 1));
+        nodes[i] = (struct map_node){.key = "1", .key_size = 1, .scope = &nodes[i]};
+        assert_true(sse_map_insert(&map, &nodes[i], NULL));
+    }
+    assert_true(check_table(&map) <= 12);
+    assert_null(find(&map, "1", 1));
+    for (size_t i = 0; i < CHOSEN_KEYS; i++) {
+        assert_ptr_equal(sse_map_find(&map, &nodes[i], "1", 1), &nodes[i]);
+        assert_null(sse_map_find(&map, &nodes[i], "2", 1));
+        sse_map_remove(&map, &nodes[i]);
+        assert_null(sse_map_find(&map, &nodes[i], "1", 1));
+    }
+    sse_map_free(&map, NULL);
+}
+
 static void keys_may_hold_nul_bytes(void **state)
 {
     static const struct {
@@ -579,6 +604,7 @@ int main(void)
         cmocka_unit_test(many_keys_stay_near_linear),
         cmocka_unit_test(chosen_keys_collide_under_their_own_secret_only),
         cmocka_unit_test(pieces_of_one_text_are_different_keys),
+        cmocka_unit_test(scopes_keep_equal_keys_apart),
         cmocka_unit_test(keys_may_hold_nul_bytes),
         cmocka_unit_test(equal_hashes_are_not_equal_keys),
     };

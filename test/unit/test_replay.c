@@ -408,7 +408,7 @@ static void a_client_that_wanders_misses_nothing(void **state)
         wander(1, id);
         clients[1].sink.room = random >> 32 & 127;
         for (size_t i = 0; i < (random >> 40 & 7); i++)
-            publish_anything(host.host.random(host.host.user), round * 8 + i);
+            publish_anything(host.host.random(host.host.user), round * 16 + i);
         assert_int_equal(sse_emitter_complete_with_error(clients[1].emitter, -EPIPE), 0);
         if (clients[1].last_id[0])
             memcpy(id, clients[1].last_id, sizeof(id));
@@ -417,7 +417,7 @@ static void a_client_that_wanders_misses_nothing(void **state)
         assert_true(strlen(seen) + whole < sizeof(seen));
         strncat(seen, text, whole);
         for (size_t i = 0; i < (random >> 48 & 3); i++)
-            publish_anything(host.host.random(host.host.user), round * 8 + 7);
+            publish_anything(host.host.random(host.host.user), round * 16 + 8 + i);
     }
     wander(1, id);
     strcat(seen, fake_client_text(&clients[1]));

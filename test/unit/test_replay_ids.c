@@ -147,9 +147,9 @@ static void ids_are_assigned_in_order(void **state)
                             .id,
                         ID("6"));
     assert_string_equal(fake_client_text(&clients[0]),
-                        EVENT("1", "1") EVENT("2", "2") EVENT("all", "4")
-                        "data: own\nid: own\n\n: c\nretry: 7\n"
-                        ": c\nevent: type\ndata: t\nid: E-0000000000000006\nretry: 7\n\n");
+                        EVENT("1", "1") EVENT("2", "2") EVENT(
+                            "all", "4") "data: own\nid: own\n\n: c\nretry: 7\n"
+                                        ": c\nevent: type\ndata: t\nid: E-0000000000000006\nretry: 7\n\n");
     assert_int_equal(stats().history_events, 6);
 }
 
@@ -227,6 +227,83 @@ static void given_ids_name_places_too(void **state)
     come_back(0, "a", sse_str("four"), SSE_REPLAY_COMPLETE, "");
     come_back(0, "a", sse_str("thre"), SSE_REPLAY_GAP, "");
     come_back(0, "a", sse_str("threee"), SSE_REPLAY_GAP, "");
+}
+
+/* A publisher may number the events of each topic for itself. */
+static void an_id_is_looked_up_in_the_topics_asked_for(void **state)
+{
+    (void)state;
+    (void)publish_named('a', "a1", "1");
+    (void)publish_named('a', "a2", "2");
+    (void)publish_named('b', "b1", "1");
+    (void)publish_named('b', "b2", "2");
+    (void)publish_named(' ', "all", "0");
+    come_back(0, "a", sse_str("1"), SSE_REPLAY_COMPLETE, "data: a2\nid: 2\n\ndata: all\nid: 0\n\n");
+    come_back(0, "a", sse_str("2"), SSE_REPLAY_COMPLETE, "data: all\nid: 0\n\n");
+    come_back(0, "b", sse_str("1"), SSE_REPLAY_COMPLETE, "data: b2\nid: 2\n\ndata: all\nid: 0\n\n");
+    come_back(0, "b", sse_str("0"), SSE_REPLAY_COMPLETE, "");
+    come_back(0, "", sse_str("0"), SSE_REPLAY_COMPLETE, "");
+    /* Of another topic it says nothing. */
+    come_back(0, "c", sse_str("1"), SSE_REPLAY_GAP, "");
+    come_back(0, "", sse_str("1"), SSE_REPLAY_GAP, "");
+}
+
+/* A client may ask for other topics than before. */
+static void an_id_of_another_topic_counts_if_one_alone_has_it(void **state)
+{
+    (void)state;
+    use_registry((struct sse_registry_options){
+        .history = {.events = 9}, .topic_history = {.events = 2}, .epoch = sse_str("E")});
+    (void)publish_named('a', "a1", "one");
+    (void)publish_named('b', "b2", "two");
+    (void)publish_named('a', "a3", "three");
+    come_back(0, "a", sse_str("two"), SSE_REPLAY_COMPLETE, "data: a3\nid: three\n\n");
+    come_back(0, "c", sse_str("two"), SSE_REPLAY_COMPLETE, "");
+    come_back(0, "", sse_str("two"), SSE_REPLAY_COMPLETE, "");
+    (void)publish_named('c', "c4", "two");
+    come_back(0, "a", sse_str("two"), SSE_REPLAY_GAP, "");
+    come_back(0, "b", sse_str("two"), SSE_REPLAY_COMPLETE, "");
+    come_back(0, "bc", sse_str("two"), SSE_REPLAY_COMPLETE, "data: c4\nid: two\n\n");
+    (void)publish('c', "c5");
+    (void)publish('c', "c6");
+    come_back(0, "a", sse_str("two"), SSE_REPLAY_COMPLETE, "data: a3\nid: three\n\n");
+    /* What it has let go of may have been "two" as well: all that is known to follow, and the truth. */
+    (void)publish_named('a', "a7", "seven");
+    come_back(0, "a", sse_str("two"), SSE_REPLAY_GAP, "data: a3\nid: three\n\ndata: a7\nid: seven\n\n");
+}
+
+/* Which of the two the client has seen is not known: rather once too often than never. */
+static void an_id_of_two_topics_asked_for_means_the_earlier_event(void **state)
+{
+    (void)state;
+    (void)publish_named('a', "a1", "1");
+    (void)publish_named('b', "b1", "1");
+    (void)publish_named('a', "a2", "2");
+    (void)publish_named('b', "b2", "2");
+    come_back(0, "ab", sse_str("1"), SSE_REPLAY_COMPLETE,
+              "data: b1\nid: 1\n\ndata: a2\nid: 2\n\ndata: b2\nid: 2\n\n");
+    come_back(0, "ba", sse_str("2"), SSE_REPLAY_COMPLETE, "data: b2\nid: 2\n\n");
+    (void)publish_named(' ', "all", "2");
+    come_back(0, "b", sse_str("2"), SSE_REPLAY_COMPLETE, "data: all\nid: 2\n\n");
+}
+
+static void what_one_topic_forgets_another_still_knows(void **state)
+{
+    (void)state;
+    use_registry((struct sse_registry_options){
+        .history = {.events = 9}, .topic_history = {.events = 2}, .epoch = sse_str("E")});
+    (void)publish_named('a', "a1", "1");
+    (void)publish_named('b', "b1", "1");
+    (void)publish('a', "a2");
+    (void)publish('a', "a3");
+    (void)publish('b', "b2");
+    come_back(0, "a", sse_str("1"), SSE_REPLAY_GAP, EVENT("a2", "3") EVENT("a3", "4"));
+    come_back(0, "b", sse_str("1"), SSE_REPLAY_COMPLETE, EVENT("b2", "5"));
+    (void)publish_named('a', "a4", "1");
+    come_back(0, "a", sse_str("1"), SSE_REPLAY_COMPLETE, "");
+    (void)publish('b', "b3");
+    come_back(0, "b", sse_str("1"), SSE_REPLAY_GAP, EVENT("b3", "7"));
+    come_back(0, "a", sse_str("1"), SSE_REPLAY_COMPLETE, "");
 }
 
 /* The later event is the one that clients saw last. */
@@ -366,6 +443,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_epoch_has_its_rules, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_random_epoch_differs_after_a_restart, set_up, tear_down),
         cmocka_unit_test_setup_teardown(given_ids_name_places_too, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_id_is_looked_up_in_the_topics_asked_for, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_id_of_another_topic_counts_if_one_alone_has_it, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_id_of_two_topics_asked_for_means_the_earlier_event, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(what_one_topic_forgets_another_still_knows, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_id_that_is_given_again_means_the_later_event, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_empty_id_names_no_place, set_up, tear_down),
         cmocka_unit_test_setup_teardown(comments_are_not_kept, set_up, tear_down),

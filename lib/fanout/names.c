@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+#include "fanout/names.h"
+
+/** An id in one topic. Its key lies in the message that it came with last. */
+struct name {
+    struct map_node node;     /* in the scope of its topic */
+    struct map_node anywhere; /* in no scope: that of the first topic that has the id */
+    struct name *previous;    /* the same id, in other topics */
+    struct name *next;
+    uint64_t sequence;
+};
+
+void sse_names_init(struct names *names, const struct sse_host *host)
+{
+    names->host = host;
+    sse_map_init(&names->map, host);
+}
+
+void sse_names_free(struct names *names)
+{
+    sse_map_free(&names->map, names->host);
+}
+
+static struct name *find_in(const struct names *names, const struct topic *topic, struct sse_str id)
+{
+    struct map_node *node = sse_map_find(&names->map, topic, id.ptr, id.len);
+
+    return node ? (struct name *)(void *)((char *)node - offsetof(struct name, node)) : NULL;
+}
+
+static struct name *find_first(const struct names *names, struct sse_str id)
+{
+    struct map_node *node = sse_map_find(&names->map, NULL, id.ptr, id.len);
+
+    return node ? (struct name *)(void *)((char *)node - offsetof(struct name, anywhere)) : NULL;
+}
+
+/* Behind the first that has the same id, or as the first. False without memory. */
+static bool link_name(struct names *names, struct name *name, struct sse_str id)
+{
+    struct name *first = find_first(names, id);
+
+    if (!first)
+        return sse_map_insert(&names->map, &name->anywhere, names->host);
+    name->previous = first;
+    name->next = first->next;
+    if (name->next)
+        name->next->previous = name;
+    first->next = name;
+    return true;
+}
+
+static void unlink_name(struct names *names, struct name *name)
+{
+    if (name->next)
+        name->next->previous = name->previous;
+    if (name->previous) {
+        name->previous->next = name->next;
+        return;
+    }
+    sse_map_remove(&names->map, &name->anywhere);
+    /* A table that is there takes every node. */
+    if (name->next)
+        (void)sse_map_insert(&names->map, &name->next->anywhere, names->host);
+}
+
+bool sse_names_reserve(struct names *names, const struct topic *topic, struct sse_str id)
+{
+    struct name *name;
+
+    if (find_in(names, topic, id))
+        return true;
+    name = sse_host_allocate(names->host, sizeof(*name));
+    if (!name)
+        return false;
+    *name = (struct name){
+        .node = {.key = id.ptr, .key_size = id.len, .scope = topic},
+        .anywhere = {.key = id.ptr, .key_size = id.len},
+    };
+    if (sse_map_insert(&names->map, &name->node, names->host)) {
+        if (link_name(names, name, id))
+            return true;
+        sse_map_remove(&names->map, &name->node);
+    }
+    sse_host_release(names->host, name);
+    return false;
+}
+
+void sse_names_set(struct names *names, const struct topic *topic, struct sse_str id, uint64_t sequence)
+{
+    struct name *name = find_in(names, topic, id);
+
+    name->node.key = id.ptr;
+    name->anywhere.key = id.ptr;
+    name->sequence = sequence;
+}
+
+void sse_names_forget(struct names *names, const struct topic *topic, struct sse_str id, uint64_t sequence)
+{
+    struct name *name = find_in(names, topic, id);
+
+    if (!name || name->sequence != sequence)
+        return;
+    unlink_name(names, name);
+    sse_map_remove(&names->map, &name->node);
+    sse_host_release(names->host, name);
+}
+
+bool sse_names_find(const struct names *names, const struct topic *topic, struct sse_str id,
+                    uint64_t *sequence)
+{
+    const struct name *name = topic ? find_in(names, topic, id) : NULL;
+
+    if (name)
+        *sequence = name->sequence;
+    return name;
+}
+
+bool sse_names_find_anywhere(const struct names *names, struct sse_str id, uint64_t *sequence)
+{
+    const struct name *name = find_first(names, id);
+
+    if (!name || name->next)
+        return false;
+    *sequence = name->sequence;
+    return true;
+}

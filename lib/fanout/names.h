@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef FANOUT_NAMES_H
+#define FANOUT_NAMES_H
+
+/**
+ * The ids that publishers gave to events which are held, and where those stand. An id names a place
+ * in its topic: publishers may number the events of each topic for itself. No locks: the registry's.
+ */
+
+#include "base/map.h"
+
+struct topic;
+
+struct names {
+    struct map map; /* each id once in its topic's scope, and once in none */
+    const struct sse_host *host;
+};
+
+void sse_names_init(struct names *names, const struct sse_host *host);
+/** All names have been forgotten before. */
+void sse_names_free(struct names *names);
+
+/** Makes room for an id, which sse_names_set must follow; that cannot fail. False without memory. */
+bool sse_names_reserve(struct names *names, const struct topic *topic, struct sse_str id);
+
+/** The id now stands for the event of this sequence. Its bytes must stay valid until it is forgotten or
+ *  set again. */
+void sse_names_set(struct names *names, const struct topic *topic, struct sse_str id, uint64_t sequence);
+
+/** Forgets the id, unless it stands for a later event by now. */
+void sse_names_forget(struct names *names, const struct topic *topic, struct sse_str id, uint64_t sequence);
+
+/** Where the id stands in this topic. False if it is not held there. */
+bool sse_names_find(const struct names *names, const struct topic *topic, struct sse_str id,
+                    uint64_t *sequence);
+
+/** Where the id stands if one topic alone holds it, whichever. */
+bool sse_names_find_anywhere(const struct names *names, struct sse_str id, uint64_t *sequence);
+
+#endif
