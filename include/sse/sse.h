@@ -14,7 +14,8 @@
  *                         loop (poll or epoll, for hosts that have none)
  *
  * The library opens no sockets, starts no threads, installs no signal handlers, reads no
- * environment and has no mutable global state.
+ * environment and has no mutable global state. Its objects are for the process that made them: see
+ * <sse/base.h>.
  */
 
 #include <sse/base.h>

@@ -12,6 +12,7 @@
  */
 
 #include "base/heap.h"
+#include "base/process.h"
 #include "connection/tally.h"
 #include "connection/timers.h"
 #include "data/queue.h"
@@ -82,6 +83,7 @@ struct sse_emitter {
 
     /* Fixed from creation. */
     const struct sse_host *host;
+    pid_t process;
     struct sink sink;
     struct emitter_hooks hooks;
     uint64_t created;
@@ -122,6 +124,11 @@ struct sse_emitter {
 };
 
 /* emitter.c */
+
+/** The first step of every public call: 0, -EINVAL for NULL, -EPERM in a forked child. */
+int sse_emitter_check(const struct sse_emitter *emitter);
+
+/* send.c */
 
 /** What became of a message. */
 enum admission {

@@ -13,8 +13,11 @@ int sse_emitter_info(struct sse_emitter *emitter, struct sse_emitter_info *info)
 {
     uint64_t now;
     bool waits;
+    int error = sse_emitter_check(emitter);
 
-    if (!emitter || !info || info->size != sizeof(*info))
+    if (error)
+        return error;
+    if (!info || info->size != sizeof(*info))
         return -EINVAL;
     now = sse_host_now(emitter->host);
     pthread_mutex_lock(&emitter->lock);

@@ -7,9 +7,13 @@
 
 #define IOV_COUNT_MAX 16
 
-static bool is_pull(const struct sse_emitter *emitter)
+static int check_pull(const struct sse_emitter *emitter)
 {
-    return emitter && !emitter->sink.write;
+    int error = sse_emitter_check(emitter);
+
+    if (!error && emitter->sink.write)
+        error = -EINVAL;
+    return error;
 }
 
 /* Nobody may look any longer at what the last peek showed. */
@@ -29,9 +33,11 @@ static int end_of_stream(const struct sse_emitter *emitter)
 
 int sse_emitter_peek(struct sse_emitter *emitter, struct iovec *iov, int count)
 {
-    int result;
+    int result = check_pull(emitter);
 
-    if (!is_pull(emitter) || !iov || count < 1)
+    if (result)
+        return result;
+    if (!iov || count < 1)
         return -EINVAL;
     pthread_mutex_lock(&emitter->lock);
     forget_shown(emitter);
@@ -49,9 +55,10 @@ int sse_emitter_peek(struct sse_emitter *emitter, struct iovec *iov, int count)
 int sse_emitter_advance(struct sse_emitter *emitter, size_t size)
 {
     uint64_t now;
+    int error = check_pull(emitter);
 
-    if (!is_pull(emitter))
-        return -EINVAL;
+    if (error)
+        return error;
     now = sse_host_now(emitter->host);
     pthread_mutex_lock(&emitter->lock);
     if (size > emitter->shown) {
@@ -84,9 +91,11 @@ ssize_t sse_emitter_read(struct sse_emitter *emitter, void *buffer, size_t size)
 {
     size_t total = 0, copied;
     uint64_t now;
-    int end;
+    int end = check_pull(emitter);
 
-    if (!is_pull(emitter) || !buffer || !size || size > SSIZE_MAX)
+    if (end)
+        return end;
+    if (!buffer || !size || size > SSIZE_MAX)
         return -EINVAL;
     now = sse_host_now(emitter->host);
     pthread_mutex_lock(&emitter->lock);

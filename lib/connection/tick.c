@@ -46,8 +46,10 @@ void sse_emitter_tick_at(struct sse_emitter *emitter, uint64_t now)
 
 int sse_emitter_tick(struct sse_emitter *emitter)
 {
-    if (!emitter)
-        return -EINVAL;
+    int error = sse_emitter_check(emitter);
+
+    if (error)
+        return error;
     sse_emitter_tick_at(emitter, sse_host_now(emitter->host));
     return 0;
 }
@@ -55,9 +57,10 @@ int sse_emitter_tick(struct sse_emitter *emitter)
 int sse_emitter_next_timeout(struct sse_emitter *emitter)
 {
     uint64_t deadline;
+    int error = sse_emitter_check(emitter);
 
-    if (!emitter)
-        return -EINVAL;
+    if (error)
+        return error;
     pthread_mutex_lock(&emitter->lock);
     deadline = sse_emitter_deadline(emitter);
     pthread_mutex_unlock(&emitter->lock);

@@ -117,9 +117,11 @@ int sse_emitter_wait(struct sse_emitter *emitter, int timeout_ms)
     struct emitter_waiter waiter = {.next = NULL};
     uint64_t end = DEADLINE_NEVER;
     int cancel_state;
-    int result;
+    int result = sse_emitter_check(emitter);
 
-    if (!emitter || emitter->sink.write || timeout_ms < -1)
+    if (result)
+        return result;
+    if (emitter->sink.write || timeout_ms < -1)
         return -EINVAL;
     if (init_monotonic(&waiter.wake))
         return -ENOMEM;
@@ -144,8 +146,10 @@ int sse_emitter_wait(struct sse_emitter *emitter, int timeout_ms)
 
 int sse_emitter_interrupt(struct sse_emitter *emitter)
 {
-    if (!emitter)
-        return -EINVAL;
+    int error = sse_emitter_check(emitter);
+
+    if (error)
+        return error;
     pthread_mutex_lock(&emitter->lock);
     emitter->interrupted = true;
     sse_emitter_wake_waiters(emitter);

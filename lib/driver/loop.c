@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <sse/loop.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 /*
  * A round: wait, serve what happened, run the timers, collect the emitters that the registry calls
@@ -19,6 +20,7 @@ _Static_assert(ATOMIC_BOOL_LOCK_FREE == 2, "an atomic_bool needs a lock here");
 
 struct sse_loop {
     const struct sse_host *host;
+    pid_t process; /* the only one that the loop is for: its descriptors are a forked child's too */
     struct sse_registry *registry;
     struct poller *poller;
     struct wake wake;
@@ -74,7 +76,7 @@ static int allocate_loop(struct sse_loop **loop, const struct sse_host *host)
 
     if (!made)
         return -ENOMEM;
-    *made = (struct sse_loop){.host = host, .wake = {.reader = -1, .writer = -1}};
+    *made = (struct sse_loop){.host = host, .process = getpid(), .wake = {.reader = -1, .writer = -1}};
     atomic_init(&made->stopped, false);
     if (pthread_mutex_init(&made->inside_lock, NULL)) {
         memory_release(host, made);
@@ -137,10 +139,21 @@ int sse_loop_new(struct sse_loop **loop, struct sse_registry *registry,
         destroy(made);
         return error;
     }
+    error = sse_registry_set_wake(registry, on_wake, made);
+    if (error) {
+        destroy(made);
+        return error;
+    }
     made->registry = sse_registry_ref(registry);
-    (void)sse_registry_set_wake(registry, on_wake, made);
     *loop = made;
     return 0;
+}
+
+static int check(const struct sse_loop *loop)
+{
+    if (!loop)
+        return -EINVAL;
+    return loop->process == getpid() ? 0 : -EPERM;
 }
 
 /* The emitter has ended, or ends here. */
@@ -152,7 +165,7 @@ static void forget(struct sse_loop *loop, struct watch *watch)
     if (loop->poller)
         loop->poller->remove(loop->poller, &watch->item);
     sse_watches_remove(&loop->watches, watch);
-    sse_watch_close(watch);
+    sse_watch_close(watch, !check(loop));
     watch->emitter = NULL;
     watch->next_closed = loop->first_closed;
     loop->first_closed = watch;
@@ -174,7 +187,8 @@ void sse_loop_free(struct sse_loop *loop)
     struct watch *watch;
     int cancel_state;
 
-    if (!loop)
+    /* What another thread of the parent was inside of stays with the child. */
+    if (!loop || (check(loop) && sse_watches_were_left_locked(&loop->watches)))
         return;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     (void)sse_registry_set_wake(loop->registry, NULL, NULL);
@@ -212,9 +226,11 @@ static int add_watch(struct sse_loop *loop, struct watch *watch, struct sse_emit
 int sse_loop_add(struct sse_loop *loop, struct sse_emitter *emitter)
 {
     struct watch *watch;
-    int error;
+    int error = check(loop);
 
-    if (!loop || !emitter || sse_emitter_fd(emitter) < 0)
+    if (error)
+        return error;
+    if (!emitter || sse_emitter_fd(emitter) < 0)
         return -EINVAL;
     /* One that has ended has left its registry, whichever that was. */
     if (!sse_registry_has(loop->registry, emitter) && !has_ended(emitter))
@@ -331,9 +347,11 @@ static int earlier(int left_ms, int right_ms)
 int sse_loop_dispatch(struct sse_loop *loop, int timeout_ms)
 {
     struct poller_event events[POLLER_EVENTS_MAX];
-    int count;
+    int count = check(loop);
 
-    if (!loop || timeout_ms < -1)
+    if (count)
+        return count;
+    if (timeout_ms < -1)
         return -EINVAL;
     if (is_inside(loop))
         return -EDEADLK;
@@ -346,10 +364,10 @@ int sse_loop_dispatch(struct sse_loop *loop, int timeout_ms)
 
 int sse_loop_run(struct sse_loop *loop)
 {
-    int error = 0;
+    int error = check(loop);
 
-    if (!loop)
-        return -EINVAL;
+    if (error)
+        return error;
     if (is_inside(loop))
         return -EDEADLK;
     while (!error && !atomic_exchange(&loop->stopped, false))
@@ -359,8 +377,10 @@ int sse_loop_run(struct sse_loop *loop)
 
 int sse_loop_stop(struct sse_loop *loop)
 {
-    if (!loop)
-        return -EINVAL;
+    int error = check(loop);
+
+    if (error)
+        return error;
     atomic_store(&loop->stopped, true);
     sse_wake_raise(&loop->wake);
     return 0;
@@ -368,10 +388,14 @@ int sse_loop_stop(struct sse_loop *loop)
 
 int sse_loop_fd(struct sse_loop *loop)
 {
-    return loop ? loop->poller->descriptor(loop->poller) : -EINVAL;
+    int error = check(loop);
+
+    return error ? error : loop->poller->descriptor(loop->poller);
 }
 
 int sse_loop_next_timeout(struct sse_loop *loop)
 {
-    return loop ? next_timeout(loop) : -EINVAL;
+    int error = check(loop);
+
+    return error ? error : next_timeout(loop);
 }

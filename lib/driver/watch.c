@@ -118,13 +118,13 @@ bool sse_watch_serve(struct watch *watch, unsigned happened, struct poller *poll
     return is_alive(watch->emitter);
 }
 
-void sse_watch_close(const struct watch *watch)
+void sse_watch_close(const struct watch *watch, bool alone)
 {
     /* The number may be another's by now. */
     if (watch->invalid)
         return;
     /* Closing on unread bytes would reset the connection, and the client lose what it has not read. */
-    for (int i = 0; watch->socket && i < READS_MAX && discard(watch) > 0; i++)
+    for (int i = 0; alone && watch->socket && i < READS_MAX && discard(watch) > 0; i++)
         ;
     close(watch->item.descriptor);
 }

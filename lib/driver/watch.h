@@ -32,7 +32,8 @@ void sse_watch_give_back(const struct watch *watch, int flags);
 /** Writes, reads, and ends the emitter whose client has left. False once the emitter has ended. */
 bool sse_watch_serve(struct watch *watch, unsigned happened, struct poller *poller);
 
-/** Closes the descriptor, which nobody polls or writes to any more. */
-void sse_watch_close(const struct watch *watch);
+/** Closes the descriptor, which nobody polls or writes to any more. `alone`: no other process has it,
+ *  and what the client sent may be thrown away. */
+void sse_watch_close(const struct watch *watch, bool alone);
 
 #endif

@@ -16,6 +16,14 @@ void sse_watches_free(struct watches *watches)
     memory_release(watches->host, watches->by_descriptor);
 }
 
+bool sse_watches_were_left_locked(struct watches *watches)
+{
+    if (pthread_mutex_trylock(&watches->lock))
+        return true;
+    pthread_mutex_unlock(&watches->lock);
+    return false;
+}
+
 static int reserve(struct watches *watches, size_t descriptor)
 {
     size_t size = watches->size ? watches->size : 16;

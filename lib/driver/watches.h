@@ -30,6 +30,9 @@ int sse_watches_init(struct watches *watches, const struct sse_host *host);
 
 void sse_watches_free(struct watches *watches);
 
+/** In a forked child: whether another thread was inside. */
+bool sse_watches_were_left_locked(struct watches *watches);
+
 /** Adds a watch here and to the poller, or to neither. It is due: bytes may be queued, or the end
  *  have come already. -EEXIST, -ENOMEM, or an error of the poller. */
 int sse_watches_add(struct watches *watches, struct watch *watch, struct poller *poller);

@@ -145,7 +145,7 @@ struct sse_emitter *sse_registry_next_ready(struct sse_registry *registry)
 {
     struct sse_emitter *emitter;
 
-    if (!registry)
+    if (sse_registry_check(registry))
         return NULL;
     sse_registry_hold(&registry->owner);
     for (;;) {
@@ -166,9 +166,10 @@ int sse_registry_next_timeout(struct sse_registry *registry)
 {
     const struct heap_node *first;
     uint64_t deadline;
+    int error = sse_registry_check(registry);
 
-    if (!registry)
-        return -EINVAL;
+    if (error)
+        return error;
     pthread_mutex_lock(&registry->lock);
     first = sse_heap_first(&registry->timers);
     deadline =
@@ -232,9 +233,10 @@ int sse_registry_tick(struct sse_registry *registry)
     struct sse_emitter *due[DUE_COUNT_MAX];
     uint64_t now;
     size_t count;
+    int error = sse_registry_check(registry);
 
-    if (!registry)
-        return -EINVAL;
+    if (error)
+        return error;
     now = sse_host_now(registry->host);
     sse_registry_hold(&registry->owner);
     pthread_mutex_lock(&registry->lock);

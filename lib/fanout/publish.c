@@ -272,9 +272,13 @@ static int deliver(struct publication *publication, struct sse_delivery *deliver
     return 0;
 }
 
-static bool delivery_is_valid(const struct sse_delivery *delivery)
+static int check(const struct sse_registry *registry, const struct sse_delivery *delivery)
 {
-    return !delivery || delivery->size == sizeof(*delivery);
+    int error = sse_registry_check(registry);
+
+    if (!error && delivery && delivery->size != sizeof(*delivery))
+        error = -EINVAL;
+    return error;
 }
 
 /* Messages are shared: one that is to get an id is copied. */
@@ -330,37 +334,39 @@ static int publish_event(struct sse_registry *registry, struct sse_str topic, co
 int sse_registry_publish(struct sse_registry *registry, struct sse_str topic, const struct sse_event *event,
                          struct sse_delivery *delivery)
 {
-    int error = sse_topic_name_check(topic);
+    int error = check(registry, delivery);
 
-    if (!registry || !delivery_is_valid(delivery))
-        return -EINVAL;
+    if (!error)
+        error = sse_topic_name_check(topic);
     return error ? error : publish_event(registry, topic, event, delivery);
 }
 
 int sse_registry_publish_message(struct sse_registry *registry, struct sse_str topic,
                                  struct sse_message *message, struct sse_delivery *delivery)
 {
-    int error = sse_topic_name_check(topic);
+    int error = check(registry, delivery);
 
-    if (!registry || !message || !delivery_is_valid(delivery))
-        return -EINVAL;
+    if (!error)
+        error = message ? sse_topic_name_check(topic) : -EINVAL;
     return error ? error : publish_message(registry, topic, message, delivery);
 }
 
 int sse_registry_broadcast(struct sse_registry *registry, const struct sse_event *event,
                            struct sse_delivery *delivery)
 {
-    if (!registry || !delivery_is_valid(delivery))
-        return -EINVAL;
-    return publish_event(registry, (struct sse_str){.ptr = NULL}, event, delivery);
+    int error = check(registry, delivery);
+
+    return error ? error : publish_event(registry, (struct sse_str){.ptr = NULL}, event, delivery);
 }
 
 int sse_registry_broadcast_message(struct sse_registry *registry, struct sse_message *message,
                                    struct sse_delivery *delivery)
 {
-    if (!registry || !message || !delivery_is_valid(delivery))
-        return -EINVAL;
-    return publish_message(registry, (struct sse_str){.ptr = NULL}, message, delivery);
+    int error = check(registry, delivery);
+
+    if (!error && !message)
+        error = -EINVAL;
+    return error ? error : publish_message(registry, (struct sse_str){.ptr = NULL}, message, delivery);
 }
 
 int sse_registry_each(struct sse_registry *registry, struct sse_str topic,
@@ -369,9 +375,11 @@ int sse_registry_each(struct sse_registry *registry, struct sse_str topic,
     struct publication audience = {.registry = registry, .name = topic};
     struct roster *roster;
     int cancel_state;
-    int result = 0;
+    int result = sse_registry_check(registry);
 
-    if (!registry || !visit)
+    if (result)
+        return result;
+    if (!visit)
         return -EINVAL;
     if (!sse_topic_is_absent(topic) && sse_topic_name_check(topic))
         return sse_topic_name_check(topic);

@@ -73,6 +73,7 @@ int sse_registry_new(struct sse_registry **registry, const struct sse_registry_o
                   .notice = sse_registry_notice,
                   .forget = forget},
         .host = options->host,
+        .process = getpid(),
         .backlog_max = options->backlog_bytes ? options->backlog_bytes : SIZE_MAX,
         .emitters_max = options->emitters_max ? options->emitters_max : SIZE_MAX,
         .topic_emitters_max = options->topic_emitters_max ? options->topic_emitters_max : SIZE_MAX,
@@ -106,6 +107,20 @@ int sse_registry_new(struct sse_registry **registry, const struct sse_registry_o
     else
         *registry = made;
     return error;
+}
+
+int sse_registry_check(const struct sse_registry *registry)
+{
+    if (!registry)
+        return -EINVAL;
+    return process_is_current(registry->process) ? 0 : -EPERM;
+}
+
+int sse_registry_check_both(const struct sse_registry *registry, const struct sse_emitter *emitter)
+{
+    int error = sse_registry_check(registry);
+
+    return error ? error : sse_emitter_check(emitter);
 }
 
 struct sse_registry *sse_registry_ref(struct sse_registry *registry)
@@ -143,8 +158,10 @@ static void give_back_ready(struct sse_registry *registry)
 int sse_registry_set_wake(struct sse_registry *registry,
                           void (*on_wake)(struct sse_registry *registry, void *user), void *user)
 {
-    if (!registry)
-        return -EINVAL;
+    int error = sse_registry_check(registry);
+
+    if (error)
+        return error;
     pthread_mutex_lock(&registry->lock);
     registry->on_wake = NULL;
     wait_for_wake(registry);
@@ -161,7 +178,7 @@ bool sse_registry_has(struct sse_registry *registry, struct sse_emitter *emitter
 {
     bool has;
 
-    if (!registry || !emitter)
+    if (sse_registry_check_both(registry, emitter))
         return false;
     pthread_mutex_lock(&registry->lock);
     has = sse_members_has(registry, emitter);
@@ -189,8 +206,30 @@ static void let_go(struct sse_registry *registry)
     }
 }
 
+/* In a forked child: whether another thread was inside the registry or one of its emitters. */
+static bool was_left_locked(struct sse_registry *registry)
+{
+    bool locked = process_left_locked(&registry->lock);
+
+    for (size_t i = 0; !locked && i < registry->count; i++)
+        locked = process_left_locked(&registry->members[i]->lock);
+    return locked;
+}
+
+static void unref_in_child(struct sse_registry *registry)
+{
+    if (atomic_fetch_sub_explicit(&registry->refs, 1, memory_order_acq_rel) != 1 || was_left_locked(registry))
+        return;
+    let_go(registry);
+    sse_registry_release(&registry->owner);
+}
+
 void sse_registry_unref(struct sse_registry *registry)
 {
+    if (sse_registry_check(registry) == -EPERM) {
+        unref_in_child(registry);
+        return;
+    }
     if (!registry || atomic_fetch_sub_explicit(&registry->refs, 1, memory_order_acq_rel) != 1)
         return;
     pthread_mutex_lock(&registry->lock);
@@ -204,9 +243,10 @@ void sse_registry_unref(struct sse_registry *registry)
 int sse_registry_remove(struct sse_registry *registry, struct sse_emitter *emitter)
 {
     bool member, ready = false;
+    int error = sse_registry_check_both(registry, emitter);
 
-    if (!registry || !emitter)
-        return -EINVAL;
+    if (error)
+        return error;
     pthread_mutex_lock(&registry->lock);
     member = sse_members_has(registry, emitter);
     if (member) {
@@ -225,8 +265,11 @@ int sse_registry_unsubscribe(struct sse_registry *registry, struct sse_emitter *
                              const struct sse_str *topics, size_t count)
 {
     bool member;
+    int error = sse_registry_check_both(registry, emitter);
 
-    if (!registry || !emitter || !topics || !count)
+    if (error)
+        return error;
+    if (!topics || !count)
         return -EINVAL;
     for (size_t i = 0; i < count; i++)
         if (!topics[i].ptr && topics[i].len)
@@ -244,7 +287,7 @@ size_t sse_registry_count(struct sse_registry *registry, struct sse_str topic)
     const struct topic *found;
     size_t count;
 
-    if (!registry || (!sse_topic_is_absent(topic) && sse_topic_name_check(topic)))
+    if (sse_registry_check(registry) || (!sse_topic_is_absent(topic) && sse_topic_name_check(topic)))
         return 0;
     pthread_mutex_lock(&registry->lock);
     found = topic.ptr ? sse_topics_find(&registry->topics, topic) : NULL;

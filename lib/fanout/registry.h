@@ -55,6 +55,7 @@ struct shutdown {
 struct sse_registry {
     struct emitter_owner owner; /* first: an owner is cast back to its registry */
     const struct sse_host *host;
+    pid_t process; /* fixed */
     pthread_mutex_t lock;
     atomic_uint refs;  /* of hosts; the last closes the registry */
     atomic_uint holds; /* on its memory: one for all refs, one for each member and notice */
@@ -97,6 +98,13 @@ struct sse_registry {
     pthread_t waking_thread;
     pthread_cond_t wake_done;
 };
+
+/* registry.c */
+
+/** The first step of every public call: 0, -EINVAL for NULL, -EPERM in a forked child. */
+int sse_registry_check(const struct sse_registry *registry);
+/** The same for a call that names an emitter too. */
+int sse_registry_check_both(const struct sse_registry *registry, const struct sse_emitter *emitter);
 
 /* members.c */
 

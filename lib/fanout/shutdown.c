@@ -91,7 +91,10 @@ int sse_registry_shutdown(struct sse_registry *registry, const struct sse_shutdo
     struct sse_message *farewell = NULL;
     struct roster *everybody;
     uint64_t now;
-    int error = registry ? check_options(options) : -EINVAL;
+    int error = sse_registry_check(registry);
+
+    if (!error)
+        error = check_options(options);
 
     if (!error && options->farewell)
         error = sse_message_new(&farewell, options->farewell, 1, registry->host);
@@ -111,9 +114,11 @@ int sse_registry_shutdown(struct sse_registry *registry, const struct sse_shutdo
 
 int sse_registry_shutdown_report(struct sse_registry *registry, struct sse_shutdown_report *report)
 {
-    int error = 0;
+    int error = sse_registry_check(registry);
 
-    if (!registry || !report || report->size != sizeof(*report))
+    if (error)
+        return error;
+    if (!report || report->size != sizeof(*report))
         return -EINVAL;
     pthread_mutex_lock(&registry->lock);
     if (!registry->shutdown.begun)

@@ -22,8 +22,11 @@ static void read_tally(const struct emitter_tally *tally, struct sse_registry_st
 int sse_registry_stats(struct sse_registry *registry, struct sse_registry_stats *stats)
 {
     const struct registry_counts *counts;
+    int error = sse_registry_check(registry);
 
-    if (!registry || !stats || stats->size != sizeof(*stats))
+    if (error)
+        return error;
+    if (!stats || stats->size != sizeof(*stats))
         return -EINVAL;
     counts = &registry->counts;
     pthread_mutex_lock(&registry->lock);

@@ -385,10 +385,11 @@ int sse_registry_subscribe(struct sse_registry *registry, struct sse_emitter *em
         .count = count,
         .asked = last_event_id,
     };
-    int error;
+    int error = sse_registry_check_both(registry, emitter);
 
-    if (!registry || !emitter || (!last_event_id.ptr && last_event_id.len) ||
-        (replay && replay->size != sizeof(*replay)))
+    if (error)
+        return error;
+    if ((!last_event_id.ptr && last_event_id.len) || (replay && replay->size != sizeof(*replay)))
         return -EINVAL;
     error = check_topics(topics, count);
     if (error)

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/host.h"
+#include "connection/emitter.h"
+
+#include <errno.h>
+
+void sse_emitter_account(struct sse_emitter *emitter)
+{
+    /* What has ended waits for nothing, even if its sink still looks at the bytes. */
+    size_t bytes = emitter->owner && emitter->state != SSE_STATE_CLOSED ? emitter->queue.bytes : 0;
+
+    if (emitter->owner && bytes != emitter->charged)
+        atomic_fetch_add_explicit(&emitter->owner->tally.backlog, bytes - emitter->charged,
+                                  memory_order_relaxed);
+    emitter->charged = bytes;
+}
+
+void sse_emitter_count_dropped(struct sse_emitter *emitter, uint64_t events)
+{
+    emitter->dropped += events;
+    if (emitter->owner)
+        atomic_fetch_add_explicit(&emitter->owner->tally.dropped, events, memory_order_relaxed);
+}
+
+int sse_emitter_enqueue_unlimited(struct sse_emitter *emitter, struct sse_message *message, uint64_t now)
+{
+    bool was_empty = !emitter->queue.count;
+    int error = sse_emitter_end_error(emitter);
+
+    if (!error)
+        error = sse_queue_push(&emitter->queue, message, emitter->host);
+    if (!error && was_empty)
+        emitter->timers.progress = now;
+    return error;
+}
+
+/* Makes room as the policy has it: what it drops now was accepted before. */
+static void make_room(struct sse_emitter *emitter, const struct sse_message *message)
+{
+    struct queue *queue = &emitter->queue;
+
+    if (emitter->overflow == SSE_OVERFLOW_COALESCE && message->key.ptr)
+        sse_emitter_count_dropped(emitter, sse_queue_drop_key(queue, message->key, emitter->host));
+    if (emitter->overflow == SSE_OVERFLOW_DROP_OLDEST)
+        sse_emitter_count_dropped(emitter, sse_queue_drop_oldest(queue, message, emitter->host));
+}
+
+/* 0, or why the message is not accepted. */
+static int accept(struct sse_emitter *emitter, struct sse_message *message, uint64_t now)
+{
+    int error = sse_emitter_end_error(emitter);
+    uint64_t progress = emitter->timers.progress;
+    bool waiting = emitter->queue.count > 0;
+
+    /* What is too large has no place whatever is dropped for it. */
+    if (!error && emitter->queue.count && sse_queue_admits(&emitter->queue, message) != -EMSGSIZE)
+        make_room(emitter, message);
+    if (!error)
+        error = sse_queue_admits(&emitter->queue, message);
+    if (!error)
+        error = sse_emitter_enqueue_unlimited(emitter, message, now);
+    /* What was dropped to make room has not left. */
+    if (waiting)
+        emitter->timers.progress = progress;
+    return error;
+}
+
+/* Whether a full queue costs the event, and not the emitter. */
+static bool overflow_drops(const struct sse_emitter *emitter)
+{
+    return emitter->overflow == SSE_OVERFLOW_DROP_NEWEST || emitter->overflow == SSE_OVERFLOW_DROP_OLDEST;
+}
+
+enum admission sse_emitter_enqueue(struct sse_emitter *emitter, struct sse_message *message, uint64_t now)
+{
+    enum admission admission = ADMISSION_QUEUED;
+    int error;
+
+    pthread_mutex_lock(&emitter->lock);
+    error = accept(emitter, message, now);
+    if (error && emitter->state != SSE_STATE_OPEN) {
+        admission = ADMISSION_CLOSED;
+    } else if (error && overflow_drops(emitter)) {
+        admission = ADMISSION_DROPPED;
+        sse_emitter_count_dropped(emitter, message->events);
+    } else if (error) {
+        /* A subscriber that cannot have the event must not go on as if it had. */
+        admission = ADMISSION_ENDED;
+        (void)sse_emitter_end(emitter, SSE_REASON_OVERFLOW, error, now);
+    }
+    sse_emitter_account(emitter);
+    pthread_mutex_unlock(&emitter->lock);
+    return admission;
+}
+
+void sse_emitter_evict(struct sse_emitter *emitter, uint64_t now)
+{
+    pthread_mutex_lock(&emitter->lock);
+    (void)sse_emitter_end(emitter, SSE_REASON_OVERFLOW, -ENOBUFS, now);
+    (void)sse_emitter_leave(emitter, now);
+}
+
+struct emitter_outcome sse_emitter_service(struct sse_emitter *emitter, uint64_t now)
+{
+    pthread_mutex_lock(&emitter->lock);
+    return sse_emitter_leave(emitter, now);
+}
+
+static int send_at(struct sse_emitter *emitter, struct sse_message *message, uint64_t now)
+{
+    struct emitter_outcome outcome;
+    bool open;
+    int error;
+
+    pthread_mutex_lock(&emitter->lock);
+    open = emitter->state == SSE_STATE_OPEN;
+    error = accept(emitter, message, now);
+    if (open && error == -ENOBUFS && overflow_drops(emitter))
+        sse_emitter_count_dropped(emitter, message->events);
+    else if (error == -ENOBUFS)
+        (void)sse_emitter_end(emitter, SSE_REASON_OVERFLOW, error, now);
+    outcome = sse_emitter_leave(emitter, now);
+    return error ? error : outcome.error;
+}
+
+int sse_emitter_send_message(struct sse_emitter *emitter, struct sse_message *message)
+{
+    int error = sse_emitter_check(emitter);
+
+    if (error)
+        return error;
+    if (!message)
+        return -EINVAL;
+    return send_at(emitter, message, sse_host_now(emitter->host));
+}
+
+/* Whether a message on the stack may go straight to the sink: nothing is before it, nobody else is
+ * there, and its id need not be kept with it. */
+static bool may_go_directly(const struct sse_emitter *emitter, const struct small_message *small)
+{
+    return emitter->sink.write && !emitter->busy && !emitter->queue.count &&
+           small->message.id_size <= SHORT_ID_MAX;
+}
+
+/* What the sink did not take of a message on the stack moves to the heap. */
+static int keep_rest(struct sse_emitter *emitter, const struct small_message *small, uint64_t now)
+{
+    struct sse_message *copy = NULL;
+    bool closed = emitter->state == SSE_STATE_CLOSED;
+
+    if (sse_queue_first(&emitter->queue) != &small->message)
+        return 0;
+    if (!closed)
+        copy = sse_message_copy(&small->message, emitter->host);
+    if (copy) {
+        sse_queue_replace_first(&emitter->queue, copy);
+        return 0;
+    }
+    /* Half an event cannot be taken back: only then does a lack of memory end the emitter. */
+    if (emitter->queue.taken)
+        (void)sse_emitter_end(emitter, SSE_REASON_OVERFLOW, -ENOMEM, now);
+    if (emitter->state == SSE_STATE_CLOSED)
+        sse_emitter_count_dropped(emitter, 1);
+    sse_queue_drop_first(&emitter->queue, emitter->host);
+    return closed ? 0 : -ENOMEM;
+}
+
+static int send_directly(struct sse_emitter *emitter, struct small_message *small, uint64_t now)
+{
+    uint64_t progress = emitter->timers.progress;
+    int error = accept(emitter, &small->message, now);
+
+    if (error) {
+        pthread_mutex_unlock(&emitter->lock);
+        return error;
+    }
+    sse_emitter_ref(emitter);
+    sse_emitter_become_busy(emitter);
+    (void)sse_emitter_write_queue(emitter, now);
+    error = keep_rest(emitter, small, now);
+    if (error && emitter->state != SSE_STATE_CLOSED)
+        emitter->timers.progress = progress;
+    emitter->busy = false;
+    if (!error)
+        error = sse_emitter_leave(emitter, now).error;
+    else
+        (void)sse_emitter_leave(emitter, now);
+    sse_emitter_unref(emitter);
+    return error;
+}
+
+static int send_copy(struct sse_emitter *emitter, const struct small_message *small, uint64_t now)
+{
+    struct sse_message *message = sse_message_copy(&small->message, emitter->host);
+    int error;
+
+    if (!message)
+        return -ENOMEM;
+    error = send_at(emitter, message, now);
+    sse_message_unref(message);
+    return error;
+}
+
+static int send_large(struct sse_emitter *emitter, const struct sse_event *event)
+{
+    struct sse_message *message;
+    int error = sse_message_new(&message, event, 1, emitter->host);
+
+    if (error)
+        return error;
+    error = send_at(emitter, message, sse_host_now(emitter->host));
+    sse_message_unref(message);
+    return error;
+}
+
+int sse_emitter_send(struct sse_emitter *emitter, const struct sse_event *event)
+{
+    struct small_message small;
+    ssize_t size;
+    uint64_t now;
+    int error = sse_emitter_check(emitter);
+
+    if (error)
+        return error;
+    size = sse_small_message_init(&small, event);
+    if (size < 0)
+        return (int)size;
+    if (!sse_small_message_fits(size))
+        return send_large(emitter, event);
+    now = sse_host_now(emitter->host);
+    pthread_mutex_lock(&emitter->lock);
+    if (may_go_directly(emitter, &small))
+        return send_directly(emitter, &small, now);
+    pthread_mutex_unlock(&emitter->lock);
+    return send_copy(emitter, &small, now);
+}
