@@ -9,8 +9,8 @@
  * global error state.
  *
  * Fork: an emitter, a registry and a loop are for the process that made them. In a forked child every
- * function that is given one returns -EPERM, or NULL, false or 0 where its type says nothing else, and
- * does nothing. Only ref, unref, free and sse_emitter_user work there: the last unref frees without
+ * function that is given one does nothing and returns -EPERM, or NULL, false or 0 where its type holds no
+ * errno. Only ref, unref, free and sse_emitter_user work there: the last unref frees without
  * running any hook but on_release, and what another thread of the parent was inside of at that
  * moment stays in the child's memory. A child that is forked inside a hook must not return from it.
  * Messages are plain memory, and usable everywhere.
