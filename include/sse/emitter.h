@@ -103,7 +103,7 @@ struct sse_completion {
                                        batch that was torn, those before the tear that end in a
                                        blank line */
     uint64_t bytes;               /**< bytes written: head and chunk framing included */
-    uint64_t dropped;             /**< events accepted, and never written whole */
+    uint64_t dropped;             /**< events lost: to overflow, or unsent at the end */
     int64_t age_ms;               /**< milliseconds since sse_emitter_new */
 };
 
@@ -402,7 +402,7 @@ struct sse_emitter_info {
     size_t queued_messages; /**< not yet taken whole */
     uint64_t events;        /**< written whole */
     uint64_t bytes;         /**< written */
-    uint64_t dropped;       /**< events accepted and dropped */
+    uint64_t dropped;       /**< events lost: to overflow, or unsent at the end */
     int64_t age_ms;         /**< milliseconds since sse_emitter_new */
 };
 

@@ -35,7 +35,8 @@ struct sse_host {
     /** Gives back what `allocate` returned; never called with NULL. */
     void (*release)(void *block, void *user);
     /** Nanoseconds of a clock that never goes back. Read at most once in a public call, except
-     *  in calls that block (sse_emitter_wait). */
+     *  in sse_emitter_wait, which blocks, and in a publish that wrote, which tells the statistics how
+     *  long that took. */
     uint64_t (*now)(void *user);
     /** 64 random bits: the seed of hash tables, and the jitter of timers. */
     uint64_t (*random)(void *user);

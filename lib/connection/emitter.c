@@ -257,9 +257,8 @@ int sse_emitter_fd(const struct sse_emitter *emitter)
     return error ? error : sse_sink_fd_number(&emitter->sink);
 }
 
-static int end_by_host(struct sse_emitter *emitter, enum sse_reason reason, int error)
+int sse_emitter_end_at(struct sse_emitter *emitter, enum sse_reason reason, int error, uint64_t now)
 {
-    uint64_t now = sse_host_now(emitter->host);
     bool taken;
 
     pthread_mutex_lock(&emitter->lock);
@@ -272,7 +271,7 @@ int sse_emitter_complete(struct sse_emitter *emitter)
 {
     int error = sse_emitter_check(emitter);
 
-    return error ? error : end_by_host(emitter, SSE_REASON_COMPLETED, 0);
+    return error ? error : sse_emitter_end_at(emitter, SSE_REASON_COMPLETED, 0, sse_host_now(emitter->host));
 }
 
 int sse_emitter_complete_with_error(struct sse_emitter *emitter, int error)
@@ -285,7 +284,7 @@ int sse_emitter_complete_with_error(struct sse_emitter *emitter, int error)
         return -EINVAL;
     if (error == -ESHUTDOWN || error == -EINTR || error == -EINVAL)
         return -EINVAL;
-    return end_by_host(emitter, sse_reason_of_host_error(error), error);
+    return sse_emitter_end_at(emitter, sse_reason_of_host_error(error), error, sse_host_now(emitter->host));
 }
 
 static bool others_are_inside(const struct sse_emitter *emitter)

@@ -30,6 +30,9 @@ struct emitter_owner {
     void (*notice)(struct emitter_owner *owner, struct sse_emitter *emitter, bool ready);
     /** The emitter has ended: forget it. */
     void (*forget)(struct emitter_owner *owner, struct sse_emitter *emitter);
+    /** The backlog of all may be more than backlog_max. */
+    void (*relieve)(struct emitter_owner *owner, uint64_t now);
+    size_t backlog_max; /* SIZE_MAX for none */
     struct emitter_tally tally;
 };
 
@@ -108,7 +111,9 @@ struct sse_emitter {
     struct queue queue;
     enum sse_overflow overflow; /* fixed */
     size_t charged;             /* the backlog that the owner's tally counts for this emitter */
-    size_t shown;               /* bytes that a peek showed and no advance took */
+    /* Up to this message the queue holds what was replayed; only compared, NULL for none. */
+    const struct sse_message *last_replayed;
+    size_t shown; /* bytes that a peek showed and no advance took */
     struct timers timers;
     struct emitter_waiter *waiters;
 
@@ -128,6 +133,9 @@ struct sse_emitter {
 /** The first step of every public call: 0, -EINVAL for NULL, -EPERM in a forked child. */
 int sse_emitter_check(const struct sse_emitter *emitter);
 
+/** Ends it as sse_emitter_complete and complete_with_error do. Takes the lock. */
+int sse_emitter_end_at(struct sse_emitter *emitter, enum sse_reason reason, int error, uint64_t now);
+
 /* send.c */
 
 /** What became of a message. */
@@ -144,9 +152,6 @@ enum admission sse_emitter_enqueue(struct sse_emitter *emitter, struct sse_messa
 /** Queues a message whatever the limits say: what the history holds is in memory already. Lock
  *  held. 0, -ENOMEM, or why an emitter that is not open takes nothing. */
 int sse_emitter_enqueue_unlimited(struct sse_emitter *emitter, struct sse_message *message, uint64_t now);
-
-/** Ends it because all queues together hold too much. Takes the lock. */
-void sse_emitter_evict(struct sse_emitter *emitter, uint64_t now);
 
 /** Tells the owner's tally what changed. Lock held. */
 void sse_emitter_account(struct sse_emitter *emitter);

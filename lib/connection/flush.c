@@ -37,13 +37,17 @@ void sse_emitter_count_taken(struct sse_emitter *emitter, size_t size, uint64_t 
     while ((message = sse_queue_take(&emitter->queue, &size, emitter->host))) {
         emitter->events += message->events;
         if (emitter->owner)
-            sse_tally_event(&emitter->owner->tally, message, now);
+            sse_tally_event(&emitter->owner->tally, message, !emitter->last_replayed, now);
+        if (message == emitter->last_replayed)
+            emitter->last_replayed = NULL;
         if (message->has_id)
             sse_emitter_remember_id(emitter, message, sse_message_id(message));
         sse_message_unref(message);
     }
-    if (!emitter->queue.count)
+    if (!emitter->queue.count) {
         emitter->blocked = false;
+        emitter->last_replayed = NULL;
+    }
 }
 
 void sse_emitter_become_busy(struct sse_emitter *emitter)
@@ -76,8 +80,6 @@ static ssize_t write_once(struct sse_emitter *emitter)
     ssize_t result;
 
     emitter->queue.pinned = (uint32_t)count;
-    /* Whoever publishes meanwhile weighs the backlog. */
-    sse_emitter_account(emitter);
     pthread_mutex_unlock(&emitter->lock);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     result = emitter->sink.write(&emitter->sink, iov, count);

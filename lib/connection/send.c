@@ -88,22 +88,39 @@ enum admission sse_emitter_enqueue(struct sse_emitter *emitter, struct sse_messa
         admission = ADMISSION_ENDED;
         (void)sse_emitter_end(emitter, SSE_REASON_OVERFLOW, error, now);
     }
-    sse_emitter_account(emitter);
     pthread_mutex_unlock(&emitter->lock);
     return admission;
-}
-
-void sse_emitter_evict(struct sse_emitter *emitter, uint64_t now)
-{
-    pthread_mutex_lock(&emitter->lock);
-    (void)sse_emitter_end(emitter, SSE_REASON_OVERFLOW, -ENOBUFS, now);
-    (void)sse_emitter_leave(emitter, now);
 }
 
 struct emitter_outcome sse_emitter_service(struct sse_emitter *emitter, uint64_t now)
 {
     pthread_mutex_lock(&emitter->lock);
     return sse_emitter_leave(emitter, now);
+}
+
+/* The owner, held, if all queues together hold too much before this one is written. Lock held. */
+static struct emitter_owner *hold_burdened_owner(struct sse_emitter *emitter)
+{
+    struct emitter_owner *owner = emitter->owner;
+
+    sse_emitter_account(emitter);
+    if (!owner || atomic_load_explicit(&owner->tally.backlog, memory_order_relaxed) <= owner->backlog_max)
+        return NULL;
+    owner->hold(owner);
+    return owner;
+}
+
+/* sse_emitter_leave for what has been queued for this emitter alone. */
+static struct emitter_outcome leave_after_send(struct sse_emitter *emitter, uint64_t now)
+{
+    struct emitter_owner *owner = hold_burdened_owner(emitter);
+    struct emitter_outcome outcome = sse_emitter_leave(emitter, now);
+
+    if (owner) {
+        owner->relieve(owner, now);
+        owner->release(owner);
+    }
+    return outcome;
 }
 
 static int send_at(struct sse_emitter *emitter, struct sse_message *message, uint64_t now)
@@ -119,7 +136,7 @@ static int send_at(struct sse_emitter *emitter, struct sse_message *message, uin
         sse_emitter_count_dropped(emitter, message->events);
     else if (error == -ENOBUFS)
         (void)sse_emitter_end(emitter, SSE_REASON_OVERFLOW, error, now);
-    outcome = sse_emitter_leave(emitter, now);
+    outcome = leave_after_send(emitter, now);
     return error ? error : outcome.error;
 }
 
@@ -182,7 +199,7 @@ static int send_directly(struct sse_emitter *emitter, struct small_message *smal
         emitter->timers.progress = progress;
     emitter->busy = false;
     if (!error)
-        error = sse_emitter_leave(emitter, now).error;
+        error = leave_after_send(emitter, now).error;
     else
         (void)sse_emitter_leave(emitter, now);
     sse_emitter_unref(emitter);

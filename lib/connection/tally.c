@@ -30,12 +30,12 @@ void sse_tally_correct(struct emitter_tally *tally, uint64_t nanoseconds, uint64
     atomic_fetch_add_explicit(&tally->latency[bucket], moved, memory_order_relaxed);
 }
 
-void sse_tally_event(struct emitter_tally *tally, const struct sse_message *message, uint64_t now)
+void sse_tally_event(struct emitter_tally *tally, const struct sse_message *message, bool live, uint64_t now)
 {
     uint64_t published = atomic_load_explicit(&message->published, memory_order_relaxed);
 
     atomic_fetch_add_explicit(&tally->events, message->events, memory_order_relaxed);
-    if (published)
+    if (live && published)
         atomic_fetch_add_explicit(&tally->latency[bucket_of(now > published ? now - published : 0)], 1,
                                   memory_order_relaxed);
 }

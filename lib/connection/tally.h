@@ -21,9 +21,9 @@ struct emitter_tally {
 
 void sse_tally_bytes(struct emitter_tally *tally, size_t size);
 
-/** A message was written whole at `now`. If that is when it was published, the time since is below
- *  what this clock reading can tell. */
-void sse_tally_event(struct emitter_tally *tally, const struct sse_message *message, uint64_t now);
+/** A message was written whole at `now`. `live`: the time since it was published is to be counted; if
+ *  that is `now` as well, it is below what this clock reading can tell. */
+void sse_tally_event(struct emitter_tally *tally, const struct sse_message *message, bool live, uint64_t now);
 
 /** A later reading tells how long up to `count` deliveries took at most that were counted as being
  *  below the clock's resolution. */

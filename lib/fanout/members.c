@@ -127,52 +127,53 @@ void sse_members_give_back(struct sse_registry *registry, struct sse_emitter *em
     sse_registry_release(&registry->owner);
 }
 
-static struct sse_emitter *older(struct sse_emitter *left, struct sse_emitter *right)
+/* One of those that a cap counts, and since when. */
+struct candidate {
+    struct sse_emitter *emitter;
+    uint64_t since;
+};
+
+static struct candidate candidate_at(const struct sse_registry *registry, const struct topic *topic,
+                                     size_t position)
 {
-    if (right->membership.leaving)
-        return left;
-    return left && left->membership.joined < right->membership.joined ? left : right;
+    struct sse_emitter *member;
+
+    if (topic)
+        return (struct candidate){.emitter = topic->subscribers[position]->emitter,
+                                  .since = topic->subscribers[position]->since};
+    member = registry->members[position];
+    return (struct candidate){.emitter = member, .since = member->membership.joined};
+}
+
+static bool is_leaving(struct sse_emitter *emitter)
+{
+    bool leaving;
+
+    pthread_mutex_lock(&emitter->lock);
+    leaving = emitter->membership.leaving || emitter->state != SSE_STATE_OPEN;
+    pthread_mutex_unlock(&emitter->lock);
+    return leaving;
 }
 
 struct sse_emitter *sse_members_over_cap(struct sse_registry *registry, const struct topic *topic)
 {
     size_t max = topic ? registry->topic_emitters_max : registry->emitters_max;
     size_t count = topic ? topic->count : registry->count;
+    struct candidate oldest = {.emitter = NULL};
     size_t staying = 0;
-    struct sse_emitter *oldest = NULL;
 
-    if (count <= max)
-        return NULL;
-    for (size_t i = 0; i < count; i++) {
-        struct sse_emitter *emitter = topic ? topic->subscribers[i]->emitter : registry->members[i];
+    for (size_t i = 0; count > max && i < count; i++) {
+        struct candidate candidate = candidate_at(registry, topic, i);
 
-        staying += !emitter->membership.leaving;
-        oldest = older(oldest, emitter);
+        if (is_leaving(candidate.emitter))
+            continue;
+        if (!staying++ || candidate.since < oldest.since)
+            oldest = candidate;
     }
     if (staying <= max)
         return NULL;
-    oldest->membership.leaving = true;
-    return oldest;
-}
-
-struct sse_emitter *sse_members_largest(const struct sse_registry *registry)
-{
-    struct sse_emitter *largest = NULL;
-    size_t most = 0;
-
-    for (size_t i = 0; i < registry->count; i++) {
-        struct sse_emitter *emitter = registry->members[i];
-        size_t bytes;
-
-        pthread_mutex_lock(&emitter->lock);
-        bytes = emitter->state == SSE_STATE_CLOSED ? 0 : emitter->queue.bytes;
-        pthread_mutex_unlock(&emitter->lock);
-        if (bytes > most) {
-            most = bytes;
-            largest = emitter;
-        }
-    }
-    return largest;
+    oldest.emitter->membership.leaving = true;
+    return oldest.emitter;
 }
 
 void sse_registry_trace(struct sse_registry *registry, struct sse_emitter *emitter, enum sse_trace step)

@@ -166,27 +166,6 @@ static void serve(struct sse_registry *registry, struct publisher *publisher, ui
     pthread_mutex_unlock(&registry->lock);
 }
 
-/* Ends those with the most bytes queued until the rest is within the budget. They are few, and
- * looked for only when it is exceeded. Lock not held. */
-static void enforce_budget(struct sse_registry *registry, uint64_t now)
-{
-    for (;;) {
-        struct sse_emitter *largest;
-
-        if (atomic_load_explicit(&registry->owner.tally.backlog, memory_order_relaxed) <=
-            registry->backlog_max)
-            return;
-        pthread_mutex_lock(&registry->lock);
-        largest = sse_emitter_ref(sse_members_largest(registry));
-        pthread_mutex_unlock(&registry->lock);
-        if (!largest)
-            return;
-        sse_registry_trace(registry, largest, SSE_TRACE_EVICTED);
-        sse_emitter_evict(largest, now);
-        sse_emitter_unref(largest);
-    }
-}
-
 /* The reading behind the last write tells how long the deliveries took at most. */
 static void count_latency(struct publication *publication)
 {
@@ -217,6 +196,7 @@ static int begin(struct publication *publication, struct publisher *self, struct
     int error;
 
     pthread_mutex_lock(&registry->lock);
+    sse_archive_expire(&registry->archive, publication->now);
     error = find_topic(publication);
     if (!error && !(roster = sse_roster_take(registry, audience_count(publication))))
         error = -ENOMEM;
@@ -264,7 +244,7 @@ static int deliver(struct publication *publication, struct sse_delivery *deliver
         sse_registry_hold(&registry->owner);
         serve(registry, &self, publication->now, &publication->counts);
         count_latency(publication);
-        enforce_budget(registry, publication->now);
+        sse_budget_enforce(registry, publication->now);
         sse_registry_release(&registry->owner);
     }
     if (delivery)

@@ -68,7 +68,6 @@ struct sse_registry {
     struct topic *broadcasts; /* what was sent to all: it has a history, and no subscribers */
     struct archive archive;
 
-    size_t backlog_max; /* SIZE_MAX for none */
     size_t emitters_max;
     size_t topic_emitters_max;
     enum sse_admission admission;
@@ -120,19 +119,24 @@ bool sse_members_has(const struct sse_registry *registry, struct sse_emitter *em
 void sse_registry_hold(struct emitter_owner *owner);
 void sse_registry_release(struct emitter_owner *owner);
 
-/** The member with the most bytes queued, or NULL if none has any. Lock held. */
-struct sse_emitter *sse_members_largest(const struct sse_registry *registry);
-
 /** Gives back what a member, and what the list of the ready, held. Lock not held. */
 void sse_members_give_back(struct sse_registry *registry, struct sse_emitter *emitter, bool member,
                            bool ready);
 
-/** The oldest subscriber of a topic, or with NULL of all members, that has to go because there are
- *  more than the cap; NULL if not. It is marked as leaving. Lock held. */
+/** The oldest subscriber of a topic, or with NULL the oldest member, that has to go because more than the
+ *  cap are staying; NULL if not. It is marked as leaving. Lock held. */
 struct sse_emitter *sse_members_over_cap(struct sse_registry *registry, const struct topic *topic);
 
 /** Tells the host of a step. Lock not held. */
 void sse_registry_trace(struct sse_registry *registry, struct sse_emitter *emitter, enum sse_trace step);
+
+/* budget.c */
+
+/** Ends those with the most bytes queued until the rest is within the budget. They are few, and looked
+ *  for only when it is exceeded. Lock not held. */
+void sse_budget_enforce(struct sse_registry *registry, uint64_t now);
+/** The same, for an emitter. */
+void sse_budget_relieve(struct emitter_owner *owner, uint64_t now);
 
 /* roster.c */
 

@@ -44,7 +44,6 @@ static void begin_to_end(struct sse_emitter *emitter, struct sse_message *farewe
         emitter->timers.drain_end = end;
     }
     emitter->timers.drain_end = deadline_earlier(emitter->timers.drain_end, end);
-    sse_emitter_account(emitter);
 }
 
 static void end_emitter(struct sse_registry *registry, const struct sse_shutdown_options *options,
@@ -106,6 +105,7 @@ int sse_registry_shutdown(struct sse_registry *registry, const struct sse_shutdo
         for (size_t i = 0; i < everybody->count; i++)
             end_emitter(registry, options, farewell, everybody->emitters[i], now);
         sse_roster_give_back(registry, everybody);
+        sse_budget_enforce(registry, now);
         sse_registry_release(&registry->owner);
     }
     sse_message_unref(farewell);

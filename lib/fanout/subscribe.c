@@ -106,7 +106,8 @@ static int queue_replay(struct request *request)
     error = sse_queue_reserve(&emitter->queue, request->replay.count, emitter->host);
     for (size_t i = 0; !error && i < request->replay.count; i++)
         error = sse_emitter_enqueue_unlimited(emitter, request->replay.messages[i], request->now);
-    sse_emitter_account(emitter);
+    if (!error && request->replay.count)
+        emitter->last_replayed = request->replay.messages[request->replay.count - 1];
     pthread_mutex_unlock(&emitter->lock);
     return error;
 }
@@ -335,7 +336,8 @@ static void finish(struct request *request, struct roster *leavers)
     trace_subscription(request);
     (void)sse_emitter_service(request->emitter, request->now);
     for (size_t i = 0; leavers && i < leavers->count; i++)
-        (void)sse_emitter_complete(leavers->emitters[i]);
+        (void)sse_emitter_end_at(leavers->emitters[i], SSE_REASON_COMPLETED, 0, request->now);
+    sse_budget_enforce(request->registry, request->now);
 }
 
 static int run(struct request *request)
@@ -346,6 +348,7 @@ static int run(struct request *request)
     int error = 0;
 
     pthread_mutex_lock(&registry->lock);
+    sse_archive_expire(&registry->archive, request->now);
     if (registry->admission == SSE_ADMISSION_NEWEST &&
         !(leavers = sse_roster_take(registry, request->count + 1)))
         error = -ENOMEM;

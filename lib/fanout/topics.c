@@ -161,6 +161,7 @@ int sse_topics_subscribe(struct topics *topics, struct sse_emitter *emitter, str
         .topic = topic,
         .next = emitter->membership.subscriptions,
         .position = topic->count,
+        .since = topics->subscribed++,
     };
     topic->subscribers[topic->count++] = subscription;
     emitter->membership.subscriptions = subscription;

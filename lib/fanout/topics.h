@@ -16,6 +16,7 @@ struct subscription {
     struct topic *topic;
     struct subscription *next; /* of the same emitter */
     size_t position;           /* among the topic's subscribers */
+    uint64_t since;            /* how many subscriptions there had been before */
 };
 
 struct topic {
@@ -33,7 +34,8 @@ struct topic {
 struct topics {
     struct map map;
     const struct sse_host *host;
-    uint64_t lost; /* the highest sequence that was lost by a topic which is no more */
+    uint64_t lost;       /* the highest sequence that was lost by a topic which is no more */
+    uint64_t subscribed; /* how often */
 };
 
 void sse_topics_init(struct topics *topics, const struct sse_host *host);

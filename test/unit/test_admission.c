@@ -277,6 +277,46 @@ static void those_that_drain_do_not_cost_others_their_place(void **state)
     expect_open(5);
 }
 
+/* What counts is how long it has had the topic, not how long it has been in the registry. */
+static void the_oldest_of_a_topic_is_who_has_it_longest(void **state)
+{
+    (void)state;
+    use_registry(SSE_ADMISSION_NEWEST, 0, 2);
+    assert_int_equal(join(0, "b"), 0);
+    assert_int_equal(join(1, "a"), 0);
+    assert_int_equal(join(2, "a"), 0);
+    assert_int_equal(subscribe(0, "a"), 0);
+    expect_completed(1);
+    expect_open(0);
+    assert_int_equal(subscribe(0, "ab"), 0);
+    assert_int_equal(join(3, "a"), 0);
+    expect_completed(2);
+    expect_open(0);
+    assert_int_equal(join(4, "a"), 0);
+    expect_completed(0);
+}
+
+/* One that the host, or its lifetime, is ending gives its place back already. */
+static void who_drains_already_is_not_counted(void **state)
+{
+    (void)state;
+    use_registry(SSE_ADMISSION_NEWEST, 3, 2);
+    for (size_t i = 0; i < 2; i++) {
+        open_client(i, SSE_DRAIN_PULL);
+        assert_int_equal(sse_emitter_send(clients[i].emitter, &(struct sse_event){.data = sse_str("1")}), 0);
+        assert_int_equal(subscribe(i, "a"), 0);
+    }
+    assert_int_equal(sse_emitter_complete(clients[1].emitter), 0);
+    assert_int_equal(join(2, "a"), 0);
+    expect_open(0);
+    expect_open(2);
+    assert_int_equal(join(3, "b"), 0);
+    expect_open(0);
+    assert_int_equal(join(4, "b"), 0);
+    assert_int_equal(fake_client_info(&clients[0]).state, SSE_STATE_DRAINING);
+    expect_open(2);
+}
+
 /* The host was faster: it completed the oldest itself. */
 static void one_that_ends_already_may_be_the_oldest(void **state)
 {
@@ -511,6 +551,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_newest_of_a_topic_stay, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_emitter_may_be_the_oldest_of_several_topics, set_up, tear_down),
         cmocka_unit_test_setup_teardown(those_that_drain_do_not_cost_others_their_place, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_oldest_of_a_topic_is_who_has_it_longest, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(who_drains_already_is_not_counted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_that_ends_already_may_be_the_oldest, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_end_may_bring_the_next_newcomer, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_subscription_that_fails_sends_nobody_away, set_up, tear_down),

@@ -305,6 +305,73 @@ static void the_largest_backlog_goes_first(void **state)
     assert_int_equal(stats().emitters, 2);
 }
 
+static int send(size_t which, const char *data)
+{
+    return sse_emitter_send(clients[which].emitter, &(struct sse_event){.data = sse_str(data)});
+}
+
+/* Whatever brings the bytes: an event for one, a replay, a farewell. */
+static void every_call_keeps_the_budget(void **state)
+{
+    const struct sse_event farewell = {.data = sse_str("0123456789")};
+    const struct sse_shutdown_options options = {
+        .size = sizeof(options), .farewell = &farewell, .drain_ms = 1000};
+    const struct sse_str topic = sse_str("t");
+
+    (void)state;
+    open_registry(
+        (struct sse_registry_options){.backlog_bytes = 100, .history = {.events = 9}, .epoch = sse_str("E")});
+    for (size_t i = 0; i < 3; i++)
+        join(i, SSE_OVERFLOW_CLOSE, 0, 0);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(send(i, "0123456789012345"), 0);
+    assert_int_equal(stats().backlog_bytes, 72);
+    assert_int_equal(send(2, "0123456789012345"), 0);
+    assert_int_equal(stats().backlog_bytes, 96);
+    assert_int_equal(send(0, ""), 0);
+    assert_string_equal(traces, "v2e2");
+    assert_int_equal(stats().backlog_bytes, 56);
+    assert_int_equal(sse_emitter_complete_with_error(clients[0].emitter, -EPIPE), 0);
+    assert_int_equal(sse_emitter_complete_with_error(clients[1].emitter, -EPIPE), 0);
+    for (size_t i = 0; i < 3; i++)
+        expect(publish("0123456789", NULL), 0, 0, 0, 0);
+    memset(traces, 0, sizeof(traces));
+    fake_client_init(&clients[3], &host, SSE_DRAIN_PULL);
+    fake_client_open(&clients[3]);
+    assert_int_equal(
+        sse_registry_subscribe(registry, clients[3].emitter, &topic, 1, sse_str("E-0000000000000000"), NULL),
+        0);
+    assert_string_equal(traces, "v3e3");
+    assert_int_equal(stats().backlog_bytes, 0);
+    fake_client_free(&clients[0]);
+    fake_client_free(&clients[1]);
+    memset(traces, 0, sizeof(traces));
+    join(0, SSE_OVERFLOW_CLOSE, 0, 0);
+    join(1, SSE_OVERFLOW_CLOSE, 0, 0);
+    assert_int_equal(send(0, "0123456789012345678901234567890123456"), 0);
+    assert_int_equal(send(1, "012345678901234567890123456"), 0);
+    assert_int_equal(stats().backlog_bytes, 80);
+    assert_int_equal(sse_registry_shutdown(registry, &options), 0);
+    assert_string_equal(traces, "v0e0");
+    assert_int_equal(stats().backlog_bytes, 35 + 18);
+}
+
+/* What every sink takes at once never waits, however many there are. */
+static void a_broadcast_that_is_taken_is_no_backlog(void **state)
+{
+    (void)state;
+    open_registry((struct sse_registry_options){.backlog_bytes = 30});
+    for (size_t i = 0; i < 4; i++)
+        join(i, SSE_OVERFLOW_CLOSE, 0, 0)->sink.room = SIZE_MAX;
+    expect(publish("0123456789", NULL), 4, 0, 0, 0);
+    clients[2].sink.room = 0;
+    expect(publish("0123456789", NULL), 3, 1, 0, 0);
+    assert_int_equal(send(0, "0123456789"), 0);
+    assert_string_equal(traces, "");
+    assert_int_equal(send(2, "0123456789"), 0);
+    assert_string_equal(traces, "v2e2");
+}
+
 static void publish_inside(struct fake_sink *sink, void *user)
 {
     struct sse_delivery *delivery = user;
@@ -346,6 +413,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(without_memory_for_a_queue_others_go_on, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_batch_is_dropped_as_a_whole, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_delivery_is_accounted_for, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(every_call_keeps_the_budget, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_broadcast_that_is_taken_is_no_backlog, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_largest_backlog_goes_first, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_evicted_emitter_in_its_sink_pays_alone, set_up, tear_down),
     };

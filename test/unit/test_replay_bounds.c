@@ -417,6 +417,28 @@ static void older_events_are_forgotten(void **state)
     assert_int_equal(sse_registry_next_timeout(registry), -1);
 }
 
+/* A host that ticks late does not replay what is too old. */
+static void what_is_too_old_is_not_replayed(void **state)
+{
+    struct fake_client client;
+
+    (void)state;
+    use_registry((struct sse_registry_options){.history = {.events = 100}, .history_age_ms = 1000});
+    publish(1, 5);
+    fake_host_advance_ms(&host, 999);
+    publish(1, 5);
+    assert_int_equal(come_back(&client, 1, 0).messages, 2);
+    fake_client_free(&client);
+    fake_host_advance_ms(&host, 1);
+    assert_int_equal(come_back(&client, 1, 0).outcome, SSE_REPLAY_GAP);
+    fake_client_free(&client);
+    assert_int_equal(come_back(&client, 1, 1).messages, 1);
+    fake_client_free(&client);
+    fake_host_advance_ms(&host, 5000);
+    publish(1, 5);
+    assert_int_equal(stats().history_events, 1);
+}
+
 /* A loop that sleeps without limit would keep the first event for ever. */
 static void the_host_is_woken_for_the_first_event_to_forget(void **state)
 {
@@ -524,6 +546,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_busy_topic_cannot_evict_a_quiet_one, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_history_too_small_for_an_event_keeps_none, set_up, tear_down),
         cmocka_unit_test_setup_teardown(keys_are_within_the_bounds, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_too_old_is_not_replayed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(older_events_are_forgotten, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_host_is_woken_for_the_first_event_to_forget, set_up, tear_down),
         cmocka_unit_test_setup_teardown(topics_that_hold_nothing_are_gone, set_up, tear_down),

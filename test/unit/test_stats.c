@@ -427,6 +427,31 @@ static void the_time_of_a_delivery_that_waited(void **state)
     }
 }
 
+/* How old a replay is says nothing of how fast deliveries are. */
+static void replays_have_no_time(void **state)
+{
+    struct sse_registry_stats before;
+
+    (void)state;
+    use_registry((struct sse_registry_options){.history = {.events = 9}});
+    (void)publish("1");
+    (void)publish("2");
+    fake_host_advance_ms(&host, 5000);
+    before = stats();
+    fake_client_open(prepare(0, SSE_DRAIN_PULL));
+    assert_int_equal(subscribe(0, "t", "E-0000000000000000"), 0);
+    atomic_store(&host.now, 1000);
+    (void)publish("3");
+    atomic_fetch_add(&host.now, 4);
+    assert_int_equal(fake_client_pull(&clients[0]), 0);
+    assert_int_equal(stats().written, before.written + 3);
+    expect_bucket(&before, 3, 1);
+    (void)publish("4");
+    atomic_fetch_add(&host.now, 4);
+    assert_int_equal(fake_client_pull(&clients[0]), 0);
+    expect_bucket(&before, 3, 2);
+}
+
 /* A batch is one delivery; what was not published, or not written whole, is none. */
 static void every_delivery_has_one_time(void **state)
 {
@@ -565,6 +590,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(every_reason_has_its_count, set_up, tear_down),
         cmocka_unit_test_setup_teardown(those_that_were_removed_are_not_counted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_time_of_a_direct_write, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(replays_have_no_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_time_of_a_delivery_that_waited, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_delivery_has_one_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_clock_that_goes_back, set_up, tear_down),
