@@ -182,6 +182,17 @@ static bool take_comment(struct rest *rest, bool *torn)
     return take(rest, wire.bytes, wire.size, torn);
 }
 
+/* What a shutdown tells each client. */
+static bool take_last_retry(struct rest *rest, bool *torn)
+{
+    char retry[32];
+    struct wire wire;
+    int size = snprintf(retry, sizeof(retry), "retry: %d\n\n", NUMBERED_LAST_RETRY_MS);
+
+    wrap(&wire, retry, (size_t)size, rest->chunked);
+    return take(rest, wire.bytes, wire.size, torn);
+}
+
 static void take_preamble(struct rest *rest, bool *torn)
 {
     char retry[32];
@@ -205,7 +216,8 @@ void numbered_list_init(struct numbered_list *list, const struct numbered_stream
     require(list->keys != NULL && strlen(rest.at) == rest.size);
     if (has_head)
         take_preamble(&rest, &torn);
-    while (rest.size && (take_event(&rest, list, newest, &torn) || take_comment(&rest, &torn)))
+    while (rest.size && (take_event(&rest, list, newest, &torn) || take_comment(&rest, &torn) ||
+                         take_last_retry(&rest, &torn)))
         ;
     list->whole = !rest.size;
     if (chunked && rest.size)

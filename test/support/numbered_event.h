@@ -36,6 +36,7 @@ struct sse_event numbered_event(const struct numbered_key *key, struct numbered_
 /** The head that a stream may begin with, and the reconnection time after it. */
 #define NUMBERED_HEAD "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
 #define NUMBERED_RETRY_MS 3000
+#define NUMBERED_LAST_RETRY_MS 4321 /* of a shutdown */
 
 /** Recorded bytes, followed by a NUL once there are any. Start from all zero. */
 struct numbered_stream {

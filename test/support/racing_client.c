@@ -389,13 +389,20 @@ static void check_hooks(const struct racing_client *client)
     require(count(&client->timeouts) == timed_out);
     require(count(&client->errors) == failed);
     require(client->hooks_run == 1u + timed_out + failed);
-    require((client->completion.error == 0) == (client->completion.reason == SSE_REASON_COMPLETED));
+    if (client->completion.reason == SSE_REASON_SHUTDOWN)
+        require(client->completion.error == 0 || client->completion.error == -ETIMEDOUT);
+    else
+        require((client->completion.error == 0) == (client->completion.reason == SSE_REASON_COMPLETED));
     require(!get(&client->inside) && get(&client->gone));
 }
 
 static void check_graceful(const struct racing_client *client, const struct numbered_list *list)
 {
-    if (client->completion.reason != SSE_REASON_COMPLETED && client->completion.reason != SSE_REASON_LIFETIME)
+    static const enum sse_reason graceful[] = {SSE_REASON_COMPLETED, SSE_REASON_LIFETIME,
+                                               SSE_REASON_SHUTDOWN};
+    bool cut = client->completion.reason == SSE_REASON_SHUTDOWN && client->completion.error;
+
+    if (cut || !has_reason(client, graceful, sizeof(graceful) / sizeof(graceful[0])))
         return;
     require(client->completion.dropped == 0);
     if (client->left)

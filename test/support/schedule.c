@@ -99,11 +99,13 @@ void schedule_pause(struct schedule_random *random)
         spin(schedule_below(random, 1u << choice));
 }
 
-void schedule_gate_pass(struct schedule_gate *gate, unsigned nth)
+void schedule_gate_pass(struct schedule_gate *gate, unsigned side, unsigned nth)
 {
-    atomic_fetch_add_explicit(&gate->arrived, 1, memory_order_relaxed);
-    for (unsigned turns = 1; atomic_load_explicit(&gate->arrived, memory_order_relaxed) < 2 * nth; turns++) {
-        if (turns % 256 == 0)
+    (void)atomic_exchange_explicit(&gate->passed[side], nth, memory_order_relaxed);
+    for (unsigned turn = 1; turn < 4096; turn++) {
+        if (atomic_load_explicit(&gate->passed[!side], memory_order_relaxed) >= nth)
+            return;
+        if (turn % 1024 == 0)
             sched_yield();
     }
 }

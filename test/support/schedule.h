@@ -58,11 +58,12 @@ void schedule_pause(struct schedule_random *random);
 
 /** Lets two threads run into the same code at the same time, again and again. */
 struct schedule_gate {
-    atomic_uint arrived;
+    atomic_uint passed[2];
 };
 
-/** Waits until both have come for the `nth` time, counted from 1. */
-void schedule_gate_pass(struct schedule_gate *gate, unsigned nth);
+/** Comes for the `nth` time, counted from 1, and waits a moment for the other side to have done so
+ *  too: not for long, because it may have no processor. */
+void schedule_gate_pass(struct schedule_gate *gate, unsigned side, unsigned nth);
 
 /**
  * A host with the clock of `fake`. `counting` adds its allocator, which orders the threads that

@@ -258,6 +258,15 @@ static void drop(struct racing_client *client)
         stage_drop(client);
 }
 
+/* A reference that a hook takes keeps the emitter, even if the last one had been given back. */
+static void keep(struct racing_client *client)
+{
+    if (client->plan.reliable)
+        return;
+    sse_emitter_ref(client->emitter);
+    stage_give_back(stage_exchange(&stage_self->stage->slots[below(STAGE_SLOTS)], client));
+}
+
 /* What callbacks do; `client` is NULL where its emitter is not there yet, or not any more. */
 static void act(struct racing_client *client)
 {
@@ -294,7 +303,7 @@ static void act(struct racing_client *client)
         require(sse_emitter_tick(client->emitter) == 0);
         break;
     default:
-        sse_emitter_unref(sse_emitter_ref(client->emitter));
+        keep(client);
         break;
     }
 }
@@ -377,6 +386,15 @@ static void call_with_lent(struct racing_client *client)
         (void)sse_emitter_complete_with_error(client->emitter, -EPIPE);
 }
 
+/* What callbacks of this do, they do without it. */
+static void give_lent_back(void)
+{
+    struct racing_client *lent = stage_self->lent;
+
+    stage_self->lent = NULL;
+    stage_give_back(lent);
+}
+
 static void come_and_go(struct racing_client *client)
 {
     if (client && one_in(2))
@@ -435,10 +453,7 @@ static void *work(void *worker)
         client = borrow_any();
         if (client)
             call_with_lent(client);
-        /* Hooks that this brings about must not find it lent any more. */
-        client = stage_self->lent;
-        stage_self->lent = NULL;
-        stage_give_back(client);
+        give_lent_back();
         schedule_pause(&stage_self->random);
     }
     return NULL;

@@ -44,6 +44,7 @@ struct operation {
     const char *name;
     void (*run)(struct part *part);
     unsigned drains; /* a bit for each that knows it */
+    unsigned needs;  /* the references without which it cannot be called */
 };
 
 static struct sse_emitter *emitter_of(const struct part *part)
@@ -185,6 +186,30 @@ static void subscribe(struct part *part)
         sse_registry_subscribe(registry_of(part), emitter_of(part), topics, 2, sse_str("1"), &replay), 0);
 }
 
+/* Of both registries: the emitter may be in either, or in none. */
+static void shut_down(struct part *part)
+{
+    struct numbered_key key = next_key(part, NUMBERED_TO_ALL);
+    struct numbered_event text;
+    struct sse_event farewell = numbered_event(&key, &text);
+    const struct sse_shutdown_options options = {
+        .size = sizeof(options),
+        .farewell = schedule_one_in(&part->random, 2) ? &farewell : NULL,
+        .retry_min_ms = NUMBERED_LAST_RETRY_MS,
+        .retry_max_ms = NUMBERED_LAST_RETRY_MS,
+        .drain_ms = schedule_one_in(&part->random, 3) ? 0 : 1000,
+    };
+    struct sse_shutdown_report report = {.size = sizeof(report)};
+
+    for (size_t i = 0; i < REGISTRIES; i++) {
+        int error = sse_registry_shutdown(part->subject->registries[i], &options);
+
+        require(error == 0 || error == -EALREADY);
+        require(sse_registry_shutdown_report(part->subject->registries[i], &report) == 0);
+        require(report.remaining + report.completed + report.cut <= 1);
+    }
+}
+
 static void unsubscribe(struct part *part)
 {
     const struct sse_str topics[] = {sse_str(topic)};
@@ -263,32 +288,35 @@ static void leave(struct part *part)
 
 #define FD (1u << SSE_DRAIN_FD)
 #define PULL (1u << SSE_DRAIN_PULL)
+#define EMITTER 1u
+#define REGISTRY 2u
 #define ANY (FD | PULL | 1u << SSE_DRAIN_CALLBACK)
 
 static const struct operation operations[] = {
-    {"send", send_event, ANY},
-    {"send_message", send_message, ANY},
-    {"publish", publish, ANY},
-    {"broadcast", broadcast, ANY},
-    {"flush or take", pump, ANY},
-    {"complete", complete, ANY},
-    {"complete_with_error", complete_with_error, ANY},
-    {"detach", detach, ANY},
-    {"tick", tick, ANY},
-    {"registry_tick", registry_tick, ANY},
-    {"add", add, ANY},
-    {"remove", remove_from, ANY},
-    {"add elsewhere", add_elsewhere, ANY},
-    {"subscribe", subscribe, ANY},
-    {"unsubscribe", unsubscribe, ANY},
-    {"unref", unref, ANY},
-    {"registry_unref", registry_unref, ANY},
-    {"info", info, ANY},
-    {"each", look_around, ANY},
-    {"next_ready", next_ready, ANY},
-    {"wait", wait_for_bytes, PULL},
-    {"interrupt", interrupt, PULL},
-    {"peer leaves", leave, FD},
+    {"send", send_event, ANY, EMITTER},
+    {"send_message", send_message, ANY, EMITTER},
+    {"publish", publish, ANY, REGISTRY},
+    {"broadcast", broadcast, ANY, REGISTRY},
+    {"flush or take", pump, ANY, EMITTER},
+    {"complete", complete, ANY, EMITTER},
+    {"complete_with_error", complete_with_error, ANY, EMITTER},
+    {"detach", detach, ANY, EMITTER},
+    {"tick", tick, ANY, EMITTER},
+    {"registry_tick", registry_tick, ANY, REGISTRY},
+    {"add", add, ANY, REGISTRY | EMITTER},
+    {"remove", remove_from, ANY, REGISTRY | EMITTER},
+    {"add elsewhere", add_elsewhere, ANY, REGISTRY | EMITTER},
+    {"subscribe", subscribe, ANY, REGISTRY | EMITTER},
+    {"shutdown", shut_down, ANY, REGISTRY},
+    {"unsubscribe", unsubscribe, ANY, REGISTRY | EMITTER},
+    {"unref", unref, ANY, EMITTER},
+    {"registry_unref", registry_unref, ANY, REGISTRY},
+    {"info", info, ANY, EMITTER},
+    {"each", look_around, ANY, REGISTRY},
+    {"next_ready", next_ready, ANY, REGISTRY},
+    {"wait", wait_for_bytes, PULL, EMITTER},
+    {"interrupt", interrupt, PULL, EMITTER},
+    {"peer leaves", leave, FD, EMITTER},
 };
 
 #define OPERATIONS (sizeof(operations) / sizeof(operations[0]))
@@ -338,6 +366,15 @@ static void prepare(struct batch *batch, struct part *part)
         subscribe(part);
 }
 
+/* The other side's reference may be the last one. */
+static void give_back_unneeded(struct batch *batch, struct part *part, const struct operation *operation)
+{
+    if (!(operation->needs & REGISTRY) && schedule_one_in(&batch->random, 2))
+        registry_unref(part);
+    if (!(operation->needs & EMITTER) && schedule_one_in(&batch->random, 2))
+        unref(part);
+}
+
 static void open_subject(struct batch *batch, struct subject *subject, struct part *first,
                          struct part *second)
 {
@@ -359,6 +396,8 @@ static void open_subject(struct batch *batch, struct subject *subject, struct pa
     schedule_random_init(&first->random, plan.seed, 1);
     schedule_random_init(&second->random, plan.seed, 2);
     prepare(batch, first);
+    give_back_unneeded(batch, first, batch->pair[0]);
+    give_back_unneeded(batch, second, batch->pair[1]);
 }
 
 static void run_part(struct batch *batch, unsigned side)
@@ -366,7 +405,7 @@ static void run_part(struct batch *batch, unsigned side)
     for (unsigned i = 0; i < BATCH; i++) {
         struct part *part = &batch->parts[side][i];
 
-        schedule_gate_pass(&batch->gate, i + 1);
+        schedule_gate_pass(&batch->gate, side, i + 1);
         schedule_pause(&part->random);
         batch->pair[side]->run(part);
     }
@@ -429,7 +468,8 @@ static void race(struct batch *batch, bool counting, const struct operation *one
     schedule_host_init(&batch->host, &batch->fake, counting);
     batch->pair[0] = one;
     batch->pair[1] = other;
-    atomic_store(&batch->gate.arrived, 0);
+    for (size_t i = 0; i < 2; i++)
+        atomic_store(&batch->gate.passed[i], 0);
     for (unsigned i = 0; i < BATCH; i++) {
         batch->subjects[i] = (struct subject){.client = NULL};
         open_subject(batch, &batch->subjects[i], &batch->parts[0][i], &batch->parts[1][i]);
@@ -448,7 +488,7 @@ static void race(struct batch *batch, bool counting, const struct operation *one
 static void race_pairs(enum sse_drain drain)
 {
     struct batch *batch = calloc(1, sizeof(*batch));
-    unsigned rounds = schedule_rounds(12);
+    unsigned rounds = schedule_rounds(8);
 
     require(batch != NULL);
     require(socketpair(AF_UNIX, SOCK_STREAM, 0, batch->trap) == 0);
