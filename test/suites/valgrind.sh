@@ -32,4 +32,4 @@ run_under() {
 }
 
 run_under helgrind "--tool=helgrind" threads threads_detach threads_cancel
-run_under drd "--tool=drd" threads_detach threads_cancel threads_pairs
+run_under drd "--tool=drd" threads_detach threads_cancel threads_pairs threads_replay
