@@ -66,7 +66,7 @@ SSE_API ssize_t sse_http_head(void *buffer, size_t size, const struct sse_http_o
  * the ends of values is taken off.
  *
  * Effect: returns how many there are, and fills `headers` if `count` is at least so many.
- * Ownership: the texts are static, or those of `options`. Threads: any. Hooks: may call.
+ * Ownership: the texts are static, with a NUL behind them, or those of `options`. Threads: any. Hooks: may call.
  * Errors: as sse_http_head; -EINVAL also for an extra name with a capital, and for the fields that
  * belong to one connection (connection, keep-alive, proxy-connection, upgrade).
  * Specification: RFC 9113 section 8.2.
