@@ -5,35 +5,18 @@ import { once } from 'node:events';
 import http from 'node:http';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { chromium } from 'playwright-core';
+import { launchBrowser, openWatchedPage } from './chromium.mjs';
 import { startHub, until } from './hub.mjs';
 import { startProxy } from './proxy.mjs';
 
-const browser = await chromium.launch({
-    executablePath: process.env.SSE_CHROMIUM,
-    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync',
-        '--disable-background-networking', '--disable-component-update', '--no-proxy-server',
-        '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1'],
-});
+const browser = await launchBrowser();
 after(() => browser.close());
 
 /** A hub, a proxy that keeps what passes, and a page with all that the browser complains of. */
 async function setUp(t, options = [], { viewport = { width: 1280, height: 900 } } = {}) {
     const hub = await startHub(options);
     const proxy = await startProxy(hub.port);
-    const context = await browser.newContext({ viewport });
-    const page = await context.newPage();
-    const complaints = [];
-    page.on('console', (message) => {
-        if (['error', 'warning'].includes(message.type())) {
-            complaints.push(`${message.type()}: ${message.text()}`);
-        }
-    });
-    page.on('pageerror', (error) => complaints.push(`uncaught: ${error.message}`));
-    page.on('requestfailed', (request) => {
-        complaints.push(`failed: ${request.url()} ${request.failure()?.errorText}`);
-    });
-    page.setDefaultTimeout(30000);
+    const { context, page, complaints } = await openWatchedPage(browser, viewport);
     t.after(async () => {
         await context.close();
         await proxy.stop();

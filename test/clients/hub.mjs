@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Starts hubs, asks them things, and waits.
+// Starts hubs and the other examples, asks them things, and waits.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import http from 'node:http';
+import { join } from 'node:path';
 
 const DEADLINE_MS = 30000;
 const POLL_MS = 2;
@@ -70,7 +71,7 @@ export function killedAtExit(child) {
     return child;
 }
 
-class Hub {
+class Server {
     constructor(child) {
         this.child = child;
         this.pid = child.pid;
@@ -85,13 +86,37 @@ class Hub {
         let output = '';
         this.child.stdout.setEncoding('utf8').on('data', (text) => { output += text; });
         const [, url] = await until(() => {
-            assert.equal(this.child.exitCode, null, `the hub ended: ${this.stderr}`);
+            assert.equal(this.child.exitCode, null, `the server ended: ${this.stderr}`);
             return output.match(/^listening on (http:\S+)\n/);
         }, 'the line that tells the address', () => output + this.stderr);
         this.url = url;
         this.port = Number(new URL(url).port);
     }
 
+    descriptors() {
+        return readdirSync(`/proc/${this.pid}/fd`).length;
+    }
+
+    /** Ends it as an operator would; whatever went wrong inside it shows now, leaks included. */
+    async stop() {
+        if (this.child.exitCode === null && this.child.signalCode === null) {
+            this.child.kill('SIGTERM');
+        }
+        const timer = setTimeout(() => this.child.kill('SIGKILL'), DEADLINE_MS);
+        const code = await this.exited;
+        clearTimeout(timer);
+        assert.equal(this.stderr, '', 'the server complained');
+        assert.equal(code, 0, 'the server did not end well');
+    }
+
+    /** As if its machine had died. */
+    async kill() {
+        this.child.kill('SIGKILL');
+        await this.exited;
+    }
+}
+
+class Hub extends Server {
     /** The address of a stream; with another origin, that of a proxy. */
     events(topics, origin = this.url) {
         const query = [topics].flat().map((topic) => `topic=${encode(topic)}`).join('&');
@@ -119,28 +144,6 @@ class Hub {
     stats() {
         return requestJson(`${this.url}stats`);
     }
-
-    descriptors() {
-        return readdirSync(`/proc/${this.pid}/fd`).length;
-    }
-
-    /** Ends it as an operator would; whatever went wrong inside it shows now, leaks included. */
-    async stop() {
-        if (this.child.exitCode === null && this.child.signalCode === null) {
-            this.child.kill('SIGTERM');
-        }
-        const timer = setTimeout(() => this.child.kill('SIGKILL'), DEADLINE_MS);
-        const code = await this.exited;
-        clearTimeout(timer);
-        assert.equal(this.stderr, '', 'the hub complained');
-        assert.equal(code, 0, 'the hub did not end well');
-    }
-
-    /** As if its machine had died. */
-    async kill() {
-        this.child.kill('SIGKILL');
-        await this.exited;
-    }
 }
 
 /** Starts a hub on a free port. A command before it, such as a shell that sets limits, may be given. */
@@ -149,4 +152,12 @@ export async function startHub(options = [], { before = [], stdin = 'ignore' } =
     const hub = new Hub(killedAtExit(spawn(program, rest, { stdio: [stdin, 'pipe', 'pipe'] })));
     await hub.listen();
     return hub;
+}
+
+/** Starts one of the numbered examples. */
+export async function startExample(name, options) {
+    const program = join(process.env.SSE_EXAMPLES, name);
+    const server = new Server(killedAtExit(spawn(program, options, { stdio: ['ignore', 'pipe', 'pipe'] })));
+    await server.listen();
+    return server;
 }

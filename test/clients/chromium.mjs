@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+// The browser, and pages whose complaints are kept.
+import { chromium } from 'playwright-core';
+
+export function launchBrowser() {
+    return chromium.launch({
+        executablePath: process.env.SSE_CHROMIUM,
+        args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync',
+            '--disable-background-networking', '--disable-component-update', '--no-proxy-server',
+            '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1'],
+    });
+}
+
+/** A page, and all that the browser complains of in it. */
+export async function openWatchedPage(browser, viewport = { width: 1280, height: 900 }) {
+    const context = await browser.newContext({ viewport });
+    const page = await context.newPage();
+    const complaints = [];
+    page.on('console', (message) => {
+        if (['error', 'warning'].includes(message.type())) {
+            complaints.push(`${message.type()}: ${message.text()}`);
+        }
+    });
+    page.on('pageerror', (error) => complaints.push(`uncaught: ${error.message}`));
+    page.on('requestfailed', (request) => {
+        complaints.push(`failed: ${request.url()} ${request.failure()?.errorText}`);
+    });
+    page.setDefaultTimeout(30000);
+    return { context, page, complaints };
+}
