@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: MIT
-# Real clients against the hub, each test with hubs of its own on the loopback interface: npm eventsource,
-# undici, fetch with eventsource-parser, curl, Chromium, and nginx in between; and clients that misbehave.
+# Real clients against the hub and the payment page, each test with servers of its own on the loopback
+# interface: npm eventsource, undici, fetch with eventsource-parser, curl, Chromium, and nginx in between;
+# and clients that misbehave.
 . "$SSE_ROOT/test/support/suite.sh"
 
-# Sanitizers watch the hub while the clients are at it, and look for leaks when it ends.
+# Sanitizers watch the servers while the clients are at it, and look for leaks when they end.
 build=$SSE_BUILD/clients
 # What is installed, and the tests, which find it beside them.
 workplace=$SSE_BUILD/clients-node
 SSE_ARTEFACTS=$SSE_BUILD/artefacts
 SSE_HUB=$build/examples/hub
+SSE_EXAMPLES=$build/examples
 SSE_TEST_VECTORS=$SSE_ROOT/test/vectors/conformance.tsv
-export SSE_ARTEFACTS SSE_HUB SSE_TEST_VECTORS
+export SSE_ARTEFACTS SSE_EXAMPLES SSE_HUB SSE_TEST_VECTORS
 
 skip_all() {
     record clients-node 0 0 1 "$1"
@@ -19,14 +21,14 @@ skip_all() {
     exit 0
 }
 
-build_hub() {
+build_servers() {
     if [ ! -f "$build/build.ninja" ]; then
         rm -rf "$build"
         meson setup "$build" "$SSE_ROOT" -Dtests=disabled -Dexamples=enabled -Dwerror=true \
             -Ddefault_library=static -Doptimization=1 -Db_sanitize=address,undefined >"$build.log" 2>&1 ||
             return 1
     fi
-    meson compile -C "$build" hub >"$build.log" 2>&1
+    meson compile -C "$build" hub 04_payment_page >"$build.log" 2>&1
 }
 
 # What the lock file names is installed once, until the lock file changes.
@@ -73,9 +75,9 @@ run_tests() {
 }
 
 install_build_tools || exit 1
-if ! build_hub; then
+if ! build_servers; then
     grep -E 'error|warning|ERROR|FAILED' "$build.log" | head -40
-    record clients-build 0 1 0 "the hub could not be built"
+    record clients-build 0 1 0 "the servers could not be built"
     exit 0
 fi
 
@@ -92,7 +94,8 @@ unset http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
 export ASAN_OPTIONS="detect_leaks=1"
 export UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1"
 
-run_tests clients-node events.test.mjs vectors.test.mjs streams.test.mjs reconnect.test.mjs faults.test.mjs
+run_tests clients-node events.test.mjs vectors.test.mjs streams.test.mjs reconnect.test.mjs faults.test.mjs \
+    payment_page.test.mjs
 
 # Debian has it where not every user looks for programs.
 PATH=$PATH:/usr/sbin
@@ -107,7 +110,7 @@ fi
 if have chromium-browser || install chromium chromium; then
     SSE_CHROMIUM=$(command -v chromium || command -v chromium-browser)
     export SSE_CHROMIUM
-    run_tests clients-browser browser.test.mjs
+    run_tests clients-browser browser.test.mjs payment_browser.test.mjs
     ls "$SSE_ARTEFACTS"/*.png
 else
     record clients-browser 0 0 1 "Chromium cannot be installed"
