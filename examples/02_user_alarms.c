@@ -17,6 +17,7 @@
 #include <sse/sse.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -141,19 +142,13 @@ static void publish(struct client *client, struct sse_str topic, struct sse_str 
     respond(client, "202 Accepted", answer);
 }
 
-/** Finds a header field; the returned text begins at its value. NULL if it is not there. */
+/** The value of a header field, given with its colon; NULL if it is not there. */
 static const char *find_header(const char *head, const char *name)
 {
-    size_t size = strlen(name);
-
     for (const char *line = strstr(head, "\r\n"); line; line = strstr(line, "\r\n")) {
-        size_t same = 0;
-
         line += 2;
-        while (same < size && (line[same] | 0x20) == name[same])
-            ++same;
-        if (same == size && line[same] == ':')
-            return line + same + 1;
+        if (strncasecmp(line, name, strlen(name)) == 0)
+            return line + strlen(name);
     }
     return NULL;
 }
@@ -161,11 +156,11 @@ static const char *find_header(const char *head, const char *name)
 /** The size of the body; SIZE_MAX if that cannot be told. */
 static size_t body_size(const char *head)
 {
-    const char *value = find_header(head, "content-length");
+    const char *value = find_header(head, "Content-Length:");
     char *end;
     unsigned long size;
 
-    if (!value || find_header(head, "transfer-encoding"))
+    if (!value || find_header(head, "Transfer-Encoding:"))
         return SIZE_MAX;
     value += strspn(value, " \t");
     size = strtoul(value, &end, 10);
@@ -219,7 +214,9 @@ static void read_client(struct client *client)
 
     if (size < 0 && (errno == EINTR || errno == EAGAIN || errno == EWOULDBLOCK))
         return;
-    if (size < 0 || (size == 0 && !client->emitter)) {
+    if (size == 0 && reading) {
+        respond(client, "400 Bad Request", "half a request\n");
+    } else if (size < 0 || (size == 0 && !client->emitter)) {
         forget(client);
     } else if (size == 0) {
         /* Has it left, or closed its sending side alone? A comment will show: see POLLHUP. */
@@ -267,15 +264,15 @@ static void accept_client(int listener)
     *client = (struct client){.fd = fd, .deadline = now() + REQUEST_SECONDS};
 }
 
-/** Frees the slots of streams that have ended and of requests that took too long. */
-static void sweep(void)
+/** Sees to streams that have ended and to requests that took too long. */
+static void sweep(struct client *client)
 {
-    for (size_t i = 0; i < CLIENTS_MAX; ++i) {
-        bool late = !clients[i].emitter && now() >= clients[i].deadline;
+    bool late = !client->emitter && now() >= client->deadline;
 
-        if (clients[i].fd >= 0 && (clients[i].ended || late))
-            forget(&clients[i]);
-    }
+    if (client->fd >= 0 && late && !client->answered)
+        respond(client, "408 Request Timeout", "no request in time\n");
+    else if (client->fd >= 0 && (client->ended || late))
+        forget(client);
 }
 
 static int loop(int listener)
@@ -300,7 +297,8 @@ static int loop(int listener)
                 serve_client(&clients[i], polls[i].revents);
         }
         sse_registry_tick(registry);
-        sweep();
+        for (size_t i = 0; i < CLIENTS_MAX; ++i)
+            sweep(&clients[i]);
         if (polls[CLIENTS_MAX].fd >= 0 && polls[CLIENTS_MAX].revents != 0)
             accept_client(listener);
     }

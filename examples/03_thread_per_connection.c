@@ -18,6 +18,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -172,19 +173,13 @@ static bool read_more(int fd, struct request *request)
     return true;
 }
 
-/** Finds a header field; the returned text begins at its value. NULL if it is not there. */
+/** The value of a header field, given with its colon; NULL if it is not there. */
 static const char *find_header(const char *head, const char *name)
 {
-    size_t size = strlen(name);
-
     for (const char *line = strstr(head, "\r\n"); line; line = strstr(line, "\r\n")) {
-        size_t same = 0;
-
         line += 2;
-        while (same < size && (line[same] | 0x20) == name[same])
-            ++same;
-        if (same == size && line[same] == ':')
-            return line + same + 1;
+        if (strncasecmp(line, name, strlen(name)) == 0)
+            return line + strlen(name);
     }
     return NULL;
 }
@@ -192,11 +187,11 @@ static const char *find_header(const char *head, const char *name)
 /** The size of the body; SIZE_MAX if that cannot be told. */
 static size_t body_size(const char *head)
 {
-    const char *value = find_header(head, "content-length");
+    const char *value = find_header(head, "Content-Length:");
     char *end;
     unsigned long size;
 
-    if (!value || find_header(head, "transfer-encoding"))
+    if (!value || find_header(head, "Transfer-Encoding:"))
         return SIZE_MAX;
     value += strspn(value, " \t");
     size = strtoul(value, &end, 10);
@@ -221,8 +216,10 @@ static void take_event(int fd, struct request *request, char *body)
         return;
     }
     while (request->size < head + size) {
-        if (!read_more(fd, request))
+        if (!read_more(fd, request)) {
+            respond(fd, "400 Bad Request", "no request in time and size\n");
             return;
+        }
     }
     publish(fd, (struct sse_str){body, size});
 }
@@ -243,7 +240,7 @@ static void handle(int fd)
     else if (strncmp(request.bytes, "POST /publish HTTP/1.1\r\n", 24) == 0)
         take_event(fd, &request, end + 4);
     else
-        respond(fd, "404 Not Found", "GET /events or POST /publish\n");
+        respond(fd, "404 Not Found", "GET /events or POST /publish, HTTP/1.1\n");
 }
 
 /** Waits for the client to close, for a moment: closing on unread bytes would reset the connection. */

@@ -404,7 +404,9 @@ static void read_client(struct client *client)
 
     if (size < 0 && (errno == EINTR || errno == EAGAIN || errno == EWOULDBLOCK))
         return;
-    if (size <= 0) {
+    if (size == 0 && !client->answered) {
+        respond(client, "400 Bad Request", "half a request\n");
+    } else if (size <= 0) {
         forget(client);
     } else if (!client->answered) {
         client->size += (size_t)size;

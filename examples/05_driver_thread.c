@@ -20,14 +20,15 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #define REQUEST_MAX 4096
-#define READS_MAX 16
-#define READ_SECONDS 2
+#define REQUEST_SECONDS 2
 
 static struct sse_registry *registry;
 static struct sse_loop *loop;
@@ -93,64 +94,106 @@ static void publish(int fd, struct sse_str text)
     respond(fd, "202 Accepted", answer);
 }
 
-/** The size of the body that a head announces; SIZE_MAX if it does not. */
-static size_t body_size(const char *head)
+/** The beginning of a request, as a string: head, and perhaps a part of the body. */
+struct request {
+    time_t deadline;
+    size_t size;
+    char bytes[REQUEST_MAX + 1];
+};
+
+static time_t now(void)
 {
-    static const char name[] = "content-length:";
+    struct timespec time;
 
-    for (const char *at = strchr(head, '\n'); at; at = strchr(at, '\n')) {
-        size_t same = 0;
-
-        for (++at; same < sizeof(name) - 1 && (at[same] | 0x20) == (name[same] | 0x20);)
-            ++same;
-        if (same == sizeof(name) - 1)
-            return strtoul(at + same, NULL, 10);
-    }
-    return SIZE_MAX;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec;
 }
 
-/** Reads a head, as a string, and its body. NULL if there is none in time, or it is too long. */
-static char *read_request(int fd, char *request, size_t *size)
+static bool read_more(int fd, struct request *request)
 {
-    size_t used = 0;
-    char *end = NULL;
+    ssize_t size = -1;
 
-    for (int i = 0; i < READS_MAX && used < REQUEST_MAX; ++i) {
-        ssize_t received = recv(fd, request + used, REQUEST_MAX - used, 0);
+    if (now() < request->deadline && request->size < REQUEST_MAX)
+        size = recv(fd, request->bytes + request->size, REQUEST_MAX - request->size, 0);
+    if (size <= 0)
+        return false;
+    request->size += (size_t)size;
+    request->bytes[request->size] = '\0';
+    return true;
+}
 
-        if (received <= 0)
-            return NULL;
-        used += (size_t)received;
-        request[used] = '\0';
-        if (!end && (end = strstr(request, "\r\n\r\n"))) {
-            end[2] = '\0';
-            *size = strncmp(request, "POST ", 5) == 0 ? body_size(request) : 0;
-        }
-        if (end && *size <= used - (size_t)(end + 4 - request))
-            return end + 4;
+/** The value of a header field, given with its colon; NULL if it is not there. */
+static const char *find_header(const char *head, const char *name)
+{
+    for (const char *line = strstr(head, "\r\n"); line; line = strstr(line, "\r\n")) {
+        line += 2;
+        if (strncasecmp(line, name, strlen(name)) == 0)
+            return line + strlen(name);
     }
     return NULL;
+}
+
+/** The size of the body; SIZE_MAX if that cannot be told. */
+static size_t body_size(const char *head)
+{
+    const char *value = find_header(head, "Content-Length:");
+    char *end;
+    unsigned long size;
+
+    if (!value || find_header(head, "Transfer-Encoding:"))
+        return SIZE_MAX;
+    value += strspn(value, " \t");
+    size = strtoul(value, &end, 10);
+    return *value >= '0' && *value <= '9' && *end == '\r' ? size : SIZE_MAX;
+}
+
+static void take_event(int fd, struct request *request, char *body)
+{
+    size_t head = (size_t)(body - request->bytes);
+    char first = *body;
+    size_t size;
+
+    *body = '\0';
+    size = body_size(request->bytes);
+    *body = first;
+    if (size == SIZE_MAX) {
+        respond(fd, "411 Length Required", "a Content-Length, please\n");
+        return;
+    }
+    if (size > REQUEST_MAX - head) {
+        respond(fd, "413 Content Too Large", "too long\n");
+        return;
+    }
+    while (request->size < head + size) {
+        if (!read_more(fd, request)) {
+            respond(fd, "400 Bad Request", "no request in time and size\n");
+            return;
+        }
+    }
+    publish(fd, (struct sse_str){body, size});
 }
 
 /** True if the descriptor belongs to the loop now. */
 static bool serve(int fd)
 {
-    const struct timeval limit = {.tv_sec = READ_SECONDS};
-    char request[REQUEST_MAX + 1];
-    size_t size = 0;
-    char *body;
+    const struct timeval limit = {.tv_sec = REQUEST_SECONDS};
+    struct request request = {.deadline = now() + REQUEST_SECONDS};
+    char *end;
 
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-    body = read_request(fd, request, &size);
-    if (!body)
-        respond(fd, "400 Bad Request", "no request in time and size\n");
-    else if (strncmp(request, "GET /events HTTP/1.1\r\n", 22) == 0)
+    while (!(end = strstr(request.bytes, "\r\n\r\n"))) {
+        if (!read_more(fd, &request)) {
+            respond(fd, "400 Bad Request", "no request in time and size\n");
+            return false;
+        }
+    }
+    if (strncmp(request.bytes, "GET /events HTTP/1.1\r\n", 22) == 0)
         return stream(fd);
-    else if (strncmp(request, "POST /publish HTTP/1.1\r\n", 24) != 0)
-        respond(fd, "404 Not Found", "GET /events or POST /publish\n");
+    if (strncmp(request.bytes, "POST /publish HTTP/1.1\r\n", 24) == 0)
+        take_event(fd, &request, end + 4);
     else
-        publish(fd, (struct sse_str){body, size});
+        respond(fd, "404 Not Found", "GET /events or POST /publish, HTTP/1.1\n");
     return false;
 }
 
