@@ -17,17 +17,18 @@ static int check_options(const struct sse_shutdown_options *options)
     return 0;
 }
 
-/* A retry of its own for each client. Some clients apply it only at a blank line. NULL for none. */
+/* A retry of its own for each client, and by the time for each process: workers that were forked alike have
+ * their emitters at the same addresses. Some clients apply it only at a blank line. NULL for none. */
 static struct sse_message *retry_message(const struct sse_registry *registry,
                                          const struct sse_shutdown_options *options,
-                                         const struct sse_emitter *emitter)
+                                         const struct sse_emitter *emitter, uint64_t now)
 {
     uint64_t range = (uint64_t)(options->retry_max_ms - options->retry_min_ms) + 1;
     struct sse_event event = {.retry_ms = options->retry_min_ms};
 
     if (!options->retry_min_ms)
         return NULL;
-    event.retry_ms += (int64_t)(sse_host_jitter(registry->host, (uintptr_t)emitter) % range);
+    event.retry_ms += (int64_t)(sse_host_jitter(registry->host, now ^ (uintptr_t)emitter) % range);
     return sse_message_new_retry(event.retry_ms, registry->host);
 }
 
@@ -49,7 +50,7 @@ static void begin_to_end(struct sse_emitter *emitter, struct sse_message *farewe
 static void end_emitter(struct sse_registry *registry, const struct sse_shutdown_options *options,
                         struct sse_message *farewell, struct sse_emitter *emitter, uint64_t now)
 {
-    struct sse_message *retry = retry_message(registry, options, emitter);
+    struct sse_message *retry = retry_message(registry, options, emitter, now);
     bool member;
 
     pthread_mutex_lock(&emitter->lock);

@@ -15,6 +15,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define CLIENTS 6
@@ -491,6 +493,60 @@ static void a_range_includes_its_ends(void **state)
     assert_true(seen[0] && seen[1] && seen[2]);
 }
 
+/* What a process of its own tells its clients, one after the other. */
+static void shut_down_in_child(int fd)
+{
+    const struct sse_emitter_options options = {.size = sizeof(options), .drain = SSE_DRAIN_FD, .fd = fd};
+    const struct sse_shutdown_options range = {
+        .size = sizeof(range), .retry_min_ms = 1, .retry_max_ms = SSE_RETRY_MAX};
+    struct sse_registry *own;
+    struct sse_emitter *emitter;
+    int error = sse_registry_new(&own, NULL);
+
+    for (size_t i = 0; !error && i < CLIENTS; i++) {
+        error = sse_emitter_new(&emitter, &options);
+        if (!error)
+            error = sse_registry_add(own, emitter);
+    }
+    if (!error)
+        error = sse_registry_shutdown(own, &range);
+    _exit(error ? 1 : 0);
+}
+
+static void read_shutdown_of_child(char *text, size_t size)
+{
+    int ends[2], status;
+    ssize_t count;
+    pid_t child;
+
+    assert_int_equal(pipe(ends), 0);
+    child = fork();
+    assert_true(child >= 0);
+    if (child == 0)
+        shut_down_in_child(ends[1]);
+    close(ends[1]);
+    while ((count = read(ends[0], text, size - 1)) > 0) {
+        text += count;
+        size -= (size_t)count;
+    }
+    *text = '\0';
+    close(ends[0]);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+/* Workers that were forked alike have their emitters at the same addresses. */
+static void workers_of_one_server_tell_different_retries(void **state)
+{
+    char texts[2][512];
+
+    (void)state;
+    read_shutdown_of_child(texts[0], sizeof(texts[0]));
+    read_shutdown_of_child(texts[1], sizeof(texts[1]));
+    assert_memory_equal(texts[0], "retry: ", 7);
+    assert_string_not_equal(texts[0], texts[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -506,6 +562,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_time_to_drain_is_that_of_the_shutdown, set_up, tear_down),
         cmocka_unit_test_setup_teardown(waiting_threads_are_woken, set_up, tear_down),
         cmocka_unit_test_setup_teardown(many_clients_do_not_come_back_at_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(workers_of_one_server_tell_different_retries, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_range_includes_its_ends, set_up, tear_down),
     };
 
