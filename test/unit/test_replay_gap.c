@@ -422,6 +422,28 @@ static void the_hook_may_call_anything(void **state)
     assert_int_equal(sse_registry_count(registry, sse_str(NULL)), 0);
 }
 
+static bool give_back_the_only_reference(struct sse_emitter *emitter)
+{
+    clients[0].emitter = NULL;
+    assert_int_equal(sse_emitter_complete_with_error(emitter, -EPIPE), 0);
+    sse_emitter_unref(emitter);
+    assert_int_equal(clients[0].completions, 1);
+    return true;
+}
+
+/* A host with one thread gives its reference back at the end, and the end may come in on_gap. */
+static void the_hook_may_give_the_emitter_back(void **state)
+{
+    (void)state;
+    use_short_history(true);
+    publish_six();
+    hook.act = give_back_the_only_reference;
+    assert_int_equal(subscribe(0, "a", sse_str(ID("1")), NULL), -EPIPE);
+    assert_int_equal(clients[0].releases, 1);
+    assert_int_equal(sse_registry_count(registry, sse_str("a")), 0);
+    fake_client_free(&clients[0]);
+}
+
 static bool join_and_publish(struct sse_emitter *emitter)
 {
     const struct sse_str topic = sse_str("a");
@@ -466,6 +488,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_published_meanwhile_follows, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_history_that_wraps_meanwhile_is_a_gap, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_hook_may_call_anything, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_hook_may_give_the_emitter_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_emitter_that_joins_meanwhile_gets_nothing_twice, set_up,
                                         tear_down),
     };
