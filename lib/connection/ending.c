@@ -88,6 +88,8 @@ static unsigned count_torn_batch(struct sse_emitter *emitter)
         return 0;
     events = sse_message_events_within(message, emitter->queue.taken, &id);
     emitter->events += events;
+    if (emitter->owner)
+        atomic_fetch_add_explicit(&emitter->owner->tally.events, events, memory_order_relaxed);
     if (id.ptr)
         sse_emitter_remember_id(emitter, message, id);
     return events;

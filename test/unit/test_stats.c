@@ -270,6 +270,26 @@ static void dropped_is_what_never_left(void **state)
     assert_int_equal(stats().published, 3);
 }
 
+/* Of a batch that was torn, the client has the events before the tear; the others were dropped. */
+static void each_event_of_a_torn_batch_is_counted_once(void **state)
+{
+    const struct sse_event batch[] = {{.data = sse_str("1")}, {.data = sse_str("2")}, {.data = sse_str("3")}};
+    struct sse_message *message;
+
+    (void)state;
+    prepare(0, SSE_DRAIN_CALLBACK)->sink.room = strlen("data: 1\n\ndata: 2\n\nda");
+    enter(&clients[0]);
+    assert_int_equal(sse_message_new(&message, batch, COUNT(batch), &host.host), 0);
+    assert_int_equal(sse_registry_broadcast_message(registry, message, NULL), 0);
+    sse_message_unref(message);
+    assert_int_equal(stats().written, 0);
+    assert_int_equal(sse_emitter_complete_with_error(clients[0].emitter, -EPIPE), 0);
+    assert_int_equal(clients[0].completion.events, 2);
+    assert_int_equal(clients[0].completion.dropped, 1);
+    assert_int_equal(stats().written, 2);
+    assert_int_equal(stats().dropped, 1);
+}
+
 static void replays_and_gaps(void **state)
 {
     (void)state;
@@ -586,6 +606,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_written_is_counted_in_events_and_bytes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(publishes_are_counted_wherever_they_come_from, set_up, tear_down),
         cmocka_unit_test_setup_teardown(dropped_is_what_never_left, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(each_event_of_a_torn_batch_is_counted_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(replays_and_gaps, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_reason_has_its_count, set_up, tear_down),
         cmocka_unit_test_setup_teardown(those_that_were_removed_are_not_counted, set_up, tear_down),
