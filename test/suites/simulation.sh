@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: MIT
+# A deterministic simulation of clients, a network and a host, checked against a model: see
+# test/simulation/simulation.h. Two processes share a fixed range of seeds, and one that is new each time.
+# SSE_TEST_SEED=N runs one seed and tells what happens in it.
+. "$SSE_ROOT/test/support/suite.sh"
+
+fixed=100000
+new=60000
+
+build=$SSE_BUILD/simulation
+program=$build/test/simulation/simulation
+
+build_simulation() {
+    if [ ! -f "$build/build.ninja" ]; then
+        rm -rf "$build"
+        CC=${CC:-cc} meson setup "$build" "$SSE_ROOT" -Dtests=enabled -Dexamples=disabled -Dwerror=true \
+            -Doptimization=2 -Ddebug=true >"$build.log" 2>&1 || return 1
+    fi
+    meson compile -C "$build" simulation >"$build.log" 2>&1
+}
+
+# run_half NAME FIRST COUNT...: several runs, one after the other, until one fails
+run_half() {
+    log=$SSE_BUILD/simulation-$1.log
+    shift
+    : >"$log"
+    while [ $# -gt 0 ]; do
+        timeout 600 "$program" "$1" "$2" >>"$log" 2>&1 || return 1
+        shift 2
+    done
+}
+
+# A violation comes with the whole schedule of its seed: the end of it tells the most.
+show() {
+    log=$SSE_BUILD/simulation-$1.log
+    grep '^seeds ' "$log"
+    [ "$2" -eq 0 ] && return
+    echo "simulation: failed; the end of $log:"
+    tail -60 "$log"
+}
+
+install_build_tools || exit 1
+if ! build_simulation; then
+    grep -E 'error|warning|ERROR|FAILED' "$build.log" | head -40
+    record simulation 0 1 0 "the build failed"
+    exit 0
+fi
+if [ -n "${SSE_TEST_SEED:-}" ]; then
+    "$program" --seed "$SSE_TEST_SEED"
+    status=$?
+    record simulation "$((status == 0))" "$((status != 0))" 0 "one seed"
+    exit 0
+fi
+
+half=$((fixed / 2))
+run_half 1 1 "$half" random "$((new / 2))" &
+first=$!
+run_half 2 "$((half + 1))" "$half" random "$((new / 2))"
+second_status=$?
+wait "$first"
+first_status=$?
+show 1 "$first_status"
+show 2 "$second_status"
+
+# seeds A..B, ... events, ... 0 violations
+seeds=$(cat "$SSE_BUILD"/simulation-[12].log | sed -n 's/^seeds \([0-9]*\)\.\.\([0-9]*\),.*, 0 violations$/\1 \2/p' |
+    awk '{ seeds += $2 - $1 + 1 } END { print seeds + 0 }')
+failed=$(((first_status != 0) + (second_status != 0)))
+echo "$seeds seeds, $failed violations"
+record simulation "$seeds" "$failed" 0
