@@ -235,21 +235,20 @@ static int deliver(struct publication *publication, struct sse_delivery *deliver
     publication->counts.size = sizeof(publication->counts);
     publication->now = sse_host_now(registry->host);
     atomic_store_explicit(&publication->message->published, publication->now, memory_order_relaxed);
+    /* on_wake and the hooks may give back the reference that the caller came with. */
+    sse_registry_hold(&registry->owner);
     error = begin(publication, &self, &outer);
-    if (error)
-        return error;
-    if (publication->assigned)
+    if (!error && publication->assigned)
         memcpy(publication->counts.id, id.ptr, id.len);
-    if (!outer) {
-        sse_registry_hold(&registry->owner);
+    if (!error && !outer) {
         serve(registry, &self, publication->now, &publication->counts);
         count_latency(publication);
         sse_budget_enforce(registry, publication->now);
-        sse_registry_release(&registry->owner);
     }
-    if (delivery)
+    sse_registry_release(&registry->owner);
+    if (!error && delivery)
         *delivery = publication->counts;
-    return 0;
+    return error;
 }
 
 static int check(const struct sse_registry *registry, const struct sse_delivery *delivery)

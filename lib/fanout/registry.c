@@ -163,6 +163,8 @@ int sse_registry_set_wake(struct sse_registry *registry,
 
     if (error)
         return error;
+    /* on_wake may give back the reference that the caller came with. */
+    sse_registry_hold(&registry->owner);
     pthread_mutex_lock(&registry->lock);
     registry->on_wake = NULL;
     wait_for_wake(registry);
@@ -172,6 +174,7 @@ int sse_registry_set_wake(struct sse_registry *registry,
         sse_registry_wake(registry);
     pthread_mutex_unlock(&registry->lock);
     give_back_ready(registry);
+    sse_registry_release(&registry->owner);
     return 0;
 }
 

@@ -463,6 +463,36 @@ static void the_host_is_woken_for_the_first_event_to_forget(void **state)
     assert_int_equal(wakes, 2);
 }
 
+static void give_the_registry_back(struct sse_registry *source, void *user)
+{
+    on_wake(source, user);
+    sse_registry_unref(registry);
+    registry = NULL;
+}
+
+/* The caller's reference to the registry may be gone before the call returns. */
+static void waking_may_give_the_registry_back(void **state)
+{
+    struct fake_client client;
+
+    (void)state;
+    use_registry((struct sse_registry_options){
+        .history = {.events = 100}, .history_age_ms = 1000, .on_wake = give_the_registry_back});
+    publish(1, 5);
+    assert_int_equal(wakes, 1);
+    assert_null(registry);
+    use_registry((struct sse_registry_options){.on_wake = on_wake});
+    fake_client_new(&client, &host, SSE_DRAIN_CALLBACK);
+    client.sink.room = 0;
+    assert_int_equal(sse_registry_add(registry, client.emitter), 0);
+    publish(0, 5);
+    assert_int_equal(wakes, 2);
+    assert_int_equal(sse_registry_set_wake(registry, give_the_registry_back, NULL), 0);
+    assert_int_equal(wakes, 3);
+    assert_null(registry);
+    fake_client_free(&client);
+}
+
 /* Topics that clients or users name come and go without end. */
 static void topics_that_hold_nothing_are_gone(void **state)
 {
@@ -549,6 +579,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_too_old_is_not_replayed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(older_events_are_forgotten, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_host_is_woken_for_the_first_event_to_forget, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(waking_may_give_the_registry_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(topics_that_hold_nothing_are_gone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_short_replay_of_a_long_history_is_cheap, set_up, tear_down),
         cmocka_unit_test_setup_teardown(many_replays_share_their_messages, set_up, tear_down),
