@@ -55,6 +55,16 @@ static int end_error(struct sse_emitter *emitter)
     return error;
 }
 
+static bool is_elsewhere(const struct sse_registry *registry, struct sse_emitter *emitter)
+{
+    bool elsewhere;
+
+    pthread_mutex_lock(&emitter->lock);
+    elsewhere = emitter->owner && emitter->owner != &registry->owner;
+    pthread_mutex_unlock(&emitter->lock);
+    return elsewhere;
+}
+
 /* Whether joining would be refused as things stand: then the host need not fill a gap. Lock held. */
 static bool is_refused(const struct request *request)
 {
@@ -62,7 +72,9 @@ static bool is_refused(const struct request *request)
     bool member = sse_members_has(registry, request->emitter);
     bool full = registry->admission == SSE_ADMISSION_REFUSE && registry->count >= registry->emitters_max;
 
-    if (!member && (full || registry->shutdown.begun))
+    if (!member && (full || registry->shutdown.begun || is_elsewhere(registry, request->emitter)))
+        return true;
+    if (member && !request->count)
         return true;
     for (size_t i = 0; i < request->count; i++) {
         const struct topic *topic = sse_topics_find(&registry->topics, request->topics[i]);

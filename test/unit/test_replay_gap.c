@@ -444,6 +444,31 @@ static void the_hook_may_give_the_emitter_back(void **state)
     fake_client_free(&clients[0]);
 }
 
+/* What the host sends to fill a gap cannot be taken back. */
+static void the_hook_is_not_called_in_vain(void **state)
+{
+    struct sse_registry *other;
+    const struct sse_str topic = sse_str("a");
+
+    (void)state;
+    use_short_history(true);
+    assert_int_equal(subscribe(0, "a", sse_str(NULL), NULL), 0);
+    assert_int_equal(sse_registry_subscribe(registry, clients[0].emitter, NULL, 0, sse_str("who"), NULL),
+                     -EALREADY);
+    assert_int_equal(hook.calls, 0);
+    assert_int_equal(sse_registry_new(&other, NULL), 0);
+    fake_client_new(&clients[1], &host, SSE_DRAIN_CALLBACK);
+    assert_int_equal(sse_registry_add(other, clients[1].emitter), 0);
+    assert_int_equal(sse_registry_subscribe(registry, clients[1].emitter, &topic, 1, sse_str("who"), NULL),
+                     -EBUSY);
+    assert_int_equal(hook.calls, 0);
+    assert_int_equal(sse_registry_remove(other, clients[1].emitter), 0);
+    sse_registry_unref(other);
+    assert_int_equal(sse_registry_subscribe(registry, clients[1].emitter, &topic, 1, sse_str("who"), NULL),
+                     0);
+    assert_int_equal(hook.calls, 1);
+}
+
 static bool join_and_publish(struct sse_emitter *emitter)
 {
     const struct sse_str topic = sse_str("a");
@@ -489,6 +514,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_history_that_wraps_meanwhile_is_a_gap, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_hook_may_call_anything, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_hook_may_give_the_emitter_back, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_hook_is_not_called_in_vain, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_emitter_that_joins_meanwhile_gets_nothing_twice, set_up,
                                         tear_down),
     };
