@@ -21,7 +21,10 @@ int sse_watch_init(struct watch *watch, struct sse_emitter *emitter, int *flags)
     if (fstat(fd, &status))
         return -errno;
     *flags = fcntl(fd, F_GETFL);
-    *watch = (struct watch){.emitter = emitter, .socket = S_ISSOCK(status.st_mode)};
+    *watch = (struct watch){.emitter = emitter,
+                            .socket = S_ISSOCK(status.st_mode),
+                            .device = status.st_dev,
+                            .inode = status.st_ino};
     watch->item = (struct poller_item){.descriptor = fd, .interest = watch->socket ? POLLER_INPUT : 0};
     if (watch->socket && fcntl(fd, F_SETFL, *flags | O_NONBLOCK))
         return -errno;
@@ -118,10 +121,18 @@ bool sse_watch_serve(struct watch *watch, unsigned happened, struct poller *poll
     return is_alive(watch->emitter);
 }
 
+/* The number may be another's by now, which epoll does not tell. */
+static bool is_ours(const struct watch *watch)
+{
+    struct stat status;
+
+    return !watch->invalid && !fstat(watch->item.descriptor, &status) && status.st_dev == watch->device &&
+           status.st_ino == watch->inode;
+}
+
 void sse_watch_close(const struct watch *watch, bool alone)
 {
-    /* The number may be another's by now. */
-    if (watch->invalid)
+    if (!is_ours(watch))
         return;
     /* Closing on unread bytes would reset the connection, and the client lose what it has not read. */
     for (int i = 0; alone && watch->socket && i < READS_MAX && discard(watch) > 0; i++)

@@ -14,6 +14,8 @@ struct watch {
     bool socket;
     bool unread;  /* input was left for the next turn; an edge is not told again */
     bool invalid; /* somebody else closed the descriptor */
+    dev_t device; /* of the file that was handed over */
+    ino_t inode;
 
     bool due; /* in the list of those to be seen to; see watches.h */
     struct watch *next_due;

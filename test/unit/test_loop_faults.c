@@ -481,6 +481,24 @@ static void descriptor_closed_behind_the_loop(void **state)
     assert_int_equal(atomic_load(&client.releases), 1);
 }
 
+/* What has the number now is not the loop's to close, whichever poller failed to notice. */
+static void descriptor_replaced_behind_the_loop(void **state)
+{
+    struct loop_client client;
+    int stranger = open("/dev/null", O_WRONLY);
+
+    loop_client_open(&client, *state, LOOP_CLIENT_TCP, NULL);
+    dispatch(*state);
+    assert_int_equal(dup2(stranger, client.server_fd), client.server_fd);
+    assert_int_equal(loop_client_send(&client, "x"), -ENOTSOCK);
+    dispatch(*state);
+    assert_int_equal(atomic_load(&client.completions), 1);
+    assert_int_equal(close(client.server_fd), 0);
+    assert_int_equal(close(stranger), 0);
+    loop_client_close(&client);
+    assert_int_equal(atomic_load(&client.releases), 1);
+}
+
 static void interrupted_recv_is_repeated(void **state)
 {
     struct loop_client client;
@@ -586,6 +604,7 @@ static int run(const enum sse_poller *poller, const char *name)
         TEST(regular_file, poller),
         TEST(descriptor_that_is_not_open, poller),
         TEST(descriptor_closed_behind_the_loop, poller),
+        TEST(descriptor_replaced_behind_the_loop, poller),
         TEST(interrupted_recv_is_repeated, poller),
         TEST(error_of_recv_is_a_departure, poller),
         TEST(thousand_connections_leave_nothing_behind, poller),
