@@ -106,6 +106,11 @@ void sse_names_forget(struct names *names, const struct topic *topic, struct sse
     sse_host_release(names->host, name);
 }
 
+bool sse_names_has(const struct names *names, struct sse_str id)
+{
+    return find_first(names, id);
+}
+
 bool sse_names_find(const struct names *names, const struct topic *topic, struct sse_str id,
                     uint64_t *sequence)
 {

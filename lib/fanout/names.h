@@ -30,6 +30,9 @@ void sse_names_set(struct names *names, const struct topic *topic, struct sse_st
 /** Forgets the id, unless it stands for a later event by now. */
 void sse_names_forget(struct names *names, const struct topic *topic, struct sse_str id, uint64_t sequence);
 
+/** Whether any topic holds the id. */
+bool sse_names_has(const struct names *names, struct sse_str id);
+
 /** Where the id stands in this topic. False if it is not held there. */
 bool sse_names_find(const struct names *names, const struct topic *topic, struct sse_str id,
                     uint64_t *sequence);

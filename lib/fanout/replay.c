@@ -105,8 +105,12 @@ static bool find_asked(const struct sse_registry *registry, const struct sse_str
                        struct sse_str id, uint64_t *sequence)
 {
     const struct names *names = &registry->archive.names;
-    bool found = sse_names_find(names, registry->broadcasts, id, sequence);
+    bool found;
 
+    /* An id may be as long as its client likes: one that nobody gave is hashed once, not for each topic. */
+    if (!sse_names_has(names, id))
+        return false;
+    found = sse_names_find(names, registry->broadcasts, id, sequence);
     for (size_t i = 0; i < count; i++) {
         uint64_t place;
 
