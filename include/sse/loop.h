@@ -38,7 +38,8 @@ struct sse_loop_options {
  * it is freed, and ticks it.
  *
  * Ownership: `*loop` is the caller's, for sse_loop_free. The loop holds a reference to the
- * registry. It keeps three descriptors or fewer.
+ * registry, which has one loop at a time: a second takes the wake from the first. It keeps three
+ * descriptors or fewer.
  * Threads: any. Hooks: may call.
  * Errors, *loop untouched: -EINVAL (NULL, unknown size, unknown poller), -ENOTSUP (epoll where it
  * was not built), -ENOMEM, -EMFILE, -ENFILE.
@@ -61,7 +62,8 @@ SSE_API void sse_loop_free(struct sse_loop *loop);
  *
  * Effect: from now on the loop flushes it when the descriptor is writable; reads and throws away
  * what the client sends; ends it (PEER_GONE) when the client has left, which it notices without an
- * event being sent, while a client that only closed its sending side goes on receiving; and when
+ * event being sent, while a client that only closed its sending side goes on receiving (to tell the
+ * two apart it is sent a comment, which counts as an event); and when
  * the emitter has ended, for whatever reason, it detaches it, closes the descriptor and gives the
  * reference back.
  * Ownership: on success the descriptor and the caller's reference to the emitter belong to the
@@ -69,7 +71,8 @@ SSE_API void sse_loop_free(struct sse_loop *loop);
  * Threads: any. Hooks: may call.
  * Errors: -EINVAL (NULL, another drain than FD, not in the loop's registry), -EEXIST (the
  * descriptor is in the loop), -ENOMEM, -EPERM and -ENOSPC (of epoll_ctl: a regular file, too many).
- * An emitter that has ended already is accepted, and closed in the next dispatch.
+ * -EBADF (the descriptor is not open). An emitter that has ended already is accepted, and closed in the
+ * next dispatch. One that is taken out of the registry meanwhile no longer tells the loop of its end.
  */
 SSE_API int sse_loop_add(struct sse_loop *loop, struct sse_emitter *emitter);
 

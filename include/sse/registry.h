@@ -13,7 +13,8 @@
  * - Hooks: every function may be called from every hook and write callback.
  * - No lock of the library is held while a hook, a write callback or a visitor runs.
  * - Order: two events published through one registry, which two emitters both receive, arrive at
- *   both in the same order, whichever threads published them and to whichever topics.
+ *   both in the same order, whichever threads published them and to whichever topics. A replay to an
+ *   emitter that has topics already comes behind what it was sent for those.
  * - An emitter that ends leaves its registry by itself, before its on_completion runs. Membership
  *   goes by the identity of the emitter: the end of an old connection never touches a new one of
  *   the same user.
@@ -154,7 +155,8 @@ struct sse_replay {
  * Makes a registry. `options` may be NULL.
  *
  * Ownership: `*registry` is a new reference.
- * Errors, *registry untouched: -EINVAL (NULL, unknown size), -ENOMEM.
+ * Errors, *registry untouched: -EINVAL (NULL, unknown size, a member out of range), those of
+ * sse_event_encode for `gap_type`, -ENOMEM.
  */
 SSE_API int sse_registry_new(struct sse_registry **registry, const struct sse_registry_options *options);
 
@@ -219,12 +221,17 @@ SSE_API int sse_registry_remove(struct sse_registry *registry, struct sse_emitte
  * how the stream begins. An id that a publisher gave is looked up in the topics asked for and in the
  * broadcasts; if several of them hold it, the earliest event counts, and what follows that one may come
  * twice. One that only another topic holds counts as well, but as a gap once a topic asked for has let go
- * of anything. Given twice in one topic, an id stands for the later event. The work depends on what is
- * replayed and on the number of topics asked for, not on what is held.
+ * of anything. Given twice in one topic, an id stands for the later event. A publisher's
+ * ids should therefore be unique among the topics of one client, and not look like assigned ones of this
+ * epoch: once an event is let go of, its id stands for whatever else has it, and what came between is
+ * missed without a gap. Name all topics of a connection in one call: a client that has had the replay of
+ * one topic no longer asks for what is older in the next. The work depends on what is replayed and on the
+ * number of topics asked for, not on what is held.
  * Ownership: topics and id are borrowed. The registry takes a reference if it adds the emitter.
  * Errors: -EINVAL (NULL, an empty topic, a replay of unknown size), -EMSGSIZE (a topic over
- * SSE_TOPIC_SIZE_MAX), -EBUSY (it is in another registry), -EAGAIN (over a cap), -ENOMEM, -ESHUTDOWN
- * (the registry is shutting down), and after the emitter's end -ESHUTDOWN or the errno that ended it.
+ * SSE_TOPIC_SIZE_MAX), -EALREADY (no topic, and it is in this registry), -EBUSY (it is in another),
+ * -EAGAIN (over a cap), -ENOMEM, -ESHUTDOWN (the registry is shutting down), and after the emitter's end
+ * -ESHUTDOWN or the errno that ended it.
  * Specification: WHATWG HTML 9.2.4 (Last-Event-ID).
  */
 SSE_API int sse_registry_subscribe(struct sse_registry *registry, struct sse_emitter *emitter,
@@ -253,7 +260,8 @@ SSE_API int sse_registry_unsubscribe(struct sse_registry *registry, struct sse_e
  * Errors, nothing sent: -EINVAL (NULL; topic absent or empty; a delivery of unknown
  * size), -EMSGSIZE (topic), -ENOMEM, and
  * those of sse_event_encode. An emitter for which there is no memory, or whose queue is full, ends
- * with the reason OVERFLOW, and is counted in `closed`.
+ * with the reason OVERFLOW, and is counted in `closed`; one that drops when it is full drops the event
+ * then, and is counted in `dropped`.
  */
 SSE_API int sse_registry_publish(struct sse_registry *registry, struct sse_str topic,
                                  const struct sse_event *event, struct sse_delivery *delivery);
@@ -359,7 +367,8 @@ struct sse_shutdown_report {
  * were ending already keep their reason and get the same deadline. Waiting threads are woken.
  *
  * Effect: writes what the sinks take and returns; the host goes on flushing and ticking until the
- * report has none remaining. A second call is -EALREADY.
+ * report has none remaining. A second call is -EALREADY. A client for which there is no memory gets
+ * no farewell or no retry, and ends like the others.
  * Ownership: the farewell is borrowed.
  * Errors, nothing changed: -EINVAL (NULL, unknown size, negative drain_ms), -ERANGE (0 < min <= max <=
  * SSE_RETRY_MAX does not hold), -EALREADY, -ENOMEM, and those of sse_event_encode.
