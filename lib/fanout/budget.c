@@ -8,7 +8,8 @@
  * broadcast that every sink takes at once is never over the budget.
  */
 
-/* The member with the most bytes queued, or NULL if none has any. Lock held. */
+/* The member with the largest part of the backlog, or NULL. What a publish under way has queued and not
+ * yet tried to write is in nobody's part: the end of such a member would relieve nothing. Lock held. */
 static struct sse_emitter *find_largest(const struct sse_registry *registry)
 {
     struct sse_emitter *largest = NULL;
@@ -19,7 +20,7 @@ static struct sse_emitter *find_largest(const struct sse_registry *registry)
         size_t bytes;
 
         pthread_mutex_lock(&emitter->lock);
-        bytes = emitter->state == SSE_STATE_CLOSED ? 0 : emitter->queue.bytes;
+        bytes = emitter->charged;
         pthread_mutex_unlock(&emitter->lock);
         if (bytes > most) {
             most = bytes;

@@ -372,6 +372,33 @@ static void a_broadcast_that_is_taken_is_no_backlog(void **state)
     assert_string_equal(traces, "v2e2");
 }
 
+static void send_to_the_first(struct fake_sink *sink, void *user)
+{
+    (void)user;
+    sink->on_write = NULL;
+    assert_int_equal(sse_emitter_send(clients[0].emitter, &(struct sse_event){.data = sse_str("0123456789")}),
+                     0);
+}
+
+/* Whoever looks while a publish is under way must not take those that it has yet to write to for slow. */
+static void who_is_about_to_be_written_to_is_spared(void **state)
+{
+    (void)state;
+    open_registry((struct sse_registry_options){.backlog_bytes = 40});
+    for (size_t i = 0; i < 4; i++)
+        join(i, SSE_OVERFLOW_CLOSE, 0, 0)->sink.room = i ? SIZE_MAX : 0;
+    assert_int_equal(
+        sse_registry_unsubscribe(registry, clients[0].emitter, (const struct sse_str[]){sse_str("t")}, 1), 0);
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(
+            sse_emitter_send(clients[0].emitter, &(struct sse_event){.data = sse_str("0123456789")}), 0);
+    clients[1].sink.on_write = send_to_the_first;
+    expect(publish("an event that is longer than all that waits for the first of them", NULL), 3, 0, 0, 0);
+    assert_string_equal(traces, "v0e0");
+    assert_int_equal(stats().emitters, 3);
+    assert_int_equal(stats().backlog_bytes, 0);
+}
+
 static void publish_inside(struct fake_sink *sink, void *user)
 {
     struct sse_delivery *delivery = user;
@@ -416,6 +443,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(every_call_keeps_the_budget, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_broadcast_that_is_taken_is_no_backlog, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_largest_backlog_goes_first, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(who_is_about_to_be_written_to_is_spared, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_evicted_emitter_in_its_sink_pays_alone, set_up, tear_down),
     };
 
