@@ -7,8 +7,8 @@
 #   sh test/run.sh unit         the quick ones: one build, unit tests and checks
 #
 # Suites: unit, compilers (gcc and clang, -O0 and -O2, warnings are errors), sanitizers (ASan with UBSan,
-# and TSan, with both compilers), valgrind (Helgrind and DRD), simulation (160 000 seeds of clients, network and
-# host against a model), clients (real clients, a browser, nginx).
+# and TSan, with both compilers), valgrind (Helgrind and DRD), simulation (160 000 seeds of clients, network
+# and host against a model), clients (real clients, a browser, nginx).
 #
 # The last line is "N passed, N failed, N skipped" over all suites that ran. A skip names its reason.
 # With SSE_TEST_NO_SKIP=1 a skip makes the run fail.

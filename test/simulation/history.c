@@ -119,6 +119,15 @@ void history_expire(struct world *world)
     }
 }
 
+void history_follow(struct world *world)
+{
+    struct sse_registry_stats stats = {.size = sizeof(stats)};
+
+    (void)sse_registry_stats(world->registry, &stats);
+    if (stats.history_events != world->history.all_count)
+        history_expire(world);
+}
+
 /* The last that came with this id in a topic; 0 for none. */
 static uint64_t find_named(const struct world *world, struct sse_str id, int topic)
 {

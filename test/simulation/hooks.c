@@ -235,8 +235,13 @@ static void on_completion(struct sse_emitter *emitter, const struct sse_completi
         connection->last_id =
             arena_format(world, "%.*s", (int)completion->last_event_id.len, completion->last_event_id.ptr);
     nested_step(world, connection);
-    if (connection->held && chance_percent(world, 40))
+    if (connection->held && chance_percent(world, 40)) {
         give_back(connection);
+    } else if (!connection->held && !world->quiet && chance_percent(world, 20)) {
+        narrate(world, "and is kept by a new reference");
+        sse_emitter_ref(emitter);
+        connection->held = true;
+    }
     world->depth--;
 }
 
@@ -308,6 +313,7 @@ void on_trace(struct sse_registry *registry, struct sse_emitter *emitter, enum s
     }
     if (!request)
         return;
-    request->traced |= step == SSE_TRACE_ADDED || step == SSE_TRACE_SUBSCRIBED;
+    if (!request->traced && (step == SSE_TRACE_ADDED || step == SSE_TRACE_SUBSCRIBED))
+        request_joined(connection, request);
     request->gap |= step == SSE_TRACE_GAP;
 }

@@ -204,6 +204,7 @@ static void take_back(struct world *world, struct publication *publication, cons
     if (record->kept)
         world->sequence--;
     world->record_count--;
+    history_follow(world);
 }
 
 void publish(struct world *world, int topic)
@@ -218,6 +219,7 @@ void publish(struct world *world, int topic)
     if (!records_have_room(world))
         return;
     requests_resolve(world);
+    history_expire(world);
     record = record_draw(world, topic);
     publication.record = world->record_count - 1;
     if (record->kept)

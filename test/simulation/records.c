@@ -157,6 +157,10 @@ static struct sse_str draw_text(struct world *world, const char *tag)
         "it gets up and jumps again, because a fox has to do what a fox has to do, and a dog is a dog.";
     size_t size = chance_percent(world, 12) ? chance_below(world, sizeof(filler)) : chance_below(world, 24);
 
+    /* Larger than what is sent from the stack. */
+    if (chance_percent(world, 1))
+        return arena_format(world, "%s %.*s%s%s", tag, (int)size, filler, filler, filler);
+
     return arena_format(world, forms[chance_percent(world, 70) ? 0 : chance_below(world, 6)], tag, (int)size,
                         filler);
 }
@@ -169,6 +173,10 @@ static struct sse_str draw_id(struct world *world, int topic, const char *tag)
         return sse_str("");
     if (world->scenario.repeated_ids && chance_percent(world, 50))
         return arena_format(world, "again %zu of %d", chance_below(world, 4), topic);
+    if (chance_percent(world, 4))
+        return arena_format(
+            world, "%s, an id that is longer than most and than what an emitter keeps in its own memory",
+            tag);
     if (!world->scenario.shared_ids || topic == DIRECT)
         return arena_format(world, "id %s", tag);
     for (size_t i = 0; i < world->record_count; i++)

@@ -54,7 +54,7 @@ static void draw_scenario(struct world *world)
     scenario->nests = chance_percent(world, 50) ? 5 + (unsigned)chance_below(world, 20) : 0;
     scenario->fails = chance_percent(world, 30) ? 2 + (unsigned)chance_below(world, 10) : 0;
     scenario->steps = 30 + (unsigned)chance_below(world, 70);
-    scenario->clients = 1 + (unsigned)chance_below(world, CLIENTS_MAX);
+    scenario->clients = 1 + (unsigned)chance_below(world, chance_percent(world, 95) ? 5 : CLIENTS_MAX);
     for (unsigned i = 0; i < scenario->clients; i++) {
         world->clients[i].topics = (unsigned)chance_below(world, 1U << TOPIC_COUNT);
         world->clients[i].disordered = scenario->shared_ids || scenario->repeated_ids;

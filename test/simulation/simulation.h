@@ -28,7 +28,7 @@
 
 #define RECORDS_MAX 400
 #define PARTS_MAX 3
-#define CLIENTS_MAX 5
+#define CLIENTS_MAX 12
 #define CONNECTIONS_MAX 160
 #define ARENA_SIZE ((size_t)1 << 19)
 #define NEVER UINT64_MAX
@@ -109,7 +109,7 @@ struct connection {
     bool listed;  /* among the ready */
     bool peeked;  /* the last peek or read found nothing */
     unsigned topics;
-    uint64_t joined;
+    uint64_t since[TOPIC_COUNT + 1]; /* it has a topic; for the broadcasts, it is a member */
 
     struct item *items;
     size_t item_count, item_capacity;
@@ -259,6 +259,8 @@ void history_learn_overhead(void);
 /** Keeps the record with this index in a history. */
 void history_add(const struct world *world, struct history *history, size_t index);
 void history_expire(struct world *world);
+/** A call failed, which may have come so far as to let go of what is too old. */
+void history_follow(struct world *world);
 bool history_holds(const struct world *world, size_t index);
 /** The place that an id names for a client of these topics. */
 enum known history_find(const struct world *world, struct sse_str id, unsigned topics, uint64_t *place);
@@ -297,6 +299,8 @@ struct sse_message *message_of(struct world *world, const struct record *record)
 /* subscribing.c */
 
 int subscribe(struct connection *connection, struct client *client, unsigned topics, struct sse_str id);
+/** It has joined; what that brings is not known yet. */
+void request_joined(struct connection *connection, struct request *request);
 /** What has joined by now is in the model. */
 void requests_resolve(struct world *world);
 bool on_gap(struct sse_registry *registry, struct sse_emitter *emitter, const struct sse_gap *gap,

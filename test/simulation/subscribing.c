@@ -164,7 +164,7 @@ static void see_outcome(struct connection *connection, struct request *request)
     world->stats.replayed += request->messages;
 }
 
-/* Of those that are not leaving yet, the one that joined first has to, if there are too many. */
+/* Of those that are not leaving yet, the one that has the topic for longest has to, if there are too many. */
 static void find_leaver(struct world *world, int topic, size_t max)
 {
     struct connection *oldest = NULL;
@@ -173,11 +173,11 @@ static void find_leaver(struct world *world, int topic, size_t max)
     for (size_t i = 0; i < world->connection_count; i++) {
         struct connection *connection = world->connections[i];
 
-        if (!connection->member || connection->leaving ||
+        if (!connection->member || connection->leaving || !connection_is_open(connection) ||
             (topic != BROADCAST && !(connection->topics >> topic & 1)))
             continue;
         staying++;
-        if (!oldest || connection->joined < oldest->joined)
+        if (!oldest || connection->since[topic] < oldest->since[topic])
             oldest = connection;
     }
     if (!max || staying <= max)
@@ -200,24 +200,36 @@ static void find_leavers(struct world *world, unsigned topics)
     find_leaver(world, BROADCAST, options->emitters_max);
 }
 
+void request_joined(struct connection *connection, struct request *request)
+{
+    struct world *world = connection->world;
+
+    request->traced = true;
+    request->came_at = world->record_count;
+    if (request->adds) {
+        connection->member = true;
+        connection->since[BROADCAST] = ++world->joins;
+        world->stats.added++;
+    }
+    for (int topic = 0; topic < TOPIC_COUNT; topic++) {
+        if (request->topics >> topic & 1)
+            connection->since[topic] = ++world->joins;
+    }
+    connection->topics |= request->topics;
+    find_leavers(world, request->asked);
+}
+
+/* Nothing has been written since it joined. */
 static void resolve(struct connection *connection, struct request *request)
 {
     struct world *world = connection->world;
     struct sse_emitter_info info;
 
     request->resolved = true;
-    request->came_at = world->record_count;
-    if (request->adds) {
-        connection->member = true;
-        connection->joined = world->joins++;
-        world->stats.added++;
-    }
-    connection->topics |= request->topics;
     (void)connection_info(connection, &info);
     see_outcome(connection, request);
     if (request->messages && !connection->was_queued)
         connection->progress = world_now(world);
-    find_leavers(world, request->asked);
     connection->listed |= request->adds && info.queued_messages && world->scenario.wakes;
 }
 
@@ -410,10 +422,13 @@ int subscribe(struct connection *connection, struct client *client, unsigned top
                               .topics = topics & ~connection->topics,
                               .adds = !connection->member,
                               .oldest = RECORDS_MAX};
+    struct history before;
     bool failed;
     int result;
 
     requests_resolve(world);
+    before = world->history;
+    history_expire(world);
     find_place(world, &request);
     request.error = join_error(connection, &request);
     connection->request = &request;
@@ -430,8 +445,12 @@ int subscribe(struct connection *connection, struct client *client, unsigned top
     connection->request = NULL;
     world->requests--;
     narrate(world, "gives %d, outcome %d, %zu messages", result, (int)replay.outcome, replay.messages);
-    if (result == -ENOMEM && failed)
+    if (result == -ENOMEM && failed) {
+        if (!request.asked_host)
+            world->history = before;
+        history_follow(world);
         return result;
+    }
     expect_equal(world, (uint64_t)request.error, (uint64_t)result, "result of sse_registry_subscribe");
     world->stats.refused += result == -EAGAIN;
     if (!result)

@@ -63,8 +63,8 @@ show 1 "$first_status"
 show 2 "$second_status"
 
 # seeds A..B, ... events, ... 0 violations
-seeds=$(cat "$SSE_BUILD"/simulation-[12].log | sed -n 's/^seeds \([0-9]*\)\.\.\([0-9]*\),.*, 0 violations$/\1 \2/p' |
-    awk '{ seeds += $2 - $1 + 1 } END { print seeds + 0 }')
+seeds=$(awk '/^seeds .*, 0 violations$/ { split($2, range, /[.,]+/); seeds += range[2] - range[1] + 1 }
+             END { print seeds + 0 }' "$SSE_BUILD"/simulation-[12].log)
 failed=$(((first_status != 0) + (second_status != 0)))
 echo "$seeds seeds, $failed violations"
 record simulation "$seeds" "$failed" 0
