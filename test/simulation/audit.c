@@ -187,7 +187,7 @@ static void check_topics(struct world *world)
     expect_equal(world, topics, stats.topics, "stats.topics");
 }
 
-void audit_report(struct world *world)
+static void check_report(struct world *world)
 {
     struct sse_shutdown_report report = {.size = sizeof(report)};
     int error = sse_registry_shutdown_report(world->registry, &report);
@@ -239,5 +239,5 @@ void audit(struct world *world, bool ticked)
         check_connection(world->connections[i], ticked);
     check_stats(world);
     check_topics(world);
-    audit_report(world);
+    check_report(world);
 }

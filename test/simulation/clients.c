@@ -142,11 +142,6 @@ void client_leave(struct client *client, struct world *world, size_t received)
     client->connection = NULL;
 }
 
-void client_excuse(struct client *client)
-{
-    memset(client->owed, 0, sizeof(client->owed));
-}
-
 /* The same id in several topics: of one that was let go, or that the client saw in a topic which it no
  * longer asks for, the registry knows nothing, and takes the event of another for it. */
 static bool is_mistaken(const struct world *world, const struct request *request)

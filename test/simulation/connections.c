@@ -144,7 +144,11 @@ size_t connection_offer(struct connection *connection, size_t record)
         if (!connection->items)
             abort();
     }
-    connection->items[connection->item_count] = (struct item){.record = record};
+    connection->items[connection->item_count] = (struct item){
+        .record = record,
+        .sent = connection->received_size,
+        .pinned = connection->inside || connection->shown,
+    };
     return connection->item_count++;
 }
 

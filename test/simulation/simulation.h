@@ -76,6 +76,9 @@ enum fate {
 struct item {
     size_t record;
     enum fate fate;
+    size_t sent;   /* bytes that the sink had taken then */
+    bool pinned;   /* the sink or the reader was looking at others */
+    bool replayed; /* without regard to keys */
 };
 
 enum mood { MOOD_FAST, MOOD_SLOW, MOOD_STUCK };
@@ -122,6 +125,7 @@ struct connection {
     int cause_error;
     int sink_error;
     bool inside; /* its write callback, on_ready or on_blocked */
+    bool shown;  /* a peek has shown bytes that are not taken yet */
     bool told_blocked;
     bool detached, cut_off; /* called; the promise holds */
     bool evicted, refused_one, uncertain;
@@ -196,7 +200,6 @@ struct world {
     struct record records[RECORDS_MAX];
     size_t record_count;
     size_t retry_record; /* what a stream may begin with */
-    size_t farewell;     /* RECORDS_MAX: none */
     char epoch[SSE_EPOCH_SIZE_MAX + 1];
     uint64_t sequence;
     struct history history;
@@ -341,13 +344,10 @@ void client_leave(struct client *client, struct world *world, size_t received);
 void client_check(struct client *client, struct world *world);
 /** It has joined: what it is not owed any more, because it was told so. */
 void client_joined(struct client *client, const struct world *world, const struct request *request);
-/** All that it has not seen. */
-void client_excuse(struct client *client);
 
 /* audit.c */
 
 void audit(struct world *world, bool ticked);
-void audit_report(struct world *world);
 /** sse_registry_next_timeout, and what the host relies on from then on. */
 int ask_timeout(struct world *world);
 

@@ -229,6 +229,7 @@ static void peek_some(struct connection *connection, size_t size)
     int count = sse_emitter_peek(connection->emitter, iov, 1 + (int)chance_below(world, 4));
 
     connection->peeked = !count;
+    connection->shown = count > 0;
     narrate(world, "connection %zu: peek gives %d", connection->number, count);
     if (count < 0)
         check_end(connection, count);
@@ -242,6 +243,7 @@ static void peek_some(struct connection *connection, size_t size)
         publish(world, (int)chance_below(world, TOPIC_COUNT + 1));
     if (!world->quiet && chance_percent(world, 3) && connection->held && !connection->finished)
         break_off(connection);
+    connection->shown = false;
     if (!connection->held)
         return;
     size = size < shown ? size : shown;

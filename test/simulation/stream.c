@@ -299,6 +299,64 @@ static void check_order(const struct stream *stream)
     }
 }
 
+/* Where the frame of an item begins in the stream; SIZE_MAX if it did not get there. */
+static size_t start_of(const struct stream *stream, size_t item)
+{
+    for (size_t i = 0; i < stream->piece_count; i++) {
+        if (stream->pieces[i].item == item)
+            return stream->pieces[i].start + stream->connection->head_size;
+    }
+    return SIZE_MAX;
+}
+
+static bool has_key(const struct connection *connection, size_t item, struct sse_str key)
+{
+    struct sse_str other = connection->world->records[connection->items[item].record].events[0].key;
+
+    return connection->items[item].fate == FATE_OWED && other.ptr && same_text(other, key);
+}
+
+/* An event takes the place of one with its key that waits. Looked at where it is certain which one that
+ * was: all others with that key had left before. */
+static void check_key(const struct stream *stream, size_t item, struct sse_str key)
+{
+    const struct connection *connection = stream->connection;
+    const struct item *later = &connection->items[item];
+    size_t before = item, start;
+
+    while (before-- && !has_key(connection, before, key))
+        ;
+    if (before == SIZE_MAX || later->pinned || connection->items[before].pinned || later->replayed)
+        return;
+    for (size_t i = 0; i < before; i++) {
+        if (has_key(connection, i, key) && start_of(stream, i) >= later->sent)
+            return;
+    }
+    start = start_of(stream, before);
+    expect(connection->world, start == SIZE_MAX || start < later->sent,
+           "connection %zu: record %zu was sent beside record %zu, which has its key", connection->number,
+           connection->items[before].record, later->record);
+}
+
+static void check_keys(const struct stream *stream)
+{
+    const struct connection *connection = stream->connection;
+
+    if (connection->options.overflow != SSE_OVERFLOW_COALESCE ||
+        connection->options.framing != SSE_FRAMING_RAW)
+        return;
+    for (size_t i = 0; i < stream->piece_count; i++) {
+        size_t item = stream->pieces[i].item;
+        struct sse_str key;
+
+        if (item == SIZE_MAX)
+            continue;
+        key = connection->world->records[connection->items[item].record].events[0].key;
+        if (key.ptr)
+            check_key(stream, item, key);
+    }
+}
+
 static void check_heartbeats(const struct stream *stream)
 {
     const struct connection *connection = stream->connection;
@@ -337,6 +395,7 @@ void stream_settle(struct connection *connection)
            "connection %zu: the last id written is \"%.*s\"", connection->number, (int)last_id.len,
            last_id.ptr ? last_id.ptr : "");
     check_order(&stream);
+    check_keys(&stream);
     check_heartbeats(&stream);
     world->totals.drops += completion->dropped;
     stream_free(&stream);

@@ -99,13 +99,14 @@ static void offer_replay(struct connection *connection, struct request *request)
     }
     if (request->outcome == SSE_REPLAY_GAP && world->scenario.options.gap_type.ptr)
         offer_gap_event(connection, request, oldest);
-    for (size_t i = 0; i < end; i++) {
+    for (size_t i = 0, item; i < end; i++) {
         if (!follows(world, request, i))
             continue;
         request->messages++;
         request->snapshot[i] = true;
         connection->over += record_wire_size(&world->records[i], true);
-        connection_offer(connection, i);
+        item = connection_offer(connection, i);
+        connection->items[item].replayed = true;
     }
 }
 
