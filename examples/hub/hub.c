@@ -3,6 +3,7 @@
 
 #include "clock.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -21,11 +22,30 @@ static uint64_t read_seed(void)
     return seed;
 }
 
+static int make_registry(struct hub *hub)
+{
+    const struct options *options = &hub->options;
+    const struct sse_registry_options registry = {
+        .size = sizeof(registry),
+        .host = &hub->memory.host,
+        .history = {.events = options->history_events, .bytes = options->history_bytes},
+        .history_age_ms = options->history_age_ms,
+        .gap_type = sse_str(HUB_GAP_TYPE),
+        .backlog_bytes = options->budget,
+        .emitters_max = options->clients_max,
+        .topic_emitters_max = options->topic_clients_max,
+        .admission = options->admission,
+    };
+
+    return sse_registry_new(&hub->registry, &registry);
+}
+
 int hub_begin(struct hub *hub, const struct options *options)
 {
     *hub = (struct hub){.options = *options, .random_state = read_seed()};
     hub->statistics.started_ms = clock_now_ms();
-    return sse_registry_new(&hub->registry, NULL);
+    memory_begin(&hub->memory);
+    return make_registry(hub);
 }
 
 void hub_end(struct hub *hub)
@@ -52,19 +72,25 @@ size_t hub_body_bytes_max(const struct hub *hub)
     return four_bodies > BODY_BYTES_MAX ? four_bodies : BODY_BYTES_MAX;
 }
 
-int hub_send(struct hub *hub, struct sse_str topic, struct sse_message *message,
+/** What the line with an assigned id takes at most. */
+static size_t id_size(const struct hub *hub, const struct sse_event *event)
+{
+    return event->id.ptr || hub->options.history_events == 0 ? 0 : strlen("id: \n") + SSE_ASSIGNED_ID_SIZE;
+}
+
+int hub_send(const struct hub *hub, struct sse_str topic, const struct sse_event *event,
              struct sse_delivery *delivery)
 {
-    int error;
+    ssize_t size = sse_event_encode(event, NULL, 0);
 
+    if (size < 0)
+        return (int)size;
+    if ((size_t)size + id_size(hub, event) > hub_message_max(hub))
+        return -EMSGSIZE;
     *delivery = (struct sse_delivery){.size = sizeof(*delivery)};
     if (topic.ptr)
-        error = sse_registry_publish_message(hub->registry, topic, message, delivery);
-    else
-        error = sse_registry_broadcast_message(hub->registry, message, delivery);
-    if (error == 0)
-        statistics_add_delivery(&hub->statistics, delivery);
-    return error;
+        return sse_registry_publish(hub->registry, topic, event, delivery);
+    return sse_registry_broadcast(hub->registry, event, delivery);
 }
 
 static int complete_one(struct sse_emitter *emitter, void *user)

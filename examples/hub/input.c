@@ -15,12 +15,8 @@ static void on_line(struct sse_str line, void *user)
     const struct sse_event event = {.data = line};
     struct hub *hub = user;
     struct sse_delivery delivery;
-    struct sse_message *message = NULL;
-    int error = sse_message_new(&message, &event, 1, NULL);
+    int error = hub_send(hub, sse_str(NULL), &event, &delivery);
 
-    if (error == 0)
-        error = hub_send(hub, sse_str(NULL), message, &delivery);
-    sse_message_unref(message);
     if (error < 0)
         fprintf(stderr, "hub: a line of standard input is lost: %s\n", strerror(-error));
     else

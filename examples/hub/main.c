@@ -4,6 +4,7 @@
  * the library. main and server are the program, connection is one client, request, body and query
  * read what it wants, routes decides, stream and publish are where the library comes in.
  */
+#include "ending.h"
 #include "hub.h"
 #include "listener.h"
 #include "options.h"
@@ -37,6 +38,7 @@ static int serve(struct hub *hub, int listener)
     if (error == 0)
         error = server_run(&server);
     server_end(&server);
+    ending_report(&server.ending);
     return error;
 }
 

@@ -2,6 +2,7 @@
 #include "options.h"
 
 #include "ascii.h"
+#include "buffer.h"
 
 #include <sse/event.h>
 #include <sse/http.h>
@@ -11,6 +12,8 @@
 /* The head of a stream must fit into the queue, with the longest origin that is taken. */
 #define QUEUE_BYTES_MIN 1024
 #define QUEUE_BYTES_MAX ((size_t)1 << 30)
+#define COUNT_MAX ((size_t)1 << 30)
+#define BYTES_MAX (SIZE_MAX >> 1)
 #define ORIGIN_SIZE_MAX 512
 
 static const char help[] =
@@ -19,16 +22,49 @@ static const char help[] =
     "A small server of Server-Sent Events. Open its address in a browser, or:\n"
     "  curl -N http://127.0.0.1:8080/events?topic=a\n"
     "  curl -d hello 'http://127.0.0.1:8080/publish?topic=a'\n"
+    "  curl http://127.0.0.1:8080/stats\n"
+    "\n"
+    "Times are in milliseconds, sizes in bytes; the defaults stand in brackets.\n"
     "\n"
     "  --listen ADDR:PORT   where to listen; port 0 picks one (127.0.0.1:8080)\n"
     "  --stdin              broadcast each line of standard input\n"
+    "  --cors ORIGIN        let pages of this origin, or of all with '*', use the hub\n"
+    "  --token TOKEN        demand 'Authorization: Bearer TOKEN' to publish and to complete\n"
+    "\n"
+    "Each stream:\n"
     "  --heartbeat MS       a comment after so long without a byte; 0 for none (15000)\n"
     "  --lifetime MS        end each stream at this age; 0 for never (0)\n"
     "  --stall MS           end a stream whose client takes nothing for so long; 0 for never (30000)\n"
-    "  --queue-bytes N      most bytes that wait for one client, 1024 or more (1048576)\n"
     "  --retry MS           reconnection time that clients are told; 0 for none (2000)\n"
-    "  --cors ORIGIN        let pages of this origin, or of all with '*', use the hub\n"
-    "  --token TOKEN        demand 'Authorization: Bearer TOKEN' to publish and to complete\n"
+    "  --queue-bytes N      most bytes that wait for one client, 1024 or more (1048576)\n"
+    "  --overflow POLICY    what gives way when they are too many (close):\n"
+    "                         close        the stream ends; its client comes back for the rest\n"
+    "                         drop-newest  the event that came last\n"
+    "                         drop-oldest  those that have waited longest\n"
+    "                         coalesce     those of which a newer one has the same key, which\n"
+    "                                      is given as in POST /publish?topic=a&key=price\n"
+    "\n"
+    "What is kept for clients that come back with a Last-Event-ID. Events get ids; an event of the\n"
+    "type 'gap' tells a client that some are lost, one of the type 'replay' how many were sent again:\n"
+    "  --history-events N   most events; 0 for no history and no ids (10000)\n"
+    "  --history-bytes N    most bytes, with what each event costs beside its text (16777216)\n"
+    "  --history-age MS     forget events of this age; 0 for never (3600000)\n"
+    "\n"
+    "All streams together:\n"
+    "  --budget N           most bytes that wait for all clients, then the slowest one's stream\n"
+    "                       ends; 0 for no bound (268435456)\n"
+    "  --max-clients N      most streams; 0 for no bound (0)\n"
+    "  --max-per-topic N    most streams of one topic; 0 for no bound (0)\n"
+    "  --admission POLICY   who gives way when a stream is one too many (refuse):\n"
+    "                         refuse       the new client is told to come back later\n"
+    "                         newest       the oldest stream ends\n"
+    "\n"
+    "The end, at SIGTERM or SIGINT; a second one does not wait:\n"
+    "  --grace MS           time for what waits to be sent; 0 for none (5000)\n"
+    "  --retry-range MIN-MAX\n"
+    "                       each client comes back after a time of its own from this range; also\n"
+    "                       those that are one too many (1000-5000)\n"
+    "\n"
     "  --help               show this\n";
 
 static bool refuse(const char *format, ...)
@@ -59,16 +95,6 @@ static bool read_milliseconds(const char *name, const char *value, int64_t *mill
     if (!read_number(name, value, 0, (uint64_t)SSE_RETRY_MAX, &number))
         return false;
     *milliseconds = (int64_t)number;
-    return true;
-}
-
-/** For timers, where 0 turns off what the library would otherwise have a default for. */
-static bool read_timer(const char *name, const char *value, int64_t *timer)
-{
-    if (!read_milliseconds(name, value, timer))
-        return false;
-    if (*timer == 0)
-        *timer = -1;
     return true;
 }
 
@@ -120,40 +146,166 @@ static bool read_token(struct options *options, const char *value)
     return true;
 }
 
-static bool read_option(struct options *options, const char *name, const char *value)
+static bool read_choice(const char *name, const char *value, const char *const *choices, size_t count,
+                        size_t *choice)
 {
-    uint64_t number;
+    struct buffer list = {.length = 0};
 
-    if (strcmp(name, "--listen") == 0)
-        return read_listen(options, value);
-    if (strcmp(name, "--heartbeat") == 0)
-        return read_timer(name, value, &options->heartbeat_ms);
-    if (strcmp(name, "--lifetime") == 0)
-        return read_timer(name, value, &options->lifetime_ms);
-    if (strcmp(name, "--stall") == 0)
-        return read_timer(name, value, &options->stall_ms);
-    if (strcmp(name, "--retry") == 0)
-        return read_milliseconds(name, value, &options->retry_ms);
-    if (strcmp(name, "--cors") == 0)
-        return read_cors(options, value);
-    if (strcmp(name, "--token") == 0)
-        return read_token(options, value);
-    if (!read_number(name, value, QUEUE_BYTES_MIN, QUEUE_BYTES_MAX, &number))
+    for (size_t i = 0; i < count; ++i) {
+        if (strcmp(value, choices[i]) == 0) {
+            *choice = i;
+            return true;
+        }
+    }
+    for (size_t i = 0; i < count; ++i)
+        buffer_format(&list, "%s%s", i == 0 ? "" : i + 1 < count ? ", " : " or ", choices[i]);
+    refuse("%s needs %s, not '%s'", name, list.failed ? "another word" : list.bytes, value);
+    buffer_release(&list);
+    return false;
+}
+
+static bool read_overflow(struct options *options, const char *value)
+{
+    static const char *const choices[] = {
+        [SSE_OVERFLOW_CLOSE] = "close",
+        [SSE_OVERFLOW_DROP_NEWEST] = "drop-newest",
+        [SSE_OVERFLOW_DROP_OLDEST] = "drop-oldest",
+        [SSE_OVERFLOW_COALESCE] = "coalesce",
+    };
+    size_t choice;
+
+    if (!read_choice("--overflow", value, choices, sizeof(choices) / sizeof(choices[0]), &choice))
         return false;
-    options->queue_bytes = (size_t)number;
+    options->overflow = (enum sse_overflow)choice;
     return true;
 }
 
-static bool takes_value(const char *name)
+static bool read_admission(struct options *options, const char *value)
 {
-    static const char *const names[] = {"--listen", "--heartbeat", "--lifetime", "--stall",
-                                        "--retry",  "--cors",      "--token",    "--queue-bytes"};
+    static const char *const choices[] = {
+        [SSE_ADMISSION_REFUSE] = "refuse",
+        [SSE_ADMISSION_NEWEST] = "newest",
+    };
+    size_t choice;
 
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); ++i) {
-        if (strcmp(name, names[i]) == 0)
+    if (!read_choice("--admission", value, choices, sizeof(choices) / sizeof(choices[0]), &choice))
+        return false;
+    options->admission = (enum sse_admission)choice;
+    return true;
+}
+
+static bool read_retry_range(struct options *options, const char *value)
+{
+    const char *dash = strchr(value, '-');
+    uint64_t minimum, maximum;
+
+    if (!dash ||
+        !ascii_to_number((struct sse_str){.ptr = value, .len = (size_t)(dash - value)},
+                         (uint64_t)SSE_RETRY_MAX, &minimum) ||
+        !ascii_to_number(sse_str(dash + 1), (uint64_t)SSE_RETRY_MAX, &maximum) || minimum == 0 ||
+        minimum > maximum)
+        return refuse("--retry-range needs two whole numbers from 1 to %lld, the smaller one first, as in "
+                      "1000-5000, not '%s'",
+                      (long long)SSE_RETRY_MAX, value);
+    options->retry_min_ms = (int64_t)minimum;
+    options->retry_max_ms = (int64_t)maximum;
+    return true;
+}
+
+/* The options with a value, by what their value is. */
+
+typedef bool text_reader(struct options *options, const char *value);
+
+static text_reader *find_text(const char *name)
+{
+    static const struct {
+        const char *name;
+        text_reader *read;
+    } texts[] = {
+        {"--listen", read_listen},     {"--cors", read_cors},           {"--token", read_token},
+        {"--overflow", read_overflow}, {"--admission", read_admission}, {"--retry-range", read_retry_range},
+    };
+
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); ++i) {
+        if (strcmp(name, texts[i].name) == 0)
+            return texts[i].read;
+    }
+    return NULL;
+}
+
+static int64_t *find_milliseconds(struct options *options, const char *name)
+{
+    const struct {
+        const char *name;
+        int64_t *milliseconds;
+    } times[] = {
+        {"--heartbeat", &options->heartbeat_ms}, {"--lifetime", &options->lifetime_ms},
+        {"--stall", &options->stall_ms},         {"--retry", &options->retry_ms},
+        {"--grace", &options->grace_ms},         {"--history-age", &options->history_age_ms},
+    };
+
+    for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); ++i) {
+        if (strcmp(name, times[i].name) == 0)
+            return times[i].milliseconds;
+    }
+    return NULL;
+}
+
+struct size_option {
+    const char *name;
+    size_t minimum;
+    size_t maximum;
+    size_t *size;
+};
+
+static bool find_size(struct options *options, const char *name, struct size_option *found)
+{
+    const struct size_option sizes[] = {
+        {"--queue-bytes", QUEUE_BYTES_MIN, QUEUE_BYTES_MAX, &options->queue_bytes},
+        {"--history-events", 0, COUNT_MAX, &options->history_events},
+        {"--history-bytes", 1, BYTES_MAX, &options->history_bytes},
+        {"--budget", 0, BYTES_MAX, &options->budget},
+        {"--max-clients", 0, COUNT_MAX, &options->clients_max},
+        {"--max-per-topic", 0, COUNT_MAX, &options->topic_clients_max},
+    };
+
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); ++i) {
+        if (strcmp(name, sizes[i].name) == 0) {
+            *found = sizes[i];
             return true;
+        }
     }
     return false;
+}
+
+static bool read_size(const struct size_option *option, const char *value)
+{
+    uint64_t number;
+
+    if (!read_number(option->name, value, option->minimum, option->maximum, &number))
+        return false;
+    *option->size = (size_t)number;
+    return true;
+}
+
+static bool takes_value(struct options *options, const char *name)
+{
+    struct size_option size;
+
+    return find_text(name) || find_milliseconds(options, name) || find_size(options, name, &size);
+}
+
+static bool read_option(struct options *options, const char *name, const char *value)
+{
+    text_reader *read_text = find_text(name);
+    int64_t *milliseconds = find_milliseconds(options, name);
+    struct size_option size;
+
+    if (read_text)
+        return read_text(options, value);
+    if (milliseconds)
+        return read_milliseconds(name, value, milliseconds);
+    return find_size(options, name, &size) && read_size(&size, value);
 }
 
 /** Splits `--name=value`; returns the value, or NULL if there is no `=`. */
@@ -169,10 +321,25 @@ static const char *split_argument(const char *argument, char *name, size_t size)
     return equals ? equals + 1 : NULL;
 }
 
+static const struct options defaults = {
+    .host = "127.0.0.1",
+    .port = "8080",
+    .heartbeat_ms = 15000,
+    .stall_ms = 30000,
+    .retry_ms = 2000,
+    .queue_bytes = (size_t)1 << 20,
+    .history_events = 10000,
+    .history_bytes = (size_t)16 << 20,
+    .history_age_ms = 3600000,
+    .budget = (size_t)256 << 20,
+    .grace_ms = 5000,
+    .retry_min_ms = 1000,
+    .retry_max_ms = 5000,
+};
+
 enum options_result options_read(struct options *options, int count, char **arguments)
 {
-    *options =
-        (struct options){.host = "127.0.0.1", .port = "8080", .retry_ms = 2000, .queue_bytes = 1 << 20};
+    *options = defaults;
     for (int i = 1; i < count; ++i) {
         char name[32];
         const char *value = split_argument(arguments[i], name, sizeof(name));
@@ -185,7 +352,7 @@ enum options_result options_read(struct options *options, int count, char **argu
             options->read_stdin = true;
             continue;
         }
-        if (!takes_value(name)) {
+        if (!takes_value(options, name)) {
             refuse("'%s' is no option", arguments[i]);
             return OPTIONS_BAD;
         }

@@ -4,7 +4,7 @@
 
 /** The command line. */
 
-#include <sse/base.h>
+#include <sse/registry.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -12,17 +12,34 @@
 #define OPTIONS_HOST_SIZE 256
 #define OPTIONS_PORT_SIZE 6
 
+/** All times in milliseconds; 0 is what --help says. */
 struct options {
     char host[OPTIONS_HOST_SIZE]; /**< an address or a name; IPv6 without its brackets */
     char port[OPTIONS_PORT_SIZE]; /**< digits */
     bool read_stdin;
-    int64_t heartbeat_ms; /**< as in struct sse_emitter_options */
+    struct sse_str cors_origin; /**< absent for none */
+    struct sse_str token;       /**< absent for none */
+
+    /* Of each stream. */
+    int64_t heartbeat_ms;
     int64_t lifetime_ms;
     int64_t stall_ms;
     int64_t retry_ms;
     size_t queue_bytes;
-    struct sse_str cors_origin; /**< absent for none */
-    struct sse_str token;       /**< absent for none */
+    enum sse_overflow overflow;
+
+    /* Of all together. */
+    size_t history_events;
+    size_t history_bytes;
+    int64_t history_age_ms;
+    size_t budget;
+    size_t clients_max;
+    size_t topic_clients_max;
+    enum sse_admission admission;
+
+    int64_t grace_ms;
+    int64_t retry_min_ms; /**< of the clients that are sent away */
+    int64_t retry_max_ms;
 };
 
 enum options_result {

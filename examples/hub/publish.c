@@ -14,6 +14,7 @@ struct parameters {
     struct sse_str type;
     struct sse_str id;
     struct sse_str retry;
+    struct sse_str key;
 };
 
 static bool refuse(struct response *response, const char *error, const char *field)
@@ -44,10 +45,8 @@ static struct sse_str *find_parameter(struct parameters *parameters, struct sse_
         const char *name;
         struct sse_str *value;
     } known[] = {
-        {"topic", &parameters->topic},
-        {"type", &parameters->type},
-        {"id", &parameters->id},
-        {"retry", &parameters->retry},
+        {"topic", &parameters->topic}, {"type", &parameters->type}, {"id", &parameters->id},
+        {"retry", &parameters->retry}, {"key", &parameters->key},
     };
     size_t count = event ? sizeof(known) / sizeof(known[0]) : 1;
 
@@ -67,7 +66,8 @@ static bool read_parameters(struct parameters *parameters, struct sse_str query,
     const char *name;
     int result;
 
-    parameters->topic = parameters->type = parameters->id = parameters->retry = sse_str(NULL);
+    parameters->topic = parameters->type = parameters->id = sse_str(NULL);
+    parameters->retry = parameters->key = sse_str(NULL);
     query_begin(&parameters->query, query);
     while ((result = query_next(&parameters->query, &parameter)) > 0) {
         struct sse_str *value = find_parameter(parameters, parameter.name, event, &name);
@@ -84,6 +84,8 @@ static bool read_parameters(struct parameters *parameters, struct sse_str query,
         return refuse(response, "a topic must not be empty", "topic");
     if (parameters->topic.len > SSE_TOPIC_SIZE_MAX)
         return refuse(response, "the topic is too long", "topic");
+    if (parameters->key.len > SSE_KEY_SIZE_MAX)
+        return refuse(response, "the key is too long", "key");
     return true;
 }
 
@@ -138,6 +140,8 @@ static bool refuse_event(struct response *response, const struct sse_event *even
 
 static void write_delivery(struct response *response, struct sse_str id, const struct sse_delivery *delivery)
 {
+    if (!id.ptr && delivery->id[0] != '\0')
+        id = sse_str(delivery->id);
     response_json(response, 202);
     buffer_text(&response->body, "{");
     json_name(&response->body, "id");
@@ -154,7 +158,6 @@ void publish_event(struct hub *hub, const struct request *request, struct sse_st
 {
     struct sse_event event = {.data = body.ptr ? body : sse_str("")};
     struct sse_delivery delivery;
-    struct sse_message *message = NULL;
     struct parameters parameters;
     int error;
 
@@ -164,21 +167,12 @@ void publish_event(struct hub *hub, const struct request *request, struct sse_st
         return;
     event.id = parameters.id;
     event.type = parameters.type;
-    error = sse_message_new(&message, &event, 1, NULL);
-    if (error < 0) {
+    event.key = parameters.key;
+    error = hub_send(hub, parameters.topic, &event, &delivery);
+    if (error < 0)
         refuse_event(response, &event, error);
-        return;
-    }
-    if (sse_message_bytes(message).len > hub_message_max(hub)) {
-        publish_refuse_size(response);
-    } else {
-        error = hub_send(hub, parameters.topic, message, &delivery);
-        if (error < 0)
-            refuse_error(response, error);
-        else
-            write_delivery(response, event.id, &delivery);
-    }
-    sse_message_unref(message);
+    else
+        write_delivery(response, event.id, &delivery);
 }
 
 void publish_complete(struct hub *hub, const struct request *request, struct response *response)

@@ -41,7 +41,7 @@ static enum route_action get_statistics(struct hub *hub, const struct request *r
 {
     (void)request;
     response_json(response, 200);
-    statistics_write(&hub->statistics, hub->registry, &response->body);
+    statistics_write(&hub->statistics, &hub->memory, hub->registry, &response->body);
     return ROUTE_RESPOND;
 }
 

@@ -5,6 +5,7 @@
 #include "listener.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -20,6 +21,20 @@
 
 enum poll_index { POLL_SIGNALS, POLL_LISTENER, POLL_INPUT, POLL_CONNECTIONS };
 
+/* What a system grants a program that does not ask is often less than the streams that are wanted. */
+static void raise_limit(struct rlimit *limit)
+{
+    const rlim_t wanted = CONNECTIONS_MAX + DESCRIPTORS_RESERVED;
+    struct rlimit raised = {.rlim_cur = wanted, .rlim_max = limit->rlim_max};
+
+    if (limit->rlim_cur >= wanted)
+        return;
+    if (raised.rlim_cur > raised.rlim_max)
+        raised.rlim_cur = raised.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
+        *limit = raised;
+}
+
 static int set_limits(struct server *server)
 {
     struct rlimit limit;
@@ -28,6 +43,7 @@ static int set_limits(struct server *server)
 
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
         return -errno;
+    raise_limit(&limit);
     if (limit.rlim_cur < 2 * DESCRIPTORS_RESERVED)
         return -EMFILE;
     if (limit.rlim_cur - DESCRIPTORS_RESERVED < connections)
@@ -126,7 +142,6 @@ static void accept_one(struct server *server, int fd)
     if (server->count < server->served_max) {
         connection = connection_new(server->hub, fd);
     } else {
-        ++server->hub->statistics.shed;
         connection = connection_new_shed(server->hub, fd);
     }
     if (connection)
@@ -153,12 +168,17 @@ static void accept_all(struct server *server, int64_t now_ms)
 
 static void stop(struct server *server, int64_t now_ms)
 {
+    int error = ending_begin(&server->ending, server->hub->registry, &server->hub->options);
+
     server->stopping = true;
-    server->stop_deadline_ms = now_ms + HUB_DRAIN_MS;
+    server->stop_deadline_ms = now_ms + server->hub->options.grace_ms;
     close(server->listener);
     server->listener = -1;
     server->input.fd = -1;
-    hub_complete(server->hub, sse_str(NULL));
+    if (error < 0) {
+        fprintf(stderr, "hub: the streams are broken off: %s\n", strerror(-error));
+        server->stop_deadline_ms = now_ms;
+    }
     for (size_t i = 0; i < server->count; ++i)
         connection_stop(server->connections[i]);
 }
@@ -206,6 +226,7 @@ static void turn(struct server *server)
     if (polls[POLL_SIGNALS].revents != 0)
         take_signals(server, now_ms);
     sse_registry_tick(server->hub->registry);
+    ending_check(&server->ending);
     settle_all(server, now_ms);
     if (polls[POLL_LISTENER].revents != 0 && !server->stopping)
         accept_all(server, now_ms);

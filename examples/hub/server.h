@@ -5,6 +5,7 @@
 /** The loop: one poll(2) over listener, signals, standard input and all connections. */
 
 #include "connection.h"
+#include "ending.h"
 #include "input.h"
 #include "signals.h"
 
@@ -25,6 +26,7 @@ struct server {
     size_t connections_max;  /**< those that are sent away included */
     int64_t accept_again_ms; /**< accepting rests until then */
     bool stopping;
+    struct ending ending;
     int64_t stop_deadline_ms;
 };
 

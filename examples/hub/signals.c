@@ -36,6 +36,15 @@ static int handle(void (*handler)(int))
     return 0;
 }
 
+/* A client that has left is an error of the write, and so is a standard output that is closed. */
+static int ignore_broken_pipes(void)
+{
+    struct sigaction action = {.sa_handler = SIG_IGN};
+
+    sigemptyset(&action.sa_mask);
+    return sigaction(SIGPIPE, &action, NULL) < 0 ? -errno : 0;
+}
+
 int signals_begin(struct signals *signals)
 {
     int fds[2];
@@ -50,6 +59,8 @@ int signals_begin(struct signals *signals)
     write_end = fds[1];
     if (error == 0)
         error = handle(on_signal);
+    if (error == 0)
+        error = ignore_broken_pipes();
     if (error < 0)
         signals_end(signals);
     return error;

@@ -2,7 +2,7 @@
 #ifndef HUB_SIGNALS_H
 #define HUB_SIGNALS_H
 
-/** SIGTERM and SIGINT as bytes in a pipe, so that poll sees them. One in a process. */
+/** SIGTERM and SIGINT as bytes in a pipe, so that poll sees them; SIGPIPE is ignored. One in a process. */
 
 struct signals {
     int fd; /**< readable when a signal has come */

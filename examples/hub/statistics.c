@@ -4,85 +4,79 @@
 #include "clock.h"
 #include "json.h"
 
-static const char *const reason_names[STATISTICS_REASONS] = {
-    [SSE_REASON_NONE] = "none",
-    [SSE_REASON_COMPLETED] = "completed",
-    [SSE_REASON_LIFETIME] = "lifetime",
-    [SSE_REASON_STALL] = "stall",
-    [SSE_REASON_DRAIN] = "drain",
-    [SSE_REASON_PEER_GONE] = "peer_gone",
-    [SSE_REASON_IO_ERROR] = "io_error",
-    [SSE_REASON_OVERFLOW] = "overflow",
-    [SSE_REASON_APPLICATION] = "application",
-    [SSE_REASON_DETACHED] = "detached",
+static const char *const reason_names[SSE_REASON_SHUTDOWN + 1] = {
+    [SSE_REASON_COMPLETED] = "completed", [SSE_REASON_LIFETIME] = "lifetime",
+    [SSE_REASON_STALL] = "stall",         [SSE_REASON_DRAIN] = "drain",
+    [SSE_REASON_PEER_GONE] = "peer_gone", [SSE_REASON_IO_ERROR] = "io_error",
+    [SSE_REASON_OVERFLOW] = "overflow",   [SSE_REASON_APPLICATION] = "application",
+    [SSE_REASON_DETACHED] = "detached",   [SSE_REASON_SHUTDOWN] = "shutdown",
 };
 
-void statistics_add_delivery(struct statistics *statistics, const struct sse_delivery *delivery)
+static void write_own(const struct statistics *statistics, const struct memory *memory, struct buffer *json)
 {
-    ++statistics->published;
-    statistics->written += delivery->written;
-    statistics->queued += delivery->queued;
-    statistics->dropped += delivery->dropped;
-    statistics->closed += delivery->closed;
-}
-
-void statistics_add_completion(struct statistics *statistics, const struct sse_completion *completion)
-{
-    statistics->events += completion->events;
-    statistics->bytes += completion->bytes;
-    statistics->lost += completion->dropped;
-    if ((size_t)completion->reason < STATISTICS_REASONS)
-        ++statistics->reasons[completion->reason];
-}
-
-struct live_sums {
-    uint64_t events;
-    uint64_t bytes;
-    uint64_t lost;
-    uint64_t backlog_bytes;
-};
-
-static int add_live(struct sse_emitter *emitter, void *user)
-{
-    struct live_sums *sums = user;
-    struct sse_emitter_info info = {.size = sizeof(info)};
-
-    if (sse_emitter_info(emitter, &info) == 0) {
-        sums->events += info.events;
-        sums->bytes += info.bytes;
-        sums->lost += info.dropped;
-        sums->backlog_bytes += info.queued_bytes;
-    }
-    return 0;
-}
-
-void statistics_write(const struct statistics *statistics, struct sse_registry *registry, struct buffer *json)
-{
-    struct live_sums live = {0};
-
-    sse_registry_each(registry, sse_str(NULL), add_live, &live);
-    buffer_text(json, "{");
     json_count(json, "uptime_ms", (uint64_t)(clock_now_ms() - statistics->started_ms));
     json_count(json, "connections", statistics->connections);
-    json_count(json, "emitters", sse_registry_count(registry, sse_str(NULL)));
     json_count(json, "accepted", statistics->accepted);
     json_count(json, "shed", statistics->shed);
     json_count(json, "streams", statistics->streams);
-    json_count(json, "gaps", statistics->gaps);
     json_count(json, "probes", statistics->probes);
-    json_count(json, "published", statistics->published);
     json_count(json, "lines", statistics->lines);
-    json_count(json, "written", statistics->written);
-    json_count(json, "queued", statistics->queued);
-    json_count(json, "dropped", statistics->dropped);
-    json_count(json, "closed", statistics->closed);
-    json_count(json, "events", statistics->events + live.events);
-    json_count(json, "bytes", statistics->bytes + live.bytes);
-    json_count(json, "lost", statistics->lost + live.lost);
-    json_count(json, "backlog_bytes", live.backlog_bytes);
-    json_name(json, "completed");
+    json_count(json, "memory_bytes", memory->bytes);
+    json_count(json, "memory_blocks", memory->blocks);
+}
+
+static void write_counts(const struct sse_registry_stats *stats, struct buffer *json)
+{
+    json_count(json, "emitters", stats->emitters);
+    json_count(json, "topics", stats->topics);
+    json_count(json, "backlog_bytes", stats->backlog_bytes);
+    json_count(json, "history_events", stats->history_events);
+    json_count(json, "history_bytes", stats->history_bytes);
+    json_count(json, "added", stats->added);
+    json_count(json, "published", stats->published);
+    json_count(json, "written", stats->written);
+    json_count(json, "queued", stats->queued);
+    json_count(json, "dropped", stats->dropped);
+    json_count(json, "bytes", stats->bytes);
+    json_count(json, "replays", stats->replays);
+    json_count(json, "replayed", stats->replayed);
+    json_count(json, "gaps", stats->gaps);
+    json_count(json, "refused", stats->refused);
+}
+
+static void write_closed(const struct sse_registry_stats *stats, struct buffer *json)
+{
+    json_name(json, "closed");
     buffer_text(json, "{");
-    for (size_t i = SSE_REASON_COMPLETED; i < STATISTICS_REASONS; ++i)
-        json_count(json, reason_names[i], statistics->reasons[i]);
-    buffer_text(json, "}}");
+    for (size_t i = SSE_REASON_COMPLETED; i <= SSE_REASON_SHUTDOWN; ++i)
+        json_count(json, reason_names[i], stats->closed[i]);
+    buffer_text(json, "}");
+}
+
+/** Each bucket with the bound that it lies below, and above half of which it begins. */
+static void write_latency(const struct sse_registry_stats *stats, struct buffer *json)
+{
+    json_name(json, "latency");
+    buffer_text(json, "[");
+    for (size_t i = 0; i < SSE_LATENCY_BUCKETS; ++i) {
+        buffer_text(json, i == 0 ? "{" : ",{");
+        json_count(json, "below_ns", UINT64_C(1) << i);
+        json_count(json, "count", stats->latency[i]);
+        buffer_text(json, "}");
+    }
+    buffer_text(json, "]");
+}
+
+void statistics_write(const struct statistics *statistics, const struct memory *memory,
+                      struct sse_registry *registry, struct buffer *json)
+{
+    struct sse_registry_stats stats = {.size = sizeof(stats)};
+
+    sse_registry_stats(registry, &stats);
+    buffer_text(json, "{");
+    write_own(statistics, memory, json);
+    write_counts(&stats, json);
+    write_closed(&stats, json);
+    write_latency(&stats, json);
+    buffer_text(json, "}");
 }

@@ -5,13 +5,14 @@
 #include "ascii.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <sys/socket.h>
 
 #define TOPICS_MAX 256
 #define HEAD_SIZE 1024
 
-/* How long a client stays away that cannot be served now. */
-#define RETRY_MIN_MS 2000
-#define RETRY_MAX_MS 10000
+/* Stands for an id that cannot be read: no event has it. */
+#define UNREADABLE_ID "\n"
 
 static const struct sse_http_header connection_close = {
     .name = {.ptr = "Connection", .len = 10},
@@ -23,7 +24,6 @@ struct wish {
     struct sse_str topics[TOPICS_MAX];
     size_t topic_count;
     struct sse_str last_event_id;
-    bool unreadable_id;
     struct query query;
     char buffer[REQUEST_HEAD_MAX]; /* of the joined Accept, then of the last event id */
 };
@@ -79,8 +79,9 @@ static bool read_wish(struct wish *wish, const struct request *request, struct r
                                   sizeof(wish->buffer));
     /* Some clients send an id back in another encoding. Refusing it would close an EventSource for
      * good: it has missed something, that is all. */
-    wish->unreadable_id = size < 0;
-    wish->last_event_id = (struct sse_str){.ptr = wish->buffer, .len = size < 0 ? 0 : (size_t)size};
+    wish->last_event_id = (struct sse_str){.ptr = wish->buffer, .len = (size_t)size};
+    if (size < 0)
+        wish->last_event_id = sse_str(UNREADABLE_ID);
     return true;
 }
 
@@ -96,6 +97,20 @@ static struct sse_http_options http_options(const struct hub *hub, enum sse_http
     };
 }
 
+static ssize_t on_write(void *user, const struct iovec *iov, int count)
+{
+    const struct stream *stream = user;
+    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)count};
+    ssize_t size;
+
+    if (!stream->admitted)
+        return -EAGAIN;
+    do
+        size = sendmsg(stream->fd, &message, MSG_NOSIGNAL);
+    while (size < 0 && errno == EINTR);
+    return size < 0 ? -errno : size;
+}
+
 static void on_blocked(struct sse_emitter *emitter, void *user)
 {
     struct stream *stream = user;
@@ -104,18 +119,27 @@ static void on_blocked(struct sse_emitter *emitter, void *user)
     stream->blocked = true;
 }
 
+static bool is_graceful(const struct sse_completion *completion)
+{
+    return completion->error == 0 || completion->reason == SSE_REASON_LIFETIME;
+}
+
 static void on_completion(struct sse_emitter *emitter, const struct sse_completion *completion, void *user)
 {
     struct stream *stream = user;
 
     (void)emitter;
-    statistics_add_completion(&stream->hub->statistics, completion);
     stream->ended = true;
-    stream->graceful =
-        completion->reason == SSE_REASON_COMPLETED || completion->reason == SSE_REASON_LIFETIME;
+    stream->graceful = is_graceful(completion);
 }
 
-static int make_emitter(struct stream *stream, int fd, const struct request *request)
+/** For timers, where the library has a default for 0. */
+static int64_t timer(int64_t milliseconds)
+{
+    return milliseconds > 0 ? milliseconds : SSE_TIMER_OFF;
+}
+
+static int make_emitter(struct stream *stream, const struct request *request)
 {
     const struct options *options = &stream->hub->options;
     struct sse_http_options http = http_options(stream->hub, request->version);
@@ -123,16 +147,18 @@ static int make_emitter(struct stream *stream, int fd, const struct request *req
     ssize_t size = sse_http_head(head, sizeof(head), &http);
     struct sse_emitter_options emitter = {
         .size = sizeof(emitter),
-        .drain = SSE_DRAIN_FD,
+        .host = &stream->hub->memory.host,
+        .drain = SSE_DRAIN_CALLBACK,
         .framing = http.chunked ? SSE_FRAMING_CHUNKED : SSE_FRAMING_RAW,
-        .fd = fd,
+        .write = on_write,
         .head = {.ptr = head, .len = (size_t)size},
         .retry_ms = options->retry_ms,
-        .lifetime_ms = options->lifetime_ms,
-        .stall_ms = options->stall_ms,
+        .lifetime_ms = timer(options->lifetime_ms),
+        .stall_ms = timer(options->stall_ms),
         .drain_ms = HUB_DRAIN_MS,
-        .heartbeat_ms = options->heartbeat_ms,
+        .heartbeat_ms = timer(options->heartbeat_ms),
         .queue_bytes = options->queue_bytes,
+        .overflow = options->overflow,
         .on_blocked = on_blocked,
         .on_completion = on_completion,
         .user = stream,
@@ -143,15 +169,19 @@ static int make_emitter(struct stream *stream, int fd, const struct request *req
     return sse_emitter_new(&stream->emitter, &emitter);
 }
 
+/** Replays and joins. On success the queue is let go, on an error nothing has been written. */
 static int join(struct stream *stream, const struct wish *wish)
 {
     struct sse_replay replay = {.size = sizeof(replay)};
-    int error = sse_registry_subscribe(stream->hub->registry, stream->emitter, wish->topics, wish->topic_count,
-                                       wish->last_event_id, &replay);
+    int error = sse_registry_subscribe(stream->hub->registry, stream->emitter, wish->topics,
+                                       wish->topic_count, wish->last_event_id, &replay);
 
-    if (error == 0 && (replay.outcome == SSE_REPLAY_GAP || wish->unreadable_id))
-        ++stream->hub->statistics.gaps;
-    return error;
+    if (error < 0)
+        return error;
+    stream->replayed = replay.messages;
+    stream->admitted = true;
+    stream_flush(stream);
+    return 0;
 }
 
 int stream_send_away(struct hub *hub, enum sse_http_version version, struct buffer *wire)
@@ -161,10 +191,12 @@ int stream_send_away(struct hub *hub, enum sse_http_version version, struct buff
     ssize_t size;
 
     http.chunked = false;
-    size = sse_http_shed(bytes, sizeof(bytes), &http, RETRY_MIN_MS, RETRY_MAX_MS, hub_random(hub));
+    size = sse_http_shed(bytes, sizeof(bytes), &http, hub->options.retry_min_ms, hub->options.retry_max_ms,
+                         hub_random(hub));
     if (size < 0 || (size_t)size > sizeof(bytes))
         return size < 0 ? (int)size : -EMSGSIZE;
     buffer_append(wire, bytes, (size_t)size);
+    ++hub->statistics.shed;
     return 0;
 }
 
@@ -176,17 +208,18 @@ int stream_begin(struct stream *stream, struct hub *hub, int fd, const struct re
 
     if (!read_wish(&wish, request, response))
         return 0;
-    *stream = (struct stream){.hub = hub};
-    error = make_emitter(stream, fd, request);
-    if (error == -ENOMEM)
-        return stream_send_away(hub, request->version, &response->whole);
-    if (error < 0)
-        return error;
-    ++hub->statistics.streams;
-    error = join(stream, &wish);
-    if (error < 0)
-        stream_break(stream, error);
-    return 1;
+    *stream = (struct stream){.hub = hub, .fd = fd};
+    error = make_emitter(stream, request);
+    if (error == 0)
+        error = join(stream, &wish);
+    if (error == 0) {
+        ++hub->statistics.streams;
+        return 1;
+    }
+    stream_end(stream);
+    *stream = (struct stream){.hub = NULL};
+    /* Over a cap, without memory, or at the end of the hub: it is to come back. */
+    return stream_send_away(hub, request->version, &response->whole);
 }
 
 void stream_describe(const struct hub *hub, const struct request *request, struct response *response)
@@ -205,10 +238,26 @@ void stream_describe(const struct hub *hub, const struct request *request, struc
         response_error(response, 500, "the head is too long", NULL);
 }
 
+/* An EventSource cannot tell by itself what is sent again and what is new. Waits until the replay
+ * has left, for a full queue must not be what ends the stream. */
+static void tell_of_replay(struct stream *stream)
+{
+    struct sse_event event = {.type = sse_str("replay")};
+    char count[24];
+
+    snprintf(count, sizeof(count), "%zu", stream->replayed);
+    event.data = sse_str(count);
+    stream->replayed = 0;
+    sse_emitter_send(stream->emitter, &event);
+}
+
 void stream_flush(struct stream *stream)
 {
-    if (sse_emitter_flush(stream->emitter) == 0)
-        stream->blocked = false;
+    if (sse_emitter_flush(stream->emitter) != 0)
+        return;
+    stream->blocked = false;
+    if (stream->replayed > 0)
+        tell_of_replay(stream);
 }
 
 void stream_probe(struct stream *stream)

@@ -14,9 +14,12 @@
 struct stream {
     struct hub *hub;
     struct sse_emitter *emitter;
-    bool blocked;  /**< the socket has no room: call stream_flush when it does */
-    bool ended;    /**< the emitter has ended, and touches the socket no more */
-    bool graceful; /**< with `ended`: every byte was written */
+    int fd;
+    bool admitted;   /**< before, nothing is written: who is refused gets another response */
+    bool blocked;    /**< the socket has no room: call stream_flush when it does */
+    size_t replayed; /**< events that were sent again, and of which the client is not told yet */
+    bool ended;      /**< the emitter has ended, and touches the socket no more */
+    bool graceful;   /**< with `ended`: every byte was written */
 };
 
 /**

@@ -6,7 +6,8 @@ import { startHub } from './hub.mjs';
 import { allSources, openFor } from './sources.mjs';
 
 const QUEUE_BYTES = 1048576;
-const hub = await startHub(['--queue-bytes', String(QUEUE_BYTES)]);
+// Without a history, no event has an id but those that are given one here.
+const hub = await startHub(['--queue-bytes', String(QUEUE_BYTES), '--history-events', '0']);
 after(() => hub.stop());
 
 /* Data, and what becomes of it if it is not the same. */

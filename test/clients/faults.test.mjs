@@ -134,7 +134,7 @@ test('requests byte by byte', async (t) => {
     }
     await publisher.untilEnd();
     assert.equal(publisher.status, 202);
-    await stream.untilReceived('data: one two\n\n');
+    await stream.untilReceived('data: one two\n');
     [stream, publisher].forEach((peer) => peer.close());
     await untilForgotten(hub);
 });
@@ -182,7 +182,7 @@ test('a client that ends its sending side still receives', async (t) => {
     await peer.untilReceived('2\r\n:\n\r\n');
     for (const data of ['one', 'two', 'three']) {
         assert.equal((await hub.publish({ topic: 'a', data })).written, 1);
-        await peer.untilReceived(`data: ${data}\n\n`);
+        await peer.untilReceived(`data: ${data}\n`);
     }
     await hub.complete('a');
     await peer.untilEnd();
@@ -196,10 +196,10 @@ test('bytes that a client sends during its stream do no harm', async (t) => {
     const peer = await Peer.openStream(hub.port, 'a');
     peer.send('GET /stats HTTP/1.1\r\nHost: hub\r\n\r\n'.repeat(1000));
     await hub.publish({ topic: 'a', data: 'one' });
-    await peer.untilReceived('data: one\n\n');
+    await peer.untilReceived('data: one\n');
     peer.send(Buffer.alloc(1000000, 'x'));
     await hub.publish({ topic: 'a', data: 'two' });
-    await peer.untilReceived('data: two\n\n');
+    await peer.untilReceived('data: two\n');
     assert.equal(peer.text.match(/HTTP\/1/g).length, 1);
     peer.close();
     await untilForgotten(hub);
@@ -212,7 +212,7 @@ test('a client that resets is forgotten without anything being sent to it', asyn
     await untilForgotten(hub);
     const reply = await hub.publish({ topic: 'a', data: 'x' });
     assert.deepEqual([reply.written, reply.queued, reply.closed], [0, 0, 0]);
-    assert.equal((await hub.stats()).completed.peer_gone, 1);
+    assert.equal((await hub.stats()).closed.peer_gone, 1);
 });
 
 test('a client that closes is forgotten without an event being sent to it', async (t) => {
@@ -220,7 +220,7 @@ test('a client that closes is forgotten without an event being sent to it', asyn
     const peer = await Peer.openStream(hub.port, 'a');
     peer.close();
     await untilForgotten(hub);
-    assert.equal((await hub.stats()).completed.peer_gone, 1);
+    assert.equal((await hub.stats()).closed.peer_gone, 1);
 });
 
 test('200 streams that open, and drop in all ways', async (t) => {
@@ -230,7 +230,7 @@ test('200 streams that open, and drop in all ways', async (t) => {
     assert.equal((await hub.stats()).emitters, 200);
     const reply = await hub.publish({ data: 'to all' });
     assert.equal(reply.written, 200);
-    await Promise.all(peers.map((peer) => peer.untilReceived('data: to all\n\n')));
+    await Promise.all(peers.map((peer) => peer.untilReceived('data: to all\n')));
     peers.forEach((peer, i) => [peer.reset, peer.close, peer.endSending][i % 3].call(peer));
     // A client that only stopped sending is still there, and is told of the end.
     await until(async () => (await hub.stats()).emitters === 66, 'the end of those that left');
@@ -238,8 +238,8 @@ test('200 streams that open, and drop in all ways', async (t) => {
     await Promise.all(peers.filter((_, i) => i % 3 === 2).map((peer) => peer.untilEnd()));
     peers.forEach((peer) => peer.close());
     await untilForgotten(hub);
-    const { completed, streams } = await hub.stats();
-    assert.deepEqual([streams, completed.peer_gone, completed.completed], [200, 134, 66]);
+    const { closed, streams } = await hub.stats();
+    assert.deepEqual([streams, closed.peer_gone, closed.completed], [200, 134, 66]);
 });
 
 test('1,000 streams one after the other leave nothing behind', async (t) => {
@@ -260,7 +260,7 @@ test('a client that does not read is cut off at its queue, and the others miss n
     const data = 'x'.repeat(50000);
     let count = 0;
     // What the kernel buffers comes before the queue.
-    while ((await hub.stats()).completed.overflow === 0) {
+    while ((await hub.stats()).closed.overflow === 0) {
         assert.equal((await hub.publish({ topic: 'a', data })).status, 202);
         await healthy.untilEvents(++count);
         assert.ok((await hub.stats()).backlog_bytes <= 200000);
@@ -280,7 +280,7 @@ test('a client that does not read is cut off when it stalls', async (t) => {
     while ((await hub.stats()).backlog_bytes === 0) {
         await hub.publish({ topic: 'a', data: 'x'.repeat(500000) });
     }
-    await until(async () => (await hub.stats()).completed.stall === 1, 'the end of the stalled stream');
+    await until(async () => (await hub.stats()).closed.stall === 1, 'the end of the stalled stream');
     stuck.close();
     await untilForgotten(hub);
 });

@@ -8,6 +8,7 @@ import { curlSources, eventSources, fetchSource, openCurl, openFor, requestError
 import { readChunks } from './wire.mjs';
 
 const NEVER_MS = 1000000;
+const BACK_SOON = ['--retry', '20', '--retry-range', '10-30'];
 const hub = await startHub(['--retry', '10']);
 after(() => hub.stop());
 
@@ -37,7 +38,7 @@ async function timersDuring(run) {
 for (const source of eventSources) {
     test(`${source.name}: comes back after complete, with its last event id`, async (t) => {
         const proxy = await record(t, hub.port);
-        const gaps = (await hub.stats()).gaps;
+        const before = await hub.stats();
         const url = hub.events(source.name, proxy.url);
         const stream = await openFor(t, source, url);
         await hub.publish({ topic: source.name, id: 'epoch-41', data: 'before' });
@@ -56,7 +57,8 @@ for (const source of eventSources) {
         assert.ok(first.endedWithLastChunk, 'the stream did not end with a last chunk');
         assert.deepEqual(stream.errors, [''], 'the reconnection is the only error, without a message');
         assert.deepEqual(requestErrorsOf(url), []);
-        assert.equal((await hub.stats()).gaps, gaps + 1);
+        const now = await hub.stats();
+        assert.deepEqual([now.replays, now.gaps], [before.replays + 1, before.gaps]);
     });
 
     test(`${source.name}: comes back again and again at the end of a lifetime`, async (t) => {
@@ -76,7 +78,7 @@ for (const source of eventSources) {
         assert.ok(ids.length >= 4 && ids.every((id) => id === 'kept'), JSON.stringify(ids));
         assert.ok(stream.errors.every((message) => message === ''), JSON.stringify(stream.errors));
         assert.deepEqual(requestErrorsOf(url), []);
-        assert.ok((await restless.stats()).completed.lifetime >= 4);
+        assert.ok((await restless.stats()).closed.lifetime >= 4);
     });
 
     test(`${source.name}: waits as long as the last retry says`, async (t) => {
@@ -110,7 +112,7 @@ for (const source of eventSources) {
     });
 
     test(`${source.name}: finds the next hub when one stops`, async (t) => {
-        const [first, next] = [await startHub(['--retry', '20']), await startHub()];
+        const [first, next] = [await startHub(BACK_SOON), await startHub()];
         t.after(() => next.stop());
         const proxy = await record(t, first.port);
         const url = first.events('a', proxy.url);
@@ -131,7 +133,7 @@ for (const source of eventSources) {
 
 test('npm eventsource: finds a hub that was started again', async (t) => {
     // undici 6 gives up when nobody listens.
-    const first = await startHub(['--retry', '20']);
+    const first = await startHub(BACK_SOON);
     const proxy = await record(t, first.port);
     const stream = await openFor(t, eventSources[0], first.events('a', proxy.url));
     await first.publish({ topic: 'a', id: 'old', data: 'x' });
@@ -160,12 +162,12 @@ test('an emptied id is not sent back', async (t) => {
 /* A body that ends without an error. */
 
 const ends = {
-    'complete': (to) => to.complete('a'),
-    'complete of all': (to) => to.complete(),
-    'the stop of the hub': (to) => to.stop(),
+    'complete': [(to) => to.complete('a'), []],
+    'complete of all': [(to) => to.complete(), []],
+    'the stop of the hub': [(to) => to.stop(), ['farewell']],
 };
 
-for (const [name, end] of Object.entries(ends)) {
+for (const [name, [end, lastTypes]] of Object.entries(ends)) {
     test(`fetch: no error at ${name}`, async (t) => {
         const ending = await startHub();
         t.after(() => ending.stop());
@@ -174,7 +176,9 @@ for (const [name, end] of Object.entries(ends)) {
         await ending.publish({ topic: 'a', data: 'last words' });
         await end(ending);
         await stream.untilEnd();
-        assert.deepEqual(stream.events.map(({ data }) => data.length), [900000, 10]);
+        const types = stream.events.map(({ type }) => type);
+        assert.deepEqual(types, ['message', 'message', ...lastTypes]);
+        assert.deepEqual(stream.events.slice(0, 2).map(({ data }) => data.length), [900000, 10]);
         assert.deepEqual([stream.errors, requestErrorsOf(ending.events('a'))], [[], []]);
     });
 }
@@ -217,7 +221,7 @@ test('curl: an error if the hub is killed', async (t) => {
 });
 
 test('curl --raw: each event is one chunk, and the last chunk is the end', async (t) => {
-    const raw = await startHub(['--retry', '77', '--heartbeat', '0']);
+    const raw = await startHub(['--retry', '77', '--heartbeat', '0', '--history-events', '0']);
     t.after(() => raw.stop());
     const stream = openCurl(raw.events('a'), ['--raw']);
     t.after(() => stream.close());

@@ -6,8 +6,8 @@ import { startHub } from './hub.mjs';
 import { allSources, curlSources, openFor } from './sources.mjs';
 import { readVectors } from './vectors.mjs';
 
-// Without a preamble and heartbeats, nothing but the events is on the wire.
-const hub = await startHub(['--retry', '0', '--heartbeat', '0']);
+// Without a preamble, heartbeats and assigned ids, nothing but the events is on the wire.
+const hub = await startHub(['--retry', '0', '--heartbeat', '0', '--history-events', '0']);
 after(() => hub.stop());
 
 // A published event always has data, and the hub writes comments only by itself.
