@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 """Makes a C file of the hub's web page: embed.py page.html page.c
 
-The C file defines what page.h declares: the bytes of the page, their number, and the
+The style sheet and the scripts that the page names are put into it: scripts that follow each other
+as one module. The C file defines what page.h declares: the bytes of the page, their number, and the
 Content-Security-Policy that admits the page's own script and style, by their hashes, and
 nothing else. The same page always gives the same file.
 """
@@ -10,9 +11,14 @@ nothing else. The same page always gives the same file.
 import base64
 import hashlib
 import html.parser
+import os.path
+import re
 import sys
 
 BYTES_PER_LINE = 18
+STYLE = re.compile(r'<link rel="stylesheet" href="([^"]+)">')
+SCRIPT = re.compile(r'<script type="module" src="([^"]+)"></script>\n')
+SCRIPTS = re.compile(f"(?:{SCRIPT.pattern.replace('(', '(?:')})+")
 
 
 class PageError(Exception):
@@ -49,16 +55,30 @@ class InlineCode(html.parser.HTMLParser):
         raise PageError(f"line {self.getpos()[0]}: {message}")
 
 
-def read_page(path):
+def read_part(path):
     with open(path, "rb") as file:
-        page = file.read()
+        part = file.read()
     # A browser turns CR LF into LF before it hashes, and a byte order mark is not part of the text.
-    if b"\r" in page or page.startswith(b"\xef\xbb\xbf"):
-        raise PageError("line ends must be LF alone, without a byte order mark")
+    if b"\r" in part or part.startswith(b"\xef\xbb\xbf"):
+        raise PageError(f"{path}: line ends must be LF alone, without a byte order mark")
     try:
-        return page, page.decode("utf-8")
+        return part.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise PageError(f"not UTF-8: {error}") from error
+        raise PageError(f"{path}: not UTF-8: {error}") from error
+
+
+def read_page(path):
+    directory = os.path.dirname(path)
+
+    def read(name):
+        return read_part(os.path.join(directory, name))
+
+    def inline_scripts(match):
+        parts = [read(name) for name in SCRIPT.findall(match.group())]
+        return "<script type=\"module\">\n" + "\n".join(parts) + "</script>\n"
+
+    page = STYLE.sub(lambda match: f"<style>\n{read(match.group(1))}</style>", read_part(path))
+    return SCRIPTS.sub(inline_scripts, page)
 
 
 def hash_sources(texts):
@@ -118,8 +138,8 @@ def main(arguments):
         return 2
     _, page_path, source_path = arguments
     try:
-        page, text = read_page(page_path)
-        source = c_source(page, policy_directives(text))
+        page = read_page(page_path)
+        source = c_source(page.encode("utf-8"), policy_directives(page))
         with open(source_path, "w", encoding="ascii", newline="\n") as file:
             file.write(source)
     except PageError as error:

@@ -139,11 +139,10 @@ static void accept_one(struct server *server, int fd)
     struct connection *connection;
 
     ++server->hub->statistics.accepted;
-    if (server->count < server->served_max) {
+    if (server->count < server->served_max)
         connection = connection_new(server->hub, fd);
-    } else {
+    else
         connection = connection_new_shed(server->hub, fd);
-    }
     if (connection)
         server->connections[server->count++] = connection;
 }

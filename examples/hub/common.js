@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+// Small things that the other scripts share: embed.py makes one module of all of them.
+
+const REQUEST_TIMEOUT_MS = 10000;
+
+const byId = (id) => document.getElementById(id);
+
+function setText(id, text) {
+    // An unchanged text is left alone, so that screen readers do not repeat it.
+    if (byId(id).textContent !== text) {
+        byId(id).textContent = text;
+    }
+}
+
+function make(tag, text) {
+    const element = document.createElement(tag);
+    element.textContent = text;
+    return element;
+}
+
+function parseObject(text) {
+    try {
+        return Object(JSON.parse(text));
+    } catch {
+        return { error: text };
+    }
+}
