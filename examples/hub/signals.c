@@ -76,7 +76,8 @@ int signals_take(struct signals *signals)
 
 void signals_end(struct signals *signals)
 {
-    handle(SIG_DFL);
+    /* One more must not keep the hub from telling how it ended. */
+    handle(SIG_IGN);
     close((int)write_end);
     close(signals->fd);
     write_end = -1;

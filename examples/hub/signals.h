@@ -14,6 +14,7 @@ int signals_begin(struct signals *signals);
 /** Takes the signals that have come; returns how many. */
 int signals_take(struct signals *signals);
 
+/** From now on they are ignored: the program is about to end. */
 void signals_end(struct signals *signals);
 
 #endif

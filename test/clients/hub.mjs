@@ -71,24 +71,27 @@ export function killedAtExit(child) {
     return child;
 }
 
+const REPORT = new RegExp('^shutdown: (?<clients>\\d+) clients, (?<completed>\\d+) completed, (?<cut>\\d+) cut, '
+    + '(?<bytesLeft>\\d+) bytes left, (?<duration>\\d+) ms$', 'm');
+
 class Server {
     constructor(child) {
         this.child = child;
         this.pid = child.pid;
+        this.stdout = '';
         this.stderr = '';
+        child.stdout.setEncoding('utf8').on('data', (text) => { this.stdout += text; });
         child.stderr.setEncoding('utf8').on('data', (text) => { this.stderr += text; });
         this.exited = new Promise((resolve) => {
-            child.on('exit', (code, signal) => resolve(code ?? signal));
+            child.on('close', (code, signal) => resolve(code ?? signal));
         });
     }
 
     async listen() {
-        let output = '';
-        this.child.stdout.setEncoding('utf8').on('data', (text) => { output += text; });
         const [, url] = await until(() => {
             assert.equal(this.child.exitCode, null, `the server ended: ${this.stderr}`);
-            return output.match(/^listening on (http:\S+)\n/);
-        }, 'the line that tells the address', () => output + this.stderr);
+            return this.stdout.match(/^listening on (http:\S+)\n/);
+        }, 'the line that tells the address', () => this.stdout + this.stderr);
         this.url = url;
         this.port = Number(new URL(url).port);
     }
@@ -102,6 +105,10 @@ class Server {
         if (this.child.exitCode === null && this.child.signalCode === null) {
             this.child.kill('SIGTERM');
         }
+        await this.untilExit();
+    }
+
+    async untilExit() {
         const timer = setTimeout(() => this.child.kill('SIGKILL'), DEADLINE_MS);
         const code = await this.exited;
         clearTimeout(timer);
@@ -124,8 +131,8 @@ class Hub extends Server {
     }
 
     /** Text that is a string goes as UTF-8, a Buffer as it is. Returns the answer, and its status. */
-    publish({ topic, type, id, retry, data = '' }, headers = {}) {
-        const query = encodeQuery({ topic, type, id, retry });
+    publish({ topic, type, id, retry, key, data = '' }, headers = {}) {
+        const query = encodeQuery({ topic, type, id, retry, key });
         return requestJson(`${this.url}publish${query}`, { method: 'POST', headers, body: data });
     }
 
@@ -144,11 +151,19 @@ class Hub extends Server {
     stats() {
         return requestJson(`${this.url}stats`);
     }
+
+    /** What it said of its streams when it ended; all numbers. */
+    get report() {
+        const match = this.stdout.match(REPORT);
+        assert.ok(match, `no report in ${JSON.stringify(this.stdout)}`);
+        return Object.fromEntries(Object.entries(match.groups).map(([name, digits]) => [name, Number(digits)]));
+    }
 }
 
-/** Starts a hub on a free port. A command before it, such as a shell that sets limits, may be given. */
-export async function startHub(options = [], { before = [], stdin = 'ignore' } = {}) {
-    const [program, ...rest] = [...before, process.env.SSE_HUB, '--listen', '127.0.0.1:0', ...options];
+/** Starts a hub on a free port, or on one that is given. A command before it, such as a shell that sets
+ *  limits, may be given. */
+export async function startHub(options = [], { before = [], stdin = 'ignore', port = 0 } = {}) {
+    const [program, ...rest] = [...before, process.env.SSE_HUB, '--listen', `127.0.0.1:${port}`, ...options];
     const hub = new Hub(killedAtExit(spawn(program, rest, { stdio: [stdin, 'pipe', 'pipe'] })));
     await hub.listen();
     return hub;

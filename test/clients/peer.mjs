@@ -3,28 +3,44 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import { until } from './hub.mjs';
+import { readWholeChunks, StrictParser } from './wire.mjs';
 
 export class Peer {
-    received = Buffer.alloc(0);
     ended = false;
     error = null;
+    /** Bytes received. */
+    size = 0;
+    #chunks = [];
 
     static async connect(port) {
         const peer = new Peer();
         peer.socket = net.connect({ host: '127.0.0.1', port, allowHalfOpen: true, noDelay: true });
-        peer.socket.on('data', (chunk) => { peer.received = Buffer.concat([peer.received, chunk]); });
+        peer.socket.on('data', (chunk) => peer.#take(chunk));
         peer.socket.on('end', () => { peer.ended = true; });
         peer.socket.on('error', (error) => { peer.error = error.code; });
         await once(peer.socket, 'connect');
         return peer;
     }
 
-    /** Asks for a stream and waits for the head. */
-    static async openStream(port, topic) {
+    /** Asks for a stream, perhaps with a last event id, and waits for the head. */
+    static async openStream(port, topic, lastEventId) {
         const peer = await Peer.connect(port);
-        peer.send(`GET /events?topic=${topic} HTTP/1.1\r\nHost: hub\r\n\r\n`);
+        const resume = lastEventId === undefined ? '' : `Last-Event-ID: ${lastEventId}\r\n`;
+        peer.send(`GET /events?topic=${topic} HTTP/1.1\r\nHost: hub\r\n${resume}\r\n`);
         await peer.untilReceived('\r\n\r\n');
         return peer;
+    }
+
+    #take(chunk) {
+        this.#chunks.push(chunk);
+        this.size += chunk.length;
+    }
+
+    get received() {
+        if (this.#chunks.length > 1) {
+            this.#chunks = [Buffer.concat(this.#chunks)];
+        }
+        return this.#chunks[0] ?? Buffer.alloc(0);
     }
 
     get text() {
@@ -53,6 +69,18 @@ export class Peer {
 
     stopReading() {
         this.socket.pause();
+    }
+
+    readAgain() {
+        this.socket.resume();
+    }
+
+    /** The events so far, without their chunks, as a strict parser has them. */
+    get events() {
+        const parser = new StrictParser();
+        const body = this.received.subarray(this.received.indexOf('\r\n\r\n') + 4);
+        readWholeChunks(body).forEach((chunk) => parser.feed(chunk));
+        return parser.events;
     }
 
     endSending() {

@@ -73,14 +73,30 @@ export class StrictParser {
     }
 
     #dispatch() {
-        const { event, data, id } = this.#block;
-        assert.ok(data !== undefined || id !== undefined, 'a blank line without an event');
+        const { event, data, id, retry } = this.#block;
+        // A retry alone ends so when the stream ends after it.
+        assert.ok((data ?? id ?? retry) !== undefined, 'a blank line without an event');
         assert.ok(event === undefined || data !== undefined, 'a type without data');
         this.#lastId = id ?? this.#lastId;
         if (data !== undefined) {
             this.events.push({ type: event || 'message', data: data.join('\n'), id: this.#lastId });
         }
         this.#block = {};
+    }
+}
+
+/** Undoes the chunks that are whole, of a response that may be going on. */
+export function readWholeChunks(bytes) {
+    const chunks = [];
+    for (let start = 0; ;) {
+        const head = bytes.subarray(start, start + 20).toString('latin1').match(/^([0-9a-fA-F]+)\r\n/);
+        const size = head ? parseInt(head[1], 16) : 0;
+        const data = start + (head?.[0].length ?? 0);
+        if (size === 0 || data + size + 2 > bytes.length) {
+            return chunks;
+        }
+        chunks.push(bytes.subarray(data, data + size));
+        start = data + size + 2;
     }
 }
 
