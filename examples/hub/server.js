@@ -127,7 +127,8 @@ function drawBars(part) {
     const width = 60 / drawn.length;
     const bars = drawn.map((number, index) => {
         const height = number === 0 ? 0 : Math.max(0.6, 13 * number / most);
-        return `M${(index * width + 0.2).toFixed(2)} 20v${(-height).toFixed(2)}h${(width - 0.4).toFixed(2)}V20Z`;
+        const [left, up, right] = [index * width + 0.2, -height, width - 0.4].map((one) => one.toFixed(2));
+        return `M${left} 20v${up}h${right}V20Z`;
     });
     const [half, most99] = [boundOf(buckets, 0.5), boundOf(buckets, 0.99)];
     part('bars').setAttribute('d', bars.join(''));

@@ -3,57 +3,9 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import http from 'node:http';
-import { join } from 'node:path';
-import { after, test } from 'node:test';
-import { launchBrowser, openWatchedPage } from './chromium.mjs';
+import { test } from 'node:test';
 import { startHub, until } from './hub.mjs';
-import { startProxy } from './proxy.mjs';
-
-const browser = await launchBrowser();
-after(() => browser.close());
-
-/** A hub, a proxy that keeps what passes, and a page with all that the browser complains of. */
-async function setUp(t, options = [], { viewport = { width: 1280, height: 900 } } = {}) {
-    const hub = await startHub(options);
-    const proxy = await startProxy(hub.port);
-    const { context, page, complaints } = await openWatchedPage(browser, viewport);
-    t.after(async () => {
-        await context.close();
-        await proxy.stop();
-        await hub.stop();
-    });
-    return { hub, proxy, page, complaints };
-}
-
-async function openPage({ page, proxy }, hash = '') {
-    await page.goto(proxy.url + hash);
-    await page.waitForSelector('#state[data-state="open"]');
-}
-
-/** What the page shows, oldest first. */
-function shownEvents(page) {
-    return page.$$eval('#events > li', (items) => items.reverse().map((item) => ({
-        type: item.dataset.type,
-        id: item.dataset.id,
-        data: item.querySelector('.data').textContent,
-    })));
-}
-
-function untilShown(page, count) {
-    return until(async () => {
-        const events = await shownEvents(page);
-        return events.length >= count && events;
-    }, `event number ${count}`);
-}
-
-function untilText(page, selector, text) {
-    return until(async () => await page.textContent(selector) === text, `${selector} to show ${text}`);
-}
-
-function untilReconnects(page, count) {
-    const reconnects = async () => Number(await page.textContent('#reconnects'));
-    return until(async () => await reconnects() >= count, `reconnect number ${count}`);
-}
+import { openPage, setUp, untilReconnects, untilShown } from './page.mjs';
 
 test('the page shows events exactly', async (t) => {
     const scene = await setUp(t, ['--history-events', '0']);
@@ -210,32 +162,6 @@ test('the policy of the page admits nothing but itself', async (t) => {
     assert.equal(await page.evaluate(() => window.wasRun), undefined);
     await until(() => complaints.some((text) => text.includes('Content Security Policy')), 'a complaint');
 });
-
-const sizes = { 'hub-page': { width: 1280, height: 900 }, 'hub-page-360': { width: 360, height: 780 } };
-
-for (const [name, viewport] of Object.entries(sizes)) {
-    test(`a picture at a width of ${viewport.width}`, async (t) => {
-        const scene = await setUp(t, [], { viewport });
-        const { hub, page, complaints } = scene;
-        await openPage(scene, '#topic=weather&topic=news');
-        const weather = JSON.stringify({ wind: 'Bft 5', sky: '☁' }, null, 2);
-        const warning = 'Sturmwarnung für die Küste';
-        await hub.publish({ topic: 'weather', type: 'update', id: '2026-41', data: weather });
-        await hub.publish({ topic: 'news', type: 'alarm', id: '2026-42', data: warning });
-        await hub.publish({ id: '2026-43', data: `A long word: ${'x'.repeat(300)}` });
-        await hub.publish({ topic: 'news', data: '' });
-        await untilShown(page, 4);
-            await page.click('#publish-form button.primary');
-        await page.waitForSelector('#publish-result[data-outcome="ok"] strong');
-        await page.waitForSelector('#server:not([hidden])');
-        const width = await page.evaluate(() => document.documentElement.scrollWidth);
-        assert.ok(width <= viewport.width, `${width} is too wide`);
-        await page.evaluate(() => window.scrollTo(0, 0));
-        const path = join(process.env.SSE_ARTEFACTS, `${name}.png`);
-        await page.screenshot({ path, fullPage: true, animations: 'disabled' });
-        assert.deepEqual(complaints, []);
-    });
-}
 
 /* Pages of other origins */
 

@@ -11,9 +11,10 @@ export function launchBrowser() {
     });
 }
 
-/** A page, and all that the browser complains of in it. */
-export async function openWatchedPage(browser, viewport = { width: 1280, height: 900 }) {
-    const context = await browser.newContext({ viewport });
+/** A page, with options of a browser context if it is to look special, and all that the browser complains of
+ *  in it. */
+export async function openWatchedPage(browser, look = {}) {
+    const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...look });
     const page = await context.newPage();
     const complaints = [];
     page.on('console', (message) => {

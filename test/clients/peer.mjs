@@ -5,6 +5,14 @@ import net from 'node:net';
 import { until } from './hub.mjs';
 import { readWholeChunks, StrictParser } from './wire.mjs';
 
+const peers = new Set();
+
+/** A hub waits a little for its clients to close: they do so before it is stopped. */
+export function closePeers() {
+    peers.forEach((peer) => peer.close());
+    peers.clear();
+}
+
 export class Peer {
     ended = false;
     error = null;
@@ -14,6 +22,7 @@ export class Peer {
 
     static async connect(port) {
         const peer = new Peer();
+        peers.add(peer);
         peer.socket = net.connect({ host: '127.0.0.1', port, allowHalfOpen: true, noDelay: true });
         peer.socket.on('data', (chunk) => peer.#take(chunk));
         peer.socket.on('end', () => { peer.ended = true; });

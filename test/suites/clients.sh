@@ -95,6 +95,7 @@ export ASAN_OPTIONS="detect_leaks=1"
 export UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1"
 
 run_tests clients-node events.test.mjs vectors.test.mjs streams.test.mjs reconnect.test.mjs faults.test.mjs \
+    options.test.mjs history.test.mjs limits.test.mjs statistics.test.mjs shutdown.test.mjs restart.test.mjs \
     payment_page.test.mjs
 
 # Debian has it where not every user looks for programs.
@@ -110,7 +111,7 @@ fi
 if have chromium-browser || install chromium chromium; then
     SSE_CHROMIUM=$(command -v chromium || command -v chromium-browser)
     export SSE_CHROMIUM
-    run_tests clients-browser browser.test.mjs payment_browser.test.mjs
+    run_tests clients-browser browser.test.mjs page.test.mjs payment_browser.test.mjs
     ls "$SSE_ARTEFACTS"/*.png
 else
     record clients-browser 0 0 1 "Chromium cannot be installed"

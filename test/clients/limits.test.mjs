@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: MIT
+// Bounds: of queues, of all queues together, of the number of clients.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { startHub, until } from './hub.mjs';
+import { closePeers, Peer } from './peer.mjs';
+import { curlSources, eventSources, openFor } from './sources.mjs';
+import { LARGE, MORE_THAN_FITS } from './stalled.mjs';
+
+async function hubFor(t, ...options) {
+    const hub = await startHub(options);
+    t.after(() => {
+        closePeers();
+        return hub.stop();
+    });
+    return hub;
+}
+
+/* One client that does not read, and events that do not all fit */
+
+const TIGHT = ['--queue-bytes', '2100000', '--stall', '0', '--history-events', '0', '--heartbeat', '0'];
+const COUNT = MORE_THAN_FITS + 4;
+
+/** A large event that tells its number. */
+function numbered(number) {
+    const data = Buffer.from(LARGE);
+    data.write(`${number} `);
+    return data;
+}
+
+async function stall(hub) {
+    const peer = await Peer.openStream(hub.port, 'a');
+    peer.stopReading();
+    return peer;
+}
+
+/** Publishes more than fits; returns what became of each event when it was published. */
+async function flood(hub, keyOf = () => undefined) {
+    const replies = [];
+    for (let number = 0; number < COUNT; ++number) {
+        replies.push(await hub.publish({ topic: 'a', key: keyOf(number), data: numbered(number) }));
+        assert.equal(replies.at(-1).status, 202);
+        assert.ok((await hub.stats()).backlog_bytes <= 2100000);
+    }
+    return replies;
+}
+
+/** Lets the client read to the end, and returns the numbers of the events that it got. */
+async function drain(hub, peer) {
+    assert.equal((await hub.complete('a')).completed, 1);
+    peer.readAgain();
+    await peer.untilEnd();
+    return peer.events.map(({ data }) => {
+        assert.equal(data.length, LARGE.length);
+        return parseInt(data, 10);
+    });
+}
+
+const ascending = (numbers) => numbers.every((number, index) => index === 0 || number > numbers[index - 1]);
+
+test('--overflow drop-newest: the client misses those that were refused, and no others', async (t) => {
+    const hub = await hubFor(t, ...TIGHT, '--overflow', 'drop-newest');
+    const peer = await stall(hub);
+    const replies = await flood(hub);
+    const { dropped } = await hub.stats();
+    const kept = replies.flatMap((reply, number) => (reply.dropped === 0 ? [number] : []));
+    assert.ok(dropped > 0);
+    assert.equal(dropped, COUNT - kept.length);
+    assert.deepEqual(await drain(hub, peer), kept);
+});
+
+test('--overflow drop-oldest: the client gets the newest', async (t) => {
+    const hub = await hubFor(t, ...TIGHT, '--overflow', 'drop-oldest');
+    const peer = await stall(hub);
+    await flood(hub);
+    const { dropped } = await hub.stats();
+    assert.ok(dropped > 0);
+    const numbers = await drain(hub, peer);
+    assert.equal(numbers.at(-1), COUNT - 1);
+    assert.equal(numbers.length, COUNT - dropped);
+    assert.ok(ascending(numbers), `${numbers}`);
+});
+
+test('--overflow coalesce: of those with one key, the last that waits', async (t) => {
+    const hub = await hubFor(t, ...TIGHT, '--overflow', 'coalesce');
+    const peer = await stall(hub);
+    await flood(hub, () => 'one key for all');
+    const { dropped, closed } = await hub.stats();
+    assert.equal(closed.overflow, 0);
+    assert.ok(dropped > 0);
+    const numbers = await drain(hub, peer);
+    assert.equal(numbers.at(-1), COUNT - 1);
+    assert.equal(numbers.length, COUNT - dropped);
+    assert.ok(ascending(numbers), `${numbers}`);
+});
+
+test('--overflow coalesce: events without a key end the stream when it is too much', async (t) => {
+    const hub = await hubFor(t, ...TIGHT, '--overflow', 'coalesce');
+    await stall(hub);
+    const replies = await flood(hub);
+    assert.equal((await hub.stats()).closed.overflow, 1);
+    assert.equal(replies.reduce((sum, reply) => sum + reply.closed, 0), 1);
+});
+
+test('--overflow close: the client comes back and misses nothing', async (t) => {
+    const hub = await hubFor(t, '--queue-bytes', '2100000', '--history-bytes', '1000000000');
+    const { id } = await hub.publish({ topic: 'a', data: 'first' });
+    const peer = await Peer.openStream(hub.port, 'a', id);
+    peer.stopReading();
+    await flood(hub);
+    assert.equal((await hub.stats()).closed.overflow, 1);
+    peer.readAgain();
+    await peer.untilEnd();
+    const before = peer.events;
+    const again = await Peer.openStream(hub.port, 'a', before.at(-1)?.id ?? id);
+    await again.untilReceived('event: replay\n');
+    const numbers = [...before, ...again.events].filter(({ type }) => type === 'message')
+        .map(({ data }) => parseInt(data, 10));
+    assert.deepEqual(numbers, Array.from({ length: COUNT }, (_, number) => number));
+});
+
+test('a key that is too long is refused', async (t) => {
+    const hub = await hubFor(t);
+    const { status, field } = await hub.publish({ topic: 'a', key: 'x'.repeat(1025), data: 'x' });
+    assert.deepEqual([status, field], [400, 'key']);
+    assert.equal((await hub.publish({ topic: 'a', key: 'x'.repeat(1024), data: 'x' })).status, 202);
+});
+
+test('--budget: the slowest give way, and the others miss nothing', async (t) => {
+    const budget = 5000000;
+    const hub = await hubFor(t, '--budget', String(budget), '--queue-bytes', '1000000000', '--stall', '0');
+    const reader = await openFor(t, curlSources[0], hub.events('a'));
+    const stalled = [await stall(hub), await stall(hub)];
+    let count = 0;
+    while ((await hub.stats()).closed.overflow < stalled.length) {
+        await hub.publish({ topic: 'a', data: LARGE });
+        await reader.untilEvents(++count);
+        assert.ok((await hub.stats()).backlog_bytes <= budget);
+        assert.ok(count <= 2 * MORE_THAN_FITS, 'the budget has no end');
+    }
+    assert.deepEqual([reader.errors, reader.ended], [[], false]);
+    assert.equal((await hub.publish({ topic: 'a', data: 'x' })).written, 1);
+});
+
+/* Clients that are one too many */
+
+function assertSentAway(peer) {
+    assert.equal(peer.status, 200);
+    assert.match(peer.text, /^content-type: text\/event-stream\r$/im);
+    assert.match(peer.text, /\r\n\r\nretry: 3\d\d\n\n$/);
+    assert.equal(peer.text.match(/retry/g).length, 1);
+    assert.equal(peer.error, null);
+}
+
+async function assertRefused(hub, topic) {
+    const peer = await Peer.openStream(hub.port, topic);
+    await peer.untilEnd();
+    assertSentAway(peer);
+    peer.close();
+}
+
+test('--max-clients: one too many is told to come back, and does', async (t) => {
+    const hub = await hubFor(t, '--max-clients', '2', '--retry-range', '300-399');
+    const peers = [await Peer.openStream(hub.port, 'a'), await Peer.openStream(hub.port, 'b')];
+    await assertRefused(hub, 'c');
+    const { emitters, added, streams, refused, shed } = await hub.stats();
+    assert.deepEqual({ emitters, added, streams, refused, shed },
+        { emitters: 2, added: 2, streams: 2, refused: 1, shed: 1 });
+    const source = eventSources[0].open(hub.events('d'));
+    t.after(() => source.close());
+    await source.untilErrors(1);
+    assert.equal(source.state(), 0, 'it does not want to come back');
+    peers[0].close();
+    await hub.publishUntilHeard({ topic: 'd', data: 'x' });
+    await source.untilEvents(1);
+});
+
+test('--max-per-topic: a topic that is full refuses, whatever else is asked for', async (t) => {
+    const hub = await hubFor(t, '--max-per-topic', '1', '--retry-range', '300-399');
+    const peers = [await Peer.openStream(hub.port, 'a'), await Peer.openStream(hub.port, 'b')];
+    await assertRefused(hub, 'a');
+    await assertRefused(hub, 'c&topic=b');
+    assert.equal((await hub.publish({ topic: 'c', data: 'x' })).written, 0);
+    const { emitters, refused, shed } = await hub.stats();
+    assert.deepEqual({ emitters, refused, shed }, { emitters: 2, refused: 2, shed: 2 });
+    assert.equal((await hub.publish({ topic: 'a', data: 'still the first' })).written, 1);
+    await peers[0].untilReceived('still the first');
+});
+
+for (const cap of ['--max-clients', '--max-per-topic']) {
+    test(`${cap} with --admission newest: the oldest stream ends well`, async (t) => {
+        const hub = await hubFor(t, cap, '2', '--admission', 'newest');
+        const peers = [];
+        for (let i = 0; i < 4; ++i) {
+            peers.push(await Peer.openStream(hub.port, 'a'));
+        }
+        await Promise.all(peers.slice(0, 2).map((peer) => peer.untilEnd()));
+        peers.slice(0, 2).forEach((peer) => assert.ok(peer.text.endsWith('\r\n0\r\n\r\n')));
+        assert.equal((await hub.publish({ topic: 'a', data: 'newest' })).written, 2);
+        await Promise.all(peers.slice(2).map((peer) => peer.untilReceived('newest')));
+        const { refused, closed } = await hub.stats();
+        assert.deepEqual([refused, closed.completed], [0, 2]);
+    });
+}
