@@ -2,6 +2,7 @@
 #include "hub.h"
 
 #include "clock.h"
+#include "stream.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,6 +36,7 @@ static int make_registry(struct hub *hub)
         .emitters_max = options->clients_max,
         .topic_emitters_max = options->topic_clients_max,
         .admission = options->admission,
+        .on_trace = stream_on_trace,
     };
 
     return sse_registry_new(&hub->registry, &registry);

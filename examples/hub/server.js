@@ -78,7 +78,7 @@ function roundUp(number, format) {
 function drawLine(graph, part) {
     const { time: now } = samples.at(-1);
     const values = samples.map((sample, index) => graph.series(sample, samples[index - 1]));
-    const top = roundUp(Math.max(...values), graph.format);
+    const top = roundUp(Math.max(...values) * 1.1, graph.format);
     const points = samples.map(({ time }, index) => {
         const x = Math.max(0, 60 - (now - time) * 60 / WINDOW_MS);
         return `${x.toFixed(2)} ${(20 - 20 * values[index] / top).toFixed(2)}`;

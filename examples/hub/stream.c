@@ -97,6 +97,18 @@ static struct sse_http_options http_options(const struct hub *hub, enum sse_http
     };
 }
 
+void stream_on_trace(struct sse_registry *registry, struct sse_emitter *emitter, enum sse_trace step,
+                     void *user)
+{
+    struct stream *stream = sse_emitter_user(emitter);
+
+    (void)registry;
+    (void)user;
+    if (step == SSE_TRACE_ADDED)
+        stream->admitted = true;
+}
+
+/* The head must not leave before the registry has admitted the client: one that is refused gets another. */
 static ssize_t on_write(void *user, const struct iovec *iov, int count)
 {
     const struct stream *stream = user;
@@ -169,7 +181,7 @@ static int make_emitter(struct stream *stream, const struct request *request)
     return sse_emitter_new(&stream->emitter, &emitter);
 }
 
-/** Replays and joins. On success the queue is let go, on an error nothing has been written. */
+/** Replays and joins. On an error nothing has been written. */
 static int join(struct stream *stream, const struct wish *wish)
 {
     struct sse_replay replay = {.size = sizeof(replay)};
@@ -179,7 +191,6 @@ static int join(struct stream *stream, const struct wish *wish)
     if (error < 0)
         return error;
     stream->replayed = replay.messages;
-    stream->admitted = true;
     stream_flush(stream);
     return 0;
 }

@@ -29,6 +29,10 @@ struct stream {
 int stream_begin(struct stream *stream, struct hub *hub, int fd, const struct request *request,
                  struct response *response);
 
+/** For the options of the registry: it tells a stream that it has been admitted. */
+void stream_on_trace(struct sse_registry *registry, struct sse_emitter *emitter, enum sse_trace step,
+                     void *user);
+
 /** HEAD /events: what the head of the stream would be. */
 void stream_describe(const struct hub *hub, const struct request *request, struct response *response);
 

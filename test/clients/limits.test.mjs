@@ -113,7 +113,8 @@ test('--overflow close: the client comes back and misses nothing', async (t) => 
     await peer.untilEnd();
     const before = peer.events;
     const again = await Peer.openStream(hub.port, 'a', before.at(-1)?.id ?? id);
-    await again.untilReceived('event: replay\n');
+    const missing = (COUNT - before.length) * LARGE.length;
+    await until(() => again.size > missing, 'the rest');
     const numbers = [...before, ...again.events].filter(({ type }) => type === 'message')
         .map(({ data }) => parseInt(data, 10));
     assert.deepEqual(numbers, Array.from({ length: COUNT }, (_, number) => number));
@@ -140,6 +141,26 @@ test('--budget: the slowest give way, and the others miss nothing', async (t) =>
     }
     assert.deepEqual([reader.errors, reader.ended], [[], false]);
     assert.equal((await hub.publish({ topic: 'a', data: 'x' })).written, 1);
+});
+
+test('--budget: a replay that is larger comes in parts, and whole in the end', async (t) => {
+    const hub = await hubFor(t, '--budget', '3000000', '--history-bytes', '1000000000');
+    const { id } = await hub.publish({ topic: 'a', data: 'first' });
+    for (let number = 0; number < COUNT; ++number) {
+        await hub.publish({ topic: 'a', data: numbered(number) });
+    }
+    const events = [];
+    for (let last = id, rounds = 0; events.length < COUNT; ++rounds) {
+        assert.ok(rounds < COUNT, 'it makes no progress');
+        const peer = await Peer.openStream(hub.port, 'a', last);
+        const missing = (COUNT - events.length) * LARGE.length;
+        await until(() => peer.size > missing || peer.ended || peer.error, 'a part, or the rest');
+        events.push(...peer.events.filter(({ type }) => type === 'message'));
+        last = events.at(-1).id;
+        peer.close();
+    }
+    assert.deepEqual(events.map(({ data }) => parseInt(data, 10)), [...events.keys()]);
+    assert.ok((await hub.stats()).closed.overflow > 0);
 });
 
 /* Clients that are one too many */

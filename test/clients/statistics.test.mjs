@@ -57,6 +57,8 @@ test('what the clients saw is what it counts', async (t) => {
     assert.deepEqual([stats.dropped, stats.backlog_bytes], [0, 0]);
     assert.equal(sum(replies.map(({ written, queued }) => written + queued)) + 3, events);
     assert.deepEqual([stats.replays, stats.replayed, stats.gaps], [1, 1, 1]);
+    // What is sent again says nothing of how fast the hub is.
+    assert.equal(sum(stats.latency.map(({ count }) => count)), events - 3);
     assert.deepEqual([stats.history_events], [replies.length + 1]);
     const { completed, peer_gone: gone, ...others } = stats.closed;
     assert.deepEqual([completed, gone, sum(Object.values(others))], [2, 1, 0]);
