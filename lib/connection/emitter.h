@@ -46,6 +46,7 @@ struct emitter_link {
 /** The members of an emitter that belong to its registry, guarded by the registry's lock. */
 struct emitter_membership {
     struct subscription *subscriptions;
+    size_t subscription_count;
     size_t position; /* among the members */
     struct heap_node timer;
     struct emitter_link ready;

@@ -136,9 +136,15 @@ static struct subscription **find_subscription(struct sse_emitter *emitter, cons
     return at;
 }
 
+/* On the shorter side: a client may name many topics, and a topic may have many subscribers. */
 bool sse_topics_is_subscribed(struct sse_emitter *emitter, const struct topic *topic)
 {
-    return *find_subscription(emitter, topic);
+    if (emitter->membership.subscription_count <= topic->count)
+        return *find_subscription(emitter, topic);
+    for (size_t i = 0; i < topic->count; i++)
+        if (topic->subscribers[i]->emitter == emitter)
+            return true;
+    return false;
 }
 
 int sse_topics_subscribe(struct topics *topics, struct sse_emitter *emitter, struct sse_str name)
@@ -148,7 +154,7 @@ int sse_topics_subscribe(struct topics *topics, struct sse_emitter *emitter, str
 
     if (!topic)
         return -ENOMEM;
-    if (*find_subscription(emitter, topic))
+    if (sse_topics_is_subscribed(emitter, topic))
         return 0;
     subscription = sse_host_allocate(topics->host, sizeof(*subscription));
     if (!subscription || !reserve_subscriber(topic, topics->host)) {
@@ -165,6 +171,7 @@ int sse_topics_subscribe(struct topics *topics, struct sse_emitter *emitter, str
     };
     topic->subscribers[topic->count++] = subscription;
     emitter->membership.subscriptions = subscription;
+    emitter->membership.subscription_count++;
     return 0;
 }
 
@@ -178,6 +185,7 @@ static void end_subscription(struct topics *topics, struct subscription **at)
     topic->subscribers[subscription->position] = last;
     last->position = subscription->position;
     *at = subscription->next;
+    subscription->emitter->membership.subscription_count--;
     sse_host_release(topics->host, subscription);
     sse_topics_free_if_unused(topics, topic);
 }
