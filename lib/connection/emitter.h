@@ -112,9 +112,7 @@ struct sse_emitter {
     struct queue queue;
     enum sse_overflow overflow; /* fixed */
     size_t charged;             /* the backlog that the owner's tally counts for this emitter */
-    /* Up to this message the queue holds what was replayed; only compared, NULL for none. */
-    const struct sse_message *last_replayed;
-    size_t shown; /* bytes that a peek showed and no advance took */
+    size_t shown;               /* bytes that a peek showed and no advance took */
     struct timers timers;
     struct emitter_waiter *waiters;
 

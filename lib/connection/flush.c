@@ -34,20 +34,21 @@ void sse_emitter_count_taken(struct sse_emitter *emitter, size_t size, uint64_t 
     emitter->timers.progress = now;
     if (emitter->owner)
         sse_tally_bytes(&emitter->owner->tally, size);
-    while ((message = sse_queue_take(&emitter->queue, &size, emitter->host))) {
+    for (;;) {
+        bool live = !emitter->queue.replayed;
+
+        message = sse_queue_take(&emitter->queue, &size, emitter->host);
+        if (!message)
+            break;
         emitter->events += message->events;
         if (emitter->owner)
-            sse_tally_event(&emitter->owner->tally, message, !emitter->last_replayed, now);
-        if (message == emitter->last_replayed)
-            emitter->last_replayed = NULL;
+            sse_tally_event(&emitter->owner->tally, message, live, now);
         if (message->has_id)
             sse_emitter_remember_id(emitter, message, sse_message_id(message));
         sse_message_unref(message);
     }
-    if (!emitter->queue.count) {
+    if (!emitter->queue.count)
         emitter->blocked = false;
-        emitter->last_replayed = NULL;
-    }
 }
 
 void sse_emitter_become_busy(struct sse_emitter *emitter)

@@ -117,6 +117,7 @@ static void free_slots(struct queue *queue, const struct sse_host *host)
 static void forget_first(struct queue *queue, const struct sse_host *host)
 {
     queue->taken = 0;
+    queue->replayed -= queue->replayed > 0;
     queue->first = (queue->first + 1) & (queue->capacity - 1);
     queue->count--;
     if (!queue->count && queue->slots)
@@ -178,6 +179,7 @@ static uint64_t drop_at(struct queue *queue, uint32_t index, const struct sse_ho
     }
     queue->bytes -= sse_message_wire(message, queue->chunked).len;
     close_gap(queue, index);
+    queue->replayed -= index < queue->replayed;
     queue->count--;
     sse_message_unref(message);
     return events;

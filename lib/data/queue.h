@@ -26,8 +26,9 @@ struct queue {
     uint32_t count_max;
     size_t bytes; /* still to be taken */
     size_t bytes_max;
-    size_t taken;    /* of the first message */
-    uint32_t pinned; /* messages that somebody looks at since queue_gather */
+    size_t taken;      /* of the first message */
+    uint32_t pinned;   /* messages that somebody looks at since queue_gather */
+    uint32_t replayed; /* messages at the front up to the last one of a replay */
     bool chunked;
 };
 

@@ -119,7 +119,7 @@ static int queue_replay(struct request *request)
     for (size_t i = 0; !error && i < request->replay.count; i++)
         error = sse_emitter_enqueue_unlimited(emitter, request->replay.messages[i], request->now);
     if (!error && request->replay.count)
-        emitter->last_replayed = request->replay.messages[request->replay.count - 1];
+        emitter->queue.replayed = emitter->queue.count;
     pthread_mutex_unlock(&emitter->lock);
     return error;
 }

@@ -598,6 +598,30 @@ static void failures_are_not_traced(void **state)
     assert_int_equal(stats().refused, 1);
 }
 
+/* Overflow may drop the end of a replay, and what follows it is live all the same. */
+static void what_follows_a_dropped_replay_has_a_time(void **state)
+{
+    struct sse_registry_stats before;
+    struct fake_client *client = prepare(0, SSE_DRAIN_CALLBACK);
+
+    (void)state;
+    use_registry((struct sse_registry_options){.history = {.events = 9}});
+    (void)publish("1");
+    (void)publish("2");
+    before = stats();
+    client->options.overflow = SSE_OVERFLOW_DROP_OLDEST;
+    client->options.queue_messages = 2;
+    client->sink.room = 0;
+    fake_client_open(client);
+    assert_int_equal(subscribe(0, "t", "E-0000000000000000"), 0);
+    (void)publish("3");
+    (void)publish("4");
+    atomic_fetch_add(&host.now, 4);
+    fake_client_make_room(client, strlen("data: 3\nid: E-0000000000000003\n\n"));
+    assert_int_equal(fake_client_info(client).events, 1);
+    expect_bucket(&before, 3, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -617,6 +641,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_clock_that_goes_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_step_is_traced, set_up, tear_down),
         cmocka_unit_test_setup_teardown(failures_are_not_traced, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_follows_a_dropped_replay_has_a_time, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
