@@ -40,12 +40,13 @@ struct sse_registry;
 /** How much of what was published is kept for clients that come back. */
 struct sse_history_limits {
     size_t events; /**< 0: nothing is kept; in the limits of a topic: as many as in all */
-    size_t bytes;  /**< with what each event costs beside its text; 0: 16 MiB, or as in all */
+    size_t bytes;  /**< with what events, ids and topics cost beside their text; 0: 16 MiB, or as in all */
 };
 
 /** What to do with an emitter over a cap. */
 enum sse_admission {
-    /** It is refused with -EAGAIN: see sse_http_shed. */
+    /** It is refused with -EAGAIN: see sse_http_shed; where a head has been sent already, send a retry,
+     *  another for each client, and complete. */
     SSE_ADMISSION_REFUSE = 0,
     /** The oldest of that topic, or of the registry, is completed: "the newest N tabs". */
     SSE_ADMISSION_NEWEST = 1
@@ -89,7 +90,10 @@ struct sse_registry_options {
     struct sse_str gap_type;
 
     /** The most bytes that may wait in all emitters together, each charged in full for what it
-     *  shares: over it, the one with the most ends (OVERFLOW), until it is kept. 0: no budget. */
+     *  shares: over it, the one with the most ends (OVERFLOW), until it is kept. What was queued in this
+     *  call it had a chance to write; a PULL emitter keeps its replay until the next call. An event whose
+     *  receiver ends so right after it counts as queued. Several times history.bytes is wise. 0: no
+     *  budget. */
     size_t backlog_bytes;
     size_t emitters_max;       /**< 0: no cap */
     size_t topic_emitters_max; /**< 0: no cap */
@@ -221,10 +225,9 @@ SSE_API int sse_registry_remove(struct sse_registry *registry, struct sse_emitte
  * how the stream begins. An id that a publisher gave is looked up in the topics asked for and in the
  * broadcasts; if several of them hold it, the earliest event counts, and what follows that one may come
  * twice. One that only another topic holds counts as well, but as a gap once a topic asked for has let go
- * of anything. Given twice in one topic, an id stands for the later event. A publisher's
- * ids should therefore be unique among the topics of one client, and not look like assigned ones of this
- * epoch: once an event is let go of, its id stands for whatever else has it, and what came between is
- * missed without a gap. Name all topics of a connection in one call: a client that has had the replay of
+ * of anything. Given twice in one topic, an id stands for the later event. A publisher's ids should be
+ * unique among the topics of one client: where topics share ids, one that a topic asked for may have had
+ * and let go of is a gap. Name all topics of a connection in one call: a client that has had the replay of
  * one topic no longer asks for what is older in the next. The work depends on what is replayed and on the
  * number of topics asked for, not on what is held.
  * Ownership: topics and id are borrowed. The registry takes a reference if it adds the emitter.
@@ -257,8 +260,8 @@ SSE_API int sse_registry_unsubscribe(struct sse_registry *registry, struct sse_e
  * only queues, in order, and that outer call writes: hooks that publish do not nest without end.
  * With a history, an event without id gets one, and is kept, if it has data.
  * Ownership: the event is borrowed.
- * Errors, nothing sent: -EINVAL (NULL; topic absent or empty; a delivery of unknown
- * size), -EMSGSIZE (topic), -ENOMEM, and
+ * Errors, nothing sent: -EINVAL (NULL; topic absent or empty; a delivery of unknown size; with a
+ * history, an id that looks as if it had been assigned by this registry), -EMSGSIZE (topic), -ENOMEM, and
  * those of sse_event_encode. An emitter for which there is no memory, or whose queue is full, ends
  * with the reason OVERFLOW, and is counted in `closed`; one that drops when it is full drops the event
  * then, and is counted in `dropped`.

@@ -4,9 +4,16 @@
 
 #define FIRST_CAPACITY 4
 
-size_t sse_history_cost(const struct sse_message *message)
+size_t sse_history_cost(const struct history_entry *entry)
 {
-    return message->frame_size + message->key.len + sizeof(*message) + sizeof(struct history_entry);
+    const struct sse_message *message = entry->message;
+
+    return message->frame_size + message->key.len + sizeof(*message) + sizeof(*entry) + entry->extra;
+}
+
+size_t sse_history_spare(const struct history *history)
+{
+    return (history->capacity - history->count) * sizeof(struct history_entry);
 }
 
 static struct history_entry *entry_at(const struct history *history, size_t position)
@@ -38,7 +45,7 @@ void sse_history_push(struct history *history, struct history_entry entry)
     sse_message_ref(entry.message);
     *entry_at(history, history->count) = entry;
     history->count++;
-    history->bytes += sse_history_cost(entry.message);
+    history->bytes += sse_history_cost(&entry);
 }
 
 const struct history_entry *sse_history_at(const struct history *history, size_t position)
@@ -76,7 +83,7 @@ void sse_history_drop_first(struct history *history, const struct sse_host *host
     struct history_entry *entry = entry_at(history, 0);
 
     history->lost = entry->sequence;
-    history->bytes -= sse_history_cost(entry->message);
+    history->bytes -= sse_history_cost(entry);
     sse_message_unref(entry->message);
     history->first = (history->first + 1) & (history->capacity - 1);
     history->count--;

@@ -10,7 +10,8 @@ struct history_entry {
     uint64_t sequence;
     uint64_t time; /* nanoseconds: when it was published */
     struct sse_message *message;
-    bool named; /* the publisher gave the id */
+    uint32_t extra; /* bytes that it costs elsewhere */
+    bool named;     /* the publisher gave the id */
 };
 
 struct history {
@@ -22,8 +23,11 @@ struct history {
     uint64_t lost; /* the highest sequence that was here and is no more */
 };
 
-/** What a message costs a history. */
-size_t sse_history_cost(const struct sse_message *message);
+/** What an entry costs, in bytes. */
+size_t sse_history_cost(const struct history_entry *entry);
+
+/** What its ring has to spare, in bytes. */
+size_t sse_history_spare(const struct history *history);
 
 /** Makes room for one more, so that the next push cannot fail. */
 bool sse_history_reserve(struct history *history, const struct sse_host *host);

@@ -89,16 +89,39 @@ void sse_archive_format_id(const struct archive *archive, uint64_t sequence, cha
     write_hexadecimal(id + archive->epoch_size + 1, sequence);
 }
 
+/* The number of an id that has the form of those that are assigned. */
+static bool read_id(const struct archive *archive, struct sse_str id, uint64_t *number)
+{
+    return id.len == sse_archive_id_size(archive) && !memcmp(id.ptr, archive->epoch, archive->epoch_size) &&
+           id.ptr[archive->epoch_size] == '-' && read_hexadecimal(id.ptr + archive->epoch_size + 1, number);
+}
+
+bool sse_archive_may_be_given(const struct archive *archive, struct sse_str id)
+{
+    uint64_t number;
+
+    return !sse_archive_is_on(archive) || !read_id(archive, id, &number);
+}
+
 bool sse_archive_find_assigned(const struct archive *archive, struct sse_str id, uint64_t *sequence)
 {
     uint64_t number;
 
-    if (id.len != sse_archive_id_size(archive) || memcmp(id.ptr, archive->epoch, archive->epoch_size) ||
-        id.ptr[archive->epoch_size] != '-' || !read_hexadecimal(id.ptr + archive->epoch_size + 1, &number) ||
-        number > archive->sequence)
+    if (!read_id(archive, id, &number) || number > archive->sequence)
         return false;
     *sequence = number;
     return true;
+}
+
+/* Many topics with an event each are no cheaper than what they hold. */
+static void charge_topic(struct archive *archive, struct topic *topic)
+{
+    size_t charge = 0;
+
+    if (topic->history.count)
+        charge = sizeof(*topic) + topic->node.key_size + sse_history_spare(&topic->history);
+    archive->bytes += charge - topic->charged;
+    topic->charged = charge;
 }
 
 /* The heaps hold the topics that have a history. */
@@ -106,6 +129,7 @@ static void note_topic(struct archive *archive, struct topic *topic)
 {
     uint64_t size = UINT64_MAX - topic->history.bytes;
 
+    charge_topic(archive, topic);
     if (!topic->history.count) {
         if (topic->size.position != HEAP_NOWHERE) {
             sse_heap_remove(&archive->by_size, &topic->size);
@@ -125,7 +149,7 @@ static void note_topic(struct archive *archive, struct topic *topic)
 static void drop_oldest_of(struct archive *archive, struct topic *topic)
 {
     const struct history_entry *entry = sse_history_at(&topic->history, 0);
-    size_t cost = sse_history_cost(entry->message);
+    size_t cost = sse_history_cost(entry);
 
     if (entry->named)
         sse_names_forget(&archive->names, topic, sse_message_id(entry->message), entry->sequence);
@@ -182,11 +206,15 @@ int sse_archive_keep(struct archive *archive, struct topic *topic, struct sse_me
     } else if (named) {
         sse_names_set(&archive->names, topic, sse_message_id(message), archive->sequence);
     }
-    sse_history_push(&topic->history,
-                     (struct history_entry){
-                         .sequence = archive->sequence, .time = now, .message = message, .named = named});
+    sse_history_push(&topic->history, (struct history_entry){
+                                          .sequence = archive->sequence,
+                                          .time = now,
+                                          .message = message,
+                                          .extra = named ? (uint32_t)sse_names_cost() : 0,
+                                          .named = named,
+                                      });
     archive->events++;
-    archive->bytes += sse_history_cost(message);
+    archive->bytes += sse_history_cost(sse_history_at(&topic->history, topic->history.count - 1));
     note_topic(archive, topic);
     enforce_limits(archive, topic);
     return 0;

@@ -40,6 +40,9 @@ size_t sse_archive_id_size(const struct archive *archive);
 /** Writes the id of a sequence, archive_id_size bytes. */
 void sse_archive_format_id(const struct archive *archive, uint64_t sequence, char *id);
 
+/** Whether a publisher may give this id: one that looks assigned would be taken for another place. */
+bool sse_archive_may_be_given(const struct archive *archive, struct sse_str id);
+
 /** The place of an id that was assigned, held or not. False if it is none of this registry's. */
 bool sse_archive_find_assigned(const struct archive *archive, struct sse_str id, uint64_t *sequence);
 

@@ -10,6 +10,11 @@ struct name {
     uint64_t sequence;
 };
 
+size_t sse_names_cost(void)
+{
+    return sizeof(struct name) + 2 * sizeof(struct map_node *);
+}
+
 void sse_names_init(struct names *names, const struct sse_host *host)
 {
     names->host = host;
@@ -42,6 +47,7 @@ static bool link_name(struct names *names, struct name *name, struct sse_str id)
 
     if (!first)
         return sse_map_insert(&names->map, &name->anywhere, names->host);
+    names->shared = true;
     name->previous = first;
     name->next = first->next;
     if (name->next)

@@ -13,8 +13,12 @@ struct topic;
 
 struct names {
     struct map map; /* each id once in its topic's scope, and once in none */
+    bool shared;    /* two topics have held one id at the same time: places go by the topic */
     const struct sse_host *host;
 };
+
+/** What an id costs, in bytes, beside the text, which lies in its message. */
+size_t sse_names_cost(void);
 
 void sse_names_init(struct names *names, const struct sse_host *host);
 /** All names have been forgotten before. */

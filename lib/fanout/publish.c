@@ -273,6 +273,8 @@ static int publish_message(struct sse_registry *registry, struct sse_str topic, 
     };
     int error;
 
+    if (!sse_archive_may_be_given(archive, sse_message_id(message)))
+        return -EINVAL;
     if (!publication.kept || sse_message_ends_with_id(message))
         return deliver(&publication, delivery);
     publication.assigned = true;
@@ -294,6 +296,8 @@ static int publish_event(struct sse_registry *registry, struct sse_str topic, co
     int error;
 
     if (!event)
+        return -EINVAL;
+    if (!sse_archive_may_be_given(archive, event->id))
         return -EINVAL;
     with_id = *event;
     publication.kept = sse_archive_is_on(archive) && (event->data.ptr || event->id.ptr);

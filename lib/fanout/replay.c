@@ -100,38 +100,58 @@ bool sse_replay_collect(struct replay *replay, struct sse_registry *registry, st
     return enough;
 }
 
-/* Which of several events the client has seen is not known, and once too often is no loss. */
-static bool find_asked(const struct sse_registry *registry, const struct sse_str *topics, size_t count,
-                       struct sse_str id, uint64_t *sequence)
-{
-    const struct names *names = &registry->archive.names;
+/* What the topics asked for know of an id. */
+struct finding {
     bool found;
+    bool doubtful; /* one that does not hold it has let go of events */
+    uint64_t sequence;
+};
+
+/* Which of several events the client has seen is not known, and once too often is no loss. */
+static void look_in(struct finding *finding, const struct sse_registry *registry, const struct topic *topic,
+                    struct sse_str id)
+{
+    uint64_t place;
+
+    if (!sse_names_find(&registry->archive.names, topic, id, &place)) {
+        finding->doubtful |= sse_archive_has_lost(&registry->archive, topic, 0);
+        return;
+    }
+    if (!finding->found || place < finding->sequence)
+        finding->sequence = place;
+    finding->found = true;
+}
+
+static struct finding look_up(const struct sse_registry *registry, const struct sse_str *topics, size_t count,
+                              struct sse_str id)
+{
+    struct finding finding = {.found = false};
 
     /* An id may be as long as its client likes: one that nobody gave is hashed once, not for each topic. */
-    if (!sse_names_has(names, id))
-        return false;
-    found = sse_names_find(names, registry->broadcasts, id, sequence);
-    for (size_t i = 0; i < count; i++) {
-        uint64_t place;
-
-        if (!sse_names_find(names, sse_topics_find(&registry->topics, topics[i]), id, &place))
-            continue;
-        if (!found || place < *sequence)
-            *sequence = place;
-        found = true;
-    }
-    return found;
+    if (!sse_names_has(&registry->archive.names, id))
+        return finding;
+    look_in(&finding, registry, registry->broadcasts, id);
+    for (size_t i = 0; i < count; i++)
+        look_in(&finding, registry, sse_topics_find(&registry->topics, topics[i]), id);
+    return finding;
 }
 
 bool sse_replay_find(const struct sse_registry *registry, const struct sse_str *topics, size_t count,
                      struct sse_str id, uint64_t lost, uint64_t *sequence)
 {
     const struct archive *archive = &registry->archive;
+    struct finding finding;
 
     *sequence = archive->sequence;
     if (!sse_archive_is_on(archive))
         return false;
-    if (find_asked(registry, topics, count, id, sequence) || sse_archive_find_assigned(archive, id, sequence))
+    finding = look_up(registry, topics, count, id);
+    if (finding.found) {
+        *sequence = finding.sequence;
+        /* Where ids go by the topic, this may be another topic's than the client's. */
+        return *sequence >= lost && !(finding.doubtful && archive->names.shared);
+    }
+    if (sse_archive_find_assigned(archive, id, sequence))
         return *sequence >= lost;
     /* What these topics have let go of may have had this id as well. */
     return sse_names_find_anywhere(&archive->names, id, sequence) && !lost;

@@ -27,7 +27,8 @@ struct topic {
     struct history history;
     struct heap_node size; /* in the archive's heaps */
     struct heap_node age;
-    bool kept; /* the topic of broadcasts: it has no name, and stays */
+    size_t charged; /* to the archive, for the topic itself */
+    bool kept;      /* the topic of broadcasts: it has no name, and stays */
     char name[];
 };
 

@@ -109,7 +109,7 @@ static void check(const struct history *history, const struct model *model)
         assert_int_equal(entry->time, model->entries[i].time);
         assert_ptr_equal(entry->message, model->entries[i].message);
         assert_int_equal(entry->named, model->entries[i].named);
-        bytes += sse_history_cost(entry->message);
+        bytes += sse_history_cost(entry);
     }
     assert_int_equal(history->bytes, bytes);
     for (size_t i = 0; i < POOL_SIZE; i++)
@@ -196,12 +196,14 @@ static void the_cost_covers_the_memory(void **state)
     for (size_t i = 0; i < COUNT(letters); i++) {
         for (size_t key_size = 0; key_size <= sizeof(key); key_size += sizeof(key)) {
             size_t before = atomic_load(&fake.bytes), taken;
-            struct sse_message *message =
-                new_message(letters[i], (struct sse_str){.ptr = key_size ? key : NULL, .len = key_size});
+            struct history_entry entry = {
+                .message =
+                    new_message(letters[i], (struct sse_str){.ptr = key_size ? key : NULL, .len = key_size}),
+                .extra = 7};
 
-            taken = atomic_load(&fake.bytes) - before + sizeof(struct history_entry);
-            assert_in_range(sse_history_cost(message), taken - 16, taken);
-            sse_message_unref(message);
+            taken = atomic_load(&fake.bytes) - before + sizeof(entry) + 7;
+            assert_in_range(sse_history_cost(&entry), taken - 16, taken);
+            sse_message_unref(entry.message);
         }
     }
 }

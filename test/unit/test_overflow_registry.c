@@ -336,7 +336,8 @@ static void every_call_keeps_the_budget(void **state)
     for (size_t i = 0; i < 3; i++)
         expect(publish("0123456789", NULL), 0, 0, 0, 0);
     memset(traces, 0, sizeof(traces));
-    fake_client_init(&clients[3], &host, SSE_DRAIN_PULL);
+    fake_client_init(&clients[3], &host, SSE_DRAIN_CALLBACK);
+    clients[3].sink.room = 0;
     fake_client_open(&clients[3]);
     assert_int_equal(
         sse_registry_subscribe(registry, clients[3].emitter, &topic, 1, sse_str("E-0000000000000000"), NULL),

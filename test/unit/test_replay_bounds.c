@@ -9,6 +9,7 @@
 #include <sse/registry.h>
 
 #include "fake_client.h"
+#include "fanout/topics.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -119,7 +120,8 @@ struct model {
     uint64_t lost_by_vanished; /* a topic that is no more; others cannot be told from it */
     uint64_t sequence;
     size_t overhead;
-    bool tied; /* two topics held as many bytes when one had to give */
+    size_t capacity[TOPICS]; /* of its ring */
+    bool tied;               /* two topics held as many bytes when one had to give */
 };
 
 static size_t bytes_of(const struct model *model, size_t topic)
@@ -140,6 +142,21 @@ static size_t events_of(const struct model *model, size_t topic)
     return events;
 }
 
+/* A topic that holds something costs its name and the rest of its ring as well. */
+static size_t bytes_in_all(const struct model *model)
+{
+    size_t bytes = bytes_of(model, TOPICS);
+
+    for (size_t topic = 0; topic < TOPICS; topic++) {
+        size_t events = events_of(model, topic);
+
+        if (events)
+            bytes += sizeof(struct topic) + (topic > 0) +
+                     (model->capacity[topic] - events) * sizeof(struct history_entry);
+    }
+    return bytes;
+}
+
 static void drop_oldest_of(struct model *model, size_t topic)
 {
     size_t i = 0;
@@ -149,6 +166,8 @@ static void drop_oldest_of(struct model *model, size_t topic)
     model->lost[topic] = model->entries[i].sequence;
     model->count--;
     memmove(&model->entries[i], &model->entries[i + 1], (model->count - i) * sizeof(model->entries[0]));
+    if (!events_of(model, topic))
+        model->capacity[topic] = 0;
     if (topic && !events_of(model, topic) && model->lost[topic] > model->lost_by_vanished)
         model->lost_by_vanished = model->lost[topic];
 }
@@ -169,6 +188,8 @@ static size_t largest_topic(struct model *model)
 static void model_publish(struct model *model, size_t topic, size_t size)
 {
     assert_true(model->count < KEPT_MAX);
+    if (events_of(model, topic) == model->capacity[topic])
+        model->capacity[topic] = model->capacity[topic] ? 2 * model->capacity[topic] : 4;
     model->entries[model->count++] = (struct entry){.topic = topic,
                                                     .cost = model->overhead + WIRE_BESIDE_DATA + size,
                                                     .sequence = ++model->sequence,
@@ -176,7 +197,7 @@ static void model_publish(struct model *model, size_t topic, size_t size)
     while (events_of(model, topic) > model->topic_events_max ||
            bytes_of(model, topic) > model->topic_bytes_max)
         drop_oldest_of(model, topic);
-    while (model->count > model->events_max || bytes_of(model, TOPICS) > model->bytes_max)
+    while (model->count > model->events_max || bytes_in_all(model) > model->bytes_max)
         drop_oldest_of(model, largest_topic(model));
 }
 
@@ -239,7 +260,7 @@ static void check(const struct model *model)
     for (size_t topic = 1; topic < TOPICS; topic++)
         topics += events_of(model, topic) > 0;
     assert_int_equal(stats().history_events, model->count);
-    assert_int_equal(stats().history_bytes, bytes_of(model, TOPICS));
+    assert_int_equal(stats().history_bytes, bytes_in_all(model));
     assert_int_equal(stats().topics, topics);
     assert_true(stats().history_events <= model->events_max);
     assert_true(stats().history_bytes <= model->bytes_max);
@@ -250,7 +271,8 @@ static size_t overhead(void)
 {
     use_registry((struct sse_registry_options){.history = {.events = 1}});
     publish(1, 10);
-    return stats().history_bytes - WIRE_BESIDE_DATA - 10;
+    return stats().history_bytes - WIRE_BESIDE_DATA - 10 - sizeof(struct topic) - 1 -
+           3 * sizeof(struct history_entry);
 }
 
 static void run_model(struct model *model, size_t operations)
@@ -380,6 +402,37 @@ static void keys_are_within_the_bounds(void **state)
     }
     assert_in_range(stats().history_bytes, 90000, 100000);
     assert_in_range(atomic_load(&host.bytes) - before, 80000, 120000);
+}
+
+/* However many topics there are, however long their names, and whoever gives the ids. */
+static void the_bytes_are_those_of_the_memory(void **state)
+{
+    static const struct {
+        int name_size;
+        unsigned topics;
+        bool named;
+    } rows[] = {{1, 1, false}, {1, 1, true}, {12, 100000, false}, {12, 100000, true}, {1000, 100000, true}};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        size_t before;
+
+        use_registry((struct sse_registry_options){.history = {.events = 100000, .bytes = 1000000}});
+        before = atomic_load(&host.bytes);
+        for (unsigned event = 0; event < 20000; event++) {
+            char name[SSE_TOPIC_SIZE_MAX + 1], id[16];
+            struct sse_event sent = {.data = {letters, event % 50}};
+
+            (void)snprintf(name, sizeof(name), "%0*u", rows[i].name_size, event % rows[i].topics);
+            (void)snprintf(id, sizeof(id), "n%u", event);
+            if (rows[i].named)
+                sent.id = sse_str(id);
+            assert_int_equal(sse_registry_publish(registry, sse_str(name), &sent, NULL), 0);
+        }
+        assert_in_range(stats().history_bytes, 500000, 1000000);
+        /* The tables that find topics and order them grow by doubling. */
+        assert_in_range(atomic_load(&host.bytes) - before, 500000, 1400000);
+    }
 }
 
 /* At the age, not before; for each topic; in the order of time. */
@@ -576,6 +629,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_busy_topic_cannot_evict_a_quiet_one, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_history_too_small_for_an_event_keeps_none, set_up, tear_down),
         cmocka_unit_test_setup_teardown(keys_are_within_the_bounds, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_bytes_are_those_of_the_memory, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_too_old_is_not_replayed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(older_events_are_forgotten, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_host_is_woken_for_the_first_event_to_forget, set_up, tear_down),

@@ -306,6 +306,50 @@ static void what_one_topic_forgets_another_still_knows(void **state)
     come_back(0, "a", sse_str("1"), SSE_REPLAY_COMPLETE, "");
 }
 
+/* Two topics number their events for themselves, and one has let go of what the client saw last. */
+static void an_id_that_may_be_of_a_lost_event_is_a_gap(void **state)
+{
+    char id[8];
+
+    (void)state;
+    use_registry((struct sse_registry_options){
+        .history = {.events = 100}, .topic_history = {.events = 10}, .epoch = sse_str("E")});
+    for (unsigned i = 1; i <= 30; i++) {
+        (void)snprintf(id, sizeof(id), "%u", i);
+        (void)publish_named('a', "a", id);
+        if (i <= 5)
+            (void)publish_named('b', "b", id);
+    }
+    (void)publish('b', "b6");
+    come_back(0, "ab", sse_str("30"), SSE_REPLAY_COMPLETE, "data: b6\nid: E-0000000000000024\n\n");
+    /* The last of b, or one of a, which has much that follows. */
+    assert_int_equal(subscribe(connect_client(1), "ab", sse_str("5"), NULL), 0);
+    assert_int_equal(stats().gaps, 1);
+    come_back(2, "b", sse_str("5"), SSE_REPLAY_COMPLETE, "data: b6\nid: E-0000000000000024\n\n");
+}
+
+/* It would be taken for the place that its number names. */
+static void an_id_that_looks_assigned_cannot_be_given(void **state)
+{
+    const struct sse_event event = {.data = sse_str("x"), .id = sse_str(ID("7"))};
+    const struct sse_str topic = sse_str("a");
+    struct sse_message *message;
+
+    (void)state;
+    assert_int_equal(sse_registry_publish(registry, topic, &event, NULL), -EINVAL);
+    assert_int_equal(sse_registry_broadcast(registry, &event, NULL), -EINVAL);
+    assert_int_equal(sse_message_new(&message, &event, 1, &host.host), 0);
+    assert_int_equal(sse_registry_publish_message(registry, topic, message, NULL), -EINVAL);
+    assert_int_equal(sse_registry_broadcast_message(registry, message, NULL), -EINVAL);
+    sse_message_unref(message);
+    assert_int_equal(stats().history_events, 0);
+    (void)publish_named('a', "x", "e-0000000000000007");
+    (void)publish_named('a', "x", "E-000000000000007");
+    (void)publish_named('a', "x", "E-000000000000000G");
+    use_registry((struct sse_registry_options){.epoch = sse_str("E")});
+    assert_int_equal(sse_registry_publish(registry, topic, &event, NULL), 0);
+}
+
 /* The later event is the one that clients saw last. */
 static void an_id_that_is_given_again_means_the_later_event(void **state)
 {
@@ -448,6 +492,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_id_of_two_topics_asked_for_means_the_earlier_event, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(what_one_topic_forgets_another_still_knows, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_id_that_may_be_of_a_lost_event_is_a_gap, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_id_that_looks_assigned_cannot_be_given, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_id_that_is_given_again_means_the_later_event, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_empty_id_names_no_place, set_up, tear_down),
         cmocka_unit_test_setup_teardown(comments_are_not_kept, set_up, tear_down),
