@@ -104,7 +104,8 @@ static void see(struct client *client, struct world *world, size_t record)
     client->seen[record] = true;
 }
 
-/* Once it has the id of a later one, what the queue dropped before that is not sent again. */
+/* Once it has the id of a later one, what the queue dropped before that is not sent again. What lies
+ * between two that are seen was seen itself, was owed to nobody, or was dropped. */
 static void see_all(struct client *client, const struct reader *reader)
 {
     const struct connection *connection = reader->stream->connection;
@@ -123,8 +124,6 @@ static void see_all(struct client *client, const struct reader *reader)
     }
 }
 
-/* A record that was only passed over in the loop above, because it is no lasting one or was seen in
- * between, was owed to nobody or is seen; so the owed can be taken off the list without looking. */
 void client_leave(struct client *client, struct world *world, size_t received)
 {
     struct connection *connection = client->connection;

@@ -465,6 +465,9 @@ void shut_down(struct world *world)
 
 static void act_on(struct world *world, size_t action, struct connection *connection)
 {
+    /* While on_gap is asked, the model wants to know what is asked for. */
+    bool joining = connection && connection->request && !connection->request->resolved;
+
     if (!connection)
         return;
     if (action < 12)
@@ -475,11 +478,9 @@ static void act_on(struct world *world, size_t action, struct connection *connec
         break_off(connection);
     else if (action < 26)
         detach(connection);
-    else if (action < 33 && connection->request && !connection->request->resolved)
-        return;
-    else if (action < 30)
+    else if (action < 30 && !joining)
         unsubscribe(connection);
-    else if (action < 33)
+    else if (action < 33 && !joining)
         remove_member(connection);
     else if (action < 38)
         subscribe_more(connection);
