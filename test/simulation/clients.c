@@ -180,6 +180,8 @@ static struct sse_str claim(struct world *world, struct client *client)
     if (!chance_percent(world, 3) || world->quiet)
         return arena_format(world, "%.*s", (int)client->last_id_size, client->last_id);
     client->disordered = client->lied = true;
+    if (chance_percent(world, 20))
+        return assigned_id(world, world->sequence + 1 + chance_below(world, 20));
     if (chance_percent(world, 40) || !world->record_count)
         return sse_str(nonsense[chance_below(world, 6)]);
     return world->records[chance_below(world, world->record_count)].id;

@@ -278,14 +278,18 @@ void on_wake(struct sse_registry *registry, void *user)
     world->woken = true;
 }
 
-/* The largest backlog goes first. */
+/* The largest backlog goes first; what a publish under way has not tried to write does not count. */
 static void check_evicted(struct connection *evicted)
 {
     struct world *world = evicted->world;
     struct sse_emitter_info largest, info;
 
+    evicted->evicted = true;
+    /* That publish has written. */
+    if (!world->depth)
+        world->publishing = false;
     (void)connection_info(evicted, &largest);
-    for (size_t i = 0; i < world->connection_count; i++) {
+    for (size_t i = 0; !world->depth && i < world->connection_count; i++) {
         const struct connection *connection = world->connections[i];
 
         if (connection->member && !connection->finished && connection_info(connection, &info) &&

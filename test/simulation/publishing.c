@@ -31,6 +31,7 @@ struct publication {
     size_t record;
     struct receiver receivers[CONNECTIONS_MAX];
     size_t count;
+    bool inside; /* of another that writes: this one only queues */
     bool alone;  /* no callback called the library meanwhile */
     bool failed; /* memory ran out */
     struct sse_delivery delivery;
@@ -77,9 +78,9 @@ static int call(struct world *world, struct publication *publication)
     const struct record *record = &world->records[publication->record];
     struct sse_delivery *delivery = &publication->delivery;
     struct sse_message *message = NULL;
-    bool outermost = !world->publishing;
     int error;
 
+    publication->inside = world->publishing;
     *delivery = (struct sse_delivery){.size = sizeof(*delivery)};
     if (record->part_count > 1 || chance_percent(world, 30))
         message = message_of(world, record);
@@ -94,7 +95,7 @@ static int call(struct world *world, struct publication *publication)
                 ? sse_registry_publish_message(world->registry, topic_name(record->topic), message, delivery)
                 : sse_registry_publish(world->registry, topic_name(record->topic), record->events, delivery);
     publication->failed = fail_end(world);
-    if (outermost)
+    if (!publication->inside)
         world->publishing = false;
     sse_message_unref(message);
     return error;
@@ -186,6 +187,8 @@ static void check_delivery(struct world *world, struct publication *publication)
         check_receiver(world, publication, &publication->receivers[i]);
     expect(world, sum == publication->count, "%zu written, %zu queued, %zu dropped, %zu closed, of %zu",
            delivery->written, delivery->queued, delivery->dropped, delivery->closed, publication->count);
+    expect(world, !publication->inside || !delivery->written, "%zu written inside another publish",
+           delivery->written);
     if (!publication->alone || publication->failed)
         return;
     check_counts(world, publication);
@@ -212,7 +215,6 @@ void publish(struct world *world, int topic)
     struct publication publication = {.count = 0};
     struct history history = world->history;
     uint64_t nested = world->nested;
-    bool outermost = !world->publishing;
     struct record *record;
     int error;
 
@@ -239,7 +241,7 @@ void publish(struct world *world, int topic)
         take_back(world, &publication, &history);
         return;
     }
-    publication.alone = nested == world->nested && outermost && !world->requests;
+    publication.alone = nested == world->nested && !publication.inside && !world->requests;
     world->totals.events++;
     check_delivery(world, &publication);
 }
