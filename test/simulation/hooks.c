@@ -284,12 +284,13 @@ static void check_evicted(struct connection *evicted)
     struct world *world = evicted->world;
     struct sse_emitter_info largest, info;
 
-    evicted->evicted = true;
     /* That publish has written. */
-    if (!world->depth)
+    if (world->depth == world->publishing_depth)
         world->publishing = false;
     (void)connection_info(evicted, &largest);
-    for (size_t i = 0; !world->depth && i < world->connection_count; i++) {
+    /* One that a full queue has ended already weighs until it is seen to. */
+    evicted->evicted |= largest.state != SSE_STATE_CLOSED;
+    for (size_t i = 0; !world->depth && evicted->evicted && i < world->connection_count; i++) {
         const struct connection *connection = world->connections[i];
 
         if (connection->member && !connection->finished && connection_info(connection, &info) &&
@@ -298,7 +299,6 @@ static void check_evicted(struct connection *evicted)
                    "connection %zu: evicted, but connection %zu has more", evicted->number,
                    connection->number);
     }
-    evicted->evicted = true;
 }
 
 void on_trace(struct sse_registry *registry, struct sse_emitter *emitter, enum sse_trace step, void *user)

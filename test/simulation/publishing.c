@@ -85,6 +85,8 @@ static int call(struct world *world, struct publication *publication)
     if (record->part_count > 1 || chance_percent(world, 30))
         message = message_of(world, record);
     world->publishing = true;
+    if (!publication->inside)
+        world->publishing_depth = world->depth;
     fail_begin(world);
     if (record->topic == BROADCAST)
         error = message ? sse_registry_broadcast_message(world->registry, message, delivery)

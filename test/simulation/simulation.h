@@ -211,7 +211,8 @@ struct world {
     bool quiet;      /* no more of them */
     bool failed;     /* memory ran out in the call under way */
     unsigned requests;
-    bool publishing; /* a publish writes: others only queue */
+    bool publishing;           /* a publish writes: others only queue */
+    unsigned publishing_depth; /* where it was called */
     bool woken, shut_down;
     uint64_t joins, shutdown_end;
     int64_t retry_min, retry_max;
