@@ -9,6 +9,8 @@
 #include <string.h>
 #include <time.h>
 
+#define LAST_EVENT_ID_MAX 512
+
 struct service_event {
     struct service_event *next;
     char *data;
@@ -152,8 +154,12 @@ int service_subscribe(struct service *service, struct sse_emitter *emitter, cons
                       const char *last_event_id)
 {
     const struct sse_str name = sse_str(topic);
+    char id[LAST_EVENT_ID_MAX];
+    ssize_t size = sse_http_last_event_id(sse_str(last_event_id), sse_str(NULL), id, sizeof(id));
 
-    return sse_registry_subscribe(service->registry, emitter, &name, 1, sse_str(last_event_id), NULL);
+    /* One that cannot be an id is as if there were none: an error would end an EventSource for good. */
+    return sse_registry_subscribe(service->registry, emitter, &name, 1,
+                                  (struct sse_str){id, size > 0 ? (size_t)size : 0}, NULL);
 }
 
 int service_publish(struct service *service, const char *topic, const char *data, size_t size)
