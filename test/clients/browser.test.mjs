@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import http from 'node:http';
 import { test } from 'node:test';
+import { listen } from './chromium.mjs';
 import { startHub, until } from './hub.mjs';
 import { openPage, setUp, untilReconnects, untilShown } from './page.mjs';
 
@@ -173,17 +174,6 @@ async function otherOrigin(t) {
     await once(server, 'listening');
     t.after(() => server.close());
     return `http://127.0.0.1:${server.address().port}`;
-}
-
-/** Opens an EventSource in a page, which keeps what happens in `window.log`. */
-function listen(page, url) {
-    return page.evaluate((address) => {
-        window.log = [];
-        const source = new EventSource(address);
-        source.addEventListener('open', () => window.log.push('open'));
-        source.addEventListener('error', () => window.log.push(`error ${source.readyState}`));
-        source.addEventListener('message', (event) => window.log.push(`${event.lastEventId}: ${event.data}`));
-    }, url);
 }
 
 function untilLogged(page, count) {

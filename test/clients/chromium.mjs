@@ -29,3 +29,14 @@ export async function openWatchedPage(browser, look = {}) {
     page.setDefaultTimeout(30000);
     return { context, page, complaints };
 }
+
+/** Opens an EventSource in a page, which keeps what happens in `window.log`. */
+export function listen(page, url) {
+    return page.evaluate((address) => {
+        window.log = [];
+        const source = new EventSource(address);
+        source.addEventListener('open', () => window.log.push('open'));
+        source.addEventListener('error', () => window.log.push(`error ${source.readyState}`));
+        source.addEventListener('message', (event) => window.log.push(`${event.lastEventId}: ${event.data}`));
+    }, url);
+}

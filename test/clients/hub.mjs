@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import http from 'node:http';
+import https from 'node:https';
 import { join } from 'node:path';
 
 const DEADLINE_MS = 30000;
@@ -39,10 +40,11 @@ function encodeQuery(parameters) {
     return pairs.length === 0 ? '' : `?${pairs.join('&')}`;
 }
 
-/** One request on a connection of its own. */
-export function request(url, { method = 'GET', headers = {}, body } = {}) {
+/** One request on a connection of its own; with TLS, `ca` is whom to trust. */
+export function request(url, { method = 'GET', headers = {}, body, ca } = {}) {
+    const { request: send } = url.startsWith('https:') ? https : http;
     return new Promise((resolve, reject) => {
-        const outgoing = http.request(url, { method, headers, agent: false }, (response) => {
+        const outgoing = send(url, { method, headers, agent: false, ca }, (response) => {
             const chunks = [];
             response.on('data', (chunk) => chunks.push(chunk));
             response.on('error', reject);

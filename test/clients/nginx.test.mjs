@@ -1,81 +1,16 @@
 // SPDX-License-Identifier: MIT
 // nginx in front, with the settings that it has by itself: buffering on, whatever HTTP it speaks to the hub.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import net from 'node:net';
-import { once } from 'node:events';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { encode, killedAtExit, startHub, until } from './hub.mjs';
+import { startNginx } from './front.mjs';
+import { encode, startHub, until } from './hub.mjs';
 import { startProxy } from './proxy.mjs';
 import { curlSources, eventSources, fetchSource, openFor, requestErrorsOf } from './sources.mjs';
 
 const LATENCY_MAX_MS = 100;
 
-async function freePort() {
-    const server = net.createServer().listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    const { port } = server.address();
-    server.close();
-    await once(server, 'close');
-    return port;
-}
-
-function configuration(port, upstream, more) {
-    const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
-    return `${process.getuid() === 0 ? 'user root;' : ''}
-daemon off;
-pid nginx.pid;
-error_log stderr notice;
-events {}
-http {
-    access_log off;
-    ${temporary.map((name) => `${name}_temp_path ${name};`).join('\n    ')}
-    ${more}
-    server {
-        listen 127.0.0.1:${port};
-        location / {
-            proxy_pass http://127.0.0.1:${upstream};
-        }
-    }
-}
-`;
-}
-
-function accepts(port) {
-    return new Promise((resolve) => {
-        const socket = net.connect(port, '127.0.0.1');
-        socket.on('connect', () => resolve(true)).on('error', () => resolve(false));
-        socket.on('connect', () => socket.destroy());
-    });
-}
-
-/** Starts nginx in a directory of its own, which goes with it. Returns its address. */
-async function startNginx(upstream, more = '') {
-    const directory = mkdtempSync(join(tmpdir(), 'sse-nginx-'));
-    const port = await freePort();
-    let log = '';
-    writeFileSync(join(directory, 'nginx.conf'), configuration(port, upstream, more));
-    const options = ['-p', directory, '-c', 'nginx.conf', '-e', 'stderr'];
-    const stdio = ['ignore', 'ignore', 'pipe'];
-    const child = killedAtExit(spawn(process.env.SSE_NGINX, options, { stdio }));
-    const exited = once(child, 'exit');
-    child.stderr.setEncoding('utf8').on('data', (text) => { log += text; });
-    await until(() => {
-        assert.equal(child.exitCode, null, log);
-        return accepts(port);
-    }, 'nginx', () => log);
-    return {
-        url: `http://127.0.0.1:${port}/`,
-        errors: () => log.split('\n').filter((line) => /\[(error|crit|alert|emerg)\]/.test(line)),
-        async stop() {
-            child.kill('SIGTERM');
-            await exited;
-            rmSync(directory, { recursive: true });
-        },
-    };
+function startNginxBefore(upstream, more) {
+    return startNginx(`proxy_pass http://127.0.0.1:${upstream};`, more);
 }
 
 const settings = {
@@ -87,7 +22,7 @@ for (const [name, more] of Object.entries(settings)) {
     // What nginx sends to the hub passes a proxy that keeps it.
     const hub = await startHub(['--retry', '20']);
     const proxy = await startProxy(hub.port);
-    const nginx = await startNginx(new URL(proxy.url).port, more);
+    const nginx = await startNginxBefore(new URL(proxy.url).port, more);
     after(async () => {
         await nginx.stop();
         await proxy.stop();

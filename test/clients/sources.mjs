@@ -60,9 +60,9 @@ class Source {
 
 /* The API of browsers: https://html.spec.whatwg.org/multipage/server-sent-events.html */
 
-function openEventSource(makeClient, url, types) {
+function openEventSource(makeClient, url, types = [], agentOptions = {}) {
     const source = new Source();
-    const agent = new Agent();
+    const agent = new Agent(agentOptions);
     const client = makeClient(url, agent);
 
     function onEvent(event) {
@@ -86,6 +86,11 @@ function openEventSource(makeClient, url, types) {
 
 function makeNpmEventSource(url, dispatcher) {
     return new NpmEventSource(url, { fetch: (input, init) => fetch(input, { ...init, dispatcher }) });
+}
+
+/** With a fetch that is not undici's. */
+export function openWithFetch(fetchOther, url, types) {
+    return openEventSource(() => new NpmEventSource(url, { fetch: fetchOther }), url, types);
 }
 
 function makeUndiciEventSource(url, dispatcher) {
@@ -182,13 +187,13 @@ const STANDARD_IDS = ['1', '1', '', ''];
 export const eventSources = [
     {
         name: 'npm eventsource',
-        open: (url, types = []) => openEventSource(makeNpmEventSource, url, types),
+        open: (url, types, agentOptions) => openEventSource(makeNpmEventSource, url, types, agentOptions),
         // It forgets the id of the event before when it reports the next one.
         lastEventIds: ['1', '', '', ''],
     },
     {
         name: 'undici',
-        open: (url, types = []) => openEventSource(makeUndiciEventSource, url, types),
+        open: (url, types) => openEventSource(makeUndiciEventSource, url, types),
         // Version 6 does not take an empty id for a reset.
         lastEventIds: ['1', '1', '1', '1'],
         ignoresEmptyId: true,

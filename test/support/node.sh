@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: MIT
+# What the suites whose clients run in node share; sourced by them, after suite.sh.
+
+# What is installed, and the tests, which find it above them.
+workplace=$SSE_BUILD/clients-node
+SSE_ARTEFACTS=$SSE_BUILD/artefacts
+export SSE_ARTEFACTS
+
+# What the lock file names is installed once, until the lock file changes.
+install_packages() {
+    mkdir -p "$workplace" "$SSE_ARTEFACTS"
+    if [ -d "$workplace/node_modules" ] &&
+        cmp -s "$SSE_ROOT/test/clients/package-lock.json" "$workplace/package-lock.json"; then
+        return 0
+    fi
+    rm -rf "$workplace/node_modules"
+    cp "$SSE_ROOT/test/clients/package.json" "$SSE_ROOT/test/clients/package-lock.json" "$workplace" &&
+        (cd "$workplace" && npm ci --ignore-scripts --no-audit --no-fund) >"$SSE_BUILD/npm.log" 2>&1 &&
+        return 0
+    # So that the next run tries again.
+    rm -rf "$workplace/node_modules"
+    cat "$SSE_BUILD/npm.log"
+    return 1
+}
+
+# install_clients SKIP: curl, node and the packages; the tests are put beside them. Runs SKIP REASON if
+# that cannot be.
+install_clients() {
+    install curl curl || "$1" "curl cannot be installed"
+    install node nodejs || "$1" "node cannot be installed"
+    install npm npm || "$1" "npm cannot be installed"
+    install_packages || "$1" "npm cannot install the clients"
+    rm -rf "$workplace"/*.mjs "$workplace/clients" "$workplace/hosts"
+    mkdir "$workplace/clients" "$workplace/hosts"
+    cp "$SSE_ROOT"/test/clients/*.mjs "$workplace/clients"
+    cp "$SSE_ROOT"/test/hosts/*.mjs "$workplace/hosts"
+    # All is on the loopback interface.
+    unset http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
+    # Debian has servers where not every user looks for programs.
+    PATH=$PATH:/usr/sbin
+}
+
+install_chromium() {
+    have chromium-browser || install chromium chromium || return 1
+    SSE_CHROMIUM=$(command -v chromium || command -v chromium-browser)
+    export SSE_CHROMIUM
+}
+
+# count WHAT LOG: the number that the test runner ends with; 0 if it came to no end.
+count() {
+    sed -n "s/^# $1 //p" "$2" | grep . || echo 0
+}
+
+# run_tests NAME SECONDS FILE...: files by their path in test/.
+run_tests() {
+    name=$1
+    seconds=$2
+    shift 2
+    log=$SSE_BUILD/$name.log
+    (cd "$workplace" && timeout -k 5 "$seconds" node --test --test-reporter=tap "$@") >"$log" 2>&1
+    status=$?
+    passed=$(count pass "$log")
+    skipped=$(count skipped "$log")
+    failed=$(($(count fail "$log") + $(count cancelled "$log")))
+    if [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then
+        failed=1
+    fi
+    if [ "$failed" -gt 0 ]; then
+        echo "$name: status $status"
+        awk '/^ *not ok /, /^ *\.\.\.$/' "$log" | head -300
+        grep -q "^ *not ok" "$log" || tail -20 "$log"
+    fi
+    record "$name" "$passed" "$failed" "$skipped" "$(sed -n 's/^ *ok .*# SKIP *//p' "$log" | sort -u | tr '\n' ' ')"
+}
