@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT
+// Starts a server of examples/hosts, with what stands in front of it, and looks at it from outside.
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { freePort, isListening, startLighttpd, startNginx } from '../clients/front.mjs';
+import { encode, killedAtExit, request, until } from '../clients/hub.mjs';
+import { request as requestHttp2 } from './http2.mjs';
+
+export const HEARTBEAT_MS = 300;
+const EXIT_MS = 30000;
+
+const fronts = {
+    nginx: (port) => startNginx(`include /etc/nginx/fastcgi_params; fastcgi_pass 127.0.0.1:${port};`),
+    lighttpd: startLighttpd,
+};
+
+/** A certificate for the loopback address, and its key, as files. */
+function makeCertificate(directory) {
+    const [certificate, key] = ['certificate.pem', 'key.pem'].map((name) => join(directory, name));
+    execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes',
+        '-days', '2', '-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1',
+        '-keyout', key, '-out', certificate], { stdio: 'ignore' });
+    return [certificate, key];
+}
+
+export function programOf({ name, program = name }, build) {
+    return join(process.env.SSE_HOSTS, build, 'examples', 'hosts', `host_${program}`);
+}
+
+/** Why a server cannot be tested, or false. */
+export function missing(entry) {
+    if (['asan', 'tsan'].some((build) => !existsSync(programOf(entry, build)))) {
+        return `${entry.name} was not built`;
+    }
+    const directories = process.env.PATH.split(':');
+    const needed = [entry.front, entry.tls && 'openssl'].filter((program) => program);
+    const lacking = needed.find((program) => !directories.some((path) => existsSync(join(path, program))));
+    return lacking !== undefined && `${entry.name} needs ${lacking}`;
+}
+
+class Host {
+    stderr = '';
+
+    constructor(entry, build) {
+        Object.assign(this, { http2: false, tls: false, ...entry });
+        this.directory = mkdtempSync(join(tmpdir(), 'sse-host-'));
+        this.build = build;
+    }
+
+    async start() {
+        const port = await freePort();
+        const options = [String(port), String(HEARTBEAT_MS)];
+        if (this.tls) {
+            const files = makeCertificate(this.directory);
+            options.push(...files);
+            [this.caFile] = files;
+            this.ca = readFileSync(this.caFile);
+        }
+        const log = `log_path=${join(this.directory, 'sanitizer')}`;
+        const env = {
+            ...process.env,
+            ASAN_OPTIONS: `detect_leaks=1:${log}`,
+            UBSAN_OPTIONS: `halt_on_error=1:print_stacktrace=1:${log}`,
+            TSAN_OPTIONS: `second_deadlock_stack=1:suppressions=${process.env.SSE_SUPPRESSIONS}:${log}`,
+        };
+        const before = process.env.SSE_WITHOUT_RANDOMISATION ? ['setarch', '-R'] : [];
+        const [program, ...rest] = [...before, programOf(this, this.build), ...options];
+        this.child = killedAtExit(spawn(program, rest, { env, stdio: ['ignore', 'ignore', 'pipe'] }));
+        this.child.stderr.setEncoding('utf8').on('data', (text) => { this.stderr += text; });
+        this.exited = new Promise((resolve) => {
+            this.child.on('close', (code, signal) => resolve(code ?? signal));
+        });
+        await until(() => {
+            assert.equal(this.child.exitCode, null, `${this.name} ended: ${this.stderr}`);
+            return isListening(port);
+        }, `${this.name} to listen`, () => this.stderr);
+        this.frontServer = await fronts[this.front]?.(port);
+        this.origin = `${this.tls ? 'https' : 'http'}://127.0.0.1:${this.frontServer?.port ?? port}/`;
+    }
+
+    /* What it is asked */
+
+    events(topic) {
+        return `${this.origin}events?topic=${encode(topic)}`;
+    }
+
+    request(target, options) {
+        const send = this.http2 ? requestHttp2 : request;
+        return send(this.origin + target, { ...options, ca: this.ca });
+    }
+
+    async publish(topic, data) {
+        const { status } = await this.request(`publish?topic=${encode(topic)}`, { method: 'POST', body: data });
+        assert.equal(status, 202);
+    }
+
+    /** For curl to reach it. */
+    get curlOptions() {
+        return [this.http2 && ['--http2-prior-knowledge'], this.tls && ['--cacert', this.caFile]]
+            .filter((options) => options).flat();
+    }
+
+    /* What it looks like from outside */
+
+    /** The reasons of the streams that have ended, as it reports them. */
+    get endings() {
+        return [...this.stderr.matchAll(/^ended: reason (\d+), \d+ events$/gm)].map(([, reason]) => Number(reason));
+    }
+
+    untilEndings(count) {
+        return until(() => this.endings.length >= count, `${count} streams to be forgotten`,
+            () => `of ${this.endings.length} ${this.stderr.slice(-500)}`);
+    }
+
+    descriptors() {
+        return readdirSync(`/proc/${this.child.pid}/fd`).length;
+    }
+
+    /** Processor time so far, in ticks of the system. */
+    ticks() {
+        const fields = readFileSync(`/proc/${this.child.pid}/stat`, 'latin1').replace(/^.*\) /s, '').split(' ');
+        return Number(fields[11]) + Number(fields[12]);
+    }
+
+    sanitizerReports() {
+        return readdirSync(this.directory).filter((name) => name.startsWith('sanitizer'))
+            .map((name) => readFileSync(join(this.directory, name), 'utf8')).join('\n');
+    }
+
+    terminate() {
+        this.child.kill('SIGTERM');
+    }
+
+    /** Waits for its end. Leaks are found only then. */
+    async untilExit() {
+        const timer = setTimeout(() => this.child.kill('SIGKILL'), EXIT_MS);
+        const code = await this.exited;
+        clearTimeout(timer);
+        assert.equal(this.sanitizerReports(), '', 'a sanitizer complained');
+        assert.equal(code, 0, `${this.name} did not end well: ${this.stderr.slice(-2000)}`);
+    }
+
+    /** Whatever state it is in. */
+    async remove() {
+        this.child.kill('SIGKILL');
+        await this.exited;
+        await this.frontServer?.stop();
+        rmSync(this.directory, { recursive: true });
+    }
+}
+
+export async function startHost(entry, build) {
+    const host = new Host(entry, build);
+    await host.start();
+    return host;
+}

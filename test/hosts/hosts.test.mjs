@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: MIT
+// The same for every server: what clients see of it, and what is left of it when they have gone.
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { launchBrowser, listen } from '../clients/chromium.mjs';
+import { until } from '../clients/hub.mjs';
+import { eventSources, openCurl, openWithFetch } from '../clients/sources.mjs';
+import { missing, startHost } from './host.mjs';
+import { fetch as fetchHttp2 } from './http2.mjs';
+import { builds, hosts } from './list.mjs';
+import { Stream } from './stream.mjs';
+
+const PEER_GONE = 5;
+const OVERFLOW = 7;
+const SHUTDOWN = 10;
+const HOSTS_AT_A_TIME = 2;
+
+/* Data, and what becomes of it if it is not the same. */
+const texts = [
+    ['a line'], [''], ['one\ntwo\nthree'], ['a\r\nb\rc\n', 'a\nb\nc\n'], ['\n\n'], [' : data: x\n\nevent: y'],
+    ['Grüße, Ωμέγα, 豆, שלום, a\u2028b\u{1f600}\u{10ffff}\0'], ['x'.repeat(65536)], ['0123456\n'.repeat(8192)],
+    ['é\u{1f600}'.repeat(11000)], ['the last'],
+];
+const sent = texts.map(([text]) => text);
+const expected = texts.map(([text, other = text]) => other);
+
+const numbers = (count, from = 0) => Array.from({ length: count }, (_, index) => String(from + index));
+
+let browser = null;
+before(async () => {
+    browser = process.env.SSE_CHROMIUM ? await launchBrowser() : null;
+});
+after(() => browser?.close());
+
+async function openAll(host, topics, options) {
+    const streams = topics.map((topic) => new Stream(host, topic, options));
+    for (const stream of streams) {
+        await stream.untilOpen();
+        assert.equal(stream.status, 200);
+    }
+    return streams;
+}
+
+async function closeAll(host, streams) {
+    const count = host.endings.length + streams.length;
+    streams.forEach((stream) => stream.close());
+    await host.untilEndings(count);
+}
+
+function untilDescriptors(host, count) {
+    return until(() => host.descriptors() <= count, `${count} descriptors`, () => `of ${host.descriptors()}`);
+}
+
+function openEventSource(host, url) {
+    if (host.http2) {
+        return openWithFetch(fetchHttp2, url);
+    }
+    return eventSources[0].open(url, [], { connect: { ca: host.ca } });
+}
+
+/** A client that breaks off whenever it has received so many events more, and comes back for the others. */
+async function comeAndGo(host, topic, first, last, step) {
+    const received = [...first.events];
+    let stream = first;
+    let breaks = 0;
+    while (received.at(-1).data !== last) {
+        const count = stream === first ? received.length : 0;
+        await until(() => stream.events.length >= count + step || stream.data.at(-1) === last || stream.ended,
+            'more events', () => `after ${received.length}`);
+        assert.equal(stream.ended, null);
+        received.push(...stream.events.slice(count));
+        const { id } = received.at(-1);
+        stream.close();
+        if (received.at(-1).data !== last) {
+            breaks += 1;
+            stream = await Stream.open(host, topic, { lastEventId: id });
+        }
+    }
+    return { data: received.map(({ data }) => data), breaks };
+}
+
+function defineTests(entry, build) {
+    const it = { host: null };
+    const atRest = {};
+
+    before(async () => {
+        it.host = await startHost(entry, build);
+        // What it makes at the first request belongs to it.
+        await closeAll(it.host, await openAll(it.host, ['warm', 'warm']));
+        await it.host.publish('warm', 'x');
+        atRest.descriptors = it.host.descriptors();
+    });
+    after(() => it.host?.remove());
+
+    test('events are exact and in order', async (t) => {
+        const { host } = it;
+        const topic = 'events & ü';
+        const curl = openCurl(host.events(topic), host.curlOptions);
+        const source = openEventSource(host, host.events(topic));
+        const stream = await Stream.open(host, topic);
+        t.after(() => [curl, source].forEach((client) => client.close()));
+        await curl.untilOpen();
+        await source.untilOpen();
+        for (const text of sent) {
+            await host.publish('another topic', 'not for us');
+            await host.publish(topic, text);
+        }
+        for (const client of [stream, curl, source]) {
+            const events = await client.untilEvents(sent.length);
+            assert.deepEqual(events.map(({ type, data }) => [type, data]), expected.map((text) => ['message', text]));
+            assert.equal(new Set(events.map(({ id }) => id)).size, sent.length);
+            assert.ok(events.every(({ id }) => id !== ''));
+        }
+        assert.deepEqual([curl.errors, source.errors, source.opens], [[], [], 1]);
+        assert.match(curl.head, host.http2 ? /^HTTP\/2 200/ : /^HTTP\/1\.1 200 /);
+        assert.match(curl.head, /^content-type: text\/event-stream\r?$/im);
+        assert.match(curl.head, /^cache-control: no-cache, no-transform\r?$/im);
+        assert.doesNotMatch(curl.head, /^content-length:/im);
+        await closeAll(host, [stream, curl, source]);
+    });
+
+    // Browsers do not speak HTTP/2 without TLS.
+    if (build === builds[0] && !entry.http2) {
+        test('events in Chromium', { skip: !process.env.SSE_CHROMIUM && 'there is no Chromium' }, async (t) => {
+            const { host } = it;
+            const context = await browser.newContext({ ignoreHTTPSErrors: host.tls });
+            t.after(() => context.close());
+            const page = await context.newPage();
+            const blank = { contentType: 'text/html', body: '<!DOCTYPE html><link rel="icon" href="data:,">' };
+            await page.route('**/blank', (route) => route.fulfill(blank));
+            await page.goto(`${host.origin}blank`);
+            await listen(page, host.events('browser'));
+            const untilLogged = (count) => until(async () => {
+                const log = await page.evaluate(() => window.log);
+                return log.length >= count && log;
+            }, `entry number ${count}`);
+            await untilLogged(1);
+            for (const text of sent) {
+                await host.publish('browser', text);
+            }
+            const [opened, ...events] = await untilLogged(1 + sent.length);
+            assert.equal(opened, 'open');
+            assert.deepEqual(events.map((entry) => entry.replace(/^[^ ]+: /, '')), expected);
+            const count = host.endings.length;
+            await page.close();
+            await host.untilEndings(count + 1);
+        });
+    }
+
+    test('what is refused', async () => {
+        const { host } = it;
+        const refusals = [
+            ['GET', 'events', /^400$/], ['GET', 'events?topic=', /^400$/], ['GET', 'nothing', /^404$/],
+            ['GET', '', /^404$/], ['DELETE', 'publish?topic=a', /^40[45]$/], ['POST', 'events?topic=a', /^40[45]$/],
+            ['POST', 'publish', /^400$/], ['POST', 'publish?topic=a', /^400$/, Buffer.from([0xff])],
+            [`GET`, `events?topic=${'x'.repeat(1025)}`, /^400$/], ['POST', `publish?topic=${'x'.repeat(1025)}`, /^400$/],
+        ];
+        for (const [method, target, status, body = method === 'POST' ? 'x' : undefined] of refusals) {
+            const answer = await host.request(target, { method, body });
+            assert.match(String(answer.status), status, `${method} ${target.slice(0, 40)}`);
+        }
+    });
+
+    test('Last-Event-ID', async (t) => {
+        const { host } = it;
+        const topic = 'replay';
+        const witness = await Stream.open(host, topic);
+        for (const text of numbers(5)) {
+            await host.publish(topic, text);
+        }
+        const [, second] = await witness.untilEvents(5);
+        const resumed = await Stream.open(host, topic, { lastEventId: second.id });
+        const unknown = await Stream.open(host, topic, { lastEventId: 'never given' });
+        const file = join(host.directory, 'headers');
+        writeFileSync(file, Buffer.from('Last-Event-ID: \xff\xfe\n', 'latin1'));
+        const malformed = openCurl(host.events(topic), [...host.curlOptions, '-H', `@${file}`]);
+        t.after(() => malformed.close());
+        await malformed.untilOpen();
+        await host.publish(topic, '5');
+        await resumed.untilEvents(4);
+        assert.deepEqual(resumed.data, numbers(4, 2));
+        assert.deepEqual(resumed.events.slice(0, 3), witness.events.slice(2, 5));
+        assert.deepEqual((await unknown.untilEvents(2)).map(({ type }) => type), ['gap', 'message']);
+        assert.equal(unknown.data.at(-1), '5');
+        const [event] = await malformed.untilEvents(1);
+        assert.deepEqual([event.type, event.data], ['message', '5']);
+        await closeAll(host, [witness, resumed, unknown, malformed]);
+    });
+
+    test('two hundred streams', async () => {
+        const { host } = it;
+        const topics = numbers(100).map((number) => `own ${number}`);
+        const own = await openAll(host, topics);
+        const shared = await openAll(host, topics.map(() => 'shared'));
+        for (const [index, topic] of topics.entries()) {
+            await host.publish(topic, `to ${index}`);
+            if (index % 20 === 0) {
+                await host.publish('shared', String(index / 20));
+            }
+        }
+        for (const [index, stream] of own.entries()) {
+            await stream.untilEvents(1);
+            assert.deepEqual(stream.data, [`to ${index}`]);
+        }
+        for (const stream of shared) {
+            await stream.untilEvents(5);
+            assert.deepEqual(stream.data, numbers(5));
+        }
+        assert.ok([...own, ...shared].every(({ ended }) => ended === null));
+        await closeAll(host, [...own, ...shared]);
+        await untilDescriptors(host, atRest.descriptors);
+    });
+
+    test('fifty clients leave and come back, and lose nothing', async () => {
+        const { host } = it;
+        const count = 40;
+        const before = host.endings.length;
+        const streams = await openAll(host, Array(50).fill('busy'));
+        await host.publish('busy', '0');
+        for (const stream of streams) {
+            await stream.untilEvents(1);
+        }
+        const clients = streams.map((stream, index) => (
+            comeAndGo(host, 'busy', stream, String(count - 1), 6 + index % 9)));
+        const publishing = (async () => {
+            for (const number of numbers(count - 1, 1)) {
+                await host.publish('busy', number);
+            }
+        })();
+        const results = await Promise.all(clients);
+        await publishing;
+        results.forEach(({ data }) => assert.deepEqual(data, numbers(count)));
+        const breaks = results.reduce((sum, one) => sum + one.breaks, 0);
+        assert.ok(breaks >= 50, `only ${breaks} came back`);
+        await host.untilEndings(before + streams.length + breaks);
+        await untilDescriptors(host, atRest.descriptors);
+    });
+
+    test('a client that leaves is forgotten, silent as the topic is', async () => {
+        const { host } = it;
+        const witness = await Stream.open(host, 'witness');
+        const count = host.endings.length;
+        for (const way of ['close', 'kill']) {
+            const stream = way === 'close' ? await Stream.open(host, 'silent')
+                : openCurl(host.events('silent'), host.curlOptions);
+            await stream.untilOpen();
+            const heartbeats = witness.heartbeats;
+            const seen = host.endings.length;
+            stream.close();
+            await host.untilEndings(seen + 1);
+            // By the next write, or by the one after it, and some more for a busy machine.
+            assert.ok(witness.heartbeats - heartbeats <= 10, `${witness.heartbeats - heartbeats} heartbeats`);
+            assert.equal(host.endings.at(-1), PEER_GONE);
+        }
+        assert.equal(host.endings.length, count + 2);
+        await closeAll(host, [witness]);
+    });
+
+    test('a client that stops reading harms nobody, and ends', async () => {
+        const { host } = it;
+        const text = 'x'.repeat(65536);
+        const stalled = await Stream.open(host, 'stall', { alone: true });
+        const reader = await Stream.open(host, 'stall');
+        const before = host.endings.length;
+        stalled.stopReading();
+        let count = 0;
+        // Buffers of the system and of the server take some megabytes, the queue takes one.
+        while (host.endings.length === before) {
+            assert.ok(count < 500, `${count} events of 64 KiB were taken for a client that reads nothing`);
+            await host.publish('stall', text);
+            count += 1;
+            await reader.untilEvents(count);
+        }
+        assert.deepEqual(host.endings.slice(before), [OVERFLOW]);
+        assert.ok(reader.data.every((data) => data === text));
+        stalled.close();
+        await closeAll(host, [reader]);
+        await untilDescriptors(host, atRest.descriptors);
+    });
+
+    test('idle streams cost nothing', async (t) => {
+        const { host } = it;
+        const streams = await openAll(host, numbers(20));
+        const heard = streams[0].heartbeats;
+        const [ticks, start] = [host.ticks(), performance.now()];
+        await until(() => streams[0].heartbeats >= heard + 8, 'eight heartbeats');
+        const [used, ms] = [host.ticks() - ticks, performance.now() - start];
+        t.diagnostic(`${used} ticks in ${ms.toFixed(0)} ms`);
+        // A loop that turns without end would take most of a processor: a hundred ticks a second.
+        assert.ok(used <= 10 + ms / 100, `${used} ticks in ${ms.toFixed(0)} ms`);
+        await closeAll(host, streams);
+        await untilDescriptors(host, atRest.descriptors);
+    });
+
+    test('SIGTERM ends every stream with a farewell, and leaves nothing', async () => {
+        const { host } = it;
+        const before = host.endings.length;
+        const streams = await openAll(host, numbers(50).map((number) => `last ${number % 5}`));
+        await host.publish('last 0', 'something');
+        await streams[0].untilEvents(1);
+        host.terminate();
+        for (const stream of streams) {
+            await stream.untilEnd();
+            assert.equal(stream.ended, 'end');
+            stream.parser.end();
+            assert.deepEqual([stream.events.at(-1).type, stream.data.at(-1)], ['farewell', '']);
+            const [retry, ...more] = stream.parser.retries;
+            assert.ok(retry >= 500 && retry <= 2000, `retry ${retry}`);
+            assert.deepEqual(more, []);
+        }
+        await host.untilExit();
+        assert.deepEqual(host.endings.slice(before), Array(50).fill(SHUTDOWN));
+    });
+}
+
+describe('hosts', { concurrency: HOSTS_AT_A_TIME }, () => {
+    for (const entry of hosts) {
+        const reason = missing(entry);
+        for (const build of builds) {
+            const name = `${entry.name}, ${build}`;
+            if (reason) {
+                test(name, { skip: reason }, () => {});
+            } else {
+                describe(name, { concurrency: 1 }, () => defineTests(entry, build));
+            }
+        }
+    }
+});

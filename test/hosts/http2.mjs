@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+// HTTP/2 with prior knowledge: sessions that streams share, and a fetch over them.
+import http2 from 'node:http2';
+import { Readable } from 'node:stream';
+
+const STREAMS_MAX = 50;
+
+export class Sessions {
+    #open = new Map();
+
+    /** Makes a request on a session that has room, or on one of its own. */
+    request(origin, headers, { alone = false } = {}) {
+        const session = this.#find(alone) ?? this.#connect(origin, alone);
+        const stream = session.request(headers, { endStream: headers[':method'] === 'GET' });
+        this.#open.get(session).count += 1;
+        stream.on('close', () => this.#leave(session));
+        return stream;
+    }
+
+    #find(alone) {
+        const rooms = [...this.#open].filter(([, room]) => !room.alone && room.count < STREAMS_MAX);
+        return alone ? undefined : rooms[0]?.[0];
+    }
+
+    #connect(origin, alone) {
+        const session = http2.connect(origin);
+        this.#open.set(session, { count: 0, alone });
+        // What becomes of a session, its streams tell.
+        session.on('error', () => {});
+        session.on('goaway', () => this.#open.delete(session));
+        session.on('close', () => this.#open.delete(session));
+        return session;
+    }
+
+    /** A session that nothing uses any more goes. */
+    #leave(session) {
+        const room = this.#open.get(session);
+        if (room) {
+            room.count -= 1;
+        }
+        if (!room || room.count === 0) {
+            this.#open.delete(session);
+            session.close();
+        }
+    }
+}
+
+const sessions = new Sessions();
+
+function headersFor(url, method, headers) {
+    const { pathname, search, host } = new URL(url);
+    return { ':method': method, ':path': pathname + search, ':scheme': 'http', ':authority': host, ...headers };
+}
+
+export function open(url, headers, options) {
+    return sessions.request(new URL(url).origin, headersFor(url, 'GET', headers), options);
+}
+
+/** As request of hub.mjs. */
+export function request(url, { method = 'GET', headers = {}, body } = {}) {
+    return new Promise((resolve, reject) => {
+        const stream = sessions.request(new URL(url).origin, headersFor(url, method, headers));
+        let answer = {};
+        stream.on('response', (response) => { answer = response; });
+        stream.on('error', reject);
+        const chunks = [];
+        stream.on('data', (chunk) => chunks.push(chunk));
+        stream.on('end', () => resolve({
+            status: answer[':status'],
+            headers: answer,
+            text: Buffer.concat(chunks).toString(),
+        }));
+        if (method !== 'GET') {
+            stream.end(body);
+        }
+    });
+}
+
+/** As much of fetch as npm eventsource needs. */
+export function fetch(url, { headers = {}, signal } = {}) {
+    return new Promise((resolve, reject) => {
+        const stream = open(String(url), Object.fromEntries(Object.entries(headers)
+            .map(([name, value]) => [name.toLowerCase(), value])));
+        signal?.addEventListener('abort', () => stream.close(http2.constants.NGHTTP2_CANCEL));
+        stream.on('error', reject);
+        stream.on('response', (response) => {
+            const fields = Object.entries(response).filter(([name]) => !name.startsWith(':'));
+            resolve(new Response(Readable.toWeb(stream), { status: response[':status'], headers: fields }));
+        });
+    });
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+// One stream on a connection of its own, or of HTTP/2: light enough for hundreds, and able to stop reading.
+import http from 'node:http';
+import https from 'node:https';
+import { constants } from 'node:http2';
+import { until } from '../clients/hub.mjs';
+import { StrictParser } from '../clients/wire.mjs';
+import { open as openHttp2 } from './http2.mjs';
+
+export class Stream {
+    parser = new StrictParser();
+    status = null;
+    /** 'end' once the body has ended as it should, otherwise what broke it off. */
+    ended = null;
+    #source;
+    #close;
+
+    /** `lastEventId` for a client that comes back. */
+    constructor(host, topic, { lastEventId, alone } = {}) {
+        const headers = { accept: 'text/event-stream', 'cache-control': 'no-store' };
+        if (lastEventId !== undefined) {
+            headers['last-event-id'] = lastEventId;
+        }
+        if (host.http2) {
+            this.#openHttp2(host.events(topic), headers, alone);
+        } else {
+            this.#openHttp1(host.events(topic), headers, host.ca);
+        }
+    }
+
+    static async open(host, topic, options) {
+        const stream = new Stream(host, topic, options);
+        await stream.untilOpen();
+        return stream;
+    }
+
+    #openHttp1(url, headers, ca) {
+        const { get } = url.startsWith('https:') ? https : http;
+        // As EventSource asks. The agent, which is this request's, closes the connection at its end.
+        const request = get(url, { headers: { ...headers, connection: 'keep-alive' }, agent: false, ca });
+        this.#close = () => request.destroy();
+        request.on('error', (error) => { this.ended ??= error.code ?? error.message; });
+        request.on('response', (response) => {
+            this.status = response.statusCode;
+            this.#take(response, () => (response.complete ? 'end' : 'broken off'));
+        });
+    }
+
+    #openHttp2(url, headers, alone) {
+        const stream = openHttp2(url, headers, { alone });
+        this.#close = () => stream.close(constants.NGHTTP2_CANCEL);
+        stream.on('response', (response) => { this.status = response[':status']; });
+        this.#take(stream, () => `reset ${stream.rstCode}`);
+    }
+
+    #take(source, howClosed) {
+        this.#source = source;
+        source.on('data', (chunk) => {
+            try {
+                this.parser.feed(chunk);
+            } catch (error) {
+                this.ended ??= error.message;
+            }
+        });
+        source.on('end', () => {
+            const isWhole = source.rstCode === undefined ? source.complete : source.rstCode === 0;
+            this.ended ??= isWhole ? 'end' : howClosed();
+        });
+        source.on('error', (error) => { this.ended ??= error.code ?? error.message; });
+        source.on('close', () => { this.ended ??= howClosed(); });
+    }
+
+    get events() {
+        return this.parser.events;
+    }
+
+    get data() {
+        return this.events.map(({ data }) => data);
+    }
+
+    get heartbeats() {
+        return this.parser.comments.length;
+    }
+
+    untilOpen() {
+        return until(() => this.status ?? this.ended, 'an answer', () => this.ended);
+    }
+
+    async untilEvents(count) {
+        await until(() => this.events.length >= count || this.ended, `event number ${count}`,
+            () => `of ${this.events.length}`);
+        if (this.events.length < count) {
+            throw new Error(`${this.ended} after ${this.events.length} events of ${count}`);
+        }
+        return this.events;
+    }
+
+    untilEnd() {
+        return until(() => this.ended, 'the end of the stream', () => JSON.stringify(this.data.slice(-3)));
+    }
+
+    stopReading() {
+        this.#source.pause();
+    }
+
+    close() {
+        this.#close();
+    }
+}
