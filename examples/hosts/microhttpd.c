@@ -13,6 +13,7 @@
 /* -- the adapter ---------------------------------------------------------------------------- */
 
 struct stream {
+    struct service *service;
     struct sse_emitter *emitter;
     struct MHD_Connection *connection;
     pthread_mutex_t lock;
@@ -51,14 +52,16 @@ static void resume(struct sse_emitter *emitter, void *user)
     pthread_mutex_unlock(&stream->lock);
 }
 
-/* The connection is gone, or the response never began. */
+/* The last byte was sent, the connection is gone, or the response never began. */
 static void close_stream(void *user)
 {
     struct stream *stream = user;
+    struct service *service = stream->service;
 
     (void)sse_emitter_complete_with_error(stream->emitter, -ECONNRESET);
     sse_emitter_detach(stream->emitter);
     sse_emitter_unref(stream->emitter);
+    service_end_stream(service);
 }
 
 static void free_stream(void *user)
@@ -69,23 +72,26 @@ static void free_stream(void *user)
     free(stream);
 }
 
-static struct stream *open_stream(const struct service *service, struct MHD_Connection *connection)
+static struct stream *open_stream(struct service *service, struct MHD_Connection *connection)
 {
     struct sse_emitter_options options = service_emitter_options(service);
     struct stream *stream = calloc(1, sizeof(*stream));
 
     if (!stream)
         return NULL;
+    stream->service = service;
     stream->connection = connection;
     pthread_mutex_init(&stream->lock, NULL);
     options.drain = SSE_DRAIN_PULL;
     options.on_ready = resume;
     options.on_release = free_stream;
     options.user = stream;
-    if (!sse_emitter_new(&stream->emitter, &options))
-        return stream;
-    free_stream(stream);
-    return NULL;
+    if (sse_emitter_new(&stream->emitter, &options)) {
+        free_stream(stream);
+        return NULL;
+    }
+    service_begin_stream(service);
+    return stream;
 }
 
 /* -- the server ----------------------------------------------------------------------------- */

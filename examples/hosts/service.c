@@ -187,6 +187,34 @@ int service_publish(struct service *service, const char *topic, const char *data
     return 202;
 }
 
+void service_begin_stream(struct service *service)
+{
+    pthread_mutex_lock(&service->lock);
+    service->streams++;
+    pthread_mutex_unlock(&service->lock);
+}
+
+void service_end_stream(struct service *service)
+{
+    bool is_last;
+
+    pthread_mutex_lock(&service->lock);
+    is_last = !--service->streams && service->stopping;
+    pthread_mutex_unlock(&service->lock);
+    if (is_last)
+        wake(service);
+}
+
+static bool has_streams(struct service *service)
+{
+    bool has;
+
+    pthread_mutex_lock(&service->lock);
+    has = service->streams > 0;
+    pthread_mutex_unlock(&service->lock);
+    return has;
+}
+
 static bool is_stopping(struct service *service)
 {
     bool stopping;
@@ -211,7 +239,7 @@ bool service_turn(struct service *service)
     if (is_stopping(service))
         (void)sse_registry_shutdown(service->registry, &options);
     (void)sse_registry_tick(service->registry);
-    return sse_registry_shutdown_report(service->registry, &report) || report.remaining;
+    return sse_registry_shutdown_report(service->registry, &report) || report.remaining || has_streams(service);
 }
 
 int service_timeout(struct service *service)

@@ -39,6 +39,7 @@ struct service {
     pthread_t signals;
     struct service_event *first;
     struct service_event **last;
+    size_t streams;
     bool woken;
     bool stopping;
     bool closing;
@@ -54,6 +55,11 @@ struct sse_emitter_options service_emitter_options(const struct service *service
 /** Subscribes an emitter. Texts as they came in the request, or NULL. 0 or a negative errno. */
 int service_subscribe(struct service *service, struct sse_emitter *emitter, const char *topic,
                       const char *last_event_id);
+
+/** For hosts that send after they have taken the bytes: service_turn is true, and service_run goes on, until
+ *  each stream that began has ended. Any thread calls them. */
+void service_begin_stream(struct service *service);
+void service_end_stream(struct service *service);
 
 /** Publishes soon, in another thread. The status to answer with: 202, 400 or 503. */
 int service_publish(struct service *service, const char *topic, const char *data, size_t size);
