@@ -140,7 +140,7 @@ class Host {
         const code = await this.exited;
         clearTimeout(timer);
         assert.equal(this.sanitizerReports(), '', 'a sanitizer complained');
-        assert.equal(code, 0, `${this.name} did not end well: ${this.stderr.slice(-2000)}`);
+        assert.equal(code, 0, `${this.name} ended with ${code}: ${this.stderr.slice(-2000)}`);
     }
 
     /** Whatever state it is in. */
