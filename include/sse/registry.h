@@ -115,8 +115,9 @@ struct sse_registry_options {
     /**
      * One wake for all connections: the host's loop should call sse_registry_next_ready until it
      * returns NULL, sse_registry_tick, and ask for sse_registry_next_timeout again. Called when
-     * the first emitter becomes ready after the list was empty, and when a timer moved nearer
-     * than what next_timeout last returned; from any thread, by one at a time. Without it the
+     * the first emitter becomes ready after the list was empty, when a timer moved nearer
+     * than what next_timeout last returned, and when after a shutdown none remains; from any
+     * thread, by one at a time. Without it the
      * registry keeps no list of ready emitters. Typically: write to an eventfd, or the loop's own
      * thread-safe wake.
      */

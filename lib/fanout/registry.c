@@ -19,6 +19,15 @@ static void count_end(struct sse_registry *registry, struct sse_emitter *emitter
     pthread_mutex_unlock(&emitter->lock);
 }
 
+/* A loop may wait for the report, whose last change another thread has made. */
+static void tell_that_none_remains(struct sse_registry *registry)
+{
+    pthread_mutex_lock(&registry->lock);
+    if (registry->shutdown.begun && !registry->count)
+        sse_registry_wake(registry);
+    pthread_mutex_unlock(&registry->lock);
+}
+
 static void forget(struct emitter_owner *owner, struct sse_emitter *emitter)
 {
     struct sse_registry *registry = (struct sse_registry *)(void *)owner;
@@ -33,6 +42,8 @@ static void forget(struct emitter_owner *owner, struct sse_emitter *emitter)
     pthread_mutex_unlock(&registry->lock);
     if (member)
         sse_registry_trace(registry, emitter, SSE_TRACE_ENDED);
+    if (member)
+        tell_that_none_remains(registry);
     sse_members_give_back(registry, emitter, member, false);
 }
 

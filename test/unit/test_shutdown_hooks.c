@@ -290,6 +290,33 @@ static void remove_the_others(struct sse_emitter *emitter, const struct sse_comp
 }
 
 /* The host took them out in time: they are not the registry's to end. */
+static size_t remaining_at_last_wake;
+
+static void look_at_report(struct sse_registry *source, void *user)
+{
+    struct sse_shutdown_report report = {.size = sizeof(report)};
+
+    (void)user;
+    if (!sse_registry_shutdown_report(source, &report))
+        remaining_at_last_wake = report.remaining;
+}
+
+/* As a thread of its own would, for a loop that sleeps until it is woken. */
+static void whoever_takes_the_last_byte_wakes_the_loop(void **state)
+{
+    (void)state;
+    assert_int_equal(sse_registry_set_wake(registry, look_at_report, NULL), 0);
+    for (size_t i = 0; i < CLIENTS; i++)
+        join(i, SSE_DRAIN_PULL, SIZE_MAX);
+    remaining_at_last_wake = SIZE_MAX;
+    assert_int_equal(shut_down(), 0);
+    for (size_t i = 0; i < CLIENTS; i++) {
+        assert_int_not_equal(remaining_at_last_wake, 0);
+        assert_int_equal(fake_client_pull(&clients[i]), -ESHUTDOWN);
+    }
+    assert_int_equal(remaining_at_last_wake, 0);
+}
+
 static void those_that_are_removed_meanwhile_live_on(void **state)
 {
     const struct sse_registry_options options = {.size = sizeof(options), .host = &host.host};
@@ -378,6 +405,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(in_a_trace, set_up, tear_down),
         cmocka_unit_test_setup_teardown(in_a_visitor, set_up, tear_down),
         cmocka_unit_test_setup_teardown(in_a_wake, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(whoever_takes_the_last_byte_wakes_the_loop, set_up, tear_down),
         cmocka_unit_test_setup_teardown(those_that_are_removed_meanwhile_live_on, set_up, tear_down),
         cmocka_unit_test_setup_teardown(without_memory, set_up, tear_down),
     };
