@@ -19,6 +19,7 @@ install_servers() {
     install /usr/include/civetweb.h libcivetweb-dev
     install /usr/include/event2/http.h libevent-dev
     install /usr/include/uv.h libuv1-dev
+    install /usr/include/http_parser.h libhttp-parser-dev
     install /usr/include/libwebsockets.h libwebsockets-dev
     install /usr/include/nghttp2/nghttp2.h libnghttp2-dev
     install /usr/include/h2o.h libh2o-evloop-dev
