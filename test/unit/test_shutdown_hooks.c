@@ -289,7 +289,6 @@ static void remove_the_others(struct sse_emitter *emitter, const struct sse_comp
     assert_int_equal(sse_registry_add(user, clients[2].emitter), 0);
 }
 
-/* The host took them out in time: they are not the registry's to end. */
 static size_t remaining_at_last_wake;
 
 static void look_at_report(struct sse_registry *source, void *user)
@@ -317,6 +316,7 @@ static void whoever_takes_the_last_byte_wakes_the_loop(void **state)
     assert_int_equal(remaining_at_last_wake, 0);
 }
 
+/* The host took them out in time: they are not the registry's to end. */
 static void those_that_are_removed_meanwhile_live_on(void **state)
 {
     const struct sse_registry_options options = {.size = sizeof(options), .host = &host.host};
