@@ -10,21 +10,22 @@ export class Sessions {
 
     /** Makes a request on a session that has room, or on one of its own. */
     request(origin, headers, { alone = false } = {}) {
-        const session = this.#find(alone) ?? this.#connect(origin, alone);
+        const session = this.#find(origin, alone) ?? this.#connect(origin, alone);
         const stream = session.request(headers, { endStream: headers[':method'] === 'GET' });
         this.#open.get(session).count += 1;
         stream.on('close', () => this.#leave(session));
         return stream;
     }
 
-    #find(alone) {
-        const rooms = [...this.#open].filter(([, room]) => !room.alone && room.count < STREAMS_MAX);
+    #find(origin, alone) {
+        const rooms = [...this.#open].filter(([, room]) => (
+            room.origin === origin && !room.alone && room.count < STREAMS_MAX));
         return alone ? undefined : rooms[0]?.[0];
     }
 
     #connect(origin, alone) {
         const session = http2.connect(origin);
-        this.#open.set(session, { count: 0, alone });
+        this.#open.set(session, { origin, count: 0, alone });
         // What becomes of a session, its streams tell.
         session.on('error', () => {});
         session.on('goaway', () => this.#open.delete(session));
