@@ -5,26 +5,57 @@
 
 /* The model of the history: what the bounds leave of what was published. */
 
-/* What an event costs beside its text: the library alone knows. */
-static size_t overhead;
+/* What things cost beside their text: the library alone knows. */
+static size_t event_cost, slot_cost, name_cost, topic_cost;
 
-void history_learn_overhead(void)
+static size_t bytes_after(struct sse_registry *registry, struct sse_str id)
 {
-    const struct sse_event event = {.id = sse_str("1"), .data = sse_str("the first")};
-    struct sse_registry_options options = {.size = sizeof(options), .history.events = 1};
+    const struct sse_event event = {.id = id, .data = sse_str("the first")};
     struct sse_registry_stats stats = {.size = sizeof(stats)};
-    struct sse_registry *registry;
 
-    if (sse_registry_new(&registry, &options) || sse_registry_broadcast(registry, &event, NULL) ||
-        sse_registry_stats(registry, &stats))
+    if (sse_registry_broadcast(registry, &event, NULL) || sse_registry_stats(registry, &stats))
         abort();
-    overhead = stats.history_bytes - strlen("data: the first\nid: 1\n\n");
+    return stats.history_bytes;
+}
+
+/* A ring has room for four, then for eight; an event takes the place of a slot to spare. */
+void history_learn_costs(void)
+{
+    struct sse_registry_options options = {
+        .size = sizeof(options), .history.events = 100, .epoch = sse_str("e")};
+    size_t text = strlen("data: the first\nid: e-0000000000000000\n\n");
+    struct sse_registry *registry;
+    size_t bytes[6];
+
+    if (sse_registry_new(&registry, &options))
+        abort();
+    for (size_t i = 0; i < 5; i++)
+        bytes[i] = bytes_after(registry, (struct sse_str){.ptr = NULL});
+    bytes[5] = bytes_after(registry, sse_str("e-x0000000000000000"));
     sse_registry_unref(registry);
+    slot_cost = ((bytes[4] - bytes[3]) - (bytes[1] - bytes[0])) / 4;
+    event_cost = bytes[1] - bytes[0] - text + slot_cost;
+    topic_cost = bytes[0] - text - event_cost - 3 * slot_cost;
+    name_cost = bytes[5] - bytes[4] - (text + 1) - event_cost + slot_cost;
 }
 
 static size_t cost(const struct record *record)
 {
-    return record->size + record->events[0].key.len + overhead;
+    bool named = !record->assigned && record->id.len;
+
+    return record->size + record->events[0].key.len + event_cost + (named ? name_cost : 0);
+}
+
+/* A topic is charged while it holds something. */
+static void charge_topic(struct history *history, int topic)
+{
+    size_t charge = 0;
+
+    if (history->count[topic])
+        charge = topic_cost + (topic == BROADCAST ? 0 : topic_name(topic).len) +
+                 (history->room[topic] - history->count[topic]) * slot_cost;
+    history->all_bytes += charge - history->charged[topic];
+    history->charged[topic] = charge;
 }
 
 static bool is_held(const struct world *world, const struct history *history, size_t index)
@@ -62,6 +93,9 @@ static void drop_oldest(const struct world *world, struct history *history, int 
     history->bytes[topic] -= cost(record);
     history->all_count--;
     history->all_bytes -= cost(record);
+    if (!history->count[topic])
+        history->room[topic] = 0;
+    charge_topic(history, topic);
     if (record->sequence > history->lost)
         history->lost = record->sequence;
 }
@@ -95,10 +129,13 @@ void history_add(const struct world *world, struct history *history, size_t inde
     size_t bytes_max = options->history.bytes ? options->history.bytes : (size_t)16 << 20;
     int topic = record->topic;
 
+    if (history->count[topic] == history->room[topic])
+        history->room[topic] = history->room[topic] ? 2 * history->room[topic] : 4;
     history->count[topic]++;
     history->bytes[topic] += cost(record);
     history->all_count++;
     history->all_bytes += cost(record);
+    charge_topic(history, topic);
     while (history->count[topic] > bound(options->topic_history.events, options->history.events) ||
            history->bytes[topic] > bound(options->topic_history.bytes, bytes_max))
         drop_oldest(world, history, topic);

@@ -143,7 +143,8 @@ static void count_for_report(struct connection *connection, const struct sse_emi
     }
     world->report.cut++;
     world->left += connection->queued;
-    if (!world->ticking || world->depth > 1 || world->ticking_nested != world->nested)
+    if (info->reason == SSE_REASON_PEER_GONE || info->reason == SSE_REASON_IO_ERROR || !world->ticking ||
+        world->depth > 1 || world->ticking_nested != world->nested)
         world->left_uncertain = true;
 }
 

@@ -215,7 +215,7 @@ int main(int argc, char **argv)
         return 2;
     }
     signal(SIGABRT, on_crash);
-    history_learn_overhead();
+    history_learn_costs();
     if (!strcmp(argv[1], "--seed"))
         return run_one(argv[2]);
     run(!strcmp(argv[1], "random") ? draw_first_seed() : strtoull(argv[1], NULL, 10),

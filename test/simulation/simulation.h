@@ -58,6 +58,8 @@ struct history {
     size_t first[TOPIC_COUNT + 1];
     size_t count[TOPIC_COUNT + 1];
     size_t bytes[TOPIC_COUNT + 1];
+    size_t room[TOPIC_COUNT + 1]; /* for how many, in its ring */
+    size_t charged[TOPIC_COUNT + 1];
     size_t all_count;
     size_t all_bytes;
     uint64_t lost; /* the highest sequence that is not held any more */
@@ -259,7 +261,7 @@ bool is_dispatched(const struct sse_event *event);
 
 /* history.c */
 
-void history_learn_overhead(void);
+void history_learn_costs(void);
 /** Keeps the record with this index in a history. */
 void history_add(const struct world *world, struct history *history, size_t index);
 void history_expire(struct world *world);

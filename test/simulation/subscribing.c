@@ -153,7 +153,8 @@ static void see_outcome(struct connection *connection, struct request *request)
         request->outcome = SSE_REPLAY_COMPLETE;
         world->stats.replays++;
     } else {
-        expect(world, request->known != KNOWN_HERE || may_have_lost(world, request),
+        expect(world,
+               request->known != KNOWN_HERE || world->scenario.shared_ids || may_have_lost(world, request),
                "connection %zu: a gap, but nothing was lost", connection->number);
         request->outcome = request->filled ? SSE_REPLAY_FILLED : SSE_REPLAY_GAP;
         if (!request->filled)
