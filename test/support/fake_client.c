@@ -157,3 +157,10 @@ void fake_client_free(struct fake_client *client)
     client->text = NULL;
     fake_sink_free(&client->sink);
 }
+
+void fake_clients_free(struct fake_client *clients, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (clients[i].emitter)
+            fake_client_free(&clients[i]);
+}

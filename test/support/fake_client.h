@@ -57,4 +57,7 @@ struct sse_emitter_info fake_client_info(const struct fake_client *client);
 /** Detaches the emitter, as the owner of a connection does, and gives all memory back. */
 void fake_client_free(struct fake_client *client);
 
+/** Those of `count` clients that are there. */
+void fake_clients_free(struct fake_client *clients, size_t count);
+
 #endif

@@ -298,3 +298,94 @@ void loop_client_dispatch_to_end(struct loop_client *client)
     while (!atomic_load(&client->completions))
         sched_yield();
 }
+
+static int set_up(void **state, bool real_time, bool has_loop)
+{
+    const enum sse_poller *poller = *state;
+    struct loop_stage *stage = malloc(sizeof(*stage));
+
+    check(stage != NULL, "memory");
+    loop_stage_open(stage, *poller, real_time);
+    if (has_loop)
+        loop_stage_open_loop(stage);
+    *state = stage;
+    return 0;
+}
+
+int loop_stage_set_up(void **state)
+{
+    return set_up(state, false, true);
+}
+
+int loop_stage_set_up_real_time(void **state)
+{
+    return set_up(state, true, true);
+}
+
+int loop_stage_set_up_without_loop(void **state)
+{
+    return set_up(state, false, false);
+}
+
+int loop_stage_tear_down(void **state)
+{
+    loop_stage_close(*state);
+    free(*state);
+    return 0;
+}
+
+void loop_stage_dispatch(struct loop_stage *stage)
+{
+    check(!sse_loop_dispatch(stage->loop, 0), "dispatch");
+}
+
+static void *run_loop(void *argument)
+{
+    struct loop_runner *runner = argument;
+
+    runner->result = sse_loop_run(runner->stage->loop);
+    atomic_store(&runner->done, true);
+    return NULL;
+}
+
+void loop_runner_start(struct loop_runner *runner, struct loop_stage *stage)
+{
+    *runner = (struct loop_runner){.stage = stage, .result = 1};
+    check(!pthread_create(&runner->thread, NULL, run_loop, runner), "thread");
+}
+
+void loop_runner_join(struct loop_runner *runner)
+{
+    check(!pthread_join(runner->thread, NULL), "join");
+}
+
+void loop_runner_stop(struct loop_runner *runner)
+{
+    check(!sse_loop_stop(runner->stage->loop), "stop");
+    loop_runner_join(runner);
+    check(!runner->result, "run");
+}
+
+void loop_client_depart(struct loop_client *client)
+{
+    loop_client_leave(client);
+    loop_client_dispatch_to_end(client);
+    loop_client_close(client);
+}
+
+void *loop_client_read_and_leave(void *argument)
+{
+    struct loop_client *client = argument;
+    size_t expected = (size_t)(uintptr_t)client->user;
+    struct pollfd poll_fd = {.fd = client->fd, .events = POLLIN};
+    char buffer[65536];
+    ssize_t received;
+
+    while (expected && poll(&poll_fd, 1, -1) == 1) {
+        received = read(client->fd, buffer, sizeof(buffer));
+        if (received > 0)
+            expected -= (size_t)received;
+    }
+    loop_client_leave(client);
+    return NULL;
+}

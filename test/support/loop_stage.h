@@ -9,6 +9,7 @@
 
 #include "fake_host.h"
 
+#include <pthread.h>
 #include <sse/loop.h>
 #include <sys/socket.h>
 
@@ -20,18 +21,13 @@ struct loop_stage {
     size_t descriptors; /* open before there was a loop */
 };
 
-enum loop_client_kind {
-    LOOP_CLIENT_TCP,
-    LOOP_CLIENT_UNIX,
-    LOOP_CLIENT_PIPE,
-    LOOP_CLIENT_BLOCKING_PIPE
-};
+enum loop_client_kind { LOOP_CLIENT_TCP, LOOP_CLIENT_UNIX, LOOP_CLIENT_PIPE, LOOP_CLIENT_BLOCKING_PIPE };
 
 /** One client. What the hooks saw is there to be read once `completions` is 1. */
 struct loop_client {
     struct loop_stage *stage;
-    int fd;        /* the client's own end; -1 once it has left */
-    int server_fd; /* the loop's */
+    int fd;                      /* the client's own end; -1 once it has left */
+    int server_fd;               /* the loop's */
     struct sse_emitter *emitter; /* one reference for the test */
     atomic_int blocked;
     atomic_int completions;
@@ -54,6 +50,32 @@ void loop_stage_open(struct loop_stage *stage, enum sse_poller poller, bool real
 void loop_stage_open_loop(struct loop_stage *stage);
 /** Frees both, and checks that no memory and no descriptor is left. The clients are to be closed first. */
 void loop_stage_close(struct loop_stage *stage);
+
+/**
+ * For cmocka: *state is the kind of poller, and then the stage. A loop that stands still, one in real
+ * time, and a stage without a loop.
+ */
+int loop_stage_set_up(void **state);
+int loop_stage_set_up_real_time(void **state);
+int loop_stage_set_up_without_loop(void **state);
+int loop_stage_tear_down(void **state);
+
+/** One round, without waiting; aborts on an error. */
+void loop_stage_dispatch(struct loop_stage *stage);
+
+/** A thread that runs the loop until it is stopped. */
+struct loop_runner {
+    struct loop_stage *stage;
+    pthread_t thread;
+    int result;
+    atomic_bool done;
+};
+
+void loop_runner_start(struct loop_runner *runner, struct loop_stage *stage);
+/** Waits for the thread; its `result` is there to be read. */
+void loop_runner_join(struct loop_runner *runner);
+/** Stops the loop, whose run must end without an error. */
+void loop_runner_stop(struct loop_runner *runner);
 
 /** The number of descriptors that are open. */
 size_t descriptor_count(void);
@@ -89,6 +111,12 @@ void loop_client_drain(struct loop_client *client, size_t size);
 bool loop_client_is_quiet(struct loop_client *client);
 /** Reads until the end of the stream; the loop need not run. Returns the bytes read. */
 size_t loop_client_read_to_end(struct loop_client *client);
+
+/** For a thread: the client reads as many bytes as its `user` says, a number, and leaves. */
+void *loop_client_read_and_leave(void *client);
+
+/** The client goes, the loop notices, and the test's reference is given back. */
+void loop_client_depart(struct loop_client *client);
 
 /** Dispatches, waiting, until the loop has closed the descriptor and the hooks have run. */
 void loop_client_dispatch_to_end(struct loop_client *client);

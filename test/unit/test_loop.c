@@ -21,36 +21,12 @@
 
 static const enum sse_poller pollers[] = {SSE_POLLER_POLL, SSE_POLLER_EPOLL};
 
-static int set_up(void **state)
-{
-    const enum sse_poller *poller = *state;
-    struct loop_stage *stage = malloc(sizeof(*stage));
-
-    assert_non_null(stage);
-    loop_stage_open(stage, *poller, false);
-    loop_stage_open_loop(stage);
-    *state = stage;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    loop_stage_close(*state);
-    free(*state);
-    return 0;
-}
-
 static bool is_open(struct loop_client *client)
 {
     struct sse_emitter_info info = {.size = sizeof(info)};
 
     assert_int_equal(sse_emitter_info(client->emitter, &info), 0);
     return info.state == SSE_STATE_OPEN;
-}
-
-static void dispatch(struct loop_stage *stage)
-{
-    assert_int_equal(sse_loop_dispatch(stage->loop, 0), 0);
 }
 
 /* The loop closes it, with this reason, and gives its reference back. */
@@ -97,7 +73,7 @@ static void slow_reader_gets_all(struct loop_stage *stage, enum loop_client_kind
     /* What it does not take at once the second time is written as well. */
     size = loop_client_fill(&client);
     loop_client_drain(&client, size);
-    dispatch(stage);
+    loop_stage_dispatch(stage);
     assert_true(loop_client_is_quiet(&client));
     assert_int_equal(sse_emitter_complete(client.emitter), 0);
     ends(&client, SSE_REASON_COMPLETED, 0);
@@ -121,7 +97,7 @@ static void blocked_before_it_was_added(void **state)
     loop_client_make_emitter(&client, NULL);
     size = loop_client_fill(&client);
     assert_int_equal(sse_registry_add(client.stage->registry, client.emitter), 0);
-    dispatch(*state);
+    loop_stage_dispatch(*state);
     assert_int_equal(sse_loop_add(client.stage->loop, sse_emitter_ref(client.emitter)), 0);
     loop_client_drain(&client, size);
     loop_client_leave(&client);
@@ -157,7 +133,7 @@ static void graceful_end_of_a_slow_reader(void **state)
     loop_client_open(&client, *state, LOOP_CLIENT_UNIX, &options);
     (void)loop_client_fill(&client);
     assert_int_equal(sse_emitter_complete(client.emitter), 0);
-    dispatch(*state);
+    loop_stage_dispatch(*state);
     assert_int_equal(atomic_load(&client.completions), 0);
     assert_true(descriptor_is_open(client.server_fd));
     while (!atomic_load(&client.completions))
@@ -175,7 +151,7 @@ static void close_is_noticed(void **state)
         struct loop_client client;
 
         loop_client_open(&client, *state, (enum loop_client_kind)kind, NULL);
-        dispatch(*state);
+        loop_stage_dispatch(*state);
         loop_client_leave(&client);
         ends(&client, SSE_REASON_PEER_GONE, -ECONNRESET);
     }
@@ -199,7 +175,7 @@ static void reset_is_noticed(void **state)
     struct loop_client client;
 
     loop_client_open(&client, *state, LOOP_CLIENT_TCP, NULL);
-    dispatch(*state);
+    loop_stage_dispatch(*state);
     loop_client_reset(&client);
     ends(&client, SSE_REASON_PEER_GONE, -ECONNRESET);
 }
@@ -210,7 +186,7 @@ static void close_on_unread_events_is_noticed(void **state)
 
     loop_client_open(&client, *state, LOOP_CLIENT_TCP, NULL);
     assert_int_equal(loop_client_send(&client, "unread"), 0);
-    dispatch(*state);
+    loop_stage_dispatch(*state);
     loop_client_leave(&client);
     ends(&client, SSE_REASON_PEER_GONE, -ECONNRESET);
 }
@@ -222,7 +198,7 @@ static void departure_of_a_blocked_client_is_noticed(void **state)
 
         loop_client_open(&client, *state, (enum loop_client_kind)kind, NULL);
         (void)loop_client_fill(&client);
-        dispatch(*state);
+        loop_stage_dispatch(*state);
         loop_client_leave(&client);
         loop_client_dispatch_to_end(&client);
         /* The sink may have noticed before. */
@@ -238,7 +214,7 @@ static void departure_while_draining_is_noticed(void **state)
     loop_client_open(&client, *state, LOOP_CLIENT_UNIX, NULL);
     (void)loop_client_fill(&client);
     assert_int_equal(sse_emitter_complete(client.emitter), 0);
-    dispatch(*state);
+    loop_stage_dispatch(*state);
     loop_client_leave(&client);
     loop_client_dispatch_to_end(&client);
     assert_int_equal(client.reason, SSE_REASON_PEER_GONE);
@@ -258,13 +234,13 @@ static void half_closed_client_stays(struct loop_stage *stage, enum loop_client_
     assert_true(is_open(&client));
     /* One comment to find out, and no more. */
     for (int i = 0; i < 3; i++)
-        dispatch(stage);
+        loop_stage_dispatch(stage);
     assert_true(loop_client_is_quiet(&client));
     /* The end of input has been dealt with; nothing keeps the loop awake. */
     assert_int_equal(sse_loop_next_timeout(stage->loop), -1);
     loop_client_leave(&client);
     while (!loop_client_send(&client, "to whom?"))
-        dispatch(stage);
+        loop_stage_dispatch(stage);
     loop_client_dispatch_to_end(&client);
     assert_int_equal(client.reason, SSE_REASON_PEER_GONE);
     loop_client_close(&client);
@@ -300,10 +276,10 @@ static void half_closed_and_blocked_gets_no_comment(void **state)
     size = loop_client_fill(&client);
     assert_int_equal(shutdown(client.fd, SHUT_WR), 0);
     for (int i = 0; i < 3; i++)
-        dispatch(*state);
+        loop_stage_dispatch(*state);
     loop_client_drain(&client, size);
     for (int i = 0; i < 3; i++)
-        dispatch(*state);
+        loop_stage_dispatch(*state);
     assert_true(loop_client_is_quiet(&client));
     assert_true(is_open(&client));
     loop_client_leave(&client);
@@ -349,12 +325,12 @@ static void input_is_thrown_away(void **state)
     loop_client_open(&client, stage, LOOP_CLIENT_UNIX, NULL);
     while (total < (size_t)4 << 20) {
         total += send_until_full(client.fd);
-        dispatch(stage);
+        loop_stage_dispatch(stage);
         left_over |= sse_loop_next_timeout(stage->loop) == 0;
     }
     assert_true(left_over);
     while (sse_loop_next_timeout(stage->loop) == 0)
-        dispatch(stage);
+        loop_stage_dispatch(stage);
     assert_true(is_open(&client));
     assert_int_equal(loop_client_send(&client, "heard nothing"), 0);
     loop_client_expect(&client, "data: heard nothing\n\n");
@@ -381,7 +357,7 @@ static void unread_input_does_not_reset_a_graceful_end(void **state)
     char buffer[64];
 
     loop_client_open(&client, *state, LOOP_CLIENT_UNIX, NULL);
-    dispatch(*state);
+    loop_stage_dispatch(*state);
     assert_int_equal(loop_client_send(&client, "last"), 0);
     assert_int_equal(sse_emitter_complete(client.emitter), 0);
     assert_int_equal(send(client.fd, input, sizeof(input), MSG_NOSIGNAL), sizeof(input));
@@ -432,11 +408,11 @@ static void timer_ends_it(struct loop_stage *stage, const struct sse_emitter_opt
     loop_client_open(&client, stage, LOOP_CLIENT_UNIX, options);
     if (blocked)
         (void)loop_client_fill(&client);
-    dispatch(stage);
+    loop_stage_dispatch(stage);
     assert_in_range(sse_loop_next_timeout(stage->loop), 1, 1000);
     fake_host_advance_ms(&stage->fake, 1000);
     assert_int_equal(sse_loop_next_timeout(stage->loop), 0);
-    dispatch(stage);
+    loop_stage_dispatch(stage);
     assert_false(descriptor_is_open(client.server_fd));
     assert_int_equal(sse_loop_next_timeout(stage->loop), -1);
     ends(&client, reason, reason == SSE_REASON_LIFETIME ? -ETIMEDOUT : client.error);
@@ -459,10 +435,10 @@ static void draining_takes_too_long(void **state)
 
     loop_client_open(&client, *state, LOOP_CLIENT_UNIX, &options);
     (void)loop_client_fill(&client);
-    dispatch(*state);
+    loop_stage_dispatch(*state);
     assert_int_equal(sse_emitter_complete(client.emitter), 0);
     fake_host_advance_ms(&client.stage->fake, 1000);
-    dispatch(*state);
+    loop_stage_dispatch(*state);
     assert_false(descriptor_is_open(client.server_fd));
     ends(&client, SSE_REASON_DRAIN, -ETIMEDOUT);
 }
@@ -473,7 +449,7 @@ static void heartbeats_are_sent(void **state)
     struct loop_client client;
 
     loop_client_open(&client, *state, LOOP_CLIENT_TCP, &options);
-    dispatch(*state);
+    loop_stage_dispatch(*state);
     assert_true(loop_client_is_quiet(&client));
     for (int i = 0; i < 3; i++) {
         fake_host_advance_ms(&client.stage->fake, 1000);
@@ -491,10 +467,10 @@ static void ended_before_it_was_added(void **state)
     loop_client_make_emitter(&client, NULL);
     assert_int_equal(sse_registry_add(client.stage->registry, client.emitter), 0);
     assert_int_equal(sse_emitter_complete(client.emitter), 0);
-    dispatch(*state);
+    loop_stage_dispatch(*state);
     assert_int_equal(sse_loop_add(client.stage->loop, sse_emitter_ref(client.emitter)), 0);
     assert_true(descriptor_is_open(client.server_fd));
-    dispatch(*state);
+    loop_stage_dispatch(*state);
     assert_false(descriptor_is_open(client.server_fd));
     ends(&client, SSE_REASON_COMPLETED, 0);
 }
@@ -508,7 +484,7 @@ static void detached_before_it_was_added(void **state)
     assert_int_equal(sse_registry_add(client.stage->registry, client.emitter), 0);
     assert_int_equal(sse_emitter_detach(client.emitter), 0);
     assert_int_equal(sse_loop_add(client.stage->loop, sse_emitter_ref(client.emitter)), 0);
-    dispatch(*state);
+    loop_stage_dispatch(*state);
     ends(&client, SSE_REASON_DETACHED, -ECANCELED);
 }
 
@@ -520,7 +496,7 @@ static void released_after_the_close(void **state)
     loop_client_open(&client, *state, LOOP_CLIENT_TCP, NULL);
     sse_emitter_unref(client.emitter);
     client.emitter = NULL;
-    dispatch(*state);
+    loop_stage_dispatch(*state);
     assert_int_equal(atomic_load(&client.releases), 0);
     loop_client_leave(&client);
     loop_client_dispatch_to_end(&client);
@@ -553,7 +529,7 @@ static void terminal(void **state)
     /* What is typed is left to whoever reads it. */
     assert_int_equal(write(client.fd, "typed\n", 6), 6);
     for (int i = 0; i < 3; i++)
-        dispatch(*state);
+        loop_stage_dispatch(*state);
     assert_true(is_open(&client));
     loop_client_leave(&client);
     ends(&client, SSE_REASON_PEER_GONE, -ECONNRESET);
@@ -584,7 +560,7 @@ static void free_detaches_and_closes_all(void **state)
         loop_client_open(&clients[i], stage, LOOP_CLIENT_TCP, NULL);
     (void)loop_client_fill(&clients[0]);
     for (int i = 0; i < 3; i++)
-        dispatch(stage);
+        loop_stage_dispatch(stage);
     assert_int_equal(sse_emitter_complete(clients[1].emitter), 0);
     loop_client_leave(&clients[2]);
     sse_loop_free(stage->loop);
@@ -626,7 +602,9 @@ static void free_of_nothing(void **state)
     sse_loop_free(NULL);
 }
 
-#define TEST(function, poller) {#function, function, set_up, tear_down, (void *)(uintptr_t)(poller)}
+#define TEST(function, poller)                                                                               \
+    cmocka_unit_test_prestate_setup_teardown(function, loop_stage_set_up, loop_stage_tear_down,              \
+                                             (void *)(uintptr_t)(poller))
 
 static int run(const enum sse_poller *poller, const char *name)
 {

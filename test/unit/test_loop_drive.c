@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How a loop is run, stopped, waited for and called from hooks, signal handlers and other threads. */
+/* How a loop is run, stopped, and called from hooks, signal handlers and other threads. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -37,77 +37,6 @@
 
 static const enum sse_poller pollers[] = {SSE_POLLER_POLL, SSE_POLLER_EPOLL};
 
-static int set_up_with(void **state, bool real_time)
-{
-    const enum sse_poller *poller = *state;
-    struct loop_stage *stage = malloc(sizeof(*stage));
-
-    assert_non_null(stage);
-    loop_stage_open(stage, *poller, real_time);
-    loop_stage_open_loop(stage);
-    *state = stage;
-    return 0;
-}
-
-static int set_up(void **state)
-{
-    return set_up_with(state, false);
-}
-
-static int set_up_real_time(void **state)
-{
-    return set_up_with(state, true);
-}
-
-static int tear_down(void **state)
-{
-    loop_stage_close(*state);
-    free(*state);
-    return 0;
-}
-
-static void dispatch(struct loop_stage *stage)
-{
-    assert_int_equal(sse_loop_dispatch(stage->loop, 0), 0);
-}
-
-static void leaves(struct loop_client *client)
-{
-    loop_client_leave(client);
-    loop_client_dispatch_to_end(client);
-    loop_client_close(client);
-}
-
-/* A thread that runs the loop until it is stopped. */
-struct runner {
-    struct loop_stage *stage;
-    pthread_t thread;
-    int result;
-    atomic_bool done;
-};
-
-static void *run_loop(void *argument)
-{
-    struct runner *runner = argument;
-
-    runner->result = sse_loop_run(runner->stage->loop);
-    atomic_store(&runner->done, true);
-    return NULL;
-}
-
-static void start(struct runner *runner, struct loop_stage *stage)
-{
-    *runner = (struct runner){.stage = stage, .result = 1};
-    assert_int_equal(pthread_create(&runner->thread, NULL, run_loop, runner), 0);
-}
-
-static void stop(struct runner *runner)
-{
-    assert_int_equal(sse_loop_stop(runner->stage->loop), 0);
-    assert_int_equal(pthread_join(runner->thread, NULL), 0);
-    assert_int_equal(runner->result, 0);
-}
-
 /* Stop */
 
 static void stop_before_the_run_ends_it(void **state)
@@ -122,13 +51,13 @@ static void stop_before_the_run_ends_it(void **state)
 
 static void one_stop_ends_one_run(void **state)
 {
-    struct runner runner;
+    struct loop_runner runner;
 
     for (int i = 0; i < 50; i++) {
-        start(&runner, *state);
+        loop_runner_start(&runner, *state);
         if (i % 2)
             sched_yield();
-        stop(&runner);
+        loop_runner_stop(&runner);
     }
 }
 
@@ -138,8 +67,8 @@ static void dispatch_leaves_the_stop_to_the_run(void **state)
     struct loop_stage *stage = *state;
 
     assert_int_equal(sse_loop_stop(stage->loop), 0);
-    dispatch(stage);
-    dispatch(stage);
+    loop_stage_dispatch(stage);
+    loop_stage_dispatch(stage);
     assert_int_equal(sse_loop_run(stage->loop), 0);
 }
 
@@ -162,7 +91,7 @@ static void stop_from_a_signal_handler(void **state)
     struct loop_stage *stage = *state;
     const struct sigaction action = {.sa_handler = stop_in_handler};
     struct sigaction before;
-    struct runner runner;
+    struct loop_runner runner;
 
     loop_of_handler = stage->loop;
     assert_int_equal(sigaction(SIGUSR1, &action, &before), 0);
@@ -170,12 +99,12 @@ static void stop_from_a_signal_handler(void **state)
     raise(SIGUSR1);
     assert_int_equal(sse_loop_run(stage->loop), 0);
     /* And in the thread that runs, wherever it is; the thread sanitizer loses signals to new threads. */
-    start(&runner, stage);
+    loop_runner_start(&runner, stage);
     while (!atomic_load(&runner.done)) {
         pthread_kill(runner.thread, SIGUSR1);
         sched_yield();
     }
-    pthread_join(runner.thread, NULL);
+    loop_runner_join(&runner);
     assert_int_equal(runner.result, 0);
     assert_int_equal(sigaction(SIGUSR1, &before, NULL), 0);
 }
@@ -191,7 +120,7 @@ static void many_stops(void **state)
         assert_int_equal(errno, EDOM);
     }
     assert_int_equal(sse_loop_run(stage->loop), 0);
-    dispatch(stage);
+    loop_stage_dispatch(stage);
     assert_int_equal(sse_loop_stop(stage->loop), 0);
     assert_int_equal(sse_loop_run(stage->loop), 0);
 }
@@ -210,7 +139,7 @@ static void stop_from_a_hook(void **state)
     loop_client_leave(&client);
     assert_int_equal(sse_loop_run(client.stage->loop), 0);
     assert_int_equal(client.reason, SSE_REASON_PEER_GONE);
-    leaves(&client);
+    loop_client_depart(&client);
 }
 
 /* Hooks */
@@ -290,9 +219,9 @@ static void add_in_hooks(void **state)
     loop_client_expect(&at_release, "data: x\n\n");
     assert_int_equal(loop_client_send(&when_blocked, "y"), 0);
     loop_client_expect(&when_blocked, "data: y\n\n");
-    leaves(&at_end);
-    leaves(&at_release);
-    leaves(&when_blocked);
+    loop_client_depart(&at_end);
+    loop_client_depart(&at_release);
+    loop_client_depart(&when_blocked);
 }
 
 #define CROWD 150
@@ -308,10 +237,10 @@ static void replaced_in_hooks(void **state)
         old[i].user = &new[i];
         sse_emitter_unref(old[i].emitter);
     }
-    dispatch(*state);
+    loop_stage_dispatch(*state);
     for (int i = 0; i < CROWD; i++)
         loop_client_leave(&old[i]);
-    dispatch(*state);
+    loop_stage_dispatch(*state);
     for (int i = 0; i < CROWD; i++) {
         assert_int_equal(atomic_load(&old[i].completions), 1);
         assert_int_equal(atomic_load(&old[i].releases), 1);
@@ -320,7 +249,7 @@ static void replaced_in_hooks(void **state)
         loop_client_expect(&new[i], "data: here\n\n");
     }
     for (int i = 0; i < CROWD; i++)
-        leaves(&new[i]);
+        loop_client_depart(&new[i]);
 }
 
 /* Emitters of the registry that are not the loop's */
@@ -342,7 +271,7 @@ static void others_in_the_registry_are_left_alone(void **state)
     assert_int_equal(sse_registry_add(stage->registry, other.emitter), 0);
     (void)loop_client_fill(&other);
     assert_int_equal(sse_registry_broadcast(stage->registry, &(struct sse_event){.data = {"x", 1}}, NULL), 0);
-    dispatch(stage);
+    loop_stage_dispatch(stage);
 
     /* It ends, and its number now belongs to an emitter of the loop. */
     assert_int_equal(sse_emitter_complete_with_error(other.emitter, -EPROTO), 0);
@@ -352,252 +281,13 @@ static void others_in_the_registry_are_left_alone(void **state)
     client.server_fd = other.server_fd;
     loop_client_make_emitter(&client, NULL);
     loop_client_add(&client);
-    dispatch(stage);
+    loop_stage_dispatch(stage);
     assert_int_equal(loop_client_send(&client, "mine"), 0);
     loop_client_expect(&client, "data: mine\n\n");
-    leaves(&client);
+    loop_client_depart(&client);
     loop_client_close(&other);
     sse_emitter_unref(pull);
     assert_int_equal(sse_emitter_complete_with_error(pull, -EPROTO), 0);
-}
-
-/* Waiting */
-
-static void dispatch_waits_no_longer_than_it_was_told(void **state)
-{
-    struct loop_stage *stage = *state;
-
-    assert_int_equal(sse_loop_dispatch(stage->loop, 0), 0);
-    assert_int_equal(sse_loop_dispatch(stage->loop, 1), 0);
-}
-
-static void timers_end_the_wait(void **state)
-{
-    const struct sse_emitter_options options = {.lifetime_ms = 2, .heartbeat_ms = 1};
-    struct loop_client client;
-
-    loop_client_open(&client, *state, LOOP_CLIENT_TCP, &options);
-    while (!atomic_load(&client.completions))
-        assert_int_equal(sse_loop_dispatch(client.stage->loop, -1), 0);
-    assert_int_equal(client.reason, SSE_REASON_LIFETIME);
-    leaves(&client);
-}
-
-/* A client that reads nothing, one that was blocked and has closed its sending side, and a stop that
- * came before: none of that keeps the loop awake until the timer is due. */
-static void sleeps_while_nothing_happens(void **state)
-{
-    const struct sse_emitter_options options = {.lifetime_ms = 50, .heartbeat_ms = SSE_TIMER_OFF};
-    struct loop_client mortal, half_closed, blocked;
-    struct loop_stage *stage = *state;
-    unsigned rounds = 0;
-
-    loop_client_open(&half_closed, stage, LOOP_CLIENT_TCP, NULL);
-    loop_client_open(&blocked, stage, LOOP_CLIENT_TCP, NULL);
-    (void)loop_client_fill(&blocked);
-    loop_client_drain(&half_closed, loop_client_fill(&half_closed));
-    assert_int_equal(shutdown(half_closed.fd, SHUT_WR), 0);
-    loop_client_expect(&half_closed, ":\n");
-    assert_int_equal(sse_loop_stop(stage->loop), 0);
-    assert_int_equal(sse_loop_run(stage->loop), 0);
-    loop_client_open(&mortal, stage, LOOP_CLIENT_TCP, &options);
-    for (; !atomic_load(&mortal.completions); rounds++)
-        assert_int_equal(sse_loop_dispatch(stage->loop, -1), 0);
-    assert_in_range(rounds, 1, 30);
-    leaves(&mortal);
-    assert_int_equal(sse_emitter_complete(half_closed.emitter), 0);
-    leaves(&half_closed);
-    leaves(&blocked);
-}
-
-/* The loop waits for ever when the timer comes to be. */
-static void timer_of_another_thread_ends_the_wait(void **state)
-{
-    const struct sse_emitter_options options = {.lifetime_ms = 1, .heartbeat_ms = SSE_TIMER_OFF};
-    struct loop_client client;
-    struct runner runner;
-
-    start(&runner, *state);
-    loop_client_open(&client, *state, LOOP_CLIENT_TCP, &options);
-    while (descriptor_is_open(client.server_fd) || !atomic_load(&client.completions))
-        sched_yield();
-    assert_int_equal(client.reason, SSE_REASON_LIFETIME);
-    stop(&runner);
-    loop_client_close(&client);
-}
-
-static void next_timeout_is_that_of_the_next_timer(void **state)
-{
-    const struct sse_emitter_options options = {.lifetime_ms = 1000, .heartbeat_ms = SSE_TIMER_OFF};
-    struct loop_stage *stage = *state;
-    struct loop_client client;
-
-    assert_int_equal(sse_loop_next_timeout(stage->loop), -1);
-    loop_client_open(&client, stage, LOOP_CLIENT_TCP, &options);
-    assert_int_equal(sse_loop_next_timeout(stage->loop), 0);
-    dispatch(stage);
-    assert_int_equal(sse_loop_next_timeout(stage->loop), 1000);
-    fake_host_advance_ms(&stage->fake, 400);
-    assert_int_equal(sse_loop_next_timeout(stage->loop), 600);
-    fake_host_advance_ms(&stage->fake, 600);
-    assert_int_equal(sse_loop_next_timeout(stage->loop), 0);
-    dispatch(stage);
-    assert_int_equal(sse_loop_next_timeout(stage->loop), -1);
-    leaves(&client);
-}
-
-static void on_signal(int number)
-{
-    (void)number;
-}
-
-static void *dispatch_once(void *argument)
-{
-    struct runner *runner = argument;
-
-    runner->result = sse_loop_dispatch(runner->stage->loop, -1);
-    atomic_store(&runner->done, true);
-    return NULL;
-}
-
-static void signal_ends_a_dispatch_without_error(void **state)
-{
-    const struct sigaction action = {.sa_handler = on_signal};
-    struct runner runner = {.stage = *state, .result = 1};
-    struct sigaction before;
-
-    assert_int_equal(sigaction(SIGUSR1, &action, &before), 0);
-    assert_int_equal(pthread_create(&runner.thread, NULL, dispatch_once, &runner), 0);
-    while (!atomic_load(&runner.done)) {
-        pthread_kill(runner.thread, SIGUSR1);
-        sched_yield();
-    }
-    pthread_join(runner.thread, NULL);
-    assert_int_equal(runner.result, 0);
-    assert_int_equal(sigaction(SIGUSR1, &before, NULL), 0);
-}
-
-/* Within another loop */
-
-static bool readable(int fd)
-{
-    struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
-
-    return poll(&poll_fd, 1, 0) == 1;
-}
-
-/* True if there is nothing to do any more. */
-static bool comes_to_rest(struct loop_stage *stage, int fd)
-{
-    for (int i = 0; i < 10; i++) {
-        if (!readable(fd) && sse_loop_next_timeout(stage->loop))
-            return true;
-        dispatch(stage);
-    }
-    return false;
-}
-
-static void descriptor_tells_what_there_is_to_do(void **state)
-{
-    const struct sse_emitter_options mortal = {.lifetime_ms = 1000, .heartbeat_ms = SSE_TIMER_OFF};
-    struct loop_stage *stage = *state;
-    int fd = sse_loop_fd(stage->loop);
-    struct loop_client clients[4];
-    size_t size;
-
-    if (stage->poller == SSE_POLLER_POLL) {
-        assert_int_equal(fd, -ENOTSUP);
-        return;
-    }
-    assert_true(fd >= 0);
-    assert_true(comes_to_rest(stage, fd));
-    /* One that is new. */
-    loop_client_open(&clients[0], stage, LOOP_CLIENT_UNIX, NULL);
-    assert_true(readable(fd));
-    loop_client_open(&clients[1], stage, LOOP_CLIENT_UNIX, NULL);
-    loop_client_open(&clients[2], stage, LOOP_CLIENT_UNIX, NULL);
-    assert_true(comes_to_rest(stage, fd));
-    /* A deadline that is nearer than the last one that was asked for. */
-    loop_client_open(&clients[3], stage, LOOP_CLIENT_UNIX, &mortal);
-    assert_true(readable(fd));
-    assert_true(comes_to_rest(stage, fd));
-    /* One that is blocked, and then has room. */
-    size = loop_client_fill(&clients[0]);
-    assert_true(readable(fd));
-    assert_true(comes_to_rest(stage, fd));
-    while (size) {
-        char buffer[65536];
-        ssize_t received = read(clients[0].fd, buffer, sizeof(buffer));
-
-        if (received > 0)
-            size -= (size_t)received;
-        assert_true(received > 0 || readable(fd));
-        if (received < 0)
-            dispatch(stage);
-    }
-    assert_true(comes_to_rest(stage, fd));
-    /* One that is completed, one that leaves, and a stop. */
-    assert_int_equal(sse_emitter_complete(clients[1].emitter), 0);
-    assert_true(readable(fd));
-    assert_true(comes_to_rest(stage, fd));
-    assert_false(descriptor_is_open(clients[1].server_fd));
-    loop_client_leave(&clients[2]);
-    assert_true(readable(fd));
-    assert_true(comes_to_rest(stage, fd));
-    assert_false(descriptor_is_open(clients[2].server_fd));
-    assert_int_equal(sse_loop_stop(stage->loop), 0);
-    assert_true(readable(fd));
-    assert_true(comes_to_rest(stage, fd));
-    assert_int_equal(sse_loop_fd(stage->loop), fd);
-    for (int i = 0; i < 4; i++)
-        leaves(&clients[i]);
-}
-
-/* The loop inside a poll of somebody else's, which sleeps between. */
-static void outer_loop(struct loop_stage *stage, struct loop_client *client)
-{
-    struct pollfd poll_fd = {.fd = sse_loop_fd(stage->loop), .events = POLLIN};
-
-    while (!atomic_load(&client->completions)) {
-        assert_true(poll(&poll_fd, 1, sse_loop_next_timeout(stage->loop)) >= 0);
-        dispatch(stage);
-    }
-}
-
-static void *read_all_and_leave(void *argument)
-{
-    struct loop_client *client = argument;
-    size_t expected = (size_t)(uintptr_t)client->user;
-    struct pollfd poll_fd = {.fd = client->fd, .events = POLLIN};
-    char buffer[65536];
-    ssize_t received;
-
-    while (expected && poll(&poll_fd, 1, -1) == 1) {
-        received = read(client->fd, buffer, sizeof(buffer));
-        if (received > 0)
-            expected -= (size_t)received;
-    }
-    loop_client_leave(client);
-    return NULL;
-}
-
-static void runs_inside_another_loop(void **state)
-{
-    struct loop_stage *stage = *state;
-    struct loop_client client;
-    pthread_t thread;
-    size_t size;
-
-    loop_client_open(&client, stage, LOOP_CLIENT_TCP, NULL);
-    size = loop_client_fill(&client);
-    for (int i = 0; i < 40; i++)
-        size += loop_client_fill(&client);
-    client.user = (void *)(uintptr_t)size;
-    assert_int_equal(pthread_create(&thread, NULL, read_all_and_leave, &client), 0);
-    outer_loop(stage, &client);
-    pthread_join(thread, NULL);
-    assert_int_equal(client.reason, SSE_REASON_PEER_GONE);
-    leaves(&client);
 }
 
 /* Other threads */
@@ -606,9 +296,9 @@ static void runs_inside_another_loop(void **state)
 static void ends_of_other_threads(void **state)
 {
     struct loop_client client;
-    struct runner runner;
+    struct loop_runner runner;
 
-    start(&runner, *state);
+    loop_runner_start(&runner, *state);
     for (int i = 0; i < 100; i++) {
         loop_client_open(&client, *state, i % 2 ? LOOP_CLIENT_TCP : LOOP_CLIENT_PIPE, NULL);
         assert_int_equal(loop_client_send(&client, "x"), 0);
@@ -622,16 +312,16 @@ static void ends_of_other_threads(void **state)
         while (!atomic_load(&client.releases))
             sched_yield();
     }
-    stop(&runner);
+    loop_runner_stop(&runner);
 }
 
 /* Nothing but the add itself tells the loop, which waits already, that there is one more. */
 static void departed_before_the_add_while_it_runs(void **state)
 {
     struct loop_client client;
-    struct runner runner;
+    struct loop_runner runner;
 
-    start(&runner, *state);
+    loop_runner_start(&runner, *state);
     for (int i = 0; i < 50; i++) {
         loop_client_connect(&client, *state, LOOP_CLIENT_UNIX);
         loop_client_make_emitter(&client, NULL);
@@ -643,27 +333,27 @@ static void departed_before_the_add_while_it_runs(void **state)
         while (!atomic_load(&client.releases))
             sched_yield();
     }
-    stop(&runner);
+    loop_runner_stop(&runner);
 }
 
 static void slow_reader_while_it_runs(void **state)
 {
     struct loop_client client;
-    struct runner runner;
+    struct loop_runner runner;
     pthread_t reader;
     size_t size = 0;
 
-    start(&runner, *state);
+    loop_runner_start(&runner, *state);
     loop_client_open(&client, *state, LOOP_CLIENT_TCP, NULL);
     for (int i = 0; i < 40; i++)
         size += loop_client_fill(&client);
     client.user = (void *)(uintptr_t)size;
-    assert_int_equal(pthread_create(&reader, NULL, read_all_and_leave, &client), 0);
+    assert_int_equal(pthread_create(&reader, NULL, loop_client_read_and_leave, &client), 0);
     pthread_join(reader, NULL);
     while (!atomic_load(&client.completions))
         sched_yield();
     assert_int_equal(client.reason, SSE_REASON_PEER_GONE);
-    stop(&runner);
+    loop_runner_stop(&runner);
     loop_client_close(&client);
 }
 
@@ -703,10 +393,10 @@ static void *add_many(void *argument)
 static void adds_of_other_threads(void **state)
 {
     static struct adder adders[ADDERS];
-    struct runner runner;
+    struct loop_runner runner;
     int closed = 0;
 
-    start(&runner, *state);
+    loop_runner_start(&runner, *state);
     for (unsigned i = 0; i < ADDERS; i++) {
         adders[i].stage = *state;
         adders[i].number = i;
@@ -726,7 +416,7 @@ static void adds_of_other_threads(void **state)
         closed += atomic_load(&client->completions);
     }
     assert_int_equal(closed, ADDERS * ADDS);
-    stop(&runner);
+    loop_runner_stop(&runner);
 }
 
 #if CAN_CANCEL
@@ -734,50 +424,27 @@ static void adds_of_other_threads(void **state)
 static void cancelled_run_leaves_the_loop_usable(void **state)
 {
     struct loop_client client;
-    struct runner runner;
+    struct loop_runner runner;
     void *result;
 
     for (int i = 0; i < 20; i++) {
         loop_client_connect(&client, *state, LOOP_CLIENT_TCP);
         loop_client_make_emitter(&client, NULL);
-        start(&runner, *state);
+        loop_runner_start(&runner, *state);
         loop_client_add(&client);
         assert_int_equal(pthread_cancel(runner.thread), 0);
         pthread_join(runner.thread, &result);
         assert_ptr_equal(result, PTHREAD_CANCELED);
         assert_int_equal(loop_client_send(&client, "x"), 0);
         loop_client_expect(&client, "data: x\n\n");
-        leaves(&client);
+        loop_client_depart(&client);
     }
 }
 #endif
 
-/* The child has copies of the descriptors, but an epoll in common with its parent. */
-static void free_in_a_forked_child_leaves_the_parent_alone(void **state)
-{
-    struct loop_stage *stage = *state;
-    struct loop_client client;
-    int status;
-    pid_t child;
-
-    loop_client_open(&client, stage, LOOP_CLIENT_TCP, NULL);
-    dispatch(stage);
-    child = fork();
-    assert_true(child >= 0);
-    if (!child) {
-        sse_loop_free(stage->loop);
-        /* An exit would have leaks looked for: the rest is not freed here. */
-        raise(SIGKILL);
-    }
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-    loop_client_drain(&client, loop_client_fill(&client));
-    leaves(&client);
-}
-
-#define TEST(function, poller) {#function, function, set_up, tear_down, (void *)(uintptr_t)(poller)}
-#define TEST_REAL_TIME(function, poller)                                                                    \
-    {#function, function, set_up_real_time, tear_down, (void *)(uintptr_t)(poller)}
+#define TEST(function, poller)                                                                               \
+    cmocka_unit_test_prestate_setup_teardown(function, loop_stage_set_up, loop_stage_tear_down,              \
+                                             (void *)(uintptr_t)(poller))
 
 static int run(const enum sse_poller *poller, const char *name)
 {
@@ -793,13 +460,6 @@ static int run(const enum sse_poller *poller, const char *name)
         TEST(add_in_hooks, poller),
         TEST(replaced_in_hooks, poller),
         TEST(others_in_the_registry_are_left_alone, poller),
-        TEST(dispatch_waits_no_longer_than_it_was_told, poller),
-        TEST_REAL_TIME(timers_end_the_wait, poller),
-        TEST_REAL_TIME(sleeps_while_nothing_happens, poller),
-        TEST_REAL_TIME(timer_of_another_thread_ends_the_wait, poller),
-        TEST(next_timeout_is_that_of_the_next_timer, poller),
-        TEST(signal_ends_a_dispatch_without_error, poller),
-        TEST(descriptor_tells_what_there_is_to_do, poller),
         TEST(ends_of_other_threads, poller),
         TEST(departed_before_the_add_while_it_runs, poller),
         TEST(slow_reader_while_it_runs, poller),
@@ -807,20 +467,9 @@ static int run(const enum sse_poller *poller, const char *name)
 #if CAN_CANCEL
         TEST(cancelled_run_leaves_the_loop_usable, poller),
 #endif
-        TEST(free_in_a_forked_child_leaves_the_parent_alone, poller),
     };
 
     return cmocka_run_group_tests_name(name, tests, NULL, NULL);
-}
-
-/* What only a poller with a descriptor can do. */
-static int run_with_descriptor(const enum sse_poller *poller)
-{
-    const struct CMUnitTest tests[] = {
-        TEST(runs_inside_another_loop, poller),
-    };
-
-    return cmocka_run_group_tests_name("descriptor", tests, NULL, NULL);
 }
 
 int main(void)
@@ -828,6 +477,6 @@ int main(void)
     int failed = run(&pollers[0], "poll");
 
     if (loop_stage_has(SSE_POLLER_EPOLL))
-        failed += run(&pollers[1], "epoll") + run_with_descriptor(&pollers[1]);
+        failed += run(&pollers[1], "epoll");
     return failed;
 }

@@ -41,43 +41,6 @@ ssize_t recv(int fd, void *buffer, size_t size, int flags)
 
 static const enum sse_poller pollers[] = {SSE_POLLER_POLL, SSE_POLLER_EPOLL};
 
-static int set_up_without_loop(void **state)
-{
-    const enum sse_poller *poller = *state;
-    struct loop_stage *stage = malloc(sizeof(*stage));
-
-    assert_non_null(stage);
-    loop_stage_open(stage, *poller, false);
-    *state = stage;
-    return 0;
-}
-
-static int set_up(void **state)
-{
-    set_up_without_loop(state);
-    loop_stage_open_loop(*state);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    loop_stage_close(*state);
-    free(*state);
-    return 0;
-}
-
-static void dispatch(struct loop_stage *stage)
-{
-    assert_int_equal(sse_loop_dispatch(stage->loop, 0), 0);
-}
-
-static void leaves(struct loop_client *client)
-{
-    loop_client_leave(client);
-    loop_client_dispatch_to_end(client);
-    loop_client_close(client);
-}
-
 static struct sse_loop_options options_of(struct loop_stage *stage)
 {
     return (struct sse_loop_options){
@@ -215,9 +178,9 @@ static void no_descriptors_for_anything_else(void **state)
     loop_client_expect(&client, "data: x\n\n");
     loop_client_leave(&client);
     while (!atomic_load(&client.completions))
-        dispatch(client.stage);
+        loop_stage_dispatch(client.stage);
     (void)set_descriptor_limit(before);
-    leaves(&client);
+    loop_client_depart(&client);
 }
 
 /* Not under valgrind, which keeps a limit of its own. */
@@ -244,8 +207,8 @@ static void error_of_the_wait_is_returned(void **state)
     (void)set_descriptor_limit(before);
     assert_int_equal(dispatched, -EINVAL);
     assert_int_equal(run, -EINVAL);
-    dispatch(stage);
-    leaves(&client);
+    loop_stage_dispatch(stage);
+    loop_client_depart(&client);
 }
 
 /* Adding */
@@ -290,13 +253,13 @@ static void other_drains_are_refused(void **state)
         sse_emitter_unref(emitter);
     }
     /* They end as they would without a loop: it takes no notice. */
-    dispatch(stage);
+    loop_stage_dispatch(stage);
 }
 
 /* After an error both are the caller's, and as they were. */
 static void is_still_mine(struct loop_client *client)
 {
-    dispatch(client->stage);
+    loop_stage_dispatch(client->stage);
     assert_true(descriptor_is_open(client->server_fd));
     assert_false(fcntl(client->server_fd, F_GETFL) & O_NONBLOCK);
     assert_int_equal(loop_client_send(client, "mine"), 0);
@@ -320,7 +283,7 @@ static void only_emitters_of_the_registry(void **state)
     is_still_mine(&client);
     assert_int_equal(sse_registry_remove(other, client.emitter), 0);
     loop_client_add(&client);
-    leaves(&client);
+    loop_client_depart(&client);
     sse_registry_unref(other);
 }
 
@@ -336,14 +299,14 @@ static void one_descriptor_is_added_once(void **state)
     loop_client_make_emitter(&twin, NULL);
     assert_int_equal(sse_registry_add(stage->registry, twin.emitter), 0);
     assert_int_equal(sse_loop_add(stage->loop, twin.emitter), -EEXIST);
-    dispatch(stage);
+    loop_stage_dispatch(stage);
     assert_int_equal(loop_client_send(&client, "x"), 0);
     loop_client_expect(&client, "data: x\n\n");
     assert_int_equal(sse_emitter_complete(twin.emitter), 0);
-    dispatch(stage);
+    loop_stage_dispatch(stage);
     assert_true(descriptor_is_open(client.server_fd));
     sse_emitter_unref(twin.emitter);
-    leaves(&client);
+    loop_client_depart(&client);
 }
 
 static void no_memory_for_add(void **state)
@@ -381,7 +344,7 @@ static void no_memory_for_add(void **state)
     for (size_t i = 0; i < 40; i++) {
         assert_int_equal(loop_client_send(&clients[i], "x"), 0);
         loop_client_expect(&clients[i], "data: x\n\n");
-        leaves(&clients[i]);
+        loop_client_depart(&clients[i]);
     }
 }
 
@@ -400,8 +363,8 @@ static void no_memory_while_it_runs(void **state)
     loop_client_leave(&leaving);
     loop_client_dispatch_to_end(&leaving);
     fake_host_fail_at(&stage->fake, 0, false);
-    leaves(&leaving);
-    leaves(&staying);
+    loop_client_depart(&leaving);
+    loop_client_depart(&staying);
 }
 
 static void regular_file(void **state)
@@ -418,20 +381,20 @@ static void regular_file(void **state)
     error = sse_loop_add(stage->loop, sse_emitter_ref(client.emitter));
     if (stage->poller == SSE_POLLER_POLL) {
         assert_int_equal(error, 0);
-        dispatch(stage);
+        loop_stage_dispatch(stage);
         assert_int_equal(loop_client_send(&client, "x"), 0);
-        dispatch(stage);
+        loop_stage_dispatch(stage);
         assert_int_equal(sse_emitter_complete(client.emitter), 0);
         loop_client_dispatch_to_end(&client);
     } else {
         assert_int_equal(error, -EPERM);
-        dispatch(stage);
+        loop_stage_dispatch(stage);
         assert_true(descriptor_is_open(client.server_fd));
         assert_int_equal(loop_client_send(&client, "x"), 0);
         sse_emitter_detach(client.emitter);
         sse_emitter_unref(client.emitter);
         close(client.server_fd);
-        dispatch(stage);
+        loop_stage_dispatch(stage);
     }
     assert_int_equal(lseek(fileno(file), 0, SEEK_END), (off_t)strlen("data: x\n\n"));
     fclose(file);
@@ -449,7 +412,7 @@ static void descriptor_that_is_not_open(void **state)
     close(client.server_fd);
     assert_int_equal(sse_loop_add(stage->loop, client.emitter), -EBADF);
     assert_int_equal(sse_emitter_detach(client.emitter), 0);
-    dispatch(stage);
+    loop_stage_dispatch(stage);
     loop_client_close(&client);
 }
 
@@ -464,17 +427,17 @@ static void descriptor_closed_behind_the_loop(void **state)
     struct loop_client client;
 
     loop_client_open(&client, *state, LOOP_CLIENT_TCP, NULL);
-    dispatch(*state);
+    loop_stage_dispatch(*state);
     close(client.server_fd);
     if (client.stage->poller == SSE_POLLER_POLL) {
         client.when_ended = take_the_number;
-        dispatch(*state);
+        loop_stage_dispatch(*state);
         /* It is another's by now, and not the loop's to close. */
         assert_int_equal(close(client.server_fd), 0);
     } else {
         assert_int_equal(loop_client_send(&client, "x"), -EBADF);
     }
-    dispatch(*state);
+    loop_stage_dispatch(*state);
     assert_int_equal(atomic_load(&client.completions), 1);
     assert_int_equal(client.error, -EBADF);
     loop_client_close(&client);
@@ -488,10 +451,10 @@ static void descriptor_replaced_behind_the_loop(void **state)
     int stranger = open("/dev/null", O_WRONLY);
 
     loop_client_open(&client, *state, LOOP_CLIENT_TCP, NULL);
-    dispatch(*state);
+    loop_stage_dispatch(*state);
     assert_int_equal(dup2(stranger, client.server_fd), client.server_fd);
     assert_int_equal(loop_client_send(&client, "x"), -ENOTSOCK);
-    dispatch(*state);
+    loop_stage_dispatch(*state);
     assert_int_equal(atomic_load(&client.completions), 1);
     assert_int_equal(close(client.server_fd), 0);
     assert_int_equal(close(stranger), 0);
@@ -504,13 +467,13 @@ static void interrupted_recv_is_repeated(void **state)
     struct loop_client client;
 
     loop_client_open(&client, *state, LOOP_CLIENT_UNIX, NULL);
-    dispatch(*state);
+    loop_stage_dispatch(*state);
     assert_int_equal(shutdown(client.fd, SHUT_WR), 0);
     recv_error = EINTR;
     /* It finds the end of input, which an edge does not tell twice. */
     loop_client_expect(&client, ":\n");
     assert_int_equal(recv_error, 0);
-    leaves(&client);
+    loop_client_depart(&client);
 }
 
 static void error_of_recv_is_a_departure(void **state)
@@ -518,7 +481,7 @@ static void error_of_recv_is_a_departure(void **state)
     struct loop_client client;
 
     loop_client_open(&client, *state, LOOP_CLIENT_UNIX, NULL);
-    dispatch(*state);
+    loop_stage_dispatch(*state);
     assert_int_equal(write(client.fd, "x", 1), 1);
     recv_error = ETIMEDOUT;
     loop_client_dispatch_to_end(&client);
@@ -550,7 +513,7 @@ static void ends_somehow(struct loop_client *client, int way)
         break;
     default:
         shutdown(client->fd, SHUT_WR);
-        dispatch(client->stage);
+        loop_stage_dispatch(client->stage);
         (void)sse_emitter_complete(client->emitter);
     }
 }
@@ -564,7 +527,7 @@ static void thousand_connections_leave_nothing_behind(void **state)
     for (int done = 0; done < CONNECTIONS; done += BATCH) {
         for (int i = 0; i < BATCH; i++)
             loop_client_open(&clients[i], stage, LOOP_CLIENT_TCP, NULL);
-        dispatch(stage);
+        loop_stage_dispatch(stage);
         assert_int_equal(descriptor_count(), descriptors + 2 * BATCH);
         for (int i = 0; i < BATCH; i++)
             ends_somehow(&clients[i], i);
@@ -572,7 +535,7 @@ static void thousand_connections_leave_nothing_behind(void **state)
             while (!atomic_load(&clients[i].completions))
                 assert_int_equal(sse_loop_dispatch(stage->loop, -1), 0);
         }
-        dispatch(stage);
+        loop_stage_dispatch(stage);
         for (int i = 0; i < BATCH; i++) {
             loop_client_close(&clients[i]);
             assert_int_equal(atomic_load(&clients[i].completions), 1);
@@ -583,9 +546,12 @@ static void thousand_connections_leave_nothing_behind(void **state)
     }
 }
 
-#define TEST(function, poller) {#function, function, set_up, tear_down, (void *)(uintptr_t)(poller)}
-#define TEST_OF_NEW(function, poller)                                                                       \
-    {#function, function, set_up_without_loop, tear_down, (void *)(uintptr_t)(poller)}
+#define TEST(function, poller)                                                                               \
+    cmocka_unit_test_prestate_setup_teardown(function, loop_stage_set_up, loop_stage_tear_down,              \
+                                             (void *)(uintptr_t)(poller))
+#define TEST_OF_NEW(function, poller)                                                                        \
+    cmocka_unit_test_prestate_setup_teardown(function, loop_stage_set_up_without_loop, loop_stage_tear_down, \
+                                             (void *)(uintptr_t)(poller))
 
 static int run(const enum sse_poller *poller, const char *name)
 {

@@ -44,10 +44,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < CLIENTS; i++) {
-        if (clients[i].emitter)
-            fake_client_free(&clients[i]);
-    }
+    fake_clients_free(clients, CLIENTS);
     sse_registry_unref(registry);
     assert_int_equal(atomic_load(&host.blocks), 0);
     return 0;
