@@ -165,19 +165,20 @@ static struct sse_str draw_text(struct world *world, const char *tag)
                         filler);
 }
 
-static struct sse_str draw_id(struct world *world, int topic, const char *tag)
+/* `last`: of its record. An event within a batch must not have the id by which the whole batch goes. */
+static struct sse_str draw_id(struct world *world, int topic, const char *tag, bool last)
 {
     size_t shared = 0;
 
     if (world->scenario.empty_ids && chance_percent(world, 10))
         return sse_str("");
-    if (world->scenario.repeated_ids && chance_percent(world, 50))
+    if (world->scenario.repeated_ids && last && chance_percent(world, 50))
         return arena_format(world, "again %zu of %d", chance_below(world, 4), topic);
     if (chance_percent(world, 4))
         return arena_format(
             world, "%s, an id that is longer than most and than what an emitter keeps in its own memory",
             tag);
-    if (!world->scenario.shared_ids || topic == DIRECT)
+    if (!world->scenario.shared_ids || topic == DIRECT || !last)
         return arena_format(world, "id %s", tag);
     for (size_t i = 0; i < world->record_count; i++)
         shared += world->records[i].topic == topic;
@@ -208,7 +209,7 @@ static void draw_event(struct world *world, struct sse_event *event, int topic, 
         return;
     }
     if (draws_id(world, topic, last))
-        event->id = draw_id(world, topic, tag);
+        event->id = draw_id(world, topic, tag, last);
     if (form < 11 && event->id.len) {
         event->comment = arena_format(world, "%s", tag);
         return;
