@@ -10,6 +10,7 @@
 #include <time.h>
 
 #define LAST_EVENT_ID_MAX 512
+#define DRAIN_MS 2000
 
 struct service_event {
     struct service_event *next;
@@ -68,6 +69,14 @@ static void *publish_all(void *user)
     return NULL;
 }
 
+static int64_t now_ms(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
+}
+
 static void *wait_for_signal(void *user)
 {
     struct service *service = user;
@@ -80,6 +89,7 @@ static void *wait_for_signal(void *user)
     sigwait(&signals, &received);
     pthread_mutex_lock(&service->lock);
     service->stopping = true;
+    service->deadline_ms = now_ms() + DRAIN_MS;
     pthread_mutex_unlock(&service->lock);
     wake(service);
     return NULL;
@@ -205,14 +215,17 @@ void service_end_stream(struct service *service)
         wake(service);
 }
 
-static bool has_streams(struct service *service)
+/* Milliseconds that the host's streams may still take after everything has been read. A client that reads
+ * nothing must not keep the service. */
+static int64_t time_for_streams(struct service *service)
 {
-    bool has;
+    int64_t left = 0;
 
     pthread_mutex_lock(&service->lock);
-    has = service->streams > 0;
+    if (service->streams)
+        left = service->deadline_ms - now_ms();
     pthread_mutex_unlock(&service->lock);
-    return has;
+    return left > 0 ? left : 0;
 }
 
 static bool is_stopping(struct service *service)
@@ -232,19 +245,23 @@ bool service_turn(struct service *service)
                                                  .farewell = &farewell,
                                                  .retry_min_ms = 500,
                                                  .retry_max_ms = 2000,
-                                                 .drain_ms = 2000};
+                                                 .drain_ms = DRAIN_MS};
     struct sse_shutdown_report report = {.size = sizeof(report)};
 
     /* Every call after the first one is refused. */
     if (is_stopping(service))
         (void)sse_registry_shutdown(service->registry, &options);
     (void)sse_registry_tick(service->registry);
-    return sse_registry_shutdown_report(service->registry, &report) || report.remaining || has_streams(service);
+    return sse_registry_shutdown_report(service->registry, &report) || report.remaining ||
+           time_for_streams(service);
 }
 
 int service_timeout(struct service *service)
 {
-    return sse_registry_next_timeout(service->registry);
+    int timeout = sse_registry_next_timeout(service->registry);
+    int64_t left = time_for_streams(service);
+
+    return left && (timeout < 0 || left < timeout) ? (int)left : timeout;
 }
 
 static void sleep_until_woken(struct service *service, int timeout_ms)

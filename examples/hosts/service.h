@@ -40,6 +40,7 @@ struct service {
     struct service_event *first;
     struct service_event **last;
     size_t streams;
+    int64_t deadline_ms;
     bool woken;
     bool stopping;
     bool closing;
@@ -57,7 +58,7 @@ int service_subscribe(struct service *service, struct sse_emitter *emitter, cons
                       const char *last_event_id);
 
 /** For hosts that send after they have taken the bytes: service_turn is true, and service_run goes on, until
- *  each stream that began has ended. Any thread calls them. */
+ *  each stream that began has ended, or the time to drain is over. Any thread calls them. */
 void service_begin_stream(struct service *service);
 void service_end_stream(struct service *service);
 
