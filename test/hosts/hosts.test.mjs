@@ -81,6 +81,25 @@ async function comeAndGo(host, topic, first, last, step) {
     return { data: received.map(({ data }) => data), breaks };
 }
 
+/** Opens a stream that stops reading, and publishes until it has ended; a reader of the topic is told all. */
+async function overflow(host, reader) {
+    const text = 'x'.repeat(65536);
+    const stalled = await Stream.open(host, 'stall', { alone: true });
+    const before = host.endings.length;
+    stalled.stopReading();
+    let count = 0;
+    // Buffers of the system and of the server take some megabytes, the queue takes one.
+    while (host.endings.length === before) {
+        assert.ok(count < 500, `${count} events of 64 KiB were taken for a client that reads nothing`);
+        await host.publish('stall', text);
+        count += 1;
+        await reader.untilEvents(count);
+    }
+    assert.deepEqual(host.endings.slice(before), [OVERFLOW]);
+    assert.ok(reader.data.every((data) => data === text));
+    return stalled;
+}
+
 function defineTests(entry, build) {
     const it = { host: null };
     const atRest = {};
@@ -260,21 +279,8 @@ function defineTests(entry, build) {
 
     test('a client that stops reading harms nobody, and ends', async () => {
         const { host } = it;
-        const text = 'x'.repeat(65536);
-        const stalled = await Stream.open(host, 'stall', { alone: true });
         const reader = await Stream.open(host, 'stall');
-        const before = host.endings.length;
-        stalled.stopReading();
-        let count = 0;
-        // Buffers of the system and of the server take some megabytes, the queue takes one.
-        while (host.endings.length === before) {
-            assert.ok(count < 500, `${count} events of 64 KiB were taken for a client that reads nothing`);
-            await host.publish('stall', text);
-            count += 1;
-            await reader.untilEvents(count);
-        }
-        assert.deepEqual(host.endings.slice(before), [OVERFLOW]);
-        assert.ok(reader.data.every((data) => data === text));
+        const stalled = await overflow(host, reader);
         stalled.close();
         await closeAll(host, [reader]);
         await untilDescriptors(host, atRest.descriptors);
@@ -296,10 +302,11 @@ function defineTests(entry, build) {
 
     test('SIGTERM ends every stream with a farewell, and leaves nothing', async () => {
         const { host } = it;
+        const reader = await Stream.open(host, 'stall');
+        // Its stream has ended, but it does not let go of its connection.
+        await overflow(host, reader);
         const before = host.endings.length;
-        const streams = await openAll(host, numbers(50).map((number) => `last ${number % 5}`));
-        await host.publish('last 0', 'something');
-        await streams[0].untilEvents(1);
+        const streams = [reader, ...await openAll(host, numbers(49).map((number) => `last ${number % 5}`))];
         host.terminate();
         for (const stream of streams) {
             await stream.untilEnd();

@@ -32,29 +32,26 @@ install_servers() {
 
 # build_hosts NAME SANITIZERS
 build_hosts() {
-    build=$SSE_HOSTS/$1
-    if [ ! -f "$build/build.ninja" ]; then
-        rm -rf "$build"
-        meson setup "$build" "$SSE_ROOT" -Dtests=disabled -Dexamples=enabled -Dwerror=true \
-            -Ddefault_library=static -Doptimization=1 "-Db_sanitize=$2" >"$build.log" 2>&1 || return 1
+    directory=$SSE_HOSTS/$1
+    log=$directory.log
+    if [ ! -f "$directory/build.ninja" ]; then
+        rm -rf "$directory"
+        meson setup "$directory" "$SSE_ROOT" -Dtests=disabled -Dexamples=enabled -Dwerror=true \
+            -Ddefault_library=static -Doptimization=1 "-Db_sanitize=$2" >"$log" 2>&1
     else
         # There may be packages now that were missing then.
-        meson setup --reconfigure "$build" >"$build.log" 2>&1 || return 1
-    fi
-    meson compile -C "$build" hosts >"$build.log" 2>&1
+        meson setup --reconfigure "$directory" "$SSE_ROOT" >"$log" 2>&1
+    fi && meson compile -C "$directory" hosts >"$log" 2>&1 && return 0
+    grep -E 'error|warning|ERROR|FAILED' "$log" | head -40
+    record hosts-build 0 1 0 "the hosts could not be built"
+    exit 0
 }
 
 install_build_tools || exit 1
 install_servers
 mkdir -p "$SSE_HOSTS"
-for build in "asan address,undefined" "tsan thread"; do
-    # shellcheck disable=SC2086
-    if ! build_hosts $build; then
-        grep -E 'error|warning|ERROR|FAILED' "$SSE_HOSTS/${build%% *}.log" | head -40
-        record hosts-build 0 1 0 "the hosts could not be built"
-        exit 0
-    fi
-done
+build_hosts asan address,undefined
+build_hosts tsan thread
 
 install_clients skip_all
 install_chromium || record hosts-browser 0 0 1 "Chromium cannot be installed"
