@@ -36,7 +36,8 @@ static void send_head(struct mg_connection *connection, bool chunked)
 
     mg_response_header_start(connection, 200);
     for (ssize_t i = 0; i < count; i++)
-        mg_response_header_add(connection, headers[i].name.ptr, headers[i].value.ptr, (int)headers[i].value.len);
+        mg_response_header_add(connection, headers[i].name.ptr, headers[i].value.ptr,
+                               (int)headers[i].value.len);
     if (chunked)
         mg_response_header_add(connection, "Transfer-Encoding", "chunked", -1);
     mg_response_header_send(connection);
@@ -142,7 +143,7 @@ int main(int argc, char **argv)
     struct mg_context *context;
     char address[32];
     /* A thread for each stream. A write fails after the request timeout: before the emitter would stall. */
-    const char *options[] = {"listening_ports", address, "num_threads", "256", "tcp_nodelay", "1",
+    const char *options[] = {"listening_ports",    address, "num_threads", "256", "tcp_nodelay", "1",
                              "request_timeout_ms", "10000", NULL};
 
     service_open(&service, argc, argv, NULL, NULL);

@@ -163,8 +163,8 @@ int main(int argc, char **argv)
     timeout = (unsigned)(service.heartbeat_ms / 1000) + WRITE_SECONDS;
     daemon = MHD_start_daemon(
         MHD_USE_AUTO | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_ERROR_LOG,
-        (uint16_t)service.port, NULL, NULL, handle, &service, MHD_OPTION_NOTIFY_COMPLETED, forget_request, NULL,
-        MHD_OPTION_CONNECTION_TIMEOUT, timeout, MHD_OPTION_END);
+        (uint16_t)service.port, NULL, NULL, handle, &service, MHD_OPTION_NOTIFY_COMPLETED, forget_request,
+        NULL, MHD_OPTION_CONNECTION_TIMEOUT, timeout, MHD_OPTION_END);
     if (!daemon)
         return 1;
     service_run(&service);

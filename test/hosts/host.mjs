@@ -20,8 +20,8 @@ const fronts = {
 /** A certificate for the loopback address, and its key, as files. */
 function makeCertificate(directory) {
     const [certificate, key] = ['certificate.pem', 'key.pem'].map((name) => join(directory, name));
-    execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes',
-        '-days', '2', '-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1',
+    execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1',
+        '-nodes', '-days', '2', '-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1',
         '-keyout', key, '-out', certificate], { stdio: 'ignore' });
     return [certificate, key];
 }
@@ -93,7 +93,8 @@ class Host {
     }
 
     async publish(topic, data) {
-        const { status } = await this.request(`publish?topic=${encode(topic)}`, { method: 'POST', body: data });
+        const target = `publish?topic=${encode(topic)}`;
+        const { status } = await this.request(target, { method: 'POST', body: data });
         assert.equal(status, 202);
     }
 
@@ -107,7 +108,8 @@ class Host {
 
     /** The reasons of the streams that have ended, as it reports them. */
     get endings() {
-        return [...this.stderr.matchAll(/^ended: reason (\d+), \d+ events$/gm)].map(([, reason]) => Number(reason));
+        const lines = this.stderr.matchAll(/^ended: reason (\d+), \d+ events$/gm);
+        return [...lines].map(([, reason]) => Number(reason));
     }
 
     untilEndings(count) {
@@ -121,7 +123,8 @@ class Host {
 
     /** Processor time so far, in ticks of the system. */
     ticks() {
-        const fields = readFileSync(`/proc/${this.child.pid}/stat`, 'latin1').replace(/^.*\) /s, '').split(' ');
+        const status = readFileSync(`/proc/${this.child.pid}/stat`, 'latin1');
+        const fields = status.replace(/^.*\) /s, '').split(' ');
         return Number(fields[11]) + Number(fields[12]);
     }
 
