@@ -27,7 +27,7 @@ static bool is_http2(struct lws *wsi)
     return lws_get_network_wsi(wsi) != wsi;
 }
 
-/* Before 4.2 the library does not read from a client of HTTP/1 that it answers: its poll then returns at
+/* Version 4.1 does not read from a client of HTTP/1 that it answers: its poll then returns at
  * once, over and over, from the client's end to the next heartbeat, where it would need one more. */
 static bool has_left(struct lws *wsi)
 {
@@ -241,9 +241,12 @@ static int on_request(struct service *service, struct session *session, struct l
 
 static int append(struct session *session, const char *data, size_t size)
 {
-    char *grown =
-        session->size + size <= SSE_EVENT_SIZE_MAX ? realloc(session->body, session->size + size) : NULL;
+    char *grown;
 
+    /* An empty body comes as one piece of nothing. */
+    if (!size)
+        return 0;
+    grown = session->size + size <= SSE_EVENT_SIZE_MAX ? realloc(session->body, session->size + size) : NULL;
     if (!grown)
         return -1;
     memcpy(grown + session->size, data, size);
