@@ -103,8 +103,9 @@ struct sse_registry_options {
      * A client comes back with an id, and the events after it are not all held. Before any other
      * event reaches it, the host may send what its own store has: the events after `asked` and
      * before `oldest`, or if that is absent up to `newest`. Returns whether it has: the client then has
-     * everything, and is not told of a gap. Runs inside sse_registry_subscribe, before the emitter has
-     * joined; what is published meanwhile follows.
+     * everything, and is not told of a gap; unless more is published meanwhile than the history holds: then
+     * the event of gap_type has no id, for the client goes on from what it was sent. Runs inside
+     * sse_registry_subscribe, before the emitter has joined; what is published meanwhile follows.
      */
     bool (*on_gap)(struct sse_registry *registry, struct sse_emitter *emitter, const struct sse_gap *gap,
                    void *user);

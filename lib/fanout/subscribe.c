@@ -20,7 +20,8 @@ struct request {
     uint64_t place;       /* the sequence that `asked` names, or if it names none the present */
     uint64_t lost;        /* from here on nothing has been lost */
     bool gap;
-    bool filled; /* by the host */
+    bool sent;   /* by the host: what was missing before its hook was called */
+    bool filled; /* and nothing was lost meanwhile */
     bool added;  /* the emitter has become a member */
     struct replay replay;
     size_t messages; /* that are replayed */
@@ -186,7 +187,8 @@ static bool call_gap_hook(const struct request *request, const struct sse_messag
 }
 
 /* Lets the host fill the gap up to where nothing is lost, then collects what was published
- * meanwhile. If it does not, the replay begins anew. Lock held; let go meanwhile. */
+ * meanwhile. If it does not, the replay begins anew. What it has sent is not sent again, even if the rest
+ * is lost meanwhile. Lock held; let go meanwhile. */
 static int fill_gap(struct request *request)
 {
     struct sse_registry *registry = request->registry;
@@ -201,16 +203,16 @@ static int fill_gap(struct request *request)
         return error;
     newest = sse_message_ref(registry->newest);
     pthread_mutex_unlock(&registry->lock);
-    request->filled = call_gap_hook(request, newest);
+    request->sent = call_gap_hook(request, newest);
     sse_message_unref(newest);
     pthread_mutex_lock(&registry->lock);
     /* Only no history, or one that is shorter than one call of the hook, loses what follows it. */
-    if (sse_replay_last_lost(registry, request->topics, request->count) > end ||
-        (!sse_archive_is_on(&registry->archive) && registry->counts.published != published))
-        request->filled = false;
-    request->from = request->filled ? end : request->place;
-    if (!request->filled)
+    request->filled = request->sent &&
+                      sse_replay_last_lost(registry, request->topics, request->count) <= end &&
+                      (sse_archive_is_on(&registry->archive) || registry->counts.published == published);
+    if (!request->sent)
         sse_replay_free(&request->replay, registry->host);
+    request->from = request->sent ? end : request->place;
     return 0;
 }
 
@@ -223,10 +225,12 @@ static bool may_echo(struct sse_str asked)
            sse_utf8_is_valid(bytes, asked.len);
 }
 
+/* A client that the host has sent something goes on from that. */
 static int make_gap_message(const struct request *request, struct sse_message **message)
 {
     const struct archive *archive = &request->registry->archive;
     struct sse_str asked = request->asked, oldest = oldest_id(request);
+    bool placed = sse_archive_is_on(archive) && !request->sent;
     char id[SSE_ASSIGNED_ID_SIZE];
     char *data;
     int error;
@@ -245,8 +249,7 @@ static int make_gap_message(const struct request *request, struct sse_message **
                             &(struct sse_event){
                                 .type = {request->registry->gap_type, request->registry->gap_type_size},
                                 .data = {data, asked.len + 1 + oldest.len},
-                                .id = {sse_archive_is_on(archive) ? id : NULL,
-                                       sse_archive_is_on(archive) ? sse_archive_id_size(archive) : 0},
+                                .id = {placed ? id : NULL, placed ? sse_archive_id_size(archive) : 0},
                             },
                             1, request->registry->host);
     sse_host_release(request->registry->host, data);

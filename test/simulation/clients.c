@@ -161,7 +161,7 @@ void client_joined(struct client *client, const struct world *world, const struc
     bool mistaken = world->scenario.repeated_ids || is_mistaken(world, request);
 
     /* What the host sent in vain comes again. */
-    client->disordered |= request->sent && !request->filled;
+    client->disordered |= request->sent && !request->host_filled;
     client->lied = false;
     for (size_t i = 0; i < request->came_at; i++) {
         bool before = mistaken && world->records[i].sequence <= request->place;

@@ -170,6 +170,7 @@ struct request {
     int error; /* that joining has to return */
     bool asked_host, filled;
     bool sent;                  /* the host sent something to fill the gap */
+    bool host_filled;           /* it says that it sent everything; `filled`: nothing was lost meanwhile */
     size_t came_at;             /* how many records there were when it joined */
     size_t oldest, hook_from;   /* of the replay that on_gap was told of; records at that time */
     bool snapshot[RECORDS_MAX]; /* the replay */

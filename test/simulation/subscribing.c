@@ -69,7 +69,7 @@ static void offer_gap_event(struct connection *connection, const struct request 
 
     event.data = arena_format(world, "%.*s\n%.*s", (int)asked.len, asked.ptr, (int)oldest.len,
                               oldest.ptr ? oldest.ptr : "");
-    if (world->scenario.history)
+    if (world->scenario.history && !request->host_filled)
         event.id = assigned_id(world, request->place);
     connection->over += record_wire_size(record_new(world, DIRECT, &event, 1), true);
     connection_offer(connection, world->record_count - 1);
@@ -82,7 +82,7 @@ static bool follows(const struct world *world, const struct request *request, si
 
     if (!record->kept || !is_wanted(request, record))
         return false;
-    if (request->outcome == SSE_REPLAY_FILLED)
+    if (request->host_filled)
         return request->snapshot[index] || (index >= request->hook_from && history_holds(world, index));
     return record->sequence > request->place && history_holds(world, index);
 }
@@ -157,7 +157,7 @@ static void see_outcome(struct connection *connection, struct request *request)
                request->known != KNOWN_HERE || world->scenario.shared_ids || may_have_lost(world, request),
                "connection %zu: a gap, but nothing was lost", connection->number);
         request->outcome = request->filled ? SSE_REPLAY_FILLED : SSE_REPLAY_GAP;
-        if (!request->filled)
+        if (!request->host_filled)
             memset(request->snapshot, 0, sizeof(request->snapshot));
         world->stats.gaps += !request->filled;
         world->stats.replays += request->filled;
@@ -370,6 +370,7 @@ bool on_gap(struct sse_registry *registry, struct sse_emitter *emitter, const st
     publish_meanwhile(world);
     missed = has_missed(world, request, &unsure);
     filled = filled && (missed || !unsure);
+    request->host_filled = filled;
     request->filled = filled && !missed;
     request->error = join_error(connection, request);
     narrate(world, "the host fills the gap: %d", filled);

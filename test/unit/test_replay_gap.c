@@ -23,6 +23,8 @@
 #define ID(digit) "E-000000000000000" digit
 #define EVENT(data, digit) "data: " data "\nid: " ID(digit) "\n\n"
 #define GAP(asked, oldest, digit) "event: gap\ndata: " asked "\ndata: " oldest "\nid: " ID(digit) "\n\n"
+/* While the host filled the gap, more was lost. */
+#define LATE_GAP(asked, oldest) "event: gap\ndata: " asked "\ndata: " oldest "\n\n"
 
 static struct fake_host host;
 static struct sse_registry *registry;
@@ -368,8 +370,44 @@ static void a_history_that_wraps_meanwhile_is_a_gap(void **state)
     use_short_history(true);
     publish_six();
     hook.act = publish_too_much;
-    come_back("a", sse_str(ID("1")), SSE_REPLAY_GAP, 3,
-              GAP(ID("1"), ID("a"), "1") EVENT("a4", "a") EVENT("a5", "b") EVENT("a6", "c"));
+    come_back("a", sse_str(ID("1")), SSE_REPLAY_GAP, 6,
+              LATE_GAP(ID("1"), ID("4")) EVENT("a4", "4") EVENT("a5", "5") EVENT("a6", "6") EVENT("a4", "a")
+                  EVENT("a5", "b") EVENT("a6", "c"));
+}
+
+static bool fill_and_publish_too_much(struct sse_emitter *emitter)
+{
+    const struct sse_event stored[] = {{.data = sse_str("a2"), .id = sse_str(ID("2"))},
+                                       {.data = sse_str("b3"), .id = sse_str(ID("3"))},
+                                       {.data = sse_str("a4"), .id = sse_str(ID("4"))}};
+
+    for (size_t i = 0; i < COUNT(stored); i++)
+        assert_int_equal(sse_emitter_send(emitter, &stored[i]), 0);
+    publish('a', "a7");
+    publish('a', "a8");
+    publish('a', "a9");
+    return true;
+}
+
+/* The quiet topic still holds what the host has sent of it. */
+static void what_the_host_sent_before_the_history_wrapped_does_not_come_twice(void **state)
+{
+    (void)state;
+    use_registry((struct sse_registry_options){.history = {.events = 100},
+                                               .topic_history = {.events = 2},
+                                               .epoch = sse_str("E"),
+                                               .gap_type = sse_str("gap"),
+                                               .on_gap = on_gap});
+    publish('b', "b1");
+    publish('a', "a2");
+    publish('b', "b3");
+    for (const char *number = "456"; *number; number++)
+        publish('a', (const char[]){'a', *number, '\0'});
+    hook.act = fill_and_publish_too_much;
+    come_back("ab", sse_str(ID("1")), SSE_REPLAY_GAP, 4,
+              "data: a2\nid: " ID("2") "\n\ndata: b3\nid: " ID("3") "\n\ndata: a4\nid: " ID("4") "\n\n"
+              LATE_GAP(ID("1"), ID("5")) EVENT("a5", "5") EVENT("a6", "6") EVENT("a8", "8") EVENT("a9", "9"));
+    expect_hook(1, ID("1"), ID("5"), ID("6"));
 }
 
 static bool end_the_client(struct sse_emitter *emitter)
@@ -509,6 +547,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_host_that_does_not_fill_it_changes_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_published_meanwhile_follows, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_history_that_wraps_meanwhile_is_a_gap, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_the_host_sent_before_the_history_wrapped_does_not_come_twice,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_hook_may_call_anything, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_hook_may_give_the_emitter_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_hook_is_not_called_in_vain, set_up, tear_down),
