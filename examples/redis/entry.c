@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+#include "entry.h"
+
+#include <errno.h>
+#include <sse/registry.h>
+
+static struct sse_str text_of(const redisReply *reply)
+{
+    return (struct sse_str){reply->str, reply->len};
+}
+
+static bool is(struct sse_str text, const char *expected)
+{
+    return text.len == strlen(expected) && !memcmp(text.ptr, expected, text.len);
+}
+
+static void take_field(struct entry *entry, struct sse_str name, struct sse_str value)
+{
+    if (is(name, "topic"))
+        entry->topic = value;
+    else if (is(name, "type") && value.len)
+        entry->event.type = value;
+    else if (is(name, "data"))
+        entry->event.data = value;
+}
+
+int entry_check(struct sse_str topic, const struct sse_event *event)
+{
+    struct sse_event without_id = *event;
+    ssize_t size;
+
+    without_id.id = sse_str(NULL);
+    size = sse_event_encode(&without_id, NULL, 0);
+    if (size < 0)
+        return (int)size;
+    if (!topic.len || !event->data.ptr)
+        return -EINVAL;
+    return topic.len > SSE_TOPIC_SIZE_MAX || size > ENTRY_EVENT_MAX ? -EMSGSIZE : 0;
+}
+
+bool entry_read(const redisReply *reply, struct entry *entry)
+{
+    const redisReply *fields;
+
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2)
+        return false;
+    fields = reply->element[1];
+    if (reply->element[0]->type != REDIS_REPLY_STRING || fields->type != REDIS_REPLY_ARRAY)
+        return false;
+    *entry = (struct entry){.event = {.id = text_of(reply->element[0])}};
+    for (size_t i = 0; i + 1 < fields->elements; i += 2) {
+        if (fields->element[i]->type != REDIS_REPLY_STRING ||
+            fields->element[i + 1]->type != REDIS_REPLY_STRING)
+            return false;
+        take_field(entry, text_of(fields->element[i]), text_of(fields->element[i + 1]));
+    }
+    entry->error = entry->topic.ptr ? entry_check(entry->topic, &entry->event) : -ENOENT;
+    return place_parse(entry->event.id, &entry->place);
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+#include "redis.h"
+
+#include "clock.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <time.h>
+
+#define CONNECT_SECONDS 1
+/* Longer than any XREAD of ours blocks. */
+#define COMMAND_SECONDS 2
+#define DELAY_FIRST_MS 100
+#define DELAY_MAX_MS 2000
+#define DOUBLINGS_MAX 5
+
+int64_t redis_jitter(int64_t minimum, int64_t maximum)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return minimum + now.tv_nsec / 16 % (maximum - minimum + 1);
+}
+
+void redis_open(struct redis *redis, const char *name, const char *host, int port)
+{
+    pthread_condattr_t monotonic;
+
+    *redis = (struct redis){.name = name, .host = host, .port = port};
+    pthread_mutex_init(&redis->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&redis->stop, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+}
+
+static void disconnect(struct redis *redis)
+{
+    if (redis->context)
+        redisFree(redis->context);
+    redis->context = NULL;
+}
+
+static void fail(struct redis *redis, const char *why)
+{
+    int64_t delay = DELAY_FIRST_MS << (redis->failures < DOUBLINGS_MAX ? redis->failures : DOUBLINGS_MAX);
+
+    if (!redis->failures++)
+        fprintf(stderr, "%s: Redis is away: %s\n", redis->name, why);
+    if (delay > DELAY_MAX_MS)
+        delay = DELAY_MAX_MS;
+    redis->retry_at_ms = clock_now_ms() + redis_jitter(delay / 2, delay);
+    disconnect(redis);
+}
+
+static bool connect_if_need_be(struct redis *redis)
+{
+    const struct timeval patience = {.tv_sec = CONNECT_SECONDS}, limit = {.tv_sec = COMMAND_SECONDS};
+
+    if (redis->stopping || (redis->failures && clock_now_ms() < redis->retry_at_ms))
+        return false;
+    if (redis->context)
+        return true;
+    redis->context = redisConnectWithTimeout(redis->host, redis->port, patience);
+    if (redis->context && !redis->context->err && redisSetTimeout(redis->context, limit) == REDIS_OK)
+        return true;
+    fail(redis, redis->context ? redis->context->errstr : "no memory");
+    return false;
+}
+
+/* Each error is one of the server's state: it loads, is no longer the master, has no memory, cannot write its
+ * file. Whoever asks next connects anew, perhaps to another server behind the same name. */
+static void refuse(struct redis *redis, const char *why)
+{
+    if (!redis->refused)
+        fprintf(stderr, "%s: Redis refuses: %s\n", redis->name, why);
+    redis->refused = true;
+    disconnect(redis);
+}
+
+static redisReply *checked(struct redis *redis, redisReply *reply)
+{
+    if (!reply) {
+        fail(redis, redis->context->errstr);
+        return NULL;
+    }
+    if (redis->failures)
+        fprintf(stderr, "%s: Redis answers again\n", redis->name);
+    redis->failures = 0;
+    if (reply->type == REDIS_REPLY_ERROR) {
+        refuse(redis, reply->str);
+        freeReplyObject(reply);
+        return NULL;
+    }
+    redis->refused = false;
+    return reply;
+}
+
+redisReply *redis_command(struct redis *redis, const char *format, ...)
+{
+    redisReply *reply = NULL;
+    va_list arguments;
+
+    va_start(arguments, format);
+    pthread_mutex_lock(&redis->lock);
+    if (connect_if_need_be(redis))
+        reply = checked(redis, redisvCommand(redis->context, format, arguments));
+    pthread_mutex_unlock(&redis->lock);
+    va_end(arguments);
+    return reply;
+}
+
+void redis_pause(struct redis *redis)
+{
+    int64_t at = clock_now_ms() + DELAY_FIRST_MS;
+    struct timespec until;
+
+    pthread_mutex_lock(&redis->lock);
+    if (redis->failures)
+        at = redis->retry_at_ms;
+    until.tv_sec = (time_t)(at / 1000);
+    until.tv_nsec = (long)(at % 1000) * 1000000;
+    while (!redis->stopping && !pthread_cond_timedwait(&redis->stop, &redis->lock, &until))
+        ;
+    pthread_mutex_unlock(&redis->lock);
+}
+
+void redis_stop(struct redis *redis)
+{
+    pthread_mutex_lock(&redis->lock);
+    redis->stopping = true;
+    pthread_cond_broadcast(&redis->stop);
+    pthread_mutex_unlock(&redis->lock);
+}
+
+void redis_close(struct redis *redis)
+{
+    disconnect(redis);
+    pthread_cond_destroy(&redis->stop);
+    pthread_mutex_destroy(&redis->lock);
+}
