@@ -30,10 +30,12 @@ install_clients() {
     install node nodejs || "$1" "node cannot be installed"
     install npm npm || "$1" "npm cannot be installed"
     install_packages || "$1" "npm cannot install the clients"
-    rm -rf "$workplace"/*.mjs "$workplace/clients" "$workplace/hosts"
-    mkdir "$workplace/clients" "$workplace/hosts"
-    cp "$SSE_ROOT"/test/clients/*.mjs "$workplace/clients"
-    cp "$SSE_ROOT"/test/hosts/*.mjs "$workplace/hosts"
+    rm -rf "$workplace"/*.mjs
+    for directory in clients hosts redis; do
+        rm -rf "${workplace:?}/$directory"
+        mkdir "$workplace/$directory"
+        cp "$SSE_ROOT/test/$directory"/*.mjs "$workplace/$directory"
+    done
     # All is on the loopback interface.
     unset http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
     # Debian has servers where not every user looks for programs.
