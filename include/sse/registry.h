@@ -52,12 +52,14 @@ enum sse_admission {
     SSE_ADMISSION_NEWEST = 1
 };
 
-/** What a client asked for that is not all held. The texts are valid during the hook. */
+/** What a client asked for that is not all held. Texts and topics are valid during the hook. */
 struct sse_gap {
     size_t size;           /**< sizeof(struct sse_gap), as the library has it */
     struct sse_str asked;  /**< the id that the client sent */
     struct sse_str oldest; /**< of the first event that follows the hook; absent if none is held */
     struct sse_str newest; /**< of the last event published so far; absent if there was none */
+    const struct sse_str *topics; /**< that it asked for */
+    size_t count;
 };
 
 /** Steps in the life of an emitter in a registry. Later versions may add steps. */
@@ -232,7 +234,8 @@ SSE_API int sse_registry_remove(struct sse_registry *registry, struct sse_emitte
  * and let go of is a gap. Name all topics of a connection in one call: a client that has had the replay of
  * one topic no longer asks for what is older in the next. The work depends on what is replayed and on the
  * number of topics asked for, not on what is held.
- * Ownership: topics and id are borrowed. The registry takes a reference if it adds the emitter.
+ * Ownership: topics and id are borrowed. The registry takes a reference if it adds the emitter. Where
+ * on_gap may send much through a driver, add the emitter to registry and driver first.
  * Errors: -EINVAL (NULL, an empty topic, a replay of unknown size), -EMSGSIZE (a topic over
  * SSE_TOPIC_SIZE_MAX), -EALREADY (no topic, and it is in this registry), -EBUSY (it is in another),
  * -EAGAIN (over a cap), -ENOMEM, -ESHUTDOWN (the registry is shutting down), and after the emitter's end

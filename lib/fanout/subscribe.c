@@ -179,6 +179,8 @@ static bool call_gap_hook(const struct request *request, const struct sse_messag
         .size = sizeof(gap),
         .asked = request->asked,
         .oldest = oldest_id(request),
+        .topics = request->topics,
+        .count = request->count,
     };
 
     if (newest)

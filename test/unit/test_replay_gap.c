@@ -37,6 +37,7 @@ static struct {
     char asked[64], oldest[64], newest[64];
     size_t asked_size;
     bool has_oldest, has_newest;
+    char topics[8]; /* asked for; each has one letter */
 } hook;
 
 static void copy_text(char *text, struct sse_str from)
@@ -59,6 +60,9 @@ static bool on_gap(struct sse_registry *source, struct sse_emitter *emitter, con
     hook.asked_size = gap->asked.len;
     hook.has_oldest = gap->oldest.ptr;
     hook.has_newest = gap->newest.ptr;
+    memset(hook.topics, 0, sizeof(hook.topics));
+    for (size_t i = 0; i < gap->count; i++)
+        hook.topics[i] = gap->topics[i].ptr[0];
     return hook.act && hook.act(emitter);
 }
 
@@ -405,8 +409,9 @@ static void what_the_host_sent_before_the_history_wrapped_does_not_come_twice(vo
         publish('a', (const char[]){'a', *number, '\0'});
     hook.act = fill_and_publish_too_much;
     come_back("ab", sse_str(ID("1")), SSE_REPLAY_GAP, 4,
-              "data: a2\nid: " ID("2") "\n\ndata: b3\nid: " ID("3") "\n\ndata: a4\nid: " ID("4") "\n\n"
-              LATE_GAP(ID("1"), ID("5")) EVENT("a5", "5") EVENT("a6", "6") EVENT("a8", "8") EVENT("a9", "9"));
+              "data: a2\nid: " ID("2") "\n\ndata: b3\nid: " ID("3") "\n\ndata: a4\nid: " ID(
+                  "4") "\n\n" LATE_GAP(ID("1"), ID("5")) EVENT("a5", "5") EVENT("a6", "6") EVENT("a8", "8")
+                  EVENT("a9", "9"));
     expect_hook(1, ID("1"), ID("5"), ID("6"));
 }
 
@@ -477,6 +482,19 @@ static void the_hook_may_give_the_emitter_back(void **state)
     assert_int_equal(clients[0].releases, 1);
     assert_int_equal(sse_registry_count(registry, sse_str("a")), 0);
     fake_client_free(&clients[0]);
+}
+
+static void the_hook_is_told_of_the_topics(void **state)
+{
+    (void)state;
+    use_short_history(true);
+    publish_six();
+    assert_int_equal(subscribe(0, "ab", sse_str("who"), NULL), 0);
+    assert_string_equal(hook.topics, "ab");
+    fake_client_new(&clients[1], &host, SSE_DRAIN_CALLBACK);
+    assert_int_equal(sse_registry_subscribe(registry, clients[1].emitter, NULL, 0, sse_str("who"), NULL), 0);
+    assert_string_equal(hook.topics, "");
+    assert_int_equal(hook.calls, 2);
 }
 
 /* What the host sends to fill a gap cannot be taken back. */
@@ -551,6 +569,7 @@ int main(void)
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_hook_may_call_anything, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_hook_may_give_the_emitter_back, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_hook_is_told_of_the_topics, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_hook_is_not_called_in_vain, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_emitter_that_joins_meanwhile_gets_nothing_twice, set_up,
                                         tear_down),
