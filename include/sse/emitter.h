@@ -135,7 +135,9 @@ struct sse_emitter_options {
      * not block: whoever publishes would wait. It may be entered from whichever thread sends,
      * publishes, flushes or ticks, but never by two at once. After -EAGAIN, sse_emitter_flush
      * says that there is room again. At least one byte is offered; a result above what was offered
-     * or below -4095 ends the emitter with -EIO.
+     * or below -4095 ends the emitter with -EIO. What was offered and not taken may be dropped before the
+     * next call: a TLS library that must then be given the same bytes wants SSE_OVERFLOW_CLOSE or
+     * DROP_NEWEST, and one piece at a time.
      */
     ssize_t (*write)(void *user, const struct iovec *iov, int count);
 
