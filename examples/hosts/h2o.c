@@ -71,17 +71,33 @@ static void stop(h2o_generator_t *generator, h2o_req_t *request)
     close_stream((struct stream *)generator);
 }
 
-static void resume_ready(const struct service *service)
+/* h2o has no call to break off a send that nobody takes. Over HTTP/2 the socket is others' as well. */
+static void cut_off(const struct stream *stream)
+{
+    h2o_conn_t *connection = stream->request->conn;
+
+    if (stream->request->version < 0x200)
+        shutdown(h2o_socket_get_fd(connection->callbacks->get_socket(connection)), SHUT_RDWR);
+}
+
+/* Whether there were any: what is sent outside of h2o's callbacks is finished by its next turn, which then
+ * must not sleep first. */
+static bool resume_ready(const struct service *service)
 {
     struct sse_emitter *emitter;
+    bool any = false;
 
     while ((emitter = sse_registry_next_ready(service->registry))) {
         struct stream *stream = sse_emitter_user(emitter);
 
         if (!stream->busy)
             send_more(stream);
+        else if (sse_emitter_flush(emitter) < 0)
+            cut_off(stream);
         sse_emitter_unref(emitter);
+        any = true;
     }
+    return any;
 }
 
 /* While it answers, h2o reads no more from an HTTP/1.1 connection: a client that leaves is found out by
@@ -107,7 +123,7 @@ static struct stream *open_stream(const struct service *service, h2o_req_t *requ
 /* -- the server ----------------------------------------------------------------------------- */
 
 #define BODY_SIZE_MAX (1024 * 1024)
-#define CLOSING_MS 1500
+#define CLOSING_MS 1200
 
 /* It lasts as long as the process: h2o cannot close the connections that are left at the end. */
 static struct server {
@@ -264,11 +280,10 @@ int main(int argc, char **argv)
     listener = listen_on(server.service.port);
     if (!listener)
         return 1;
-    while (service_turn(&server.service)) {
-        resume_ready(&server.service);
-        turn(service_timeout(&server.service));
-    }
+    while (service_turn(&server.service))
+        turn(resume_ready(&server.service) ? 0 : service_timeout(&server.service));
     resume_ready(&server.service);
+    turn(0);
     h2o_socket_close(listener);
     say_goodbye();
     service_close(&server.service);
