@@ -32,7 +32,7 @@ static void put_head(FCGX_Stream *out)
     FCGX_FFlush(out);
 }
 
-/* Until the stream ends. A failed write closes `out` for good: libfcgi then refuses every further one. */
+/* Until the stream ends; -ESHUTDOWN if that was as it should be and every byte was written. */
 static int write_stream(struct sse_emitter *emitter, FCGX_Stream *out)
 {
     char buffer[4096];
@@ -42,8 +42,10 @@ static int write_stream(struct sse_emitter *emitter, FCGX_Stream *out)
     put_head(out);
     while ((result = sse_emitter_wait(emitter, -1)) > 0) {
         size = sse_emitter_read(emitter, buffer, sizeof(buffer));
-        if (size > 0 && (FCGX_PutStr(buffer, (int)size, out) < 0 || FCGX_FFlush(out) < 0))
+        if (size > 0 && (FCGX_PutStr(buffer, (int)size, out) < 0 || FCGX_FFlush(out) < 0)) {
             (void)sse_emitter_complete_with_error(emitter, -ECONNRESET);
+            return -ECONNRESET;
+        }
     }
     return result;
 }
@@ -80,7 +82,7 @@ static void end_request(FCGX_Request *request, bool whole)
 
 #define BODY_SIZE_MAX (1024 * 1024)
 /* A web server that takes nothing for so long, every buffer being full, loses its stream. */
-#define WRITE_TIMEOUT_SECONDS 2
+#define WRITE_TIMEOUT_MS 1500
 
 struct server {
     struct service service;
@@ -206,7 +208,8 @@ static void *accept_all(void *user)
 /* Linux hands the time limit on to the sockets that are accepted: libfcgi has no call for it. */
 static int listen_on(int port)
 {
-    const struct timeval timeout = {.tv_sec = WRITE_TIMEOUT_SECONDS};
+    const struct timeval timeout = {.tv_sec = WRITE_TIMEOUT_MS / 1000,
+                                    .tv_usec = WRITE_TIMEOUT_MS % 1000 * 1000};
     char address[32];
     int fd;
 
