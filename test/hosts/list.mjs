@@ -11,6 +11,7 @@ export const hosts = [
     { name: 'websockets' },
     { name: 'nghttp2', http2: true },
     { name: 'h2o' },
+    { name: 'h2o over HTTP/2', program: 'h2o', http2: true },
     { name: 'openssl', tls: true },
     { name: 'fastcgi behind nginx', program: 'fastcgi', front: 'nginx' },
     { name: 'fastcgi behind lighttpd', program: 'fastcgi', front: 'lighttpd' },
