@@ -18,6 +18,7 @@
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <time.h>
 
 /* -- the adapter ---------------------------------------------------------------------------- */
 
@@ -90,6 +91,7 @@ struct server {
     pthread_mutex_t lock;
     pthread_cond_t idle;
     size_t requests;
+    bool stopping;
 };
 
 struct request {
@@ -176,33 +178,66 @@ static void *serve(void *user)
     return NULL;
 }
 
-/* Until the listening socket is shut down. */
-static void *accept_all(void *user)
+/* Takes a request, and starts its thread. False if descriptors, memory or threads have run out, or if the
+ * listening socket is shut down. */
+static bool accept_one(struct server *server)
 {
-    struct server *server = user;
-    struct request *request;
+    struct request *request = calloc(1, sizeof(*request));
     pthread_attr_t detached;
     pthread_t thread;
+    int error;
 
+    if (!request)
+        return false;
+    request->server = server;
+    FCGX_InitRequest(&request->fastcgi, server->listener, 0);
+    if (FCGX_Accept_r(&request->fastcgi) < 0) {
+        FCGX_Free(&request->fastcgi, 1);
+        free(request);
+        return false;
+    }
+    count_request(server, true);
     pthread_attr_init(&detached);
     pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
-    while ((request = calloc(1, sizeof(*request)))) {
-        request->server = server;
-        FCGX_InitRequest(&request->fastcgi, server->listener, 0);
-        if (FCGX_Accept_r(&request->fastcgi) < 0)
-            break;
-        count_request(server, true);
-        if (pthread_create(&thread, &detached, serve, request)) {
-            end_request(&request->fastcgi, false);
-            free(request);
-            count_request(server, false);
-        }
-    }
-    if (request)
-        FCGX_Free(&request->fastcgi, 1);
-    free(request);
+    error = pthread_create(&thread, &detached, serve, request);
     pthread_attr_destroy(&detached);
+    if (!error)
+        return true;
+    end_request(&request->fastcgi, false);
+    free(request);
+    count_request(server, false);
+    return false;
+}
+
+static bool is_stopping(struct server *server)
+{
+    bool stopping;
+
+    pthread_mutex_lock(&server->lock);
+    stopping = server->stopping;
+    pthread_mutex_unlock(&server->lock);
+    return stopping;
+}
+
+/* What has run out comes back. */
+static void *accept_all(void *user)
+{
+    const struct timespec pause = {.tv_nsec = 100000000};
+    struct server *server = user;
+
+    while (!is_stopping(server))
+        if (!accept_one(server))
+            nanosleep(&pause, NULL);
     return NULL;
+}
+
+static void stop_accepting(struct server *server, pthread_t acceptor)
+{
+    pthread_mutex_lock(&server->lock);
+    server->stopping = true;
+    pthread_mutex_unlock(&server->lock);
+    shutdown(server->listener, SHUT_RDWR);
+    pthread_join(acceptor, NULL);
 }
 
 /* Linux hands the time limit on to the sockets that are accepted: libfcgi has no call for it. */
@@ -244,8 +279,7 @@ int main(int argc, char **argv)
     if (server.listener < 0 || pthread_create(&acceptor, NULL, accept_all, &server))
         return 1;
     service_run(&server.service);
-    shutdown(server.listener, SHUT_RDWR);
-    pthread_join(acceptor, NULL);
+    stop_accepting(&server, acceptor);
     pthread_mutex_lock(&server.lock);
     while (server.requests)
         pthread_cond_wait(&server.idle, &server.lock);
