@@ -36,17 +36,18 @@ static void put_head(FCGX_Stream *out)
 /* Until the stream ends; -ESHUTDOWN if that was as it should be and every byte was written. */
 static int write_stream(struct sse_emitter *emitter, FCGX_Stream *out)
 {
-    char buffer[4096];
-    ssize_t size;
+    struct iovec bytes;
     int result;
 
     put_head(out);
     while ((result = sse_emitter_wait(emitter, -1)) > 0) {
-        size = sse_emitter_read(emitter, buffer, sizeof(buffer));
-        if (size > 0 && (FCGX_PutStr(buffer, (int)size, out) < 0 || FCGX_FFlush(out) < 0)) {
+        if (sse_emitter_peek(emitter, &bytes, 1) < 1)
+            continue;
+        if (FCGX_PutStr(bytes.iov_base, (int)bytes.iov_len, out) < 0 || FCGX_FFlush(out) < 0) {
             (void)sse_emitter_complete_with_error(emitter, -ECONNRESET);
             return -ECONNRESET;
         }
+        (void)sse_emitter_advance(emitter, bytes.iov_len);
     }
     return result;
 }
@@ -83,7 +84,7 @@ static void end_request(FCGX_Request *request, bool whole)
 
 #define BODY_SIZE_MAX (1024 * 1024)
 /* A web server that takes nothing for so long, every buffer being full, loses its stream. */
-#define WRITE_TIMEOUT_MS 1500
+#define WRITE_TIMEOUT_MS 1000
 
 struct server {
     struct service service;
