@@ -146,12 +146,15 @@ class Host {
         assert.equal(code, 0, `${this.name} ended with ${code}: ${this.stderr.slice(-2000)}`);
     }
 
-    /** Whatever state it is in. */
+    /** Whatever state it is in; one that came to an end by itself tells why. */
     async remove() {
+        const ended = this.child.exitCode ?? this.child.signalCode;
         this.child.kill('SIGKILL');
         await this.exited;
+        const reports = this.sanitizerReports();
         await this.frontServer?.stop();
         rmSync(this.directory, { recursive: true });
+        assert.ok(ended === null || ended === 0, `${this.name} ended with ${ended}: ${this.stderr}${reports}`);
     }
 }
 
