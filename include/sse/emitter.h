@@ -159,7 +159,8 @@ struct sse_emitter_options {
     /** From complete (or the lifetime) to the last byte. Default: 5 000. */
     int64_t drain_ms;
     /** After so long without a byte, less up to a quarter at random, a comment is sent. Default:
-     *  15 000 (WHATWG HTML 9.2.7). */
+     *  15 000 (WHATWG HTML 9.2.7). It also finds out who has left without a word: the first write is
+     *  answered with a reset, the second fails; a host that watches its socket sees the reset. */
     int64_t heartbeat_ms;
 
     /** The most bytes that wait, chunk framing included. An event larger than this can never be
@@ -330,6 +331,8 @@ SSE_API int sse_emitter_flush(struct sse_emitter *emitter);
  * has armed on_ready in the same atomic step, so that no wake can be missed; a host that suspends
  * a connection, and must not be woken before it has, holds a lock of its own over this call and
  * the suspension, and takes it in on_ready, not in on_completion.
+ * Until they are advanced the bytes count as waiting: no heartbeat is due, and only stall_ms ends a
+ * client that does not take them. Whether the emitter has failed meanwhile sse_emitter_flush tells.
  * Ownership: the memory is valid until the next peek, advance or read, even if the emitter ends,
  * while the caller holds its reference.
  * Threads: one at a time takes bytes from an emitter.
@@ -350,7 +353,8 @@ SSE_API int sse_emitter_advance(struct sse_emitter *emitter, size_t size);
 /**
  * Copies the next bytes to `buffer` and takes them: peek and advance in one step, PULL only.
  *
- * Returns the bytes copied; 0 as sse_emitter_peek, with on_ready armed.
+ * Returns the bytes copied; 0 as sse_emitter_peek, with on_ready armed. They count as written: a host
+ * that keeps them for long before the client has them takes peek and advance.
  * Threads: as sse_emitter_peek.
  * Errors: -EINVAL (NULL, size 0 or over SSIZE_MAX, not PULL), and the end as sse_emitter_peek.
  */
