@@ -4,6 +4,9 @@
 . "$SSE_ROOT/test/support/suite.sh"
 
 install_build_tools && install_clang || exit 1
+
+# The sanitizers look at the racing threads for longer.
+export SSE_TEST_ROUNDS=25
 build_and_test gcc-O0 gcc "-Dwerror=true -Depoll=disabled -Doptimization=0 -Ddebug=true"
 build_and_test gcc-O2 gcc "-Dwerror=true -Doptimization=2 -Ddebug=true"
 build_and_test clang-O0 clang "-Dwerror=true -Doptimization=0 -Ddebug=true"

@@ -53,6 +53,23 @@ mkdir -p "$SSE_HOSTS"
 build_hosts asan address,undefined
 build_hosts tsan thread
 
+# Built once more by the other compiler, for its warnings.
+build_by_clang() {
+    build=$SSE_HOSTS/clang
+    if [ ! -f "$build/build.ninja" ]; then
+        CC=clang meson setup "$build" "$SSE_ROOT" -Dtests=disabled -Dexamples=enabled -Dwerror=true \
+            >"$build.log" 2>&1 || return 1
+    fi
+    meson compile -C "$build" hosts >"$build.log" 2>&1
+}
+
+if install_clang && build_by_clang; then
+    record hosts-clang 1 0 0
+else
+    grep -E 'error|warning|ERROR|FAILED' "$SSE_HOSTS/clang.log" | head -40
+    record hosts-clang 0 1 0 "the hosts could not be built with clang"
+fi
+
 install_clients skip_all
 install_chromium || record hosts-browser 0 0 1 "Chromium cannot be installed"
 # Older runtimes of TSan cannot live with much randomness in the address space.

@@ -8,14 +8,17 @@ export ASAN_OPTIONS="detect_leaks=1:abort_on_error=1"
 export UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1"
 export TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1"
 
+# The examples run under sanitizers in the suites that use them.
+without_examples="-Dexamples=disabled -Dwerror=true -Doptimization=1"
+
 # Older runtimes of TSan cannot live with much randomness in the address space.
 if have setarch && setarch -R true 2>/dev/null; then
     no_randomisation="setarch -R"
 fi
 
-build_and_test gcc-asan-ubsan gcc "-Dwerror=true -Doptimization=1 -Db_sanitize=address,undefined"
+build_and_test gcc-asan-ubsan gcc "$without_examples -Db_sanitize=address,undefined"
 build_and_test clang-asan-ubsan clang \
-    "-Dwerror=true -Doptimization=1 -Db_sanitize=address,undefined -Db_lundef=false"
+    "$without_examples -Db_sanitize=address,undefined -Db_lundef=false"
 SSE_TEST_WRAPPER=${no_randomisation:-}
-build_and_test gcc-tsan gcc "-Dwerror=true -Doptimization=1 -Db_sanitize=thread"
-build_and_test clang-tsan clang "-Dwerror=true -Doptimization=1 -Db_sanitize=thread -Db_lundef=false"
+build_and_test gcc-tsan gcc "$without_examples -Db_sanitize=thread"
+build_and_test clang-tsan clang "$without_examples -Db_sanitize=thread -Db_lundef=false"
