@@ -209,7 +209,7 @@ void stream_init(struct stream *stream, struct connection *connection)
     size_t head =
         connection->head_size < connection->received_size ? connection->head_size : connection->received_size;
     size_t size = connection->received_size - head;
-    const unsigned char *bytes = connection->received + head;
+    const unsigned char *bytes = size ? connection->received + head : NULL;
     bool ended = false;
 
     expect(connection->world, !head || !memcmp(connection->received, connection->options.head.ptr, head),
