@@ -75,7 +75,7 @@ size_t stream_body_size(const struct stream *stream, size_t received)
     struct stream part = {.connection = stream->connection};
     size_t size = received > connection->head_size ? received - connection->head_size : 0;
 
-    if (connection->options.framing == SSE_FRAMING_RAW)
+    if (connection->options.framing == SSE_FRAMING_RAW || !size)
         return size;
     part.body = make(size, 1);
     part.chunks = make(size / 6 + 1, sizeof(size_t));
