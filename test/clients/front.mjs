@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// nginx and lighttpd in front of something, each in a directory of its own, which goes with it.
+// nginx, haproxy and lighttpd in front of something, each in a directory of its own, which goes with it.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -7,6 +7,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { makeCertificate } from './certificate.mjs';
 import { killedAtExit, until } from './hub.mjs';
 
 // Below those that the system gives to outgoing connections, which might take a port that was found free.
@@ -40,13 +41,15 @@ export function isListening(port) {
         .some((line) => line.split(/ +/)[4] === '0A' && `${line.split(/ +/)[2]} `.endsWith(address)));
 }
 
-/** Starts a program that takes a configuration file, and waits until it listens. */
-async function start(program, makeOptions, makeConfiguration) {
+/** Starts a program that takes a configuration file, and waits until it listens. With `tls` it has a
+ *  certificate. */
+async function start(program, makeOptions, makeConfiguration, { tls = false } = {}) {
     const directory = mkdtempSync(join(tmpdir(), 'sse-front-'));
     const port = await freePort();
     const file = join(directory, 'front.conf');
+    const certificate = tls ? makeCertificate(directory) : null;
     let log = '';
-    writeFileSync(file, makeConfiguration(port, directory));
+    writeFileSync(file, makeConfiguration(port, directory, certificate));
     const stdio = ['ignore', 'ignore', 'pipe'];
     const child = killedAtExit(spawn(program, makeOptions(file, directory), { stdio }));
     const exited = once(child, 'exit');
@@ -57,9 +60,13 @@ async function start(program, makeOptions, makeConfiguration) {
     }, program, () => log);
     return {
         port,
-        url: `http://127.0.0.1:${port}/`,
+        tls,
+        url: `${tls ? 'https' : 'http'}://127.0.0.1:${port}/`,
+        /** Whom to trust, if there is TLS. */
+        caFile: certificate?.file,
+        ca: certificate && readFileSync(certificate.file),
         log: () => log,
-        errors: () => log.split('\n').filter((line) => /\[(error|crit|alert|emerg)\]/.test(line)),
+        errors: () => log.split('\n').filter((line) => /\[(error|crit|alert|emerg)\]/i.test(line)),
         async stop() {
             child.kill('SIGTERM');
             await exited;
@@ -68,10 +75,13 @@ async function start(program, makeOptions, makeConfiguration) {
     };
 }
 
-/** nginx with one location, which is `location`; `more` is for all of HTTP. */
-export function startNginx(location, more = '') {
+/** nginx with one location, which is `location`; `server` is for what stands beside it, `http` for all of
+ *  HTTP. With `tls` there is HTTP/2. */
+export function startNginx(location, { http = '', server = '', tls = false } = {}) {
     const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
-    const configuration = (port) => `${process.getuid() === 0 ? 'user root;' : ''}
+    const secure = (certificate) => (tls
+        ? `ssl_certificate ${certificate.file}; ssl_certificate_key ${certificate.keyFile};` : '');
+    const configuration = (port, directory, certificate) => `${process.getuid() === 0 ? 'user root;' : ''}
 daemon off;
 pid nginx.pid;
 error_log stderr notice;
@@ -79,9 +89,11 @@ events { worker_connections 2048; }
 http {
     access_log off;
     ${temporary.map((name) => `${name}_temp_path ${name};`).join('\n    ')}
-    ${more}
+    ${http}
     server {
-        listen 127.0.0.1:${port};
+        listen 127.0.0.1:${port}${tls ? ' ssl http2' : ''};
+        ${secure(certificate)}
+        ${server}
         location / {
             ${location}
         }
@@ -89,7 +101,32 @@ http {
 }
 `;
     const options = (file, directory) => ['-p', directory, '-c', file, '-e', 'stderr'];
-    return start(process.env.SSE_NGINX ?? 'nginx', options, configuration);
+    return start(process.env.SSE_NGINX ?? 'nginx', options, configuration, { tls });
+}
+
+/** haproxy as Debian's configuration has it, which `more` adds to or changes. With `tls` there is HTTP/2;
+ *  `away` is the response for when there is no server. */
+export function startHaproxy(upstream, { more = '', tls = false, away = null } = {}) {
+    const configuration = (port, directory, certificate) => {
+        const awayFile = join(directory, 'away.http');
+        if (away !== null) {
+            writeFileSync(awayFile, away);
+        }
+        return `
+defaults
+    mode http
+    option dontlognull
+    timeout connect 5000
+    timeout client 50000
+    timeout server 50000
+listen front
+    bind 127.0.0.1:${port} ${tls ? `ssl crt ${certificate.bothFile} alpn h2,http/1.1` : ''}
+    ${more}
+    ${away === null ? '' : [502, 503, 504].map((status) => `errorfile ${status} ${awayFile}`).join('\n    ')}
+    server hub 127.0.0.1:${upstream}
+`;
+    };
+    return start('haproxy', (file) => ['-db', '-f', file], configuration, { tls });
 }
 
 /** lighttpd that streams what a FastCGI server answers. */

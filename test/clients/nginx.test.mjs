@@ -10,7 +10,7 @@ import { curlSources, eventSources, fetchSource, openFor, requestErrorsOf } from
 const LATENCY_MAX_MS = 100;
 
 function startNginxBefore(upstream, more) {
-    return startNginx(`proxy_pass http://127.0.0.1:${upstream};`, more);
+    return startNginx(`proxy_pass http://127.0.0.1:${upstream};`, { http: more });
 }
 
 const settings = {

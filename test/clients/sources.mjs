@@ -23,7 +23,7 @@ function destroy(agent) {
     agent.destroy().catch(() => {});
 }
 
-class Source {
+export class Source {
     events = [];
     opens = 0;
     errors = [];
@@ -117,9 +117,9 @@ async function readFetch(source, url, dispatcher) {
     source.ended = true;
 }
 
-function openFetch(url) {
+function openFetch(url, types, agentOptions = {}) {
     const source = new Source();
-    const agent = new Agent();
+    const agent = new Agent(agentOptions);
     readFetch(source, url, agent).catch((error) => {
         if (!agent.destroyed) {
             source.errors.push(`${error.message}: ${error.cause?.message}`);
@@ -193,7 +193,7 @@ export const eventSources = [
     },
     {
         name: 'undici',
-        open: (url, types) => openEventSource(makeUndiciEventSource, url, types),
+        open: (url, types, agentOptions) => openEventSource(makeUndiciEventSource, url, types, agentOptions),
         // Version 6 does not take an empty id for a reset.
         lastEventIds: ['1', '1', '1', '1'],
         ignoresEmptyId: true,
@@ -210,8 +210,8 @@ export const curlSources = [
 export const allSources = [...eventSources, fetchSource, ...curlSources];
 
 /** Opens a stream that closes with its test. */
-export async function openFor(test, source, url, types) {
-    const stream = source.open(url, types);
+export async function openFor(test, source, url, types, agentOptions) {
+    const stream = source.open(url, types, agentOptions);
     test.after(() => stream.close());
     await stream.untilOpen();
     return stream;

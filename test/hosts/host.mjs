@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Starts a server of examples/hosts, with what stands in front of it, and looks at it from outside.
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { makeCertificate } from '../clients/certificate.mjs';
 import { freePort, isListening, startLighttpd, startNginx } from '../clients/front.mjs';
 import { encode, killedAtExit, request, until } from '../clients/hub.mjs';
 import { request as requestHttp2 } from './http2.mjs';
@@ -16,15 +17,6 @@ const fronts = {
     nginx: (port) => startNginx(`include /etc/nginx/fastcgi_params; fastcgi_pass 127.0.0.1:${port};`),
     lighttpd: startLighttpd,
 };
-
-/** A certificate for the loopback address, and its key, as files. */
-function makeCertificate(directory) {
-    const [certificate, key] = ['certificate.pem', 'key.pem'].map((name) => join(directory, name));
-    execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1',
-        '-nodes', '-days', '2', '-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1',
-        '-keyout', key, '-out', certificate], { stdio: 'ignore' });
-    return [certificate, key];
-}
 
 export function programOf({ name, program = name }, build) {
     return join(process.env.SSE_HOSTS, build, 'examples', 'hosts', `host_${program}`);
@@ -54,9 +46,9 @@ class Host {
         const port = await freePort();
         const options = [String(port), String(HEARTBEAT_MS)];
         if (this.tls) {
-            const files = makeCertificate(this.directory);
-            options.push(...files);
-            [this.caFile] = files;
+            const { file, keyFile } = makeCertificate(this.directory);
+            options.push(file, keyFile);
+            this.caFile = file;
             this.ca = readFileSync(this.caFile);
         }
         const log = `log_path=${join(this.directory, 'sanitizer')}`;

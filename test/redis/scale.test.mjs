@@ -21,7 +21,7 @@ for (let count = 0; count < 3; ++count) {
 }
 const servers = nodes.map(({ port }) => `server 127.0.0.1:${port} max_fails=0;`).join(' ');
 // Tries the next one if one does not answer.
-const nginx = await startNginx('proxy_pass http://nodes;', `upstream nodes { ${servers} }`);
+const nginx = await startNginx('proxy_pass http://nodes;', { http: `upstream nodes { ${servers} }` });
 const clients = [];
 after(async () => {
     clients.forEach(({ stream }) => stream.close());
