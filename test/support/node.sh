@@ -6,6 +6,33 @@ workplace=$SSE_BUILD/clients-node
 SSE_ARTEFACTS=$SSE_BUILD/artefacts
 export SSE_ARTEFACTS
 
+# Sanitizers watch the servers while the clients are at it, and look for leaks when they end.
+servers=$SSE_BUILD/clients
+SSE_HUB=$servers/examples/hub
+SSE_EXAMPLES=$servers/examples
+export SSE_EXAMPLES SSE_HUB
+
+make_servers() {
+    if [ ! -f "$servers/build.ninja" ]; then
+        rm -rf "$servers"
+        meson setup "$servers" "$SSE_ROOT" -Dtests=disabled -Dexamples=enabled -Dwerror=true \
+            -Ddefault_library=static -Doptimization=1 -Db_sanitize=address,undefined >"$servers.log" 2>&1 ||
+            return 1
+    fi
+    meson compile -C "$servers" hub 04_payment_page >"$servers.log" 2>&1
+}
+
+# build_servers SUITE: the hub and the payment page; records it when that fails.
+build_servers() {
+    if ! make_servers; then
+        grep -E 'error|warning|ERROR|FAILED' "$servers.log" | head -40
+        record "$1-build" 0 1 0 "the servers could not be built"
+        return 1
+    fi
+    export ASAN_OPTIONS="detect_leaks=1"
+    export UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1"
+}
+
 # What the lock file names is installed once, until the lock file changes.
 install_packages() {
     mkdir -p "$workplace" "$SSE_ARTEFACTS"
@@ -31,7 +58,7 @@ install_clients() {
     install npm npm || "$1" "npm cannot be installed"
     install_packages || "$1" "npm cannot install the clients"
     rm -rf "$workplace"/*.mjs
-    for directory in clients hosts redis; do
+    for directory in clients hosts redis proxies; do
         rm -rf "${workplace:?}/$directory"
         mkdir "$workplace/$directory"
         cp "$SSE_ROOT/test/$directory"/*.mjs "$workplace/$directory"

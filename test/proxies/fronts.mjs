@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+// The fronts that the readme's table names, as an operator would configure them. Each is started before a
+// port; `tls` tells that it speaks HTTP/2 with TLS, `compresses` that it compresses what it may, `gzip` that
+// this includes streams, `late` that it notices a client's leaving only when there is something to send.
+import { startHaproxy, startNginx } from '../clients/front.mjs';
+
+const pass = (port) => `proxy_pass http://127.0.0.1:${port};`;
+const NO_DELAY = 'option abortonclose\n    option http-no-delay';
+const TYPES = 'compression type text/event-stream application/json';
+const GZIP = 'gzip on; gzip_types text/event-stream application/json; gzip_proxied any; gzip_min_length 0;';
+
+function startNginxWithKeepalive(port) {
+    return startNginx('proxy_pass http://hub; proxy_http_version 1.1; proxy_set_header Connection "";',
+        { http: `upstream hub { server 127.0.0.1:${port}; keepalive 8; }` });
+}
+
+export const fronts = [
+    { name: 'nginx', start: (port) => startNginx(pass(port)) },
+    { name: 'nginx, HTTP/2 and TLS', tls: true, start: (port) => startNginx(pass(port), { tls: true }) },
+    { name: 'nginx, keepalive upstream', start: startNginxWithKeepalive },
+    { name: 'nginx, gzip', compresses: true, gzip: true, start: (port) => startNginx(pass(port), { http: GZIP }) },
+    {
+        name: 'nginx, proxy_buffering off',
+        start: (port) => startNginx(`${pass(port)} proxy_ignore_headers X-Accel-Buffering; proxy_buffering off;`),
+    },
+    { name: 'haproxy', late: true, start: (port) => startHaproxy(port) },
+    { name: 'haproxy, http-no-delay and abortonclose', start: (port) => startHaproxy(port, { more: NO_DELAY }) },
+    {
+        name: 'haproxy, HTTP/2 and TLS',
+        tls: true,
+        start: (port) => startHaproxy(port, { more: 'option abortonclose', tls: true }),
+    },
+    {
+        name: 'haproxy, http-buffer-request',
+        start: (port) => startHaproxy(port, { more: `${NO_DELAY}\n    option http-buffer-request` }),
+    },
+    {
+        name: 'haproxy, compression',
+        compresses: true,
+        start: (port) => startHaproxy(port, {
+            more: `${NO_DELAY}\n    compression algo gzip\n    ${TYPES}`,
+        }),
+    },
+];
+
+/* What makes of a hub that is away a stream that ends at once, so that an EventSource comes back. */
+
+export const AWAY_RETRY_MS = 20;
+const AWAY_BODY = `retry: ${AWAY_RETRY_MS}\n\n`;
+
+export function startNginxWithAway(port) {
+    return startNginx(`${pass(port)} error_page 502 503 504 =200 @away;`, {
+        server: `location @away {
+            default_type text/event-stream;
+            add_header Cache-Control no-store;
+            return 200 ${JSON.stringify(AWAY_BODY)};
+        }`,
+    });
+}
+
+/** Without `retries` haproxy would try for three seconds, in which a hub may have come back. */
+export function startHaproxyWithAway(port) {
+    return startHaproxy(port, {
+        more: 'retries 0',
+        away: 'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n'
+            + `Content-Length: ${AWAY_BODY.length}\r\n\r\n${AWAY_BODY}`,
+    });
+}

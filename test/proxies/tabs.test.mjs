@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+// Many tabs of one browser: over HTTP/1.1 it opens six connections, over HTTP/2 one carries all streams.
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { startHaproxy, startNginx } from '../clients/front.mjs';
+import { until } from '../clients/hub.mjs';
+import { Scene } from './scene.mjs';
+import { openContext, openTab } from './tab.mjs';
+
+const TABS = 20;
+const CONNECTIONS_MAX = 6;
+
+const startNginxFor = (tls) => (port) => startNginx(`proxy_pass http://127.0.0.1:${port};`, { tls });
+const startHaproxyFor = (tls) => (port) => startHaproxy(port, { tls, more: 'option abortonclose' });
+
+async function openTabs(t, start) {
+    const scene = await Scene.begin(start);
+    t.after(() => scene.end());
+    const hub = await scene.startHub(t);
+    const context = await openContext(t);
+    const tabs = await Promise.all(Array.from({ length: TABS }, () => openTab(context, scene.url('a'))));
+    return { scene, hub, tabs };
+}
+
+const secure = {
+    'nginx, HTTP/2 and TLS': startNginxFor(true),
+    'haproxy, HTTP/2 and TLS': startHaproxyFor(true),
+};
+
+const plain = {
+    'nginx, HTTP/1.1': startNginxFor(false),
+    'haproxy, HTTP/1.1': startHaproxyFor(false),
+};
+
+describe('tabs', { concurrency: 2 }, () => {
+    for (const [name, start] of Object.entries(secure)) {
+        test(`${name}: ${TABS} tabs of one browser all receive an event`, async (t) => {
+            const { scene, hub, tabs } = await openTabs(t, start);
+            for (const tab of tabs) {
+                await tab.untilOpen();
+            }
+            await scene.untilStreams(TABS);
+            await hub.publish({ topic: 'a', data: 'for all' });
+            for (const tab of tabs) {
+                assert.equal((await tab.untilEvents(1))[0].data, 'for all');
+            }
+            const protocol = await tabs[0].page.evaluate(async () => {
+                await (await fetch('/stats')).text();
+                const [entry] = performance.getEntriesByType('resource').filter(({ name: url }) => /stats$/.test(url));
+                return entry.nextHopProtocol;
+            });
+            assert.equal(protocol, 'h2');
+        });
+    }
+
+    for (const [name, start] of Object.entries(plain)) {
+        test(`${name}: of ${TABS} tabs of one browser ${CONNECTIONS_MAX} have their stream`, async (t) => {
+            const { scene, hub, tabs } = await openTabs(t, start);
+            const opened = () => tabs.filter((tab) => tab.opens > 0);
+            await until(() => opened().length === CONNECTIONS_MAX, 'the first tabs');
+            await hub.publish({ topic: 'a', data: 'for some' });
+            for (const tab of opened()) {
+                await tab.untilEvents(1);
+            }
+            // Each that closes lets another one in, and no more.
+            const closed = [];
+            for (const [index, tab] of opened().slice(0, 3).entries()) {
+                await tab.close();
+                closed.push(tab);
+                await until(() => opened().length > CONNECTIONS_MAX + index, 'the next tab');
+                await scene.untilStreams(CONNECTIONS_MAX);
+                assert.equal(opened().length, CONNECTIONS_MAX + closed.length);
+            }
+            const waiting = tabs.filter((tab) => tab.opens === 0);
+            assert.equal(waiting.length, TABS - CONNECTIONS_MAX - closed.length);
+            for (const tab of waiting) {
+                assert.deepEqual([await tab.state(), tab.events, tab.errors], [0, [], []]);
+            }
+        });
+    }
+});

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+// The fronts' time limits for silence: heartbeats keep a stream, and without them nothing is lost either.
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { startHaproxy, startNginx } from '../clients/front.mjs';
+import { until } from '../clients/hub.mjs';
+import { Scene } from './scene.mjs';
+
+const HEARTBEAT_MS = 300;
+/** Long beside a heartbeat, even on a busy machine. */
+const LONG_MS = 2000;
+/** Long beside the time in which a hub answers: an answer that is late is an error, which ends an EventSource. */
+const SHORT_MS = 1000;
+
+const limits = {
+    'nginx, proxy_read_timeout': (ms) => (port) => startNginx(
+        `proxy_pass http://127.0.0.1:${port}; proxy_read_timeout ${ms}ms;`),
+    'haproxy, timeout server': (ms) => (port) => startHaproxy(port, { more: `timeout server ${ms}` }),
+};
+
+/* Those that do not count the silence of a server. */
+const others = {
+    'haproxy, timeout client': (port) => startHaproxy(port, { more: `timeout client ${SHORT_MS}` }),
+    'haproxy, timeout client, HTTP/2': (port) => (
+        startHaproxy(port, { more: `timeout client ${SHORT_MS}`, tls: true })),
+};
+
+describe('timeouts', { concurrency: true }, () => {
+    for (const [name, startWith] of Object.entries(limits)) {
+        test(`${name} longer than the heartbeat: a silent stream stays`, async (t) => {
+            const scene = await Scene.begin(startWith(LONG_MS));
+            t.after(() => scene.end());
+            const hub = await scene.startHub(t, ['--heartbeat', String(HEARTBEAT_MS)]);
+            const start = performance.now();
+            const [curl] = await scene.openBare('a');
+            await until(() => performance.now() - start > 1.5 * LONG_MS && curl.parser.comments.length > 3,
+                'more silence than the limit');
+            await hub.publish({ topic: 'a', data: 'x' });
+            await curl.untilEvents(1);
+            assert.equal((await hub.stats()).streams, scene.between.streams.length);
+            assert.deepEqual([curl.ended, curl.errors], [false, []]);
+        });
+    }
+
+    for (const [name, start] of Object.entries(others)) {
+        test(`${name}: a silent stream stays without heartbeats`, async (t) => {
+            const scene = await Scene.begin(start);
+            t.after(() => scene.end());
+            const hub = await scene.startHub(t, ['--heartbeat', '0']);
+            const opened = performance.now();
+            const curl = await scene.curl('a');
+            await until(() => performance.now() - opened > 2.5 * SHORT_MS, 'more silence than the limit');
+            await hub.publish({ topic: 'a', data: 'x' });
+            await curl.untilEvents(1);
+            assert.deepEqual([curl.ended, curl.errors], [false, []]);
+        });
+    }
+
+    for (const [name, startWith] of Object.entries(limits)) {
+        test(`${name} without heartbeats: the stream ends, and nothing is lost`, async (t) => {
+            const scene = await Scene.begin(startWith(SHORT_MS));
+            t.after(() => scene.end());
+            const hub = await scene.startHub(t, ['--heartbeat', '0']);
+            const clients = await scene.openEventSources(t, 'a');
+            const published = [];
+            const publish = async () => {
+                published.push(`number ${published.length}`);
+                await hub.publish({ topic: 'a', data: published.at(-1) });
+            };
+            // Who has received nothing yet has no last event id, and goes on with what is new.
+            await until(async () => {
+                await publish();
+                return clients.every((client) => client.events.length > 0);
+            }, 'an event at each client', () => clients.map(({ events, opens }) => `${events.length}/${opens}`));
+            for (let round = 0; round < 3; ++round) {
+                const opens = clients.map((client) => client.opens);
+                await publish();
+                for (const [index, client] of clients.entries()) {
+                    await client.untilOpen(opens[index] + 1);
+                }
+            }
+            await publish();
+            for (const client of clients) {
+                await until(() => client.events.at(-1).data === published.at(-1), 'the last event');
+                const data = client.events.map((event) => event.data);
+                assert.deepEqual(data, published.slice(published.indexOf(data[0])));
+                assert.notEqual(await client.state(), 2);
+            }
+        });
+    }
+});

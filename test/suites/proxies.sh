@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: MIT
+# nginx and haproxy in front of the hub, as the readme's table "Behind a proxy" has them: real clients and
+# Chromium see every event at once, come back with nothing lost, and are noticed when they leave.
+. "$SSE_ROOT/test/support/suite.sh"
+. "$SSE_ROOT/test/support/node.sh"
+
+skip_all() {
+    record proxies 0 0 1 "$1"
+    exit 0
+}
+
+install_build_tools || exit 1
+build_servers proxies || exit 0
+install_clients skip_all
+install nginx nginx-light || skip_all "nginx cannot be installed"
+install haproxy haproxy || skip_all "haproxy cannot be installed"
+install openssl openssl || skip_all "openssl cannot be installed"
+install_chromium || skip_all "Chromium cannot be installed"
+SSE_README=$SSE_ROOT/README.md
+export SSE_README
+
+run_tests proxies 280 proxies/fronts.test.mjs proxies/buffering.test.mjs proxies/timeouts.test.mjs \
+    proxies/away.test.mjs proxies/tabs.test.mjs proxies/readme.test.mjs
