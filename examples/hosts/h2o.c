@@ -278,8 +278,10 @@ int main(int argc, char **argv)
     open_server();
     service_open(&server.service, argc, argv, wake, NULL);
     listener = listen_on(server.service.port);
-    if (!listener)
+    if (!listener) {
+        perror("listen");
         return 1;
+    }
     while (service_turn(&server.service))
         turn(resume_ready(&server.service) ? 0 : service_timeout(&server.service));
     resume_ready(&server.service);

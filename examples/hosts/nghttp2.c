@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <nghttp2/nghttp2.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -451,8 +452,10 @@ int main(int argc, char **argv)
     set_nonblocking(server.wake[1]);
     service_open(&server.service, argc, argv, wake, &server);
     server.listener = listen_on(server.service.port);
-    if (server.listener < 0)
+    if (server.listener < 0) {
+        perror("listen");
         return 1;
+    }
     while (service_turn(&server.service)) {
         resume_ready(&server.service);
         turn(&server, service_timeout(&server.service));

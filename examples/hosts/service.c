@@ -19,6 +19,15 @@ struct service_event {
     char topic[SSE_TOPIC_SIZE_MAX + 1];
 };
 
+static void explain(const char *program)
+{
+    fprintf(stderr,
+            "usage: %s [PORT [HEARTBEAT_MS]]\n"
+            "GET /events?topic=T streams, POST /publish?topic=T publishes its body.\n",
+            program);
+    exit(2);
+}
+
 static void fail(const char *what, int error)
 {
     fprintf(stderr, "%s: %s\n", what, strerror(error));
@@ -131,7 +140,7 @@ void service_open(struct service *service, int argc, char **argv, void (*wake_ho
                                 .wake = wake_host,
                                 .user = user};
     if (service->port < 1 || service->port > 65535 || service->heartbeat_ms < 1)
-        fail("usage: PROGRAM [PORT [HEARTBEAT_MS]]", EINVAL);
+        explain(argv[0]);
     service->last = &service->first;
     block_signals();
     init_locks(service);

@@ -125,6 +125,8 @@ static bool refuse_fields(struct response *response, const struct sse_event *eve
         return refuse(response, "a type holds no line ends and no NUL", "type");
     if (error == -EILSEQ)
         return refuse(response, "the type is not UTF-8", "type");
+    if (!check_fields(absent, absent, event->data))
+        return refuse(response, "an id must not look like one that the hub gives itself", "id");
     return refuse(response, "the data is not UTF-8", "data");
 }
 

@@ -7,6 +7,7 @@ const DEFAULT_EVENT_NAMES = ['message', 'update', 'notice', 'alarm'];
 const MARKS = { gap: onGap, replay: onReplay, farewell: onFarewell };
 
 let source = null;
+let lastId = '';
 let topics = [];
 let eventNames = [];
 let received = 0;
@@ -41,14 +42,17 @@ function setState(state, label, notice = '') {
     setText('connect-button', source === null ? 'Connect' : 'Disconnect');
 }
 
-function connect() {
+// `after`: the id of the last event that was seen, to go on from there.
+function connect(after = '') {
     source?.close();
-    source = new EventSource('events' + encodePairs('?', topics.map((topic) => ['topic', topic])));
+    lastId = after;
+    source = new EventSource('events' + encodePairs('?',
+        [...topics.map((topic) => ['topic', topic]), ['lastEventId', after]]));
     source.addEventListener('open', onOpen);
     source.addEventListener('error', onError);
     eventNames.forEach((name) => source.addEventListener(name, onEvent));
     Object.entries(MARKS).forEach(([name, onMark]) => source.addEventListener(name, onMark));
-    setText('last-event-id', '');
+    setText('last-event-id', after);
     setState('connecting', 'Connecting');
 }
 
@@ -60,7 +64,7 @@ function disconnect(notice) {
 
 function toggleConnection() {
     if (source === null) {
-        connect();
+        connect(lastId);
     } else {
         disconnect('You disconnected.');
     }
@@ -90,6 +94,11 @@ function onError(event) {
     setState('connecting', 'Reconnecting');
 }
 
+function noteId(id) {
+    lastId = id;
+    setText('last-event-id', id);
+}
+
 function onEvent(event) {
     if (!(event instanceof MessageEvent)) {
         return;
@@ -98,7 +107,7 @@ function onEvent(event) {
     received += 1;
     rowsSinceOpen = [...rowsSinceOpen.slice(1 - ROWS_MAX), row];
     setText('received', String(received));
-    setText('last-event-id', event.lastEventId);
+    noteId(event.lastEventId);
     addRow(row);
 }
 
@@ -120,7 +129,7 @@ function onGap(event) {
     const next = oldest === '' ? 'what is published from now on' : oldest;
     gaps += 1;
     setText('gaps', String(gaps));
-    setText('last-event-id', event.lastEventId);
+    noteId(event.lastEventId);
     addMark('gap', 'Gap', `Events ${after} may be missing. Next: ${next}`);
 }
 
@@ -296,6 +305,6 @@ byId('connect-button').addEventListener('click', toggleConnection);
 window.addEventListener('hashchange', followAddress);
 // A page that is kept for the back button holds no stream meanwhile.
 window.addEventListener('pagehide', () => source?.close());
-window.addEventListener('pageshow', (event) => event.persisted && source && connect());
+window.addEventListener('pageshow', (event) => event.persisted && source && connect(lastId));
 
 followAddress();

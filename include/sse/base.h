@@ -16,6 +16,7 @@
  * Messages are plain memory, and usable everywhere.
  */
 
+#include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>

@@ -56,7 +56,7 @@ enum sse_state {
 
 /**
  * Why an emitter ended. Exactly one reason ends it; each has its `error` in the completion record.
- * After a graceful end, COMPLETED, LIFETIME or SHUTDOWN with error 0, calls on the emitter return -ESHUTDOWN,
+ * After a graceful end, COMPLETED, LIFETIME, or a SHUTDOWN whose error is 0, calls on the emitter return -ESHUTDOWN,
  * after any other they return that error. Later versions may add reasons.
  */
 enum sse_reason {
@@ -103,7 +103,7 @@ struct sse_completion {
                                        batch that was torn, those before the tear that end in a
                                        blank line */
     uint64_t bytes;               /**< bytes written: head and chunk framing included */
-    uint64_t dropped;             /**< events lost: to overflow, or unsent at the end */
+    uint64_t dropped;             /**< events lost: to overflow, or unsent at the end; not the one that was one too many for CLOSE */
     int64_t age_ms;               /**< milliseconds since sse_emitter_new */
 };
 
@@ -408,7 +408,7 @@ struct sse_emitter_info {
     size_t queued_messages; /**< not yet taken whole */
     uint64_t events;        /**< written whole */
     uint64_t bytes;         /**< written */
-    uint64_t dropped;       /**< events lost: to overflow, or unsent at the end */
+    uint64_t dropped;       /**< events lost: to overflow, or unsent at the end; not the one that was one too many for CLOSE */
     int64_t age_ms;         /**< milliseconds since sse_emitter_new */
 };
 

@@ -35,7 +35,7 @@ struct sse_loop_options {
 
 /**
  * Makes a loop that drives `registry`: it takes the registry's wake (sse_registry_set_wake) until
- * it is freed, and ticks it.
+ * it is freed, and ticks it. `options` may be NULL.
  *
  * Ownership: `*loop` is the caller's, for sse_loop_free. The loop holds a reference to the
  * registry, which has one loop at a time: a second takes the wake from the first. It keeps three

@@ -56,7 +56,7 @@ enum sse_admission {
 struct sse_gap {
     size_t size;           /**< sizeof(struct sse_gap), as the library has it */
     struct sse_str asked;  /**< the id that the client sent */
-    struct sse_str oldest; /**< of the first event that follows the hook; absent if none is held */
+    struct sse_str oldest; /**< of the first event that follows the hook; absent if none follows */
     struct sse_str newest; /**< of the last event published so far; absent if there was none */
     const struct sse_str *topics; /**< that it asked for */
     size_t count;
@@ -87,8 +87,9 @@ struct sse_registry_options {
     /** Begins every assigned id. Absent: random, so that ids from before a restart are known for
      *  what they are. Else 1 to SSE_EPOCH_SIZE_MAX bytes that an id may hold. */
     struct sse_str epoch;
-    /** Type of the event that tells a client of a gap, with the id asked for and the oldest id held
-     *  (or an empty line) as its two lines of data, and an id to go on from. Absent: none is sent. */
+    /** Type of the event that tells a client of a gap. Two lines of data: the id asked for, and that of
+     *  the first event which follows, empty if none does, as for an id that is not known; and an id to
+     *  go on from. Absent: none is sent. */
     struct sse_str gap_type;
 
     /** The most bytes that may wait in all emitters together, each charged in full for what it

@@ -38,7 +38,7 @@ static bool options_are_valid(const struct sse_loop_options *options)
 {
     const struct sse_host *host;
 
-    if (!options || options->size != sizeof(*options))
+    if (options->size != sizeof(*options))
         return false;
     if (options->poller != SSE_POLLER_BEST && options->poller != SSE_POLLER_POLL &&
         options->poller != SSE_POLLER_EPOLL)
@@ -126,9 +126,12 @@ static void on_wake(struct sse_registry *registry, void *user)
 int sse_loop_new(struct sse_loop **loop, struct sse_registry *registry,
                  const struct sse_loop_options *options)
 {
+    static const struct sse_loop_options defaults = {.size = sizeof(defaults)};
     struct sse_loop *made;
     int error;
 
+    if (!options)
+        options = &defaults;
     if (!loop || !registry || !options_are_valid(options))
         return -EINVAL;
     error = allocate_loop(&made, options->host);

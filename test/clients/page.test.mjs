@@ -76,6 +76,20 @@ test('the page marks what is sent again, what is lost, and the end', async (t) =
     assert.ok(complaints.every((text) => /ERR_|failed/.test(text)), JSON.stringify(complaints));
 });
 
+test('whoever disconnects and connects again misses nothing', async (t) => {
+    const scene = await setUp(t);
+    const { hub, page } = scene;
+    await openPage(scene, '#topic=a');
+    await hub.publish({ topic: 'a', data: 'seen' });
+    await untilShown(page, 1);
+    await page.click('#connect-button');
+    await until(async () => (await hub.stats()).emitters === 0, 'the page to leave');
+    await hub.publish({ topic: 'a', data: 'meanwhile' });
+    await page.click('#connect-button');
+    await untilShown(page, 2);
+    assert.deepEqual(await replayedEvents(page), [{ data: 'meanwhile', badge: 'replayed' }]);
+});
+
 test('a mark that somebody else publishes is text, and harms nothing', async (t) => {
     const scene = await setUp(t);
     const { hub, page, complaints } = scene;

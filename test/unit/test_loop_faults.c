@@ -66,7 +66,6 @@ static void bad_arguments_of_new(void **state)
 
     assert_int_equal(sse_loop_new(NULL, stage->registry, &good), -EINVAL);
     refuses(NULL, &good);
-    refuses(stage->registry, NULL);
     bad = good;
     bad.size = 0;
     refuses(stage->registry, &bad);
@@ -94,6 +93,16 @@ static void best_poller(void **state)
         assert_true(sse_loop_fd(stage->loop) >= 0);
     else
         assert_int_equal(sse_loop_fd(stage->loop), -ENOTSUP);
+}
+
+static void options_may_be_left_out(void **state)
+{
+    struct loop_stage *stage = *state;
+    struct sse_loop *loop;
+
+    assert_int_equal(sse_loop_new(&loop, stage->registry, NULL), 0);
+    assert_int_equal(sse_loop_dispatch(loop, 0), 0);
+    sse_loop_free(loop);
 }
 
 static void no_memory_for_new(void **state)
@@ -558,6 +567,7 @@ static int run(const enum sse_poller *poller, const char *name)
     const struct CMUnitTest tests[] = {
         TEST_OF_NEW(bad_arguments_of_new, poller),
         TEST_OF_NEW(best_poller, poller),
+        TEST_OF_NEW(options_may_be_left_out, poller),
         TEST_OF_NEW(no_memory_for_new, poller),
         TEST_OF_NEW(no_descriptors_for_new, poller),
         TEST(no_descriptors_for_anything_else, poller),
