@@ -178,13 +178,21 @@ static void enforce_limits(struct archive *archive, struct topic *topic)
         drop_oldest_of(archive, sse_topic_of_size(sse_heap_first(&archive->by_size)));
 }
 
-static bool reserve(struct archive *archive, struct topic *topic)
+/* The ring comes last: nothing that is charged has grown when something fails. `id`: absent if there is no
+ * name to keep. */
+static bool reserve(struct archive *archive, struct topic *topic, struct sse_str id)
 {
     size_t topics = archive->by_size.count + 1;
 
-    return sse_history_reserve(&topic->history, archive->host) &&
-           sse_heap_reserve(&archive->by_size, topics, archive->host) &&
-           sse_heap_reserve(&archive->by_age, topics, archive->host);
+    if (!sse_heap_reserve(&archive->by_size, topics, archive->host) ||
+        !sse_heap_reserve(&archive->by_age, topics, archive->host) ||
+        (id.len && !sse_names_reserve(&archive->names, topic, id)))
+        return false;
+    if (sse_history_reserve(&topic->history, archive->host))
+        return true;
+    if (id.len)
+        sse_names_forget(&archive->names, topic, id, 0);
+    return false;
 }
 
 int sse_archive_keep(struct archive *archive, struct topic *topic, struct sse_message *message, bool assigned,
@@ -194,11 +202,8 @@ int sse_archive_keep(struct archive *archive, struct topic *topic, struct sse_me
     bool named = !assigned && sse_message_id(message).len;
     char id[SSE_ASSIGNED_ID_SIZE];
 
-    if (!reserve(archive, topic) ||
-        (named && !sse_names_reserve(&archive->names, topic, sse_message_id(message)))) {
-        sse_history_trim(&topic->history, archive->host);
+    if (!reserve(archive, topic, named ? sse_message_id(message) : (struct sse_str){.ptr = NULL}))
         return -ENOMEM;
-    }
     archive->sequence++;
     if (assigned) {
         sse_archive_format_id(archive, archive->sequence, id);

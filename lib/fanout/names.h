@@ -24,7 +24,8 @@ void sse_names_init(struct names *names, const struct sse_host *host);
 /** All names have been forgotten before. */
 void sse_names_free(struct names *names);
 
-/** Makes room for an id, which sse_names_set must follow; that cannot fail. False without memory. */
+/** Makes room for an id, so that sse_names_set, which is to follow, cannot fail; or sse_names_forget of
+ *  sequence 0, which takes back what is not set. False without memory. */
 bool sse_names_reserve(struct names *names, const struct topic *topic, struct sse_str id);
 
 /** The id now stands for the event of this sequence. Its bytes must stay valid until it is forgotten or

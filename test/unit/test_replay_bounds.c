@@ -435,6 +435,42 @@ static void the_bytes_are_those_of_the_memory(void **state)
     }
 }
 
+/* Four events fill the ring; the fifth fails at its nth allocation. Returns what one event costs then. */
+static size_t bytes_after_failure(size_t nth, bool *failed)
+{
+    const struct sse_event event = {.data = sse_str("x"), .id = sse_str("name")};
+    int error;
+
+    use_registry((struct sse_registry_options){.history = {.events = 100}, .history_age_ms = 1000});
+    for (size_t i = 0; i < 4; i++)
+        publish(1, 5);
+    fake_host_advance_ms(&host, 999);
+    fake_host_fail_at(&host, nth, true);
+    error = nth ? sse_registry_publish(registry, sse_str("b"), &event, NULL) : -ENOMEM;
+    fake_host_fail_at(&host, 0, false);
+    *failed = error == -ENOMEM;
+    publish(2, 5);
+    fake_host_advance_ms(&host, 1);
+    assert_int_equal(sse_registry_tick(registry), 0);
+    return stats().history_bytes;
+}
+
+static void a_publish_that_fails_leaves_nothing_behind(void **state)
+{
+    size_t nth = 0, expected;
+    bool failed;
+
+    (void)state;
+    expected = bytes_after_failure(0, &failed);
+    while (failed && ++nth < 20) {
+        size_t bytes = bytes_after_failure(nth, &failed);
+
+        if (failed)
+            assert_int_equal(bytes, expected);
+    }
+    assert_in_range(nth, 3, 10);
+}
+
 /* At the age, not before; for each topic; in the order of time. */
 static void older_events_are_forgotten(void **state)
 {
@@ -630,6 +666,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_history_too_small_for_an_event_keeps_none, set_up, tear_down),
         cmocka_unit_test_setup_teardown(keys_are_within_the_bounds, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_bytes_are_those_of_the_memory, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_publish_that_fails_leaves_nothing_behind, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_too_old_is_not_replayed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(older_events_are_forgotten, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_host_is_woken_for_the_first_event_to_forget, set_up, tear_down),
