@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Does one thing COUNT times, for callgrind: the instructions of two runs of different length differ by
+ * what that thing costs, without start and end.
+ *
+ *   instructions SHAPE COUNT
+ */
+#include "steady.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#define EMITTERS 1000
+
+static const char filler[] = "1234567890123456789 and then what fills an event up to one hundred bytes, as "
+                             "the bench has it, abc..";
+
+struct shape {
+    const char *name;
+    void (*run)(struct steady *steady, size_t count);
+    bool sockets;
+    size_t per_count; /* how many deliveries or calls one of the count makes */
+};
+
+static struct sse_event hundred_bytes(void)
+{
+    return (struct sse_event){.data = {.ptr = filler, .len = 100}};
+}
+
+/* What a server without the library would do, and the kernel has to: one send of a ready frame each. */
+static void run_bare(struct steady *steady, size_t count)
+{
+    char frame[108];
+
+    memcpy(frame, "data: ", 6);
+    memcpy(frame + 6, filler, 100);
+    memcpy(frame + 106, "\n\n", 2);
+    for (size_t i = 0; i < count; i++) {
+        for (size_t at = 0; at < EMITTERS; at++)
+            (void)send(steady->pairs[at % STEADY_PAIRS][0], frame, sizeof(frame),
+                       MSG_NOSIGNAL | MSG_DONTWAIT);
+        steady_drain(steady);
+    }
+}
+
+static void run_broadcast(struct steady *steady, size_t count)
+{
+    const struct sse_event event = hundred_bytes();
+
+    for (size_t i = 0; i < count; i++) {
+        steady_check(sse_registry_broadcast(steady->registry, &event, NULL), "broadcast");
+        steady_drain(steady);
+    }
+}
+
+/* The sixteen events are one message: what an emitter does with them does not depend on how many. */
+static void run_batch(struct steady *steady, size_t count)
+{
+    struct sse_event events[16];
+    struct sse_message *message;
+
+    for (size_t i = 0; i < 16; i++)
+        events[i] = hundred_bytes();
+    for (size_t i = 0; i < count; i++) {
+        steady_check(sse_message_new(&message, events, 16, NULL), "message");
+        steady_check(sse_registry_broadcast_message(steady->registry, message, NULL), "broadcast");
+        sse_message_unref(message);
+        steady_drain(steady);
+    }
+}
+
+static void run_send(struct steady *steady, size_t count)
+{
+    const struct sse_event event = hundred_bytes();
+
+    for (size_t i = 0; i < count; i++) {
+        for (size_t at = 0; at < EMITTERS; at++)
+            steady_check(sse_emitter_send(steady->emitters[at], &event), "send");
+        steady_drain(steady);
+    }
+}
+
+/* Publishing to a topic of one: the way of a token stream with a registry. */
+static void run_publish(struct steady *steady, size_t count)
+{
+    const struct sse_event event = hundred_bytes();
+    char text[32];
+
+    for (size_t i = 0; i < count; i++) {
+        struct sse_str topic = steady_topic(i % EMITTERS, text);
+
+        steady_check(sse_registry_publish(steady->registry, topic, &event, NULL), "publish");
+        if (i % EMITTERS == 0)
+            steady_drain(steady);
+    }
+}
+
+static void run_flush(struct steady *steady, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        steady_check(sse_emitter_flush(steady->emitters[0]), "flush");
+}
+
+static void run_info(struct steady *steady, size_t count)
+{
+    struct sse_emitter_info info = {.size = sizeof(info)};
+
+    for (size_t i = 0; i < count; i++)
+        steady_check(sse_emitter_info(steady->emitters[0], &info), "info");
+}
+
+static void run_next_ready(struct steady *steady, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        steady_check(sse_registry_next_ready(steady->registry) ? -1 : 0, "next_ready");
+}
+
+static void run_tick(struct steady *steady, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        steady_check(sse_registry_tick(steady->registry), "tick");
+}
+
+static const struct shape shapes[] = {
+    {"bare", run_bare, true, EMITTERS},
+    {"broadcast", run_broadcast, true, EMITTERS},
+    {"broadcast_callback", run_broadcast, false, EMITTERS},
+    {"batch_of_16", run_batch, true, EMITTERS},
+    {"send", run_send, true, EMITTERS},
+    {"send_callback", run_send, false, EMITTERS},
+    {"publish", run_publish, true, 1},
+    {"flush", run_flush, true, 1},
+    {"info", run_info, true, 1},
+    {"next_ready", run_next_ready, true, 1},
+    {"tick", run_tick, true, 1},
+};
+
+int main(int argc, char **argv)
+{
+    const struct shape *shape = shapes;
+    const struct shape *end = shapes + sizeof(shapes) / sizeof(shapes[0]);
+    struct steady steady;
+
+    while (argc == 3 && shape < end && strcmp(shape->name, argv[1]) != 0)
+        shape++;
+    if (argc != 3 || shape == end) {
+        fprintf(stderr, "usage: instructions SHAPE COUNT\n");
+        return 2;
+    }
+    steady_open(&steady,
+                &(struct steady_options){.count = EMITTERS, .sockets = shape->sockets, .topics = true});
+    shape->run(&steady, strtoul(argv[2], NULL, 10));
+    steady_close(&steady);
+    printf("%zu\n", shape->per_count);
+    return 0;
+}

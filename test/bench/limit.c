@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The limit: the same server with nothing between it and the kernel. A burst is formatted once, and each
+ * client gets it by one send(). What a socket does not take is waited for, as only a bench can.
+ */
+#include "serving.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define SIZE_MAX_OF_DATA 65536
+
+static const char head[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+                           "Cache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\n\r\n";
+static char frames[BURST_MAX * (SIZE_MAX_OF_DATA + 8)];
+
+static void send_all(int fd, const char *bytes, size_t size)
+{
+    while (size) {
+        ssize_t sent = send(fd, bytes, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+        struct pollfd room = {.fd = fd, .events = POLLOUT};
+
+        if (sent < 0 && errno != EAGAIN && errno != EINTR)
+            return;
+        if (sent < 0)
+            (void)poll(&room, 1, -1);
+        else
+            bytes += sent, size -= (size_t)sent;
+    }
+}
+
+static int open_stream(struct connection *connection)
+{
+    send_all(connection->fd, head, sizeof(head) - 1);
+    return 0;
+}
+
+static void ignore(struct connection *connection)
+{
+    (void)connection;
+}
+
+static size_t format(const struct assignment *assignment, size_t count)
+{
+    size_t size = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        memcpy(frames + size, "data: ", 6);
+        serving_stamp(frames + size + 6, assignment->size);
+        memcpy(frames + size + 6 + assignment->size, "\n\n", 2);
+        size += assignment->size + 8;
+    }
+    return size;
+}
+
+static void publish_to_all(const struct assignment *assignment, size_t count)
+{
+    size_t size = format(assignment, count);
+    size_t streams_count;
+    struct connection **streams = serving_streams(&streams_count);
+
+    for (size_t i = 0; i < streams_count; i++)
+        send_all(streams[i]->fd, frames, size);
+}
+
+static void publish(const struct assignment *assignment, size_t count)
+{
+    size_t streams_count;
+    struct connection **streams = serving_streams(&streams_count);
+
+    if (assignment->size > SIZE_MAX_OF_DATA)
+        return;
+    if (!assignment->per_client)
+        publish_to_all(assignment, count);
+    for (size_t i = 0; assignment->per_client && i < count; i++)
+        for (size_t at = 0; at < streams_count; at++)
+            send_all(streams[at]->fd, frames, format(assignment, 1));
+}
+
+int main(void)
+{
+    static const struct service service = {open_stream, ignore, ignore, publish};
+
+    return serve(&service);
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BENCH_SERVING_H
+#define BENCH_SERVING_H
+
+/**
+ * What the bench server and the limit server have in common, so that they differ in nothing but what is
+ * measured: accept, requests, and the pace of publishing, in one thread around epoll.
+ *
+ *   GET /events                                        a stream
+ *   GET /start?n=K&size=S&rate=R&burst=B&topic=per-client   204; then K events to each stream
+ *
+ * The data of an event are 19 digits of CLOCK_MONOTONIC in nanoseconds, and filler up to `size`. rate 0 is
+ * flat out: the next burst as soon as nothing waits any more.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define STAMP_DIGITS 19
+#define BURST_MAX 64
+
+struct connection {
+    int fd;
+    bool streaming;
+    bool blocked;    /* the socket is to be announced when it has room */
+    void *stream;    /* the service's own */
+    size_t position; /* among the streams */
+};
+
+/** What GET /start asks for. */
+struct assignment {
+    unsigned long events;
+    unsigned long size; /* of the data */
+    unsigned long rate; /* bursts a second; 0: flat out */
+    unsigned long burst;
+    bool per_client;
+};
+
+struct service {
+    /** Answers GET /events with head and stream. 0, or an error. */
+    int (*open)(struct connection *connection);
+    void (*close)(struct connection *connection);
+    /** The socket has room again. */
+    void (*writable)(struct connection *connection);
+    /** Sends one burst of `count` events to every stream. */
+    void (*publish)(const struct assignment *assignment, size_t count);
+};
+
+/** Runs until SIGTERM; prints the port first. Returns the status of the program. */
+int serve(const struct service *service);
+
+/** The streams at present. */
+struct connection **serving_streams(size_t *count);
+
+/** Asks for the socket to be announced when it has room, or no longer. While one is asked for, nothing is
+ *  published flat out. */
+void serving_want_room(struct connection *connection, bool wanted);
+
+/** Fills `data` with the stamp of now and with filler. */
+void serving_stamp(char *data, size_t size);
+
+#endif
