@@ -151,7 +151,7 @@ static void announce_blocked(struct sse_emitter *emitter)
         emitter->notable = false;
         pthread_mutex_unlock(&emitter->lock);
     }
-    sse_emitter_unref(emitter);
+    sse_emitter_give_back(emitter);
 }
 
 int sse_emitter_new(struct sse_emitter **emitter, const struct sse_emitter_options *options)
@@ -222,14 +222,8 @@ static void unref_in_child(struct sse_emitter *emitter)
         release(emitter);
 }
 
-void sse_emitter_unref(struct sse_emitter *emitter)
+static void end_unreferenced(struct sse_emitter *emitter)
 {
-    if (sse_emitter_check(emitter) == -EPERM) {
-        unref_in_child(emitter);
-        return;
-    }
-    if (!emitter || !drop_reference(emitter))
-        return;
     pthread_mutex_lock(&emitter->lock);
     if (emitter->finishing) {
         pthread_mutex_unlock(&emitter->lock);
@@ -243,6 +237,22 @@ void sse_emitter_unref(struct sse_emitter *emitter)
             return;
     }
     release(emitter);
+}
+
+void sse_emitter_give_back(struct sse_emitter *emitter)
+{
+    if (drop_reference(emitter))
+        end_unreferenced(emitter);
+}
+
+void sse_emitter_unref(struct sse_emitter *emitter)
+{
+    if (!emitter)
+        return;
+    if (process_is_current(emitter->process))
+        sse_emitter_give_back(emitter);
+    else
+        unref_in_child(emitter);
 }
 
 void *sse_emitter_user(const struct sse_emitter *emitter)

@@ -132,6 +132,9 @@ struct sse_emitter {
 /** The first step of every public call: 0, -EINVAL for NULL, -EPERM in a forked child. */
 int sse_emitter_check(const struct sse_emitter *emitter);
 
+/** sse_emitter_unref for a reference that a call took for itself: the call has asked for the process. */
+void sse_emitter_give_back(struct sse_emitter *emitter);
+
 /** Ends it as sse_emitter_complete and complete_with_error do. Takes the lock. */
 int sse_emitter_end_at(struct sse_emitter *emitter, enum sse_reason reason, int error, uint64_t now);
 

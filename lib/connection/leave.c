@@ -52,6 +52,6 @@ struct emitter_outcome sse_emitter_leave(struct sse_emitter *emitter, uint64_t n
         sse_emitter_run_end_hooks(emitter, owner, now);
     if (owner)
         owner->release(owner);
-    sse_emitter_unref(emitter);
+    sse_emitter_give_back(emitter);
     return outcome;
 }

@@ -202,7 +202,7 @@ static int send_directly(struct sse_emitter *emitter, struct small_message *smal
         error = leave_after_send(emitter, now).error;
     else
         (void)sse_emitter_leave(emitter, now);
-    sse_emitter_unref(emitter);
+    sse_emitter_give_back(emitter);
     return error;
 }
 

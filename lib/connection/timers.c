@@ -60,61 +60,44 @@ bool sse_timers_init(struct timers *timers, const struct sse_emitter_options *op
     return true;
 }
 
-static uint64_t deadline_of(const struct timers *timers, enum timer_action action, enum sse_state state,
-                            bool queued)
+static uint64_t heartbeat_due(const struct timers *timers, enum sse_state state, bool queued)
 {
-    bool open = state == SSE_STATE_OPEN;
-
-    if (state == SSE_STATE_CLOSED)
+    if (state != SSE_STATE_OPEN || queued || timers->heartbeat == DEADLINE_NEVER)
         return DEADLINE_NEVER;
-    switch (action) {
-    case TIMER_HEARTBEAT:
-        if (!open || queued || timers->heartbeat == DEADLINE_NEVER)
-            return DEADLINE_NEVER;
-        return deadline_after(timers->progress, timers->heartbeat - timers->heartbeat_early);
-    case TIMER_LIFETIME:
-        return open ? timers->lifetime_end : DEADLINE_NEVER;
-    case TIMER_STALL:
-        return queued ? deadline_after(timers->progress, timers->stall) : DEADLINE_NEVER;
-    case TIMER_DRAIN:
-        return timers->drain_end;
-    case TIMER_NOTHING:
-        break;
-    }
-    return DEADLINE_NEVER;
+    return deadline_after(timers->progress, timers->heartbeat - timers->heartbeat_early);
 }
 
-static enum timer_action first_of(const struct timers *timers, enum sse_state state, bool queued,
-                                  uint64_t *deadline)
+static uint64_t lifetime_due(const struct timers *timers, enum sse_state state)
 {
-    /* At equal deadlines the earlier in this list wins: what ends the emitter at once first. */
-    static const enum timer_action actions[] = {TIMER_DRAIN, TIMER_STALL, TIMER_LIFETIME, TIMER_HEARTBEAT};
-    enum timer_action first = TIMER_NOTHING;
+    return state == SSE_STATE_OPEN ? timers->lifetime_end : DEADLINE_NEVER;
+}
 
-    *deadline = DEADLINE_NEVER;
-    for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++) {
-        uint64_t candidate = deadline_of(timers, actions[i], state, queued);
-
-        if (candidate < *deadline) {
-            *deadline = candidate;
-            first = actions[i];
-        }
-    }
-    return first;
+static uint64_t stall_due(const struct timers *timers, bool queued)
+{
+    return queued ? deadline_after(timers->progress, timers->stall) : DEADLINE_NEVER;
 }
 
 uint64_t sse_timers_deadline(const struct timers *timers, enum sse_state state, bool queued)
 {
-    uint64_t deadline;
+    uint64_t deadline = timers->drain_end;
 
-    (void)first_of(timers, state, queued, &deadline);
-    return deadline;
+    if (state == SSE_STATE_CLOSED)
+        return DEADLINE_NEVER;
+    deadline = deadline_earlier(deadline, stall_due(timers, queued));
+    deadline = deadline_earlier(deadline, lifetime_due(timers, state));
+    return deadline_earlier(deadline, heartbeat_due(timers, state, queued));
 }
 
+/* At equal deadlines what ends the emitter at once comes first. */
 enum timer_action sse_timers_due(const struct timers *timers, enum sse_state state, bool queued, uint64_t now)
 {
-    uint64_t deadline;
-    enum timer_action action = first_of(timers, state, queued, &deadline);
+    uint64_t deadline = sse_timers_deadline(timers, state, queued);
 
-    return deadline_is_due(deadline, now) ? action : TIMER_NOTHING;
+    if (!deadline_is_due(deadline, now))
+        return TIMER_NOTHING;
+    if (deadline == timers->drain_end)
+        return TIMER_DRAIN;
+    if (deadline == stall_due(timers, queued))
+        return TIMER_STALL;
+    return deadline == lifetime_due(timers, state) ? TIMER_LIFETIME : TIMER_HEARTBEAT;
 }

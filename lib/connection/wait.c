@@ -140,7 +140,7 @@ int sse_emitter_wait(struct sse_emitter *emitter, int timeout_ms)
     pthread_mutex_unlock(&emitter->lock);
     pthread_setcancelstate(cancel_state, NULL);
     pthread_cond_destroy(&waiter.wake);
-    sse_emitter_unref(emitter);
+    sse_emitter_give_back(emitter);
     return result;
 }
 

@@ -257,18 +257,6 @@ struct sse_str sse_message_bytes(const struct sse_message *message)
     return message ? sse_message_wire(message, false) : (struct sse_str){.ptr = NULL};
 }
 
-struct sse_str sse_message_wire(const struct sse_message *message, bool chunked)
-{
-    const char *frame = (const char *)message->frame;
-
-    if (!chunked)
-        return (struct sse_str){.ptr = frame, .len = message->frame_size};
-    return (struct sse_str){
-        .ptr = frame - message->chunk_head_size,
-        .len = message->chunk_head_size + message->frame_size + message->chunk_tail_size,
-    };
-}
-
 struct sse_str sse_message_id(const struct sse_message *message)
 {
     if (!message->has_id)

@@ -74,8 +74,22 @@ struct sse_message *sse_message_heartbeat(void);
 /** The last chunk of a chunked stream. Never framed itself. */
 struct sse_message *sse_message_last_chunk(void);
 
+/** How many bytes a stream of this framing sends. */
+static inline size_t sse_message_wire_size(const struct sse_message *message, bool chunked)
+{
+    if (!chunked)
+        return message->frame_size;
+    return message->chunk_head_size + message->frame_size + message->chunk_tail_size;
+}
+
 /** The bytes that a stream of this framing sends. */
-struct sse_str sse_message_wire(const struct sse_message *message, bool chunked);
+static inline struct sse_str sse_message_wire(const struct sse_message *message, bool chunked)
+{
+    return (struct sse_str){
+        .ptr = (const char *)message->frame - (chunked ? message->chunk_head_size : 0),
+        .len = sse_message_wire_size(message, chunked),
+    };
+}
 
 struct sse_str sse_message_id(const struct sse_message *message);
 

@@ -33,7 +33,7 @@ static struct sse_message *at(const struct queue *queue, uint32_t index)
 
 int sse_queue_admits(const struct queue *queue, const struct sse_message *message)
 {
-    size_t size = sse_message_wire(message, queue->chunked).len;
+    size_t size = sse_message_wire_size(message, queue->chunked);
 
     if (size > queue->bytes_max)
         return -EMSGSIZE;
@@ -75,7 +75,7 @@ int sse_queue_push(struct queue *queue, struct sse_message *message, const struc
         return error;
     *slot(queue, queue->count) = sse_message_ref(message);
     queue->count++;
-    queue->bytes += sse_message_wire(message, queue->chunked).len;
+    queue->bytes += sse_message_wire_size(message, queue->chunked);
     return 0;
 }
 
@@ -133,7 +133,7 @@ struct sse_message *sse_queue_take(struct queue *queue, size_t *size, const stru
         *size = 0;
     if (!*size)
         return NULL;
-    left = sse_message_wire(message, queue->chunked).len - queue->taken;
+    left = sse_message_wire_size(message, queue->chunked) - queue->taken;
     if (*size < left) {
         queue->taken += *size;
         queue->bytes -= *size;
@@ -150,7 +150,7 @@ void sse_queue_drop_first(struct queue *queue, const struct sse_host *host)
 {
     struct sse_message *message = sse_queue_first(queue);
 
-    queue->bytes -= sse_message_wire(message, queue->chunked).len - queue->taken;
+    queue->bytes -= sse_message_wire_size(message, queue->chunked) - queue->taken;
     forget_first(queue, host);
     sse_message_unref(message);
 }
@@ -177,7 +177,7 @@ static uint64_t drop_at(struct queue *queue, uint32_t index, const struct sse_ho
         sse_queue_drop_first(queue, host);
         return events;
     }
-    queue->bytes -= sse_message_wire(message, queue->chunked).len;
+    queue->bytes -= sse_message_wire_size(message, queue->chunked);
     close_gap(queue, index);
     queue->replayed -= index < queue->replayed;
     queue->count--;
@@ -208,7 +208,7 @@ static bool is_in_vain(const struct queue *queue, uint32_t index, const struct s
     };
 
     for (uint32_t i = 0; i < index; i++)
-        rest.bytes += sse_message_wire(at(queue, i), queue->chunked).len;
+        rest.bytes += sse_message_wire_size(at(queue, i), queue->chunked);
     if (index)
         rest.bytes -= queue->taken;
     return sse_queue_admits(&rest, message) != 0;

@@ -48,7 +48,7 @@ void sse_budget_enforce(struct sse_registry *registry, uint64_t now)
             return;
         sse_registry_trace(registry, largest, SSE_TRACE_EVICTED);
         (void)sse_emitter_end_at(largest, SSE_REASON_OVERFLOW, -ENOBUFS, now);
-        sse_emitter_unref(largest);
+        sse_emitter_give_back(largest);
     }
 }
 

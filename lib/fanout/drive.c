@@ -156,7 +156,7 @@ struct sse_emitter *sse_registry_next_ready(struct sse_registry *registry)
         pthread_mutex_unlock(&registry->lock);
         if (!emitter || !is_detached(emitter))
             break;
-        sse_emitter_unref(emitter);
+        sse_emitter_give_back(emitter);
     }
     sse_registry_release(&registry->owner);
     return emitter;
@@ -248,7 +248,7 @@ int sse_registry_tick(struct sse_registry *registry)
             if (is_member(registry, due[i]))
                 sse_emitter_tick_at(due[i], now);
             schedule_again(registry, due[i]);
-            sse_emitter_unref(due[i]);
+            sse_emitter_give_back(due[i]);
         }
     }
     sse_registry_release(&registry->owner);

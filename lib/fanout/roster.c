@@ -34,7 +34,7 @@ void sse_roster_put_back(struct sse_registry *registry, struct roster *roster)
 void sse_roster_give_back(struct sse_registry *registry, struct roster *roster)
 {
     for (size_t i = 0; i < roster->count; i++)
-        sse_emitter_unref(roster->emitters[i]);
+        sse_emitter_give_back(roster->emitters[i]);
     roster->count = 0;
     roster->next = NULL;
     pthread_mutex_lock(&registry->lock);

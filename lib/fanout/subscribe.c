@@ -422,7 +422,7 @@ int sse_registry_subscribe(struct sse_registry *registry, struct sse_emitter *em
     sse_emitter_ref(emitter);
     error = run(&request);
     sse_replay_free(&request.replay, registry->host);
-    sse_emitter_unref(emitter);
+    sse_emitter_give_back(emitter);
     sse_registry_release(&registry->owner);
     if (!error && replay) {
         replay->outcome = outcome_of(&request);
