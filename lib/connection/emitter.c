@@ -124,13 +124,17 @@ static int queue_retry(struct sse_emitter *emitter, int64_t retry_ms)
  * sse_emitter_new and not a hook of an emitter that the host does not have yet. */
 static int write_preamble(struct sse_emitter *emitter)
 {
+    int cancel_state;
+
     if (!emitter->sink.write)
         return 0;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     pthread_mutex_lock(&emitter->lock);
     sse_emitter_become_busy(emitter);
     (void)sse_emitter_write_queue(emitter, emitter->created);
     emitter->busy = false;
     pthread_mutex_unlock(&emitter->lock);
+    pthread_setcancelstate(cancel_state, NULL);
     return emitter->state == SSE_STATE_CLOSED ? emitter->error : 0;
 }
 
@@ -138,19 +142,23 @@ static int write_preamble(struct sse_emitter *emitter)
  * that the host does not have yet, unless on_blocked itself asks for that. */
 static void announce_blocked(struct sse_emitter *emitter)
 {
+    int cancel_state;
+
     if (!emitter->sink.write || !emitter->queue.count)
         return;
     sse_emitter_ref(emitter);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     pthread_mutex_lock(&emitter->lock);
     sse_emitter_become_busy(emitter);
     sse_emitter_tell_blocked(emitter);
     emitter->busy = false;
     if (emitter->flush_again || emitter->state == SSE_STATE_CLOSED) {
-        (void)sse_emitter_leave(emitter, emitter->created);
+        (void)sse_emitter_settle(emitter, emitter->created);
     } else {
         emitter->notable = false;
         pthread_mutex_unlock(&emitter->lock);
     }
+    pthread_setcancelstate(cancel_state, NULL);
     sse_emitter_give_back(emitter);
 }
 
@@ -222,7 +230,7 @@ static void unref_in_child(struct sse_emitter *emitter)
         release(emitter);
 }
 
-static void end_unreferenced(struct sse_emitter *emitter)
+void sse_emitter_free_unreferenced(struct sse_emitter *emitter)
 {
     pthread_mutex_lock(&emitter->lock);
     if (emitter->finishing) {
@@ -237,12 +245,6 @@ static void end_unreferenced(struct sse_emitter *emitter)
             return;
     }
     release(emitter);
-}
-
-void sse_emitter_give_back(struct sse_emitter *emitter)
-{
-    if (drop_reference(emitter))
-        end_unreferenced(emitter);
 }
 
 void sse_emitter_unref(struct sse_emitter *emitter)

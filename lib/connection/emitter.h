@@ -132,8 +132,21 @@ struct sse_emitter {
 /** The first step of every public call: 0, -EINVAL for NULL, -EPERM in a forked child. */
 int sse_emitter_check(const struct sse_emitter *emitter);
 
+/** The last reference was given back: detaches it if it has not ended, and frees it. */
+void sse_emitter_free_unreferenced(struct sse_emitter *emitter);
+
 /** sse_emitter_unref for a reference that a call took for itself: the call has asked for the process. */
-void sse_emitter_give_back(struct sse_emitter *emitter);
+static inline void sse_emitter_give_back(struct sse_emitter *emitter)
+{
+    if (atomic_fetch_sub_explicit(&emitter->refs, 1, memory_order_acq_rel) == 1)
+        sse_emitter_free_unreferenced(emitter);
+}
+
+/** sse_emitter_ref for one that is there. */
+static inline void sse_emitter_hold(struct sse_emitter *emitter)
+{
+    atomic_fetch_add_explicit(&emitter->refs, 1, memory_order_relaxed);
+}
 
 /** Ends it as sse_emitter_complete and complete_with_error do. Takes the lock. */
 int sse_emitter_end_at(struct sse_emitter *emitter, enum sse_reason reason, int error, uint64_t now);
@@ -156,7 +169,17 @@ enum admission sse_emitter_enqueue(struct sse_emitter *emitter, struct sse_messa
 int sse_emitter_enqueue_unlimited(struct sse_emitter *emitter, struct sse_message *message, uint64_t now);
 
 /** Tells the owner's tally what changed. Lock held. */
-void sse_emitter_account(struct sse_emitter *emitter);
+static inline void sse_emitter_account(struct sse_emitter *emitter)
+{
+    /* What has ended waits for nothing, even if its sink still looks at the bytes. */
+    size_t bytes = emitter->owner && emitter->state != SSE_STATE_CLOSED ? emitter->queue.bytes : 0;
+
+    if (emitter->owner && bytes != emitter->charged)
+        atomic_fetch_add_explicit(&emitter->owner->tally.backlog, bytes - emitter->charged,
+                                  memory_order_relaxed);
+    emitter->charged = bytes;
+}
+
 void sse_emitter_count_dropped(struct sse_emitter *emitter, uint64_t events);
 
 /** How an emitter stands when a call on it returns. */
@@ -174,7 +197,10 @@ struct emitter_outcome sse_emitter_service(struct sse_emitter *emitter, uint64_t
 void sse_emitter_tick_at(struct sse_emitter *emitter, uint64_t now);
 
 /** The deadline of its next timer. Lock held. */
-uint64_t sse_emitter_deadline(const struct sse_emitter *emitter);
+static inline uint64_t sse_emitter_deadline(const struct sse_emitter *emitter)
+{
+    return sse_timers_deadline(&emitter->timers, emitter->state, emitter->queue.count > 0);
+}
 
 /* ending.c */
 
@@ -197,7 +223,7 @@ int sse_emitter_end_error(const struct sse_emitter *emitter);
 /** What is still queued is lost to this client. Once, by the thread that sets `finishing`. Lock held. */
 void sse_emitter_drop_queue(struct sse_emitter *emitter);
 
-/** The hooks at the end, without the lock, in the one thread that may. */
+/** The hooks at the end, without the lock and with cancellation off, in the one thread that may. */
 void sse_emitter_run_end_hooks(struct sse_emitter *emitter, struct emitter_owner *owner, uint64_t now);
 
 /* flush.c */
@@ -209,17 +235,21 @@ void sse_emitter_remember_id(struct sse_emitter *emitter, struct sse_message *me
 void sse_emitter_count_taken(struct sse_emitter *emitter, size_t size, uint64_t now);
 
 /** Writes until the queue is empty or the sink is full. True if the sink is full. Lock and `busy`
- *  held; the lock is let go meanwhile. */
+ *  held, cancellation off; the lock is let go meanwhile. */
 bool sse_emitter_write_queue(struct sse_emitter *emitter, uint64_t now);
 
 /** Writes or wakes, whatever the drain, unless a thread is busy with it: then that thread will.
- *  Lock held; let go meanwhile. */
+ *  Lock held, cancellation off; the lock is let go meanwhile. */
 void sse_emitter_output(struct sse_emitter *emitter, uint64_t now);
 
-void sse_emitter_become_busy(struct sse_emitter *emitter);
+static inline void sse_emitter_become_busy(struct sse_emitter *emitter)
+{
+    emitter->busy = true;
+    emitter->busy_thread = pthread_self();
+}
 
-/** Runs on_blocked, once until the queue has been empty again. Lock and `busy` held; the lock is let
- *  go meanwhile. */
+/** Runs on_blocked, once until the queue has been empty again. Lock and `busy` held, cancellation off;
+ *  the lock is let go meanwhile. */
 void sse_emitter_tell_blocked(struct sse_emitter *emitter);
 
 /* wait.c: threads that sleep until the emitter changes. Lock held. */
@@ -238,5 +268,9 @@ int64_t sse_emitter_age_ms(const struct sse_emitter *emitter, uint64_t now);
  *  then the hooks at the end. Lock held on entry, released on return. The caller's reference may
  *  be gone afterwards. */
 struct emitter_outcome sse_emitter_leave(struct sse_emitter *emitter, uint64_t now);
+
+/** The same for a caller that has a reference of its own, and has switched cancellation off: a cancelled
+ *  thread must take neither a sink nor a hook with it. */
+struct emitter_outcome sse_emitter_settle(struct sse_emitter *emitter, uint64_t now);
 
 #endif

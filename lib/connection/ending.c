@@ -109,14 +109,11 @@ void sse_emitter_run_end_hooks(struct sse_emitter *emitter, struct emitter_owner
 {
     const struct emitter_hooks *hooks = &emitter->hooks;
     struct sse_completion completion;
-    int cancel_state;
 
     pthread_mutex_lock(&emitter->lock);
     completion = completion_of(emitter, now);
     pthread_mutex_unlock(&emitter->lock);
 
-    /* A cancelled thread must not take a hook with it. */
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     if (owner)
         owner->forget(owner, emitter);
     if (sse_reason_is_timeout(completion.reason) && hooks->on_timeout)
@@ -125,5 +122,4 @@ void sse_emitter_run_end_hooks(struct sse_emitter *emitter, struct emitter_owner
         hooks->on_error(emitter, completion.error, hooks->user);
     if (hooks->on_completion)
         hooks->on_completion(emitter, &completion, hooks->user);
-    pthread_setcancelstate(cancel_state, NULL);
 }

@@ -28,16 +28,14 @@ void sse_emitter_remember_id(struct sse_emitter *emitter, struct sse_message *me
 
 void sse_emitter_count_taken(struct sse_emitter *emitter, size_t size, uint64_t now)
 {
-    struct sse_message *message;
-
     emitter->bytes += size;
     emitter->timers.progress = now;
     if (emitter->owner)
         sse_tally_bytes(&emitter->owner->tally, size);
-    for (;;) {
+    while (size) {
         bool live = !emitter->queue.replayed;
+        struct sse_message *message = sse_queue_take(&emitter->queue, &size, emitter->host);
 
-        message = sse_queue_take(&emitter->queue, &size, emitter->host);
         if (!message)
             break;
         emitter->events += message->events;
@@ -49,12 +47,6 @@ void sse_emitter_count_taken(struct sse_emitter *emitter, size_t size, uint64_t 
     }
     if (!emitter->queue.count)
         emitter->blocked = false;
-}
-
-void sse_emitter_become_busy(struct sse_emitter *emitter)
-{
-    emitter->busy = true;
-    emitter->busy_thread = pthread_self();
 }
 
 /* What follows when nothing is queued: the last chunk, then the end, if it is draining. */
@@ -77,14 +69,11 @@ static ssize_t write_once(struct sse_emitter *emitter)
 {
     struct iovec iov[IOV_COUNT_MAX];
     int count = sse_queue_gather(&emitter->queue, iov, IOV_COUNT_MAX);
-    int cancel_state;
     ssize_t result;
 
     emitter->queue.pinned = (uint32_t)count;
     pthread_mutex_unlock(&emitter->lock);
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     result = emitter->sink.write(&emitter->sink, iov, count);
-    pthread_setcancelstate(cancel_state, NULL);
     pthread_mutex_lock(&emitter->lock);
     emitter->queue.pinned = 0;
     return result;
@@ -116,16 +105,12 @@ bool sse_emitter_write_queue(struct sse_emitter *emitter, uint64_t now)
 
 static void call_hook(struct sse_emitter *emitter, void (*hook)(struct sse_emitter *emitter, void *user))
 {
-    int cancel_state;
-
     emitter->notable = true;
     if (!hook)
         return;
     sse_emitter_account(emitter);
     pthread_mutex_unlock(&emitter->lock);
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     hook(emitter, emitter->hooks.user);
-    pthread_setcancelstate(cancel_state, NULL);
     pthread_mutex_lock(&emitter->lock);
 }
 

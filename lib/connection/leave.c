@@ -27,14 +27,12 @@ static struct emitter_outcome outcome_of(const struct sse_emitter *emitter)
     };
 }
 
-struct emitter_outcome sse_emitter_leave(struct sse_emitter *emitter, uint64_t now)
+struct emitter_outcome sse_emitter_settle(struct sse_emitter *emitter, uint64_t now)
 {
     struct emitter_owner *owner = NULL;
     struct emitter_outcome outcome;
     bool notable, ends;
 
-    /* A hook may give back the reference that the caller came with. */
-    sse_emitter_ref(emitter);
     sse_emitter_output(emitter, now);
     outcome = outcome_of(emitter);
     ends = claim_end(emitter);
@@ -43,7 +41,8 @@ struct emitter_outcome sse_emitter_leave(struct sse_emitter *emitter, uint64_t n
     emitter->notable = false;
     if (ends || notable || sse_emitter_deadline(emitter) < emitter->scheduled)
         owner = hold_owner(emitter);
-    sse_emitter_wake_waiters(emitter);
+    if (emitter->waiters)
+        sse_emitter_wake_waiters(emitter);
     pthread_mutex_unlock(&emitter->lock);
 
     if (owner)
@@ -52,6 +51,19 @@ struct emitter_outcome sse_emitter_leave(struct sse_emitter *emitter, uint64_t n
         sse_emitter_run_end_hooks(emitter, owner, now);
     if (owner)
         owner->release(owner);
+    return outcome;
+}
+
+struct emitter_outcome sse_emitter_leave(struct sse_emitter *emitter, uint64_t now)
+{
+    struct emitter_outcome outcome;
+    int cancel_state;
+
+    /* A hook may give back the reference that the caller came with. */
+    sse_emitter_ref(emitter);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    outcome = sse_emitter_settle(emitter, now);
+    pthread_setcancelstate(cancel_state, NULL);
     sse_emitter_give_back(emitter);
     return outcome;
 }

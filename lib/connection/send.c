@@ -4,17 +4,6 @@
 
 #include <errno.h>
 
-void sse_emitter_account(struct sse_emitter *emitter)
-{
-    /* What has ended waits for nothing, even if its sink still looks at the bytes. */
-    size_t bytes = emitter->owner && emitter->state != SSE_STATE_CLOSED ? emitter->queue.bytes : 0;
-
-    if (emitter->owner && bytes != emitter->charged)
-        atomic_fetch_add_explicit(&emitter->owner->tally.backlog, bytes - emitter->charged,
-                                  memory_order_relaxed);
-    emitter->charged = bytes;
-}
-
 void sse_emitter_count_dropped(struct sse_emitter *emitter, uint64_t events)
 {
     emitter->dropped += events;
@@ -110,11 +99,11 @@ static struct emitter_owner *hold_burdened_owner(struct sse_emitter *emitter)
     return owner;
 }
 
-/* sse_emitter_leave for what has been queued for this emitter alone. */
-static struct emitter_outcome leave_after_send(struct sse_emitter *emitter, uint64_t now)
+/* sse_emitter_settle for what has been queued for this emitter alone. */
+static struct emitter_outcome settle_after_send(struct sse_emitter *emitter, uint64_t now)
 {
     struct emitter_owner *owner = hold_burdened_owner(emitter);
-    struct emitter_outcome outcome = sse_emitter_leave(emitter, now);
+    struct emitter_outcome outcome = sse_emitter_settle(emitter, now);
 
     if (owner) {
         owner->relieve(owner, now);
@@ -126,9 +115,13 @@ static struct emitter_outcome leave_after_send(struct sse_emitter *emitter, uint
 static int send_at(struct sse_emitter *emitter, struct sse_message *message, uint64_t now)
 {
     struct emitter_outcome outcome;
+    int cancel_state;
     bool open;
     int error;
 
+    /* A hook may give back the reference that the caller came with. */
+    sse_emitter_ref(emitter);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     pthread_mutex_lock(&emitter->lock);
     open = emitter->state == SSE_STATE_OPEN;
     error = accept(emitter, message, now);
@@ -136,7 +129,9 @@ static int send_at(struct sse_emitter *emitter, struct sse_message *message, uin
         sse_emitter_count_dropped(emitter, message->events);
     else if (error == -ENOBUFS)
         (void)sse_emitter_end(emitter, SSE_REASON_OVERFLOW, error, now);
-    outcome = leave_after_send(emitter, now);
+    outcome = settle_after_send(emitter, now);
+    pthread_setcancelstate(cancel_state, NULL);
+    sse_emitter_give_back(emitter);
     return error ? error : outcome.error;
 }
 
@@ -185,6 +180,7 @@ static int keep_rest(struct sse_emitter *emitter, const struct small_message *sm
 static int send_directly(struct sse_emitter *emitter, struct small_message *small, uint64_t now)
 {
     uint64_t progress = emitter->timers.progress;
+    int cancel_state;
     int error = accept(emitter, &small->message, now);
 
     if (error) {
@@ -192,6 +188,7 @@ static int send_directly(struct sse_emitter *emitter, struct small_message *smal
         return error;
     }
     sse_emitter_ref(emitter);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     sse_emitter_become_busy(emitter);
     (void)sse_emitter_write_queue(emitter, now);
     error = keep_rest(emitter, small, now);
@@ -199,9 +196,10 @@ static int send_directly(struct sse_emitter *emitter, struct small_message *smal
         emitter->timers.progress = progress;
     emitter->busy = false;
     if (!error)
-        error = leave_after_send(emitter, now).error;
+        error = settle_after_send(emitter, now).error;
     else
-        (void)sse_emitter_leave(emitter, now);
+        (void)sse_emitter_settle(emitter, now);
+    pthread_setcancelstate(cancel_state, NULL);
     sse_emitter_give_back(emitter);
     return error;
 }

@@ -19,14 +19,36 @@ struct emitter_tally {
     _Atomic uint64_t latency[TALLY_LATENCY_BUCKETS];
 };
 
-void sse_tally_bytes(struct emitter_tally *tally, size_t size);
-
-/** A message was written whole at `now`. `live`: the time since it was published is to be counted; if
- *  that is `now` as well, it is below what this clock reading can tell. */
-void sse_tally_event(struct emitter_tally *tally, const struct sse_message *message, bool live, uint64_t now);
-
 /** A later reading tells how long up to `count` deliveries took at most that were counted as being
  *  below the clock's resolution. */
 void sse_tally_correct(struct emitter_tally *tally, uint64_t nanoseconds, uint64_t count);
+
+/** The bucket of a time. */
+static inline size_t sse_tally_bucket(uint64_t nanoseconds)
+{
+    size_t bucket = 0;
+
+    for (; nanoseconds && bucket < TALLY_LATENCY_BUCKETS - 1; nanoseconds >>= 1)
+        bucket++;
+    return bucket;
+}
+
+static inline void sse_tally_bytes(struct emitter_tally *tally, size_t size)
+{
+    atomic_fetch_add_explicit(&tally->bytes, size, memory_order_relaxed);
+}
+
+/** A message was written whole at `now`. `live`: the time since it was published is to be counted; if
+ *  that is `now` as well, it is below what this clock reading can tell. */
+static inline void sse_tally_event(struct emitter_tally *tally, const struct sse_message *message, bool live,
+                                   uint64_t now)
+{
+    uint64_t published = atomic_load_explicit(&message->published, memory_order_relaxed);
+    size_t bucket = sse_tally_bucket(now > published ? now - published : 0);
+
+    atomic_fetch_add_explicit(&tally->events, message->events, memory_order_relaxed);
+    if (live && published)
+        atomic_fetch_add_explicit(&tally->latency[bucket], 1, memory_order_relaxed);
+}
 
 #endif

@@ -5,11 +5,6 @@
 
 #include <errno.h>
 
-uint64_t sse_emitter_deadline(const struct sse_emitter *emitter)
-{
-    return sse_timers_deadline(&emitter->timers, emitter->state, emitter->queue.count > 0);
-}
-
 static void queue_heartbeat(struct sse_emitter *emitter, uint64_t now)
 {
     /* The queue is empty, so this cannot fail. */

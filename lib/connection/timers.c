@@ -60,34 +60,6 @@ bool sse_timers_init(struct timers *timers, const struct sse_emitter_options *op
     return true;
 }
 
-static uint64_t heartbeat_due(const struct timers *timers, enum sse_state state, bool queued)
-{
-    if (state != SSE_STATE_OPEN || queued || timers->heartbeat == DEADLINE_NEVER)
-        return DEADLINE_NEVER;
-    return deadline_after(timers->progress, timers->heartbeat - timers->heartbeat_early);
-}
-
-static uint64_t lifetime_due(const struct timers *timers, enum sse_state state)
-{
-    return state == SSE_STATE_OPEN ? timers->lifetime_end : DEADLINE_NEVER;
-}
-
-static uint64_t stall_due(const struct timers *timers, bool queued)
-{
-    return queued ? deadline_after(timers->progress, timers->stall) : DEADLINE_NEVER;
-}
-
-uint64_t sse_timers_deadline(const struct timers *timers, enum sse_state state, bool queued)
-{
-    uint64_t deadline = timers->drain_end;
-
-    if (state == SSE_STATE_CLOSED)
-        return DEADLINE_NEVER;
-    deadline = deadline_earlier(deadline, stall_due(timers, queued));
-    deadline = deadline_earlier(deadline, lifetime_due(timers, state));
-    return deadline_earlier(deadline, heartbeat_due(timers, state, queued));
-}
-
 /* At equal deadlines what ends the emitter at once comes first. */
 enum timer_action sse_timers_due(const struct timers *timers, enum sse_state state, bool queued, uint64_t now)
 {
@@ -97,7 +69,7 @@ enum timer_action sse_timers_due(const struct timers *timers, enum sse_state sta
         return TIMER_NOTHING;
     if (deadline == timers->drain_end)
         return TIMER_DRAIN;
-    if (deadline == stall_due(timers, queued))
+    if (deadline == sse_timers_stall_due(timers, queued))
         return TIMER_STALL;
-    return deadline == lifetime_due(timers, state) ? TIMER_LIFETIME : TIMER_HEARTBEAT;
+    return deadline == sse_timers_lifetime_due(timers, state) ? TIMER_LIFETIME : TIMER_HEARTBEAT;
 }

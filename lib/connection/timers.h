@@ -28,8 +28,35 @@ bool sse_timers_init(struct timers *timers, const struct sse_emitter_options *op
 /** What a timer that is due asks for. */
 enum timer_action { TIMER_NOTHING, TIMER_HEARTBEAT, TIMER_LIFETIME, TIMER_STALL, TIMER_DRAIN };
 
+/** When each of them is due; never while it does not run. */
+static inline uint64_t sse_timers_heartbeat_due(const struct timers *timers, enum sse_state state, bool queued)
+{
+    if (state != SSE_STATE_OPEN || queued || timers->heartbeat == DEADLINE_NEVER)
+        return DEADLINE_NEVER;
+    return deadline_after(timers->progress, timers->heartbeat - timers->heartbeat_early);
+}
+
+static inline uint64_t sse_timers_lifetime_due(const struct timers *timers, enum sse_state state)
+{
+    return state == SSE_STATE_OPEN ? timers->lifetime_end : DEADLINE_NEVER;
+}
+
+static inline uint64_t sse_timers_stall_due(const struct timers *timers, bool queued)
+{
+    return queued ? deadline_after(timers->progress, timers->stall) : DEADLINE_NEVER;
+}
+
 /** The earliest deadline of an emitter in this state, and whether it has bytes queued. */
-uint64_t sse_timers_deadline(const struct timers *timers, enum sse_state state, bool queued);
+static inline uint64_t sse_timers_deadline(const struct timers *timers, enum sse_state state, bool queued)
+{
+    uint64_t deadline = timers->drain_end;
+
+    if (state == SSE_STATE_CLOSED)
+        return DEADLINE_NEVER;
+    deadline = deadline_earlier(deadline, sse_timers_stall_due(timers, queued));
+    deadline = deadline_earlier(deadline, sse_timers_lifetime_due(timers, state));
+    return deadline_earlier(deadline, sse_timers_heartbeat_due(timers, state, queued));
+}
 
 /** What is due first of all that is due. */
 enum timer_action sse_timers_due(const struct timers *timers, enum sse_state state, bool queued,

@@ -16,31 +16,14 @@ void sse_queue_init(struct queue *queue, bool chunked, size_t bytes_max, uint32_
     };
 }
 
-/* Capacities are powers of two. */
 static struct sse_message **slot(struct queue *queue, uint32_t index)
 {
-    struct sse_message **slots = queue->slots ? queue->slots : queue->inline_slots;
-
-    return &slots[(queue->first + index) & (queue->capacity - 1)];
+    return sse_queue_slot(queue, index);
 }
 
 static struct sse_message *at(const struct queue *queue, uint32_t index)
 {
-    struct sse_message *const *slots = queue->slots ? queue->slots : queue->inline_slots;
-
-    return slots[(queue->first + index) & (queue->capacity - 1)];
-}
-
-int sse_queue_admits(const struct queue *queue, const struct sse_message *message)
-{
-    size_t size = sse_message_wire_size(message, queue->chunked);
-
-    if (size > queue->bytes_max)
-        return -EMSGSIZE;
-    /* A replay may have filled it beyond its limits. */
-    if (queue->count >= queue->count_max || queue->bytes > queue->bytes_max - size)
-        return -ENOBUFS;
-    return 0;
+    return *sse_queue_slot(queue, index);
 }
 
 int sse_queue_reserve(struct queue *queue, size_t more, const struct sse_host *host)
@@ -67,46 +50,12 @@ int sse_queue_reserve(struct queue *queue, size_t more, const struct sse_host *h
     return 0;
 }
 
-int sse_queue_push(struct queue *queue, struct sse_message *message, const struct sse_host *host)
-{
-    int error = sse_queue_reserve(queue, 1, host);
-
-    if (error)
-        return error;
-    *slot(queue, queue->count) = sse_message_ref(message);
-    queue->count++;
-    queue->bytes += sse_message_wire_size(message, queue->chunked);
-    return 0;
-}
-
-struct sse_message *sse_queue_first(const struct queue *queue)
-{
-    return queue->count ? at(queue, 0) : NULL;
-}
-
 void sse_queue_replace_first(struct queue *queue, struct sse_message *message)
 {
     *slot(queue, 0) = message;
 }
 
-int sse_queue_gather(const struct queue *queue, struct iovec *iov, int iov_count)
-{
-    int filled = 0;
-    size_t taken = queue->taken;
-
-    while (filled < iov_count && (uint32_t)filled < queue->count) {
-        struct sse_str wire = sse_message_wire(at(queue, (uint32_t)filled), queue->chunked);
-
-        iov[filled].iov_base = (void *)(uintptr_t)(wire.ptr + taken);
-        iov[filled].iov_len = wire.len - taken;
-        taken = 0;
-        filled++;
-    }
-    return filled;
-}
-
-/* For an empty queue. */
-static void free_slots(struct queue *queue, const struct sse_host *host)
+void sse_queue_free_slots(struct queue *queue, const struct sse_host *host)
 {
     sse_host_release(host, queue->slots);
     queue->slots = NULL;
@@ -114,44 +63,12 @@ static void free_slots(struct queue *queue, const struct sse_host *host)
     queue->first = 0;
 }
 
-static void forget_first(struct queue *queue, const struct sse_host *host)
-{
-    queue->taken = 0;
-    queue->replayed -= queue->replayed > 0;
-    queue->first = (queue->first + 1) & (queue->capacity - 1);
-    queue->count--;
-    if (!queue->count && queue->slots)
-        free_slots(queue, host);
-}
-
-struct sse_message *sse_queue_take(struct queue *queue, size_t *size, const struct sse_host *host)
-{
-    struct sse_message *message = sse_queue_first(queue);
-    size_t left;
-
-    if (!message)
-        *size = 0;
-    if (!*size)
-        return NULL;
-    left = sse_message_wire_size(message, queue->chunked) - queue->taken;
-    if (*size < left) {
-        queue->taken += *size;
-        queue->bytes -= *size;
-        *size = 0;
-        return NULL;
-    }
-    *size -= left;
-    queue->bytes -= left;
-    forget_first(queue, host);
-    return message;
-}
-
 void sse_queue_drop_first(struct queue *queue, const struct sse_host *host)
 {
     struct sse_message *message = sse_queue_first(queue);
 
     queue->bytes -= sse_message_wire_size(message, queue->chunked) - queue->taken;
-    forget_first(queue, host);
+    sse_queue_forget_first(queue, host);
     sse_message_unref(message);
 }
 
@@ -258,5 +175,5 @@ void sse_queue_clear(struct queue *queue, const struct sse_host *host)
 {
     while (queue->count)
         sse_queue_drop_first(queue, host);
-    free_slots(queue, host);
+    sse_queue_free_slots(queue, host);
 }

@@ -12,6 +12,7 @@
 
 #include "data/message.h"
 
+#include <errno.h>
 #include <stdint.h>
 #include <sys/uio.h>
 
@@ -34,31 +35,14 @@ struct queue {
 
 void sse_queue_init(struct queue *queue, bool chunked, size_t bytes_max, uint32_t count_max);
 
-/** 0, -ENOBUFS if it is full, -EMSGSIZE if the message would not even fit into the empty queue. */
-int sse_queue_admits(const struct queue *queue, const struct sse_message *message);
-
-/** Appends a reference of its own; -ENOMEM leaves the queue as it was. An empty queue never fails.
- *  Does not ask whether the queue admits it. */
-int sse_queue_push(struct queue *queue, struct sse_message *message, const struct sse_host *host);
-
 /** Makes room for `more` messages, so that pushing them cannot fail. -ENOMEM. */
 int sse_queue_reserve(struct queue *queue, size_t more, const struct sse_host *host);
-
-/** The first message, or NULL. */
-struct sse_message *sse_queue_first(const struct queue *queue);
 
 /** Puts an equal message in the place of the first. The caller gets the old reference. */
 void sse_queue_replace_first(struct queue *queue, struct sse_message *message);
 
 /** Takes the first message out, taken in part or not. */
 void sse_queue_drop_first(struct queue *queue, const struct sse_host *host);
-
-/** Shows the next bytes, in up to `iov_count` pieces; returns how many. */
-int sse_queue_gather(const struct queue *queue, struct iovec *iov, int iov_count);
-
-/** Takes up to `*size` bytes but not past the end of a message, and counts them off. Returns the
- *  message if it is now taken whole, with its reference; else NULL, with *size 0. */
-struct sse_message *sse_queue_take(struct queue *queue, size_t *size, const struct sse_host *host);
 
 /** Drops the oldest messages that may be dropped until the queue admits `message`; none if that would
  *  be in vain. Returns the events dropped; whether it admits the message is to be asked again. */
@@ -72,5 +56,101 @@ uint64_t sse_queue_drop_key(struct queue *queue, struct sse_str key, const struc
 uint64_t sse_queue_events(const struct queue *queue);
 
 void sse_queue_clear(struct queue *queue, const struct sse_host *host);
+
+/** Gives back the memory of an empty queue. */
+void sse_queue_free_slots(struct queue *queue, const struct sse_host *host);
+
+/* What every event passes through stands here, so that it costs no call. */
+
+/** Capacities are powers of two. */
+static inline struct sse_message **sse_queue_slot(const struct queue *queue, uint32_t index)
+{
+    struct sse_message *const *slots = queue->slots ? queue->slots : queue->inline_slots;
+
+    return (struct sse_message **)(uintptr_t)&slots[(queue->first + index) & (queue->capacity - 1)];
+}
+
+/** 0, -ENOBUFS if it is full, -EMSGSIZE if the message would not even fit into the empty queue. */
+static inline int sse_queue_admits(const struct queue *queue, const struct sse_message *message)
+{
+    size_t size = sse_message_wire_size(message, queue->chunked);
+
+    if (size > queue->bytes_max)
+        return -EMSGSIZE;
+    /* A replay may have filled it beyond its limits. */
+    if (queue->count >= queue->count_max || queue->bytes > queue->bytes_max - size)
+        return -ENOBUFS;
+    return 0;
+}
+
+/** Appends a reference of its own; -ENOMEM leaves the queue as it was. An empty queue never fails.
+ *  Does not ask whether the queue admits it. */
+static inline int sse_queue_push(struct queue *queue, struct sse_message *message, const struct sse_host *host)
+{
+    if (queue->count == queue->capacity && sse_queue_reserve(queue, 1, host))
+        return -ENOMEM;
+    *sse_queue_slot(queue, queue->count) = sse_message_ref(message);
+    queue->count++;
+    queue->bytes += sse_message_wire_size(message, queue->chunked);
+    return 0;
+}
+
+/** The first message, or NULL. */
+static inline struct sse_message *sse_queue_first(const struct queue *queue)
+{
+    return queue->count ? *sse_queue_slot(queue, 0) : NULL;
+}
+
+/** Shows the next bytes, in up to `iov_count` pieces; returns how many. */
+static inline int sse_queue_gather(const struct queue *queue, struct iovec *iov, int iov_count)
+{
+    int filled = 0;
+    size_t taken = queue->taken;
+
+    while (filled < iov_count && (uint32_t)filled < queue->count) {
+        struct sse_str wire = sse_message_wire(*sse_queue_slot(queue, (uint32_t)filled), queue->chunked);
+
+        iov[filled].iov_base = (void *)(uintptr_t)(wire.ptr + taken);
+        iov[filled].iov_len = wire.len - taken;
+        taken = 0;
+        filled++;
+    }
+    return filled;
+}
+
+/** Takes the first message out; the caller gets its reference. `bytes` is the caller's to correct. */
+static inline void sse_queue_forget_first(struct queue *queue, const struct sse_host *host)
+{
+    queue->taken = 0;
+    queue->replayed -= queue->replayed > 0;
+    queue->first = (queue->first + 1) & (queue->capacity - 1);
+    queue->count--;
+    if (queue->slots && !queue->count)
+        sse_queue_free_slots(queue, host);
+}
+
+/** Takes up to `*size` bytes but not past the end of a message, and counts them off. Returns the
+ *  message if it is now taken whole, with its reference; else NULL, with *size 0. */
+static inline struct sse_message *sse_queue_take(struct queue *queue, size_t *size, const struct sse_host *host)
+{
+    struct sse_message *message = sse_queue_first(queue);
+    size_t left;
+
+    if (!message)
+        *size = 0;
+    if (!*size)
+        return NULL;
+    left = sse_message_wire_size(message, queue->chunked) - queue->taken;
+    if (*size < left) {
+        queue->taken += *size;
+        queue->bytes -= *size;
+        *size = 0;
+        return NULL;
+    }
+    *size -= left;
+    queue->bytes -= left;
+    sse_queue_forget_first(queue, host);
+    return message;
+}
 
 #endif

@@ -141,13 +141,23 @@ static void count_outcome(struct sse_delivery *delivery, struct emitter_outcome 
         delivery->written++;
 }
 
+/* The roster has a reference, and cancellation is off. */
+static struct emitter_outcome service(struct sse_emitter *emitter, uint64_t now)
+{
+    pthread_mutex_lock(&emitter->lock);
+    return sse_emitter_settle(emitter, now);
+}
+
 /* The second step, for this publish and for those that its hooks make. */
 static void serve(struct sse_registry *registry, struct publisher *publisher, uint64_t now,
                   struct sse_delivery *delivery)
 {
     struct sse_delivery nested = {.size = sizeof(nested)};
     struct roster *roster;
+    int cancel_state;
 
+    /* A cancelled thread must take neither a sink nor a hook with it. */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     pthread_mutex_lock(&registry->lock);
     while ((roster = publisher->first)) {
         publisher->first = roster->next;
@@ -155,7 +165,7 @@ static void serve(struct sse_registry *registry, struct publisher *publisher, ui
             publisher->last = &publisher->first;
         pthread_mutex_unlock(&registry->lock);
         for (size_t i = 0; i < roster->count; i++)
-            count_outcome(delivery, sse_emitter_service(roster->emitters[i], now));
+            count_outcome(delivery, service(roster->emitters[i], now));
         sse_roster_give_back(registry, roster);
         pthread_mutex_lock(&registry->lock);
         note_queued(registry, delivery);
@@ -164,6 +174,7 @@ static void serve(struct sse_registry *registry, struct publisher *publisher, ui
     }
     remove_publisher(registry, publisher);
     pthread_mutex_unlock(&registry->lock);
+    pthread_setcancelstate(cancel_state, NULL);
 }
 
 /* The reading behind the last write tells how long the deliveries took at most. */

@@ -17,7 +17,8 @@ struct roster *sse_roster_take(struct sse_registry *registry, size_t capacity)
 
 void sse_roster_add(struct roster *roster, struct sse_emitter *emitter)
 {
-    roster->emitters[roster->count++] = sse_emitter_ref(emitter);
+    sse_emitter_hold(emitter);
+    roster->emitters[roster->count++] = emitter;
 }
 
 void sse_roster_put_back(struct sse_registry *registry, struct roster *roster)

@@ -34,15 +34,23 @@ static ssize_t would_block_or_error(void)
     return errno == EAGAIN || errno == EWOULDBLOCK ? -EAGAIN : -errno;
 }
 
-/* sendmsg fails with ENOTSOCK if the number now belongs to something else than a socket. */
-static ssize_t socket_write(const struct sink *sink, const struct iovec *iov, int count)
+static ssize_t send_pieces(int fd, const struct iovec *iov, int count, int flags)
 {
     struct msghdr message;
-    ssize_t sent;
 
+    if (count == 1)
+        return send(fd, iov->iov_base, iov->iov_len, flags);
     memset(&message, 0, sizeof(message));
     message.msg_iov = (struct iovec *)(uintptr_t)iov;
     message.msg_iovlen = (unsigned)count;
+    return sendmsg(fd, &message, flags);
+}
+
+/* send fails with ENOTSOCK if the number now belongs to something else than a socket. */
+static ssize_t socket_write(const struct sink *sink, const struct iovec *iov, int count)
+{
+    ssize_t sent;
+
 #ifdef MSG_DONTWAIT
     const int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
 #else
@@ -53,7 +61,7 @@ static ssize_t socket_write(const struct sink *sink, const struct iovec *iov, in
         return -ENOTSUP;
 #endif
     do
-        sent = sendmsg(sink->descriptor.number, &message, flags);
+        sent = send_pieces(sink->descriptor.number, iov, count, flags);
     while (sent < 0 && errno == EINTR);
     if (sent < 0)
         return would_block_or_error();
