@@ -161,8 +161,33 @@ enum admission {
     ADMISSION_CLOSED   /* the emitter had begun to end before */
 };
 
+/** Queues a message in an open emitter whose queue is empty, which never fails; false if it is not so, or
+ *  too large. Lock held. */
+static inline bool sse_emitter_accept_first(struct sse_emitter *emitter, struct sse_message *message,
+                                            uint64_t now)
+{
+    if (emitter->state != SSE_STATE_OPEN || !sse_queue_push_first(&emitter->queue, message))
+        return false;
+    emitter->timers.progress = now;
+    return true;
+}
+
+/** sse_emitter_enqueue where it is not so simple. Lock held. */
+enum admission sse_emitter_enqueue_behind(struct sse_emitter *emitter, struct sse_message *message,
+                                          uint64_t now);
+
 /** Queues a message. Writes nothing: emitter_service does. For the registry: takes the lock. */
-enum admission sse_emitter_enqueue(struct sse_emitter *emitter, struct sse_message *message, uint64_t now);
+static inline enum admission sse_emitter_enqueue(struct sse_emitter *emitter, struct sse_message *message,
+                                                 uint64_t now)
+{
+    enum admission admission = ADMISSION_QUEUED;
+
+    pthread_mutex_lock(&emitter->lock);
+    if (!sse_emitter_accept_first(emitter, message, now))
+        admission = sse_emitter_enqueue_behind(emitter, message, now);
+    pthread_mutex_unlock(&emitter->lock);
+    return admission;
+}
 
 /** Queues a message whatever the limits say: what the history holds is in memory already. Lock
  *  held. 0, -ENOMEM, or why an emitter that is not open takes nothing. */
@@ -231,6 +256,15 @@ void sse_emitter_run_end_hooks(struct sse_emitter *emitter, struct emitter_owner
 /** Remembers the id of the last event that was written, which lies in the message. Lock held. */
 void sse_emitter_remember_id(struct sse_emitter *emitter, struct sse_message *message, struct sse_str id);
 
+/** Counts a message that has left whole, with its reference. Lock held. */
+static inline void sse_emitter_count_message(struct sse_emitter *emitter, struct sse_message *message)
+{
+    emitter->events += message->events;
+    if (message->has_id)
+        sse_emitter_remember_id(emitter, message, sse_message_id(message));
+    sse_message_give_back(message);
+}
+
 /** Counts off bytes that the sink or the host took. Lock held. */
 void sse_emitter_count_taken(struct sse_emitter *emitter, size_t size, uint64_t now);
 
@@ -241,6 +275,9 @@ bool sse_emitter_write_queue(struct sse_emitter *emitter, uint64_t now);
 /** Writes or wakes, whatever the drain, unless a thread is busy with it: then that thread will.
  *  Lock held, cancellation off; the lock is let go meanwhile. */
 void sse_emitter_output(struct sse_emitter *emitter, uint64_t now);
+
+/** Goes on with sse_emitter_output from what a write returned. Lock and `busy` held, cancellation off. */
+void sse_emitter_output_on(struct sse_emitter *emitter, ssize_t result, uint64_t now);
 
 static inline void sse_emitter_become_busy(struct sse_emitter *emitter)
 {

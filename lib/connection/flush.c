@@ -28,22 +28,20 @@ void sse_emitter_remember_id(struct sse_emitter *emitter, struct sse_message *me
 
 void sse_emitter_count_taken(struct sse_emitter *emitter, size_t size, uint64_t now)
 {
+    struct emitter_owner *owner = emitter->owner;
+
     emitter->bytes += size;
     emitter->timers.progress = now;
-    if (emitter->owner)
-        sse_tally_bytes(&emitter->owner->tally, size);
+    if (owner)
+        sse_tally_bytes(&owner->tally, size);
     while (size) {
         bool live = !emitter->queue.replayed;
         struct sse_message *message = sse_queue_take(&emitter->queue, &size, emitter->host);
 
-        if (!message)
-            break;
-        emitter->events += message->events;
-        if (emitter->owner)
-            sse_tally_event(&emitter->owner->tally, message, live, now);
-        if (message->has_id)
-            sse_emitter_remember_id(emitter, message, sse_message_id(message));
-        sse_message_unref(message);
+        if (message && owner)
+            sse_tally_event(&owner->tally, message, live, now);
+        if (message)
+            sse_emitter_count_message(emitter, message);
     }
     if (!emitter->queue.count)
         emitter->blocked = false;
@@ -79,28 +77,35 @@ static ssize_t write_once(struct sse_emitter *emitter)
     return result;
 }
 
-bool sse_emitter_write_queue(struct sse_emitter *emitter, uint64_t now)
+/* Goes on from what a write returned. True if the sink is full. */
+static bool write_on(struct sse_emitter *emitter, ssize_t result, uint64_t now)
 {
     int interruptions = 0;
 
     for (;;) {
-        ssize_t result;
-
+        if (result >= 0) {
+            sse_emitter_count_taken(emitter, (size_t)result, now);
+            interruptions = 0;
+        } else if (result != -EINTR || ++interruptions >= INTERRUPTIONS_MAX) {
+            break;
+        }
         continue_draining(emitter, now);
         if (emitter->state == SSE_STATE_CLOSED || !emitter->queue.count)
             return false;
         result = write_once(emitter);
-        if (result == -EINTR && ++interruptions < INTERRUPTIONS_MAX)
-            continue;
-        if (result == -EAGAIN || result == -EINTR)
-            return emitter->state != SSE_STATE_CLOSED;
-        if (result < 0) {
-            (void)sse_emitter_end(emitter, sse_reason_of_sink_error((int)result), (int)result, now);
-            return false;
-        }
-        sse_emitter_count_taken(emitter, (size_t)result, now);
-        interruptions = 0;
     }
+    if (result == -EAGAIN || result == -EINTR)
+        return emitter->state != SSE_STATE_CLOSED;
+    (void)sse_emitter_end(emitter, sse_reason_of_sink_error((int)result), (int)result, now);
+    return false;
+}
+
+bool sse_emitter_write_queue(struct sse_emitter *emitter, uint64_t now)
+{
+    continue_draining(emitter, now);
+    if (emitter->state == SSE_STATE_CLOSED || !emitter->queue.count)
+        return false;
+    return write_on(emitter, write_once(emitter), now);
 }
 
 static void call_hook(struct sse_emitter *emitter, void (*hook)(struct sse_emitter *emitter, void *user))
@@ -124,13 +129,16 @@ void sse_emitter_tell_blocked(struct sse_emitter *emitter)
     emitter->telling = false;
 }
 
-static void push(struct sse_emitter *emitter, uint64_t now)
+static void push(struct sse_emitter *emitter, bool full, uint64_t now)
 {
-    do {
-        emitter->flush_again = false;
-        if (sse_emitter_write_queue(emitter, now))
+    for (;;) {
+        if (full)
             sse_emitter_tell_blocked(emitter);
-    } while (emitter->flush_again);
+        if (!emitter->flush_again)
+            return;
+        emitter->flush_again = false;
+        full = sse_emitter_write_queue(emitter, now);
+    }
 }
 
 /* on_ready is owed once when bytes or the end meet an armed reader, and never after a detach. */
@@ -152,9 +160,15 @@ void sse_emitter_output(struct sse_emitter *emitter, uint64_t now)
     if (emitter->busy)
         return;
     sse_emitter_become_busy(emitter);
+    emitter->flush_again = false;
     if (emitter->sink.write)
-        push(emitter, now);
+        push(emitter, sse_emitter_write_queue(emitter, now), now);
     else
         wake_reader(emitter, now);
     emitter->busy = false;
+}
+
+void sse_emitter_output_on(struct sse_emitter *emitter, ssize_t result, uint64_t now)
+{
+    push(emitter, write_on(emitter, result, now), now);
 }

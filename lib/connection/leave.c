@@ -27,13 +27,21 @@ static struct emitter_outcome outcome_of(const struct sse_emitter *emitter)
     };
 }
 
-struct emitter_outcome sse_emitter_settle(struct sse_emitter *emitter, uint64_t now)
+/* For an open emitter with an empty queue: nobody has to be told, and the owner knows its deadline or one
+ * before it. */
+static bool owes_nothing(const struct sse_emitter *emitter)
+{
+    return !emitter->charged && !emitter->notable && !emitter->waiters &&
+           sse_timers_deadline(&emitter->timers, SSE_STATE_OPEN, false) >= emitter->scheduled;
+}
+
+/* Tells whoever has to know. Lock held on entry, released on return. */
+static struct emitter_outcome announce(struct sse_emitter *emitter, uint64_t now)
 {
     struct emitter_owner *owner = NULL;
     struct emitter_outcome outcome;
     bool notable, ends;
 
-    sse_emitter_output(emitter, now);
     outcome = outcome_of(emitter);
     ends = claim_end(emitter);
     sse_emitter_account(emitter);
@@ -52,6 +60,64 @@ struct emitter_outcome sse_emitter_settle(struct sse_emitter *emitter, uint64_t 
     if (owner)
         owner->release(owner);
     return outcome;
+}
+
+/* Whether one message waits, whole, and nobody stands between it and the sink. */
+static bool has_single(const struct sse_emitter *emitter)
+{
+    return sse_queue_has_one(&emitter->queue) && !emitter->queue.taken && emitter->state == SSE_STATE_OPEN &&
+           !emitter->busy && emitter->sink.write;
+}
+
+/* sse_emitter_output for what a publish finds in nearly every emitter, in a straight line. True if it is
+ * open still, and its queue empty. */
+static bool output_single(struct sse_emitter *emitter, uint64_t now)
+{
+    struct queue *queue = &emitter->queue;
+    struct sse_message *message = queue->inline_slots[queue->first];
+    struct sse_str wire = sse_message_wire(message, queue->chunked);
+    const struct iovec iov = {.iov_base = (void *)(uintptr_t)wire.ptr, .iov_len = wire.len};
+    ssize_t result;
+    bool whole;
+
+    sse_emitter_become_busy(emitter);
+    emitter->flush_again = false;
+    queue->pinned = 1;
+    pthread_mutex_unlock(&emitter->lock);
+    result = emitter->sink.write(&emitter->sink, &iov, 1);
+    pthread_mutex_lock(&emitter->lock);
+    queue->pinned = 0;
+    /* Others may have queued more meanwhile, or ended it. */
+    whole = result == (ssize_t)wire.len && sse_queue_has_one(queue) && emitter->state == SSE_STATE_OPEN;
+    if (whole) {
+        struct emitter_owner *owner = emitter->owner;
+
+        emitter->bytes += wire.len;
+        emitter->timers.progress = now;
+        emitter->blocked = false;
+        if (owner) {
+            sse_tally_bytes(&owner->tally, wire.len);
+            sse_tally_event(&owner->tally, message, !queue->replayed, now);
+        }
+        sse_queue_take_single(queue);
+        sse_emitter_count_message(emitter, message);
+    } else {
+        sse_emitter_output_on(emitter, result, now);
+    }
+    emitter->busy = false;
+    return whole;
+}
+
+struct emitter_outcome sse_emitter_settle(struct sse_emitter *emitter, uint64_t now)
+{
+    if (!has_single(emitter)) {
+        sse_emitter_output(emitter, now);
+        return announce(emitter, now);
+    }
+    if (!output_single(emitter, now) || !owes_nothing(emitter))
+        return announce(emitter, now);
+    pthread_mutex_unlock(&emitter->lock);
+    return (struct emitter_outcome){.error = 0};
 }
 
 struct emitter_outcome sse_emitter_leave(struct sse_emitter *emitter, uint64_t now)

@@ -34,8 +34,8 @@ static void make_room(struct sse_emitter *emitter, const struct sse_message *mes
         sse_emitter_count_dropped(emitter, sse_queue_drop_oldest(queue, message, emitter->host));
 }
 
-/* 0, or why the message is not accepted. */
-static int accept(struct sse_emitter *emitter, struct sse_message *message, uint64_t now)
+/* Behind others, or refused. */
+static int accept_behind(struct sse_emitter *emitter, struct sse_message *message, uint64_t now)
 {
     int error = sse_emitter_end_error(emitter);
     uint64_t progress = emitter->timers.progress;
@@ -54,31 +54,39 @@ static int accept(struct sse_emitter *emitter, struct sse_message *message, uint
     return error;
 }
 
+/* 0, or why the message is not accepted. */
+static int accept(struct sse_emitter *emitter, struct sse_message *message, uint64_t now)
+{
+    return sse_emitter_accept_first(emitter, message, now) ? 0 : accept_behind(emitter, message, now);
+}
+
 /* Whether a full queue costs the event, and not the emitter. */
 static bool overflow_drops(const struct sse_emitter *emitter)
 {
     return emitter->overflow == SSE_OVERFLOW_DROP_NEWEST || emitter->overflow == SSE_OVERFLOW_DROP_OLDEST;
 }
 
-enum admission sse_emitter_enqueue(struct sse_emitter *emitter, struct sse_message *message, uint64_t now)
+/* What becomes of a message that was not accepted. */
+static enum admission refuse(struct sse_emitter *emitter, const struct sse_message *message, int error,
+                             uint64_t now)
 {
-    enum admission admission = ADMISSION_QUEUED;
-    int error;
-
-    pthread_mutex_lock(&emitter->lock);
-    error = accept(emitter, message, now);
-    if (error && emitter->state != SSE_STATE_OPEN) {
-        admission = ADMISSION_CLOSED;
-    } else if (error && overflow_drops(emitter)) {
-        admission = ADMISSION_DROPPED;
+    if (emitter->state != SSE_STATE_OPEN)
+        return ADMISSION_CLOSED;
+    if (overflow_drops(emitter)) {
         sse_emitter_count_dropped(emitter, message->events);
-    } else if (error) {
-        /* A subscriber that cannot have the event must not go on as if it had. */
-        admission = ADMISSION_ENDED;
-        (void)sse_emitter_end(emitter, SSE_REASON_OVERFLOW, error, now);
+        return ADMISSION_DROPPED;
     }
-    pthread_mutex_unlock(&emitter->lock);
-    return admission;
+    /* A subscriber that cannot have the event must not go on as if it had. */
+    (void)sse_emitter_end(emitter, SSE_REASON_OVERFLOW, error, now);
+    return ADMISSION_ENDED;
+}
+
+enum admission sse_emitter_enqueue_behind(struct sse_emitter *emitter, struct sse_message *message,
+                                          uint64_t now)
+{
+    int error = accept_behind(emitter, message, now);
+
+    return error ? refuse(emitter, message, error, now) : ADMISSION_QUEUED;
 }
 
 struct emitter_outcome sse_emitter_service(struct sse_emitter *emitter, uint64_t now)

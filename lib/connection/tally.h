@@ -44,11 +44,13 @@ static inline void sse_tally_event(struct emitter_tally *tally, const struct sse
                                    uint64_t now)
 {
     uint64_t published = atomic_load_explicit(&message->published, memory_order_relaxed);
-    size_t bucket = sse_tally_bucket(now > published ? now - published : 0);
+    size_t bucket;
 
     atomic_fetch_add_explicit(&tally->events, message->events, memory_order_relaxed);
-    if (live && published)
-        atomic_fetch_add_explicit(&tally->latency[bucket], 1, memory_order_relaxed);
+    if (!live || !published)
+        return;
+    bucket = now > published ? sse_tally_bucket(now - published) : 0;
+    atomic_fetch_add_explicit(&tally->latency[bucket], 1, memory_order_relaxed);
 }
 
 #endif

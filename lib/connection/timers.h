@@ -29,7 +29,8 @@ bool sse_timers_init(struct timers *timers, const struct sse_emitter_options *op
 enum timer_action { TIMER_NOTHING, TIMER_HEARTBEAT, TIMER_LIFETIME, TIMER_STALL, TIMER_DRAIN };
 
 /** When each of them is due; never while it does not run. */
-static inline uint64_t sse_timers_heartbeat_due(const struct timers *timers, enum sse_state state, bool queued)
+static inline uint64_t sse_timers_heartbeat_due(const struct timers *timers, enum sse_state state,
+                                                bool queued)
 {
     if (state != SSE_STATE_OPEN || queued || timers->heartbeat == DEADLINE_NEVER)
         return DEADLINE_NEVER;

@@ -239,17 +239,15 @@ struct sse_message *sse_message_new_unframed(struct sse_str bytes, const struct 
 
 struct sse_message *sse_message_ref(struct sse_message *message)
 {
-    if (message && !message->borrowed)
-        atomic_fetch_add_explicit(&message->refs, 1, memory_order_relaxed);
+    if (message)
+        sse_message_hold(message);
     return message;
 }
 
 void sse_message_unref(struct sse_message *message)
 {
-    if (!message || message->borrowed)
-        return;
-    if (atomic_fetch_sub_explicit(&message->refs, 1, memory_order_acq_rel) == 1)
-        sse_host_release(message->host, message);
+    if (message)
+        sse_message_give_back(message);
 }
 
 struct sse_str sse_message_bytes(const struct sse_message *message)

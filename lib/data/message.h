@@ -10,6 +10,8 @@
  *              ^ frame
  */
 
+#include "base/host.h"
+
 #include <sse/message.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -73,6 +75,19 @@ struct sse_message *sse_message_heartbeat(void);
 
 /** The last chunk of a chunked stream. Never framed itself. */
 struct sse_message *sse_message_last_chunk(void);
+
+/** sse_message_ref and unref for one that is there, where every event passes. */
+static inline void sse_message_hold(struct sse_message *message)
+{
+    if (!message->borrowed)
+        atomic_fetch_add_explicit(&message->refs, 1, memory_order_relaxed);
+}
+
+static inline void sse_message_give_back(struct sse_message *message)
+{
+    if (!message->borrowed && atomic_fetch_sub_explicit(&message->refs, 1, memory_order_acq_rel) == 1)
+        sse_host_release(message->host, message);
+}
 
 /** How many bytes a stream of this framing sends. */
 static inline size_t sse_message_wire_size(const struct sse_message *message, bool chunked)

@@ -85,14 +85,44 @@ static inline int sse_queue_admits(const struct queue *queue, const struct sse_m
 
 /** Appends a reference of its own; -ENOMEM leaves the queue as it was. An empty queue never fails.
  *  Does not ask whether the queue admits it. */
-static inline int sse_queue_push(struct queue *queue, struct sse_message *message, const struct sse_host *host)
+static inline int sse_queue_push(struct queue *queue, struct sse_message *message,
+                                 const struct sse_host *host)
 {
     if (queue->count == queue->capacity && sse_queue_reserve(queue, 1, host))
         return -ENOMEM;
-    *sse_queue_slot(queue, queue->count) = sse_message_ref(message);
+    sse_message_hold(message);
+    *sse_queue_slot(queue, queue->count) = message;
     queue->count++;
     queue->bytes += sse_message_wire_size(message, queue->chunked);
     return 0;
+}
+
+/** Appends to an empty queue, which needs no memory. False if it is not empty, or the message too large. */
+static inline bool sse_queue_push_first(struct queue *queue, struct sse_message *message)
+{
+    size_t size = sse_message_wire_size(message, queue->chunked);
+
+    if (queue->count || queue->slots || size > queue->bytes_max)
+        return false;
+    sse_message_hold(message);
+    queue->inline_slots[queue->first] = message;
+    queue->count = 1;
+    queue->bytes = size;
+    return true;
+}
+
+/** Whether it is one message, in the inline slot `first`. */
+static inline bool sse_queue_has_one(const struct queue *queue)
+{
+    return queue->count == 1 && !queue->slots;
+}
+
+/** Takes that message, of which nothing is taken yet; the caller gets its reference. */
+static inline void sse_queue_take_single(struct queue *queue)
+{
+    queue->bytes = 0;
+    queue->count = 0;
+    queue->replayed = 0;
 }
 
 /** The first message, or NULL. */
@@ -131,7 +161,8 @@ static inline void sse_queue_forget_first(struct queue *queue, const struct sse_
 
 /** Takes up to `*size` bytes but not past the end of a message, and counts them off. Returns the
  *  message if it is now taken whole, with its reference; else NULL, with *size 0. */
-static inline struct sse_message *sse_queue_take(struct queue *queue, size_t *size, const struct sse_host *host)
+static inline struct sse_message *sse_queue_take(struct queue *queue, size_t *size,
+                                                 const struct sse_host *host)
 {
     struct sse_message *message = sse_queue_first(queue);
     size_t left;

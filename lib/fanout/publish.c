@@ -109,18 +109,21 @@ static int keep(struct publication *publication)
 static void enqueue_all(struct publication *publication, struct roster *roster)
 {
     struct sse_delivery *counts = &publication->counts;
+    struct sse_message *message = publication->message;
     size_t count = audience_count(publication);
+    struct sse_emitter **members = publication->name.ptr ? NULL : publication->registry->members;
+    uint64_t now = publication->now;
 
     for (size_t i = 0; i < count; i++) {
-        struct sse_emitter *emitter = audience_at(publication, i);
-        enum admission admission = sse_emitter_enqueue(emitter, publication->message, publication->now);
+        struct sse_emitter *emitter = members ? members[i] : publication->topic->subscribers[i]->emitter;
+        enum admission admission = sse_emitter_enqueue(emitter, message, now);
 
-        if (admission == ADMISSION_DROPPED)
-            counts->dropped++;
-        if (admission == ADMISSION_ENDED)
-            publication->ended++;
         if (admission == ADMISSION_QUEUED || admission == ADMISSION_ENDED)
             sse_roster_add(roster, emitter);
+        if (admission == ADMISSION_ENDED)
+            publication->ended++;
+        if (admission == ADMISSION_DROPPED)
+            counts->dropped++;
     }
     publication->registry->counts.published++;
 }
@@ -131,7 +134,7 @@ static void note_queued(struct sse_registry *registry, const struct sse_delivery
     registry->counts.queued += delivery->queued;
 }
 
-static void count_outcome(struct sse_delivery *delivery, struct emitter_outcome outcome)
+static inline void count_outcome(struct sse_delivery *delivery, struct emitter_outcome outcome)
 {
     if (outcome.error)
         delivery->closed++;
@@ -164,7 +167,7 @@ static void serve(struct sse_registry *registry, struct publisher *publisher, ui
         if (!publisher->first)
             publisher->last = &publisher->first;
         pthread_mutex_unlock(&registry->lock);
-        for (size_t i = 0; i < roster->count; i++)
+        for (size_t i = 0, count = roster->count; i < count; i++)
             count_outcome(delivery, service(roster->emitters[i], now));
         sse_roster_give_back(registry, roster);
         pthread_mutex_lock(&registry->lock);

@@ -146,7 +146,11 @@ struct roster *sse_roster_take(struct sse_registry *registry, size_t capacity);
 void sse_roster_put_back(struct sse_registry *registry, struct roster *roster);
 /** Gives the references and the roster back. Lock not held. */
 void sse_roster_give_back(struct sse_registry *registry, struct roster *roster);
-void sse_roster_add(struct roster *roster, struct sse_emitter *emitter);
+static inline void sse_roster_add(struct roster *roster, struct sse_emitter *emitter)
+{
+    sse_emitter_hold(emitter);
+    roster->emitters[roster->count++] = emitter;
+}
 
 /* drive.c */
 

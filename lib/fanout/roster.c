@@ -15,12 +15,6 @@ struct roster *sse_roster_take(struct sse_registry *registry, size_t capacity)
     return roster;
 }
 
-void sse_roster_add(struct roster *roster, struct sse_emitter *emitter)
-{
-    sse_emitter_hold(emitter);
-    roster->emitters[roster->count++] = emitter;
-}
-
 void sse_roster_put_back(struct sse_registry *registry, struct roster *roster)
 {
     struct roster *unused = roster;

@@ -16,7 +16,6 @@ struct sink {
     union {
         struct {
             int number;
-            bool socket;
             dev_t device;
             ino_t inode;
         } descriptor;

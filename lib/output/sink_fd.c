@@ -34,35 +34,58 @@ static ssize_t would_block_or_error(void)
     return errno == EAGAIN || errno == EWOULDBLOCK ? -EAGAIN : -errno;
 }
 
-static ssize_t send_pieces(int fd, const struct iovec *iov, int count, int flags)
+#ifdef MSG_DONTWAIT
+#define SEND_FLAGS (MSG_NOSIGNAL | MSG_DONTWAIT)
+
+static bool may_send(int fd)
+{
+    (void)fd;
+    return true;
+}
+#else
+#define SEND_FLAGS MSG_NOSIGNAL
+
+static bool may_send(int fd)
+{
+    int status = fcntl(fd, F_GETFL);
+
+    return status < 0 || status & O_NONBLOCK;
+}
+#endif
+
+static ssize_t send_pieces(int fd, const struct iovec *iov, int count)
 {
     struct msghdr message;
+    ssize_t sent;
 
-    if (count == 1)
-        return send(fd, iov->iov_base, iov->iov_len, flags);
     memset(&message, 0, sizeof(message));
     message.msg_iov = (struct iovec *)(uintptr_t)iov;
     message.msg_iovlen = (unsigned)count;
-    return sendmsg(fd, &message, flags);
+    do
+        sent = sendmsg(fd, &message, SEND_FLAGS);
+    while (sent < 0 && errno == EINTR);
+    return sent;
+}
+
+static ssize_t send_piece(int fd, const struct iovec *iov)
+{
+    ssize_t sent;
+
+    do
+        sent = send(fd, iov->iov_base, iov->iov_len, SEND_FLAGS);
+    while (sent < 0 && errno == EINTR);
+    return sent;
 }
 
 /* send fails with ENOTSOCK if the number now belongs to something else than a socket. */
 static ssize_t socket_write(const struct sink *sink, const struct iovec *iov, int count)
 {
+    int fd = sink->descriptor.number;
     ssize_t sent;
 
-#ifdef MSG_DONTWAIT
-    const int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
-#else
-    const int flags = MSG_NOSIGNAL;
-    int status = fcntl(sink->descriptor.number, F_GETFL);
-
-    if (status >= 0 && !(status & O_NONBLOCK))
+    if (!may_send(fd))
         return -ENOTSUP;
-#endif
-    do
-        sent = send_pieces(sink->descriptor.number, iov, count, flags);
-    while (sent < 0 && errno == EINTR);
+    sent = count == 1 ? send_piece(fd, iov) : send_pieces(fd, iov, count);
     if (sent < 0)
         return would_block_or_error();
     return sent ? sent : -EAGAIN;
@@ -174,20 +197,14 @@ static ssize_t file_write(const struct sink *sink, const struct iovec *iov, int 
     return written ? written : -EAGAIN;
 }
 
-static ssize_t sink_fd_write(const struct sink *sink, const struct iovec *iov, int count)
-{
-    return sink->descriptor.socket ? socket_write(sink, iov, count) : file_write(sink, iov, count);
-}
-
 int sse_sink_open_fd(struct sink *sink, int fd)
 {
     struct stat status;
 
     if (fstat(fd, &status))
         return -errno;
-    *sink = (struct sink){.write = sink_fd_write};
+    *sink = (struct sink){.write = S_ISSOCK(status.st_mode) ? socket_write : file_write};
     sink->descriptor.number = fd;
-    sink->descriptor.socket = S_ISSOCK(status.st_mode);
     sink->descriptor.device = status.st_dev;
     sink->descriptor.inode = status.st_ino;
     return 0;
@@ -195,5 +212,5 @@ int sse_sink_open_fd(struct sink *sink, int fd)
 
 int sse_sink_fd_number(const struct sink *sink)
 {
-    return sink->write == sink_fd_write ? sink->descriptor.number : -EINVAL;
+    return sink->write == socket_write || sink->write == file_write ? sink->descriptor.number : -EINVAL;
 }
