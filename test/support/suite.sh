@@ -92,6 +92,11 @@ count_tests() {
     failed=$(grep -cE '^\[  FAILED  \] [a-zA-Z0-9_]+$' "$2")
     skipped=$(grep -cE '^\[  SKIPPED \] [a-zA-Z0-9_]+$' "$2")
     checks=$(grep -cE ':checks / .* OK ' "$4")
+    skipped_checks=$(sed -nE 's/.*:checks \/ ([a-z_]+) +SKIP .*/\1/p' "$4")
     [ "$3" -eq 0 ] || [ "$failed" -gt 0 ] || failed=1
-    record "$1" "$((passed + checks))" "$failed" "$skipped"
+    for check in $skipped_checks; do
+        skipped=$((skipped + 1))
+    done
+    # shellcheck disable=SC2086
+    record "$1" "$((passed + checks))" "$failed" "$skipped" $skipped_checks
 }
