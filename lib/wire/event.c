@@ -116,10 +116,12 @@ static void put_event(struct text_writer *writer, const struct sse_event *event)
 
 size_t sse_event_id_offset(const struct sse_event *event, size_t encoded_size)
 {
-    struct text_writer tail = {.buffer = NULL};
+    char digits[TEXT_DECIMAL_SIZE];
+    size_t tail = event->id.len + strlen("\n\n");
 
-    put_event(&tail, &(struct sse_event){.id = event->id, .retry_ms = event->retry_ms});
-    return encoded_size - tail.length + strlen("id: ");
+    if (event->retry_ms)
+        tail += strlen("retry: \n") + sse_text_decimal((uint64_t)event->retry_ms, digits).len;
+    return encoded_size - tail;
 }
 
 /* Adds up the lengths without reading a byte. */
