@@ -16,8 +16,10 @@ static char text[LARGE_SIZE + 1];
 static char lines[LARGE_SIZE];
 static char buffer[BUFFER_SIZE];
 
-/* Keeps the compiler from leaving out what nobody reads. */
+/* Keep the compiler from leaving out what nobody reads, or what is the same in every round. */
 static volatile size_t sink;
+static char *volatile from = text;
+static char *volatile to = buffer;
 
 static void encode_small(void)
 {
@@ -38,9 +40,8 @@ static void print_small(void)
 static void copy_small(void)
 {
     for (size_t i = 0; i < SMALL_REPEATS; i++) {
-        text[0] = (char)('a' + (int)(i & 7));
-        memcpy(buffer, text, 140);
-        sink = (unsigned char)buffer[0];
+        memcpy(to, from, 140);
+        sink = (unsigned char)to[i % 140];
     }
 }
 
@@ -66,9 +67,12 @@ static void encode_many_lines(void)
 static void scan_and_copy(void)
 {
     for (size_t i = 0; i < LARGE_REPEATS; i++) {
-        sink = (size_t)(memchr(text, '\n', LARGE_SIZE) != NULL) +
-               (size_t)(memchr(text, '\r', LARGE_SIZE) != NULL);
-        memcpy(buffer, text, LARGE_SIZE);
+        const char *source = from;
+
+        sink = (size_t)(memchr(source, '\n', LARGE_SIZE) != NULL);
+        sink = (size_t)(memchr(source, '\r', LARGE_SIZE) != NULL);
+        memcpy(to, source, LARGE_SIZE);
+        sink = (unsigned char)to[i];
     }
 }
 
