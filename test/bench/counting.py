@@ -27,7 +27,8 @@ def run(command):
 def instructions_of(program, shape, length):
     with tempfile.TemporaryDirectory() as directory:
         out = os.path.join(directory, "callgrind.out")
-        result = run(["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", program, shape, str(length)])
+        result = run(["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", program, shape,
+                      str(length)])
     return int(re.search(r"Collected : (\d+)", result.stderr).group(1))
 
 

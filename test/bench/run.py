@@ -38,7 +38,8 @@ def figure(name, value, unit, goal=None, at_least=False):
         return
     met = goal is None or (value >= goal if at_least else value <= goal)
     sign = "-" if goal is None else f"{'>=' if at_least else '<='}{goal:g}"
-    print(f"{name} {value:.3f} {unit} {sign} {'-' if goal is None else 'pass' if met else 'miss'}", flush=True)
+    word = "-" if goal is None else "pass" if met else "miss"
+    print(f"{name} {value:.3f} {unit} {sign} {word}", flush=True)
 
 
 def pinned(core, command):
@@ -50,8 +51,8 @@ def load(server, shape):
     process = subprocess.Popen(pinned(0, [PROGRAMS / server]), stdout=subprocess.PIPE, text=True)
     try:
         port = process.stdout.readline().strip()
-        result = subprocess.run(pinned(-1, [PROGRAMS / "load", port, process.pid, *shape]), capture_output=True,
-                                text=True, timeout=200)
+        result = subprocess.run(pinned(-1, [PROGRAMS / "load", port, process.pid, *shape]),
+                                capture_output=True, text=True, timeout=200)
     finally:
         process.terminate()
         status = process.wait(timeout=60)
@@ -89,12 +90,13 @@ def measure_broadcasts():
         user[name] = mean(found, "user_ns")
         if shape[0] == 10000 and found:
             memory = found
-    if user["1000_clients_100_B"] and user["10000_clients_100_B"]:
-        figure("user_time_per_delivery_10000_over_1000", user["10000_clients_100_B"] / user["1000_clients_100_B"],
-               "ratio", 1.2)
+    few, many = user["1000_clients_100_B"], user["10000_clients_100_B"]
+    if few and many:
+        figure("user_time_per_delivery_10000_over_1000", many / few, "ratio", 1.2)
     if memory:
         figure("clients_of_the_memory_figures", memory[0][0]["clients"], "connections")
-        figure("rss_per_idle_connection", statistics.median(ours["idle_rss"] for ours, _ in memory), "bytes", 400)
+        idle = statistics.median(ours["idle_rss"] for ours, _ in memory)
+        figure("rss_per_idle_connection", idle, "bytes", 400)
         figure("rss_growth_from_idle_to_peak", statistics.median(ours["growth"] for ours, _ in memory) / 1024,
                "KiB", 256)
 
