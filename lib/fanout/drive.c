@@ -147,7 +147,7 @@ struct sse_emitter *sse_registry_next_ready(struct sse_registry *registry)
 
     if (sse_registry_check(registry))
         return NULL;
-    sse_registry_hold(&registry->owner);
+    sse_owner_hold(&registry->owner);
     for (;;) {
         pthread_mutex_lock(&registry->lock);
         emitter = registry->first_ready;
@@ -158,7 +158,7 @@ struct sse_emitter *sse_registry_next_ready(struct sse_registry *registry)
             break;
         sse_emitter_give_back(emitter);
     }
-    sse_registry_release(&registry->owner);
+    sse_owner_release(&registry->owner);
     return emitter;
 }
 
@@ -238,7 +238,7 @@ int sse_registry_tick(struct sse_registry *registry)
     if (error)
         return error;
     now = sse_host_now(registry->host);
-    sse_registry_hold(&registry->owner);
+    sse_owner_hold(&registry->owner);
     pthread_mutex_lock(&registry->lock);
     sse_archive_expire(&registry->archive, now);
     pthread_mutex_unlock(&registry->lock);
@@ -251,6 +251,6 @@ int sse_registry_tick(struct sse_registry *registry)
             sse_emitter_give_back(due[i]);
         }
     }
-    sse_registry_release(&registry->owner);
+    sse_owner_release(&registry->owner);
     return 0;
 }

@@ -3,14 +3,14 @@
 
 #include <errno.h>
 
-void sse_registry_hold(struct emitter_owner *owner)
+void sse_owner_hold(struct emitter_owner *owner)
 {
     struct sse_registry *registry = (struct sse_registry *)(void *)owner;
 
     atomic_fetch_add_explicit(&registry->holds, 1, memory_order_relaxed);
 }
 
-void sse_registry_release(struct emitter_owner *owner)
+void sse_owner_release(struct emitter_owner *owner)
 {
     struct sse_registry *registry = (struct sse_registry *)(void *)owner;
 
@@ -73,7 +73,7 @@ static int join(struct sse_registry *registry, struct sse_emitter *emitter)
     emitter->scheduled = sse_emitter_deadline(emitter);
     sse_heap_push(&registry->timers, &emitter->membership.timer, emitter->scheduled);
     sse_emitter_account(emitter);
-    sse_registry_hold(&registry->owner);
+    sse_owner_hold(&registry->owner);
     sse_emitter_ref(emitter);
     return 0;
 }
@@ -124,7 +124,7 @@ void sse_members_give_back(struct sse_registry *registry, struct sse_emitter *em
     if (!member)
         return;
     sse_emitter_unref(emitter);
-    sse_registry_release(&registry->owner);
+    sse_owner_release(&registry->owner);
 }
 
 /* One of those that a cap counts, and since when. */

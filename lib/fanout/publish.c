@@ -250,7 +250,7 @@ static int deliver(struct publication *publication, struct sse_delivery *deliver
     publication->now = sse_host_now(registry->host);
     atomic_store_explicit(&publication->message->published, publication->now, memory_order_relaxed);
     /* on_wake and the hooks may give back the reference that the caller came with. */
-    sse_registry_hold(&registry->owner);
+    sse_owner_hold(&registry->owner);
     error = begin(publication, &self, &outer);
     if (!error && publication->assigned)
         memcpy(publication->counts.id, id.ptr, id.len);
@@ -259,7 +259,7 @@ static int deliver(struct publication *publication, struct sse_delivery *deliver
         count_latency(publication);
         sse_budget_enforce(registry, publication->now);
     }
-    sse_registry_release(&registry->owner);
+    sse_owner_release(&registry->owner);
     if (!error && delivery)
         *delivery = publication->counts;
     return error;
@@ -388,12 +388,12 @@ int sse_registry_each(struct sse_registry *registry, struct sse_str topic,
     pthread_mutex_unlock(&registry->lock);
     if (!roster)
         return -ENOMEM;
-    sse_registry_hold(&registry->owner);
+    sse_owner_hold(&registry->owner);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     for (size_t i = 0; !result && i < roster->count; i++)
         result = visit(roster->emitters[i], user);
     pthread_setcancelstate(cancel_state, NULL);
     sse_roster_give_back(registry, roster);
-    sse_registry_release(&registry->owner);
+    sse_owner_release(&registry->owner);
     return result;
 }

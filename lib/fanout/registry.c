@@ -79,8 +79,8 @@ int sse_registry_new(struct sse_registry **registry, const struct sse_registry_o
     if (!made)
         return -ENOMEM;
     *made = (struct sse_registry){
-        .owner = {.hold = sse_registry_hold,
-                  .release = sse_registry_release,
+        .owner = {.hold = sse_owner_hold,
+                  .release = sse_owner_release,
                   .notice = sse_registry_notice,
                   .forget = forget,
                   .relieve = sse_budget_relieve,
@@ -115,7 +115,7 @@ int sse_registry_new(struct sse_registry **registry, const struct sse_registry_o
     if (!error && !(made->broadcasts = sse_topic_new_kept(options->host)))
         error = -ENOMEM;
     if (error)
-        sse_registry_release(&made->owner);
+        sse_owner_release(&made->owner);
     else
         *registry = made;
     return error;
@@ -175,7 +175,7 @@ int sse_registry_set_wake(struct sse_registry *registry,
     if (error)
         return error;
     /* on_wake may give back the reference that the caller came with. */
-    sse_registry_hold(&registry->owner);
+    sse_owner_hold(&registry->owner);
     pthread_mutex_lock(&registry->lock);
     registry->on_wake = NULL;
     wait_for_wake(registry);
@@ -185,7 +185,7 @@ int sse_registry_set_wake(struct sse_registry *registry,
         sse_registry_wake(registry);
     pthread_mutex_unlock(&registry->lock);
     give_back_ready(registry);
-    sse_registry_release(&registry->owner);
+    sse_owner_release(&registry->owner);
     return 0;
 }
 
@@ -236,7 +236,7 @@ static void unref_in_child(struct sse_registry *registry)
     if (atomic_fetch_sub_explicit(&registry->refs, 1, memory_order_acq_rel) != 1 || was_left_locked(registry))
         return;
     let_go(registry);
-    sse_registry_release(&registry->owner);
+    sse_owner_release(&registry->owner);
 }
 
 void sse_registry_unref(struct sse_registry *registry)
@@ -252,7 +252,7 @@ void sse_registry_unref(struct sse_registry *registry)
     wait_for_wake(registry);
     pthread_mutex_unlock(&registry->lock);
     let_go(registry);
-    sse_registry_release(&registry->owner);
+    sse_owner_release(&registry->owner);
 }
 
 int sse_registry_remove(struct sse_registry *registry, struct sse_emitter *emitter)

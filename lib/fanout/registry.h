@@ -116,8 +116,8 @@ void sse_members_take(struct sse_registry *registry, struct sse_emitter *emitter
 /** Lock held: it stays so until the lock is released. */
 bool sse_members_has(const struct sse_registry *registry, struct sse_emitter *emitter);
 
-void sse_registry_hold(struct emitter_owner *owner);
-void sse_registry_release(struct emitter_owner *owner);
+void sse_owner_hold(struct emitter_owner *owner);
+void sse_owner_release(struct emitter_owner *owner);
 
 /** Gives back what a member, and what the list of the ready, held. Lock not held. */
 void sse_members_give_back(struct sse_registry *registry, struct sse_emitter *emitter, bool member,

@@ -102,12 +102,12 @@ int sse_registry_shutdown(struct sse_registry *registry, const struct sse_shutdo
         error = begin(registry, &everybody);
     if (!error) {
         now = sse_host_now(registry->host);
-        sse_registry_hold(&registry->owner);
+        sse_owner_hold(&registry->owner);
         for (size_t i = 0; i < everybody->count; i++)
             end_emitter(registry, options, farewell, everybody->emitters[i], now);
         sse_roster_give_back(registry, everybody);
         sse_budget_enforce(registry, now);
-        sse_registry_release(&registry->owner);
+        sse_owner_release(&registry->owner);
     }
     sse_message_unref(farewell);
     return error;

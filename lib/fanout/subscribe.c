@@ -417,13 +417,13 @@ int sse_registry_subscribe(struct sse_registry *registry, struct sse_emitter *em
     if (error)
         return error;
     request.now = sse_host_now(registry->host);
-    sse_registry_hold(&registry->owner);
+    sse_owner_hold(&registry->owner);
     /* A hook may give back the reference that the caller came with. */
     sse_emitter_ref(emitter);
     error = run(&request);
     sse_replay_free(&request.replay, registry->host);
     sse_emitter_give_back(emitter);
-    sse_registry_release(&registry->owner);
+    sse_owner_release(&registry->owner);
     if (!error && replay) {
         replay->outcome = outcome_of(&request);
         replay->messages = request.messages;
