@@ -31,6 +31,11 @@ struct sse_loop_options {
     size_t size;                 /**< sizeof(struct sse_loop_options) */
     const struct sse_host *host; /**< not copied: see <sse/host.h> */
     enum sse_poller poller;
+    /** Holds the registry between two dispatches (sse_registry_hold): what is published, by any thread,
+     *  wakes the loop, which writes it: one write for each client, however many events came meanwhile.
+     *  Publishing then never waits for a socket, and counts its receivers as queued. False: whoever
+     *  publishes writes. */
+    bool cork;
 };
 
 /**

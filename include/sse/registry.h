@@ -211,7 +211,8 @@ SSE_API int sse_registry_add(struct sse_registry *registry, struct sse_emitter *
 
 /**
  * Removes an emitter, all its subscriptions, and its place among the ready ones. The emitter does
- * not end; what it has queued is still written, but its timers are now the host's affair.
+ * not end; what it has queued is still written, what sse_registry_hold held back at once, but its timers
+ * are now the host's affair.
  *
  * Errors: -EINVAL (NULL), -ENOENT (it is not in this registry).
  */
@@ -301,6 +302,29 @@ SSE_API int sse_registry_broadcast(struct sse_registry *registry, const struct s
  */
 SSE_API int sse_registry_broadcast_message(struct sse_registry *registry, struct sse_message *message,
                                            struct sse_delivery *delivery);
+
+/**
+ * Holds writing back, so that many events leave in one write for each client: until sse_registry_release
+ * has been called as often, publish and broadcast, of every thread, only queue.
+ *
+ * Effect: an event is queued for all its receivers when publish returns, which counts them as queued. One
+ * for whom it is too much ends, and its hooks run at the release. A hold by itself makes no queue overflow:
+ * once what is held reaches 64 KiB, or half of the smallest queue that ever joined, the call that added the
+ * last of it writes it all. sse_emitter_send and sse_emitter_flush are not held, and write what is queued
+ * before. on_wake is called when the first event is held, and at a release that leaves events held, for a
+ * loop that holds between its rounds. The stall timer counts the hold, which is meant for one burst.
+ * Errors: -EINVAL (NULL).
+ */
+SSE_API int sse_registry_hold(struct sse_registry *registry);
+
+/**
+ * Takes one hold back. With the last, what was held is written, and the hooks run that this brings
+ * about; inside a hook of a publish to the same registry, the outer call does it. The last
+ * sse_registry_unref writes what is held too.
+ *
+ * Errors: -EINVAL (NULL), -EALREADY (nothing holds it).
+ */
+SSE_API int sse_registry_release(struct sse_registry *registry);
 
 /**
  * Calls `visit` for every subscriber of a topic, or with an absent topic for every emitter.

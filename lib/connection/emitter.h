@@ -106,6 +106,7 @@ struct sse_emitter {
     bool last_chunk_queued;
     bool finishing; /* the hooks at the end have begun */
     bool interrupted;
+    bool held;    /* by its owner, who will see to what is queued */
     bool notable; /* became ready, blocked or ended, and the owner does not know */
     pthread_t busy_thread;
 
@@ -188,6 +189,10 @@ static inline enum admission sse_emitter_enqueue(struct sse_emitter *emitter, st
     pthread_mutex_unlock(&emitter->lock);
     return admission;
 }
+
+/** The same, and whether the owner has to remember it: `held` was not set, and is now. */
+enum admission sse_emitter_enqueue_held(struct sse_emitter *emitter, struct sse_message *message,
+                                        uint64_t now, bool *newly);
 
 /** Queues a message whatever the limits say: what the history holds is in memory already. Lock
  *  held. 0, -ENOMEM, or why an emitter that is not open takes nothing. */

@@ -24,18 +24,18 @@ int sse_emitter_enqueue_unlimited(struct sse_emitter *emitter, struct sse_messag
 }
 
 /* Makes room as the policy has it: what it drops now was accepted before. */
-static void make_room(struct sse_emitter *emitter, const struct sse_message *message)
+static void make_room(struct sse_emitter *emitter, const struct sse_message *message, bool beyond)
 {
     struct queue *queue = &emitter->queue;
 
     if (emitter->overflow == SSE_OVERFLOW_COALESCE && message->key.ptr)
         sse_emitter_count_dropped(emitter, sse_queue_drop_key(queue, message->key, emitter->host));
-    if (emitter->overflow == SSE_OVERFLOW_DROP_OLDEST)
+    if (emitter->overflow == SSE_OVERFLOW_DROP_OLDEST && !beyond)
         sse_emitter_count_dropped(emitter, sse_queue_drop_oldest(queue, message, emitter->host));
 }
 
-/* Behind others, or refused. */
-static int accept_behind(struct sse_emitter *emitter, struct sse_message *message, uint64_t now)
+/* Behind others, or refused. `beyond`: it may be the one too many. */
+static int accept_behind(struct sse_emitter *emitter, struct sse_message *message, bool beyond, uint64_t now)
 {
     int error = sse_emitter_end_error(emitter);
     uint64_t progress = emitter->timers.progress;
@@ -43,9 +43,11 @@ static int accept_behind(struct sse_emitter *emitter, struct sse_message *messag
 
     /* What is too large has no place whatever is dropped for it. */
     if (!error && emitter->queue.count && sse_queue_admits(&emitter->queue, message) != -EMSGSIZE)
-        make_room(emitter, message);
+        make_room(emitter, message, beyond);
     if (!error)
         error = sse_queue_admits(&emitter->queue, message);
+    if (beyond && error == -ENOBUFS)
+        error = 0;
     if (!error)
         error = sse_emitter_enqueue_unlimited(emitter, message, now);
     /* What was dropped to make room has not left. */
@@ -57,7 +59,7 @@ static int accept_behind(struct sse_emitter *emitter, struct sse_message *messag
 /* 0, or why the message is not accepted. */
 static int accept(struct sse_emitter *emitter, struct sse_message *message, uint64_t now)
 {
-    return sse_emitter_accept_first(emitter, message, now) ? 0 : accept_behind(emitter, message, now);
+    return sse_emitter_accept_first(emitter, message, now) ? 0 : accept_behind(emitter, message, false, now);
 }
 
 /* Whether a full queue costs the event, and not the emitter. */
@@ -84,9 +86,39 @@ static enum admission refuse(struct sse_emitter *emitter, const struct sse_messa
 enum admission sse_emitter_enqueue_behind(struct sse_emitter *emitter, struct sse_message *message,
                                           uint64_t now)
 {
-    int error = accept_behind(emitter, message, now);
+    int error = accept_behind(emitter, message, false, now);
 
     return error ? refuse(emitter, message, error, now) : ADMISSION_QUEUED;
+}
+
+/* What only a hold keeps in the queue would have left: it makes nothing overflow, for the owner writes
+ * when it holds too much. Lock held. */
+static bool waits_for_owner(const struct sse_emitter *emitter)
+{
+    const struct queue *queue = &emitter->queue;
+
+    return emitter->held && !emitter->blocked && queue->bytes <= queue->bytes_max &&
+           queue->count <= queue->count_max;
+}
+
+enum admission sse_emitter_enqueue_held(struct sse_emitter *emitter, struct sse_message *message,
+                                        uint64_t now, bool *newly)
+{
+    enum admission admission = ADMISSION_QUEUED;
+    int error = 0;
+
+    *newly = false;
+    pthread_mutex_lock(&emitter->lock);
+    if (!sse_emitter_accept_first(emitter, message, now))
+        error = accept_behind(emitter, message, waits_for_owner(emitter), now);
+    if (error)
+        admission = refuse(emitter, message, error, now);
+    if (admission == ADMISSION_QUEUED || admission == ADMISSION_ENDED) {
+        *newly = !emitter->held;
+        emitter->held = true;
+    }
+    pthread_mutex_unlock(&emitter->lock);
+    return admission;
 }
 
 struct emitter_outcome sse_emitter_service(struct sse_emitter *emitter, uint64_t now)

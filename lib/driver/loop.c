@@ -27,6 +27,7 @@ struct sse_loop {
     struct poller_item wake_item;
     struct watches watches;
     struct watch *first_closed; /* in this round */
+    bool cork;
     atomic_bool stopped;
 
     pthread_mutex_t inside_lock;
@@ -148,6 +149,9 @@ int sse_loop_new(struct sse_loop **loop, struct sse_registry *registry,
         return error;
     }
     made->registry = sse_registry_ref(registry);
+    made->cork = options->cork;
+    if (made->cork)
+        (void)sse_registry_hold(registry);
     *loop = made;
     return 0;
 }
@@ -194,6 +198,8 @@ void sse_loop_free(struct sse_loop *loop)
     if (!loop || (check(loop) && sse_watches_were_left_locked(&loop->watches)))
         return;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    if (loop->cork)
+        (void)sse_registry_release(loop->registry);
     (void)sse_registry_set_wake(loop->registry, NULL, NULL);
     /* As a whole, not item by item: an epoll is shared with the parent of a forked child. */
     close_poller(loop);
@@ -301,6 +307,15 @@ static void serve_due(struct sse_loop *loop)
     }
 }
 
+/* Writes what was published since the last round. */
+static void write_held(struct sse_loop *loop)
+{
+    if (!loop->cork)
+        return;
+    (void)sse_registry_release(loop->registry);
+    (void)sse_registry_hold(loop->registry);
+}
+
 static bool is_inside(struct sse_loop *loop)
 {
     bool inside;
@@ -327,6 +342,7 @@ static void finish_round(struct sse_loop *loop, struct poller_event *events, int
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     set_inside(loop, true);
     serve_all_events(loop, events, count);
+    write_held(loop);
     (void)sse_registry_tick(loop->registry);
     collect_ready(loop);
     serve_due(loop);

@@ -70,6 +70,7 @@ static int join(struct sse_registry *registry, struct sse_emitter *emitter)
     emitter->membership.joined = registry->counts.added++;
     emitter->membership.leaving = false;
     registry->members[registry->count++] = emitter;
+    sse_cork_note_limits(&registry->cork, &emitter->queue);
     emitter->scheduled = sse_emitter_deadline(emitter);
     sse_heap_push(&registry->timers, &emitter->membership.timer, emitter->scheduled);
     sse_emitter_account(emitter);
@@ -113,6 +114,7 @@ void sse_members_take(struct sse_registry *registry, struct sse_emitter *emitter
     emitter->charged = 0;
     emitter->owner = NULL;
     emitter->scheduled = 0;
+    emitter->held = false;
     pthread_mutex_unlock(&emitter->lock);
 }
 

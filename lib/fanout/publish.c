@@ -19,6 +19,8 @@ struct publication {
     struct sse_message *message;
     bool kept;     /* in the history */
     bool assigned; /* the id is the registry's to fill in */
+    bool to_serve; /* the receivers are this call's to write to */
+    bool too_much; /* to be held back any longer */
     size_t ended;  /* emitters that the event was too much for */
     uint64_t now;
     struct sse_delivery counts;
@@ -44,6 +46,12 @@ static struct publisher *find_publisher(const struct sse_registry *registry)
     while (publisher && !pthread_equal(publisher->thread, pthread_self()))
         publisher = publisher->next;
     return publisher;
+}
+
+static void add_publisher(struct sse_registry *registry, struct publisher *publisher)
+{
+    publisher->next = registry->publishers;
+    registry->publishers = publisher;
 }
 
 static void remove_publisher(struct sse_registry *registry, struct publisher *publisher)
@@ -128,6 +136,35 @@ static void enqueue_all(struct publication *publication, struct roster *roster)
     publication->registry->counts.published++;
 }
 
+/* The first step while writing is held back. Lock held. */
+static void hold_all(struct publication *publication, struct roster *roster)
+{
+    struct sse_delivery *counts = &publication->counts;
+    size_t count = audience_count(publication);
+
+    for (size_t i = 0; i < count; i++) {
+        struct sse_emitter *emitter = audience_at(publication, i);
+        bool newly;
+
+        switch (sse_emitter_enqueue_held(emitter, publication->message, publication->now, &newly)) {
+        case ADMISSION_QUEUED:
+            counts->queued++;
+            break;
+        case ADMISSION_ENDED:
+            counts->closed++;
+            break;
+        case ADMISSION_DROPPED:
+            counts->dropped++;
+            break;
+        case ADMISSION_CLOSED:
+            break;
+        }
+        if (newly)
+            sse_roster_add(roster, emitter);
+    }
+    publication->registry->counts.published++;
+}
+
 /* Lock held: how often a delivery had to wait. */
 static void note_queued(struct sse_registry *registry, const struct sse_delivery *delivery)
 {
@@ -148,6 +185,7 @@ static inline void count_outcome(struct sse_delivery *delivery, struct emitter_o
 static struct emitter_outcome service(struct sse_emitter *emitter, uint64_t now)
 {
     pthread_mutex_lock(&emitter->lock);
+    emitter->held = false;
     return sse_emitter_settle(emitter, now);
 }
 
@@ -193,6 +231,30 @@ static void count_latency(struct publication *publication)
                       publication->counts.written);
 }
 
+void sse_registry_write_held(struct sse_registry *registry, uint64_t now)
+{
+    struct publisher self = {.thread = pthread_self(), .last = &self.first};
+    struct publisher *outer = find_publisher(registry);
+    struct sse_delivery delivery = {.size = sizeof(delivery)};
+    struct roster *roster = sse_cork_take(&registry->cork);
+
+    if (!roster)
+        return;
+    while (roster) {
+        struct roster *next = roster->next;
+
+        append_roster(outer ? outer : &self, roster);
+        roster = next;
+    }
+    if (outer)
+        return;
+    add_publisher(registry, &self);
+    pthread_mutex_unlock(&registry->lock);
+    serve(registry, &self, now, &delivery);
+    sse_budget_enforce(registry, now);
+    pthread_mutex_lock(&registry->lock);
+}
+
 /* Without memory, nothing has happened. Lock held. */
 static void give_up(struct publication *publication, struct roster *roster)
 {
@@ -202,8 +264,41 @@ static void give_up(struct publication *publication, struct roster *roster)
         sse_roster_put_back(publication->registry, roster);
 }
 
-/* The first step: 0, or nothing has happened. Sets *outer if this is a publish inside a hook. */
-static int begin(struct publication *publication, struct publisher *self, struct publisher **outer)
+/* Leaves the receivers to the publish that this one is inside of, or to deliver. Lock held. */
+static void leave_to_publisher(struct publication *publication, struct roster *roster, struct publisher *self)
+{
+    struct publisher *outer = find_publisher(publication->registry);
+
+    append_roster(outer ? outer : self, roster);
+    if (outer) {
+        publication->counts.closed = publication->ended;
+        publication->counts.queued = roster->count - publication->ended;
+    } else {
+        add_publisher(publication->registry, self);
+        publication->to_serve = true;
+    }
+}
+
+/* Queues it for all receivers. Lock held; let go while the host is woken. */
+static void pass_on(struct publication *publication, struct roster *roster, struct publisher *self)
+{
+    struct sse_registry *registry = publication->registry;
+    bool wake = publication->kept && sse_expiry_note(registry);
+
+    if (registry->cork.holds) {
+        hold_all(publication, roster);
+        wake |= sse_cork_add(registry, roster, publication->message);
+        publication->too_much = sse_cork_is_full(&registry->cork);
+    } else {
+        enqueue_all(publication, roster);
+        leave_to_publisher(publication, roster, self);
+    }
+    if (wake)
+        sse_registry_wake(registry);
+}
+
+/* The first step: 0, or nothing has happened. */
+static int begin(struct publication *publication, struct publisher *self)
 {
     struct sse_registry *registry = publication->registry;
     struct roster *roster = NULL;
@@ -218,19 +313,7 @@ static int begin(struct publication *publication, struct publisher *self, struct
         error = keep(publication);
     if (!error) {
         note_newest(publication);
-        enqueue_all(publication, roster);
-        *outer = find_publisher(registry);
-        append_roster(*outer ? *outer : self, roster);
-        if (*outer) {
-            publication->counts.closed = publication->ended;
-            publication->counts.queued = roster->count - publication->ended;
-        }
-        if (!*outer) {
-            self->next = registry->publishers;
-            registry->publishers = self;
-        }
-        if (publication->kept && sse_expiry_note(registry))
-            sse_registry_wake(registry);
+        pass_on(publication, roster, self);
     } else {
         give_up(publication, roster);
     }
@@ -242,7 +325,6 @@ static int deliver(struct publication *publication, struct sse_delivery *deliver
 {
     struct sse_registry *registry = publication->registry;
     struct publisher self = {.thread = pthread_self(), .last = &self.first};
-    struct publisher *outer = NULL;
     struct sse_str id = sse_message_id(publication->message);
     int error;
 
@@ -251,10 +333,15 @@ static int deliver(struct publication *publication, struct sse_delivery *deliver
     atomic_store_explicit(&publication->message->published, publication->now, memory_order_relaxed);
     /* on_wake and the hooks may give back the reference that the caller came with. */
     sse_owner_hold(&registry->owner);
-    error = begin(publication, &self, &outer);
+    error = begin(publication, &self);
     if (!error && publication->assigned)
         memcpy(publication->counts.id, id.ptr, id.len);
-    if (!error && !outer) {
+    if (publication->too_much) {
+        pthread_mutex_lock(&registry->lock);
+        sse_registry_write_held(registry, publication->now);
+        pthread_mutex_unlock(&registry->lock);
+    }
+    if (publication->to_serve) {
         serve(registry, &self, publication->now, &publication->counts);
         count_latency(publication);
         sse_budget_enforce(registry, publication->now);

@@ -99,6 +99,7 @@ int sse_registry_new(struct sse_registry **registry, const struct sse_registry_o
     };
     atomic_init(&made->refs, 1);
     atomic_init(&made->holds, 1);
+    sse_cork_init(&made->cork);
     if (pthread_mutex_init(&made->lock, NULL)) {
         sse_host_release(options->host, made);
         return -ENOMEM;
@@ -231,25 +232,43 @@ static bool was_left_locked(struct sse_registry *registry)
     return locked;
 }
 
+/* What is held is the parent's to write. */
+static void give_back_held(struct sse_registry *registry)
+{
+    struct roster *roster = sse_cork_take(&registry->cork);
+
+    while (roster) {
+        struct roster *next = roster->next;
+
+        sse_roster_give_back(registry, roster);
+        roster = next;
+    }
+}
+
 static void unref_in_child(struct sse_registry *registry)
 {
     if (atomic_fetch_sub_explicit(&registry->refs, 1, memory_order_acq_rel) != 1 || was_left_locked(registry))
         return;
+    give_back_held(registry);
     let_go(registry);
     sse_owner_release(&registry->owner);
 }
 
 void sse_registry_unref(struct sse_registry *registry)
 {
+    uint64_t now;
+
     if (sse_registry_check(registry) == -EPERM) {
         unref_in_child(registry);
         return;
     }
     if (!registry || atomic_fetch_sub_explicit(&registry->refs, 1, memory_order_acq_rel) != 1)
         return;
+    now = sse_host_now(registry->host);
     pthread_mutex_lock(&registry->lock);
     registry->closed = true;
     wait_for_wake(registry);
+    sse_registry_write_held(registry, now);
     pthread_mutex_unlock(&registry->lock);
     let_go(registry);
     sse_owner_release(&registry->owner);
@@ -257,19 +276,26 @@ void sse_registry_unref(struct sse_registry *registry)
 
 int sse_registry_remove(struct sse_registry *registry, struct sse_emitter *emitter)
 {
-    bool member, ready = false;
+    uint64_t now;
+    bool member, ready = false, held = false;
     int error = sse_registry_check_both(registry, emitter);
 
     if (error)
         return error;
+    now = sse_host_now(registry->host);
     pthread_mutex_lock(&registry->lock);
     member = sse_members_has(registry, emitter);
     if (member) {
+        held = sse_cork_remove(&registry->cork, emitter);
         /* Once it is no member any more, another registry may use the link. */
         ready = sse_ready_remove(registry, emitter);
         sse_members_take(registry, emitter);
     }
     pthread_mutex_unlock(&registry->lock);
+    if (held) {
+        (void)sse_emitter_service(emitter, now);
+        sse_emitter_give_back(emitter);
+    }
     if (member)
         sse_registry_trace(registry, emitter, SSE_TRACE_REMOVED);
     sse_members_give_back(registry, emitter, member, ready);

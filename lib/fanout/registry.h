@@ -52,6 +52,17 @@ struct shutdown {
     uint64_t bytes_left;
 };
 
+/** What sse_registry_hold keeps from being written. */
+struct cork {
+    unsigned long holds;
+    struct roster *first; /* receivers of what is held, each once */
+    struct roster **last;
+    size_t bytes; /* of the events since the last write, as chunks */
+    size_t messages;
+    size_t bytes_max; /* at either of these they are written */
+    size_t messages_max;
+};
+
 struct sse_registry {
     struct emitter_owner owner; /* first: an owner is cast back to its registry */
     const struct sse_host *host;
@@ -74,6 +85,7 @@ struct sse_registry {
     struct registry_counts counts;
     struct shutdown shutdown;
 
+    struct cork cork;
     struct publisher *publishers;
     struct roster *spare; /* kept so that a steady broadcast allocates none */
 
@@ -129,6 +141,25 @@ struct sse_emitter *sse_members_over_cap(struct sse_registry *registry, const st
 
 /** Tells the host of a step. Lock not held. */
 void sse_registry_trace(struct sse_registry *registry, struct sse_emitter *emitter, enum sse_trace step);
+
+/* cork.c. Lock held. */
+
+void sse_cork_init(struct cork *cork);
+/** A member joins: what is held must fit into its queue. */
+void sse_cork_note_limits(struct cork *cork, const struct queue *queue);
+/** Whether no more is to be held. */
+bool sse_cork_is_full(const struct cork *cork);
+/** Receivers of one more message. Takes the roster over, or gives it back. True if they are the first. */
+bool sse_cork_add(struct sse_registry *registry, struct roster *roster, const struct sse_message *message);
+/** All that was held, as a list, which is the caller's; NULL for nothing. */
+struct roster *sse_cork_take(struct cork *cork);
+/** Takes an emitter out. True if it was there: the caller gets the reference. */
+bool sse_cork_remove(struct cork *cork, struct sse_emitter *emitter);
+
+/* publish.c */
+
+/** Writes what is held. Lock held; let go meanwhile. */
+void sse_registry_write_held(struct sse_registry *registry, uint64_t now);
 
 /* budget.c */
 

@@ -191,6 +191,18 @@ static void move(struct racing_client *client)
     (void)sse_registry_count(from, sse_str(stage_topics[0]));
 }
 
+/* Others may hold and release the same registry meanwhile. */
+static void hold(void)
+{
+    struct sse_registry *registry = stage_self->stage->registries[any_registry()];
+
+    require(sse_registry_hold(registry) == 0);
+    for (unsigned count = below(4); count; count--)
+        publish();
+    schedule_pause(&stage_self->random);
+    require(sse_registry_release(registry) == 0);
+}
+
 static void look(struct racing_client *client)
 {
     struct sse_emitter_info info = {.size = sizeof(info)};
@@ -272,8 +284,10 @@ static void act(struct racing_client *client)
 {
     switch (below(client ? 12 : 4)) {
     case 0:
-    case 1:
         publish();
+        break;
+    case 1:
+        hold();
         break;
     case 2:
         end_another();
@@ -428,6 +442,8 @@ static void step(unsigned role, struct racing_client *client)
     default:
         if (client && one_in(4))
             send_to(client);
+        else if (one_in(8))
+            hold();
         else
             publish();
         break;

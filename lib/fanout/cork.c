@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/host.h"
+#include "fanout/registry.h"
+
+#include <errno.h>
+
+/* What a socket takes at once, whatever the queues would hold. */
+#define HELD_BYTES_MAX ((size_t)64 << 10)
+#define HELD_MESSAGES_MAX 1024
+
+static size_t smaller(size_t left, size_t right)
+{
+    return left < right ? left : right;
+}
+
+void sse_cork_init(struct cork *cork)
+{
+    *cork = (struct cork){.bytes_max = HELD_BYTES_MAX, .messages_max = HELD_MESSAGES_MAX};
+    cork->last = &cork->first;
+}
+
+/* Half of it: the event that is one too many is queued before all of them are written. */
+void sse_cork_note_limits(struct cork *cork, const struct queue *queue)
+{
+    cork->bytes_max = smaller(cork->bytes_max, queue->bytes_max / 2);
+    cork->messages_max = smaller(cork->messages_max, queue->count_max / 2);
+}
+
+bool sse_cork_is_full(const struct cork *cork)
+{
+    return cork->messages && (cork->messages >= cork->messages_max || cork->bytes >= cork->bytes_max);
+}
+
+bool sse_cork_add(struct sse_registry *registry, struct roster *roster, const struct sse_message *message)
+{
+    struct cork *cork = &registry->cork;
+    bool was_empty = !cork->first;
+
+    cork->bytes += sse_message_wire_size(message, true);
+    cork->messages++;
+    if (!roster->count) {
+        sse_roster_put_back(registry, roster);
+        return false;
+    }
+    roster->next = NULL;
+    *cork->last = roster;
+    cork->last = &roster->next;
+    return was_empty;
+}
+
+struct roster *sse_cork_take(struct cork *cork)
+{
+    struct roster *first = cork->first;
+
+    cork->first = NULL;
+    cork->last = &cork->first;
+    cork->bytes = 0;
+    cork->messages = 0;
+    return first;
+}
+
+static bool take_held(struct sse_emitter *emitter)
+{
+    bool held;
+
+    pthread_mutex_lock(&emitter->lock);
+    held = emitter->held;
+    emitter->held = false;
+    pthread_mutex_unlock(&emitter->lock);
+    return held;
+}
+
+bool sse_cork_remove(struct cork *cork, struct sse_emitter *emitter)
+{
+    if (!cork->first || !take_held(emitter))
+        return false;
+    for (struct roster *roster = cork->first; roster; roster = roster->next)
+        for (size_t i = 0; i < roster->count; i++)
+            if (roster->emitters[i] == emitter) {
+                roster->emitters[i] = roster->emitters[--roster->count];
+                return true;
+            }
+    return false;
+}
+
+int sse_registry_hold(struct sse_registry *registry)
+{
+    int error = sse_registry_check(registry);
+
+    if (error)
+        return error;
+    pthread_mutex_lock(&registry->lock);
+    registry->cork.holds++;
+    pthread_mutex_unlock(&registry->lock);
+    return 0;
+}
+
+/* Lock held; let go meanwhile. */
+static int release(struct sse_registry *registry, uint64_t now)
+{
+    if (!registry->cork.holds)
+        return -EALREADY;
+    if (!--registry->cork.holds)
+        sse_registry_write_held(registry, now);
+    else if (registry->cork.first)
+        sse_registry_wake(registry);
+    return 0;
+}
+
+int sse_registry_release(struct sse_registry *registry)
+{
+    uint64_t now;
+    int error = sse_registry_check(registry);
+
+    if (error)
+        return error;
+    now = sse_host_now(registry->host);
+    /* A hook may give back the reference that the caller came with. */
+    sse_owner_hold(&registry->owner);
+    pthread_mutex_lock(&registry->lock);
+    error = release(registry, now);
+    pthread_mutex_unlock(&registry->lock);
+    sse_owner_release(&registry->owner);
+    return error;
+}
