@@ -17,9 +17,10 @@ struct publication {
     struct sse_str name; /* absent: everyone */
     struct topic *topic; /* NULL: a topic that nobody has; that of the broadcasts for everyone */
     struct sse_message *message;
-    bool kept;     /* in the history */
-    bool assigned; /* the id is the registry's to fill in */
-    size_t ended;  /* emitters that the event was too much for */
+    bool kept;             /* in the history */
+    bool assigned;         /* the id is the registry's to fill in */
+    struct roster *roster; /* those who are to be served */
+    size_t ended;          /* emitters that the event was too much for */
     uint64_t now;
     struct sse_delivery counts;
 };
@@ -106,8 +107,9 @@ static int keep(struct publication *publication)
 }
 
 /* The first step. Lock held. */
-static void enqueue_all(struct publication *publication, struct roster *roster)
+static void enqueue_all(struct publication *publication)
 {
+    struct roster *roster = publication->roster;
     struct sse_delivery *counts = &publication->counts;
     struct sse_message *message = publication->message;
     size_t count = audience_count(publication);
@@ -128,12 +130,6 @@ static void enqueue_all(struct publication *publication, struct roster *roster)
     publication->registry->counts.published++;
 }
 
-/* Lock held: how often a delivery had to wait. */
-static void note_queued(struct sse_registry *registry, const struct sse_delivery *delivery)
-{
-    registry->counts.queued += delivery->queued;
-}
-
 static inline void count_outcome(struct sse_delivery *delivery, struct emitter_outcome outcome)
 {
     if (outcome.error)
@@ -145,94 +141,128 @@ static inline void count_outcome(struct sse_delivery *delivery, struct emitter_o
 }
 
 /* The roster has a reference, and cancellation is off. */
-static struct emitter_outcome service(struct sse_emitter *emitter, uint64_t now)
+static struct emitter_outcome service(struct sse_emitter *emitter, uint64_t now, struct tally_part *part)
 {
     pthread_mutex_lock(&emitter->lock);
-    return sse_emitter_settle(emitter, now);
+    return sse_emitter_settle(emitter, now, part);
+}
+
+/* The reading behind the last write tells how long the deliveries took at most. */
+static void serve_own(struct publication *publication)
+{
+    struct tally_part part = {.tally = &publication->registry->owner.tally};
+    struct sse_delivery *counts = &publication->counts;
+    const struct roster *roster = publication->roster;
+    uint64_t later, took;
+
+    for (size_t i = 0, count = roster->count; i < count; i++)
+        count_outcome(counts, service(roster->emitters[i], publication->now, &part));
+    if (!counts->written)
+        return;
+    later = sse_host_now(publication->registry->host);
+    took = later > publication->now ? later - publication->now : 0;
+    sse_tally_correct(part.tally, took, counts->written - part.at_once);
+    sse_tally_add(&part, took);
+}
+
+/* What a hook has published meanwhile: how long ago is not asked. Returns how many had to wait. */
+static size_t serve_nested(struct sse_registry *registry, const struct roster *roster, uint64_t now)
+{
+    struct tally_part part = {.tally = &registry->owner.tally};
+    struct sse_delivery delivery = {.size = sizeof(delivery)};
+
+    for (size_t i = 0, count = roster->count; i < count; i++)
+        count_outcome(&delivery, service(roster->emitters[i], now, &part));
+    sse_tally_add(&part, 0);
+    return delivery.queued;
+}
+
+/* A roster that was served goes, and the next one, of a publish in a hook, takes its place; NULL if there is
+ * none, and the thread publishes no more. */
+static struct roster *next_roster(struct sse_registry *registry, struct publisher *publisher,
+                                  struct roster *served, size_t queued)
+{
+    struct roster *next;
+
+    sse_roster_clear(served);
+    pthread_mutex_lock(&registry->lock);
+    sse_roster_put_back(registry, served);
+    registry->counts.queued += queued;
+    next = publisher->first;
+    if (next)
+        publisher->first = next->next;
+    else
+        remove_publisher(registry, publisher);
+    if (!publisher->first)
+        publisher->last = &publisher->first;
+    pthread_mutex_unlock(&registry->lock);
+    return next;
 }
 
 /* The second step, for this publish and for those that its hooks make. */
-static void serve(struct sse_registry *registry, struct publisher *publisher, uint64_t now,
-                  struct sse_delivery *delivery)
+static void serve(struct publication *publication, struct publisher *self)
 {
-    struct sse_delivery nested = {.size = sizeof(nested)};
-    struct roster *roster;
+    struct sse_registry *registry = publication->registry;
+    struct roster *roster = publication->roster;
     int cancel_state;
 
     /* A cancelled thread must take neither a sink nor a hook with it. */
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-    pthread_mutex_lock(&registry->lock);
-    while ((roster = publisher->first)) {
-        publisher->first = roster->next;
-        if (!publisher->first)
-            publisher->last = &publisher->first;
-        pthread_mutex_unlock(&registry->lock);
-        for (size_t i = 0, count = roster->count; i < count; i++)
-            count_outcome(delivery, service(roster->emitters[i], now));
-        sse_roster_give_back(registry, roster);
-        pthread_mutex_lock(&registry->lock);
-        note_queued(registry, delivery);
-        nested = (struct sse_delivery){.size = sizeof(nested)};
-        delivery = &nested;
-    }
-    remove_publisher(registry, publisher);
-    pthread_mutex_unlock(&registry->lock);
+    serve_own(publication);
+    roster = next_roster(registry, self, roster, publication->counts.queued);
+    while (roster)
+        roster = next_roster(registry, self, roster, serve_nested(registry, roster, publication->now));
     pthread_setcancelstate(cancel_state, NULL);
 }
 
-/* The reading behind the last write tells how long the deliveries took at most. */
-static void count_latency(struct publication *publication)
-{
-    struct sse_registry *registry = publication->registry;
-    uint64_t now;
-
-    if (!publication->counts.written)
-        return;
-    now = sse_host_now(registry->host);
-    sse_tally_correct(&registry->owner.tally, now > publication->now ? now - publication->now : 0,
-                      publication->counts.written);
-}
-
 /* Without memory, nothing has happened. Lock held. */
-static void give_up(struct publication *publication, struct roster *roster)
+static void give_up(struct publication *publication)
 {
     if (publication->topic)
         sse_topics_free_if_unused(&publication->registry->topics, publication->topic);
-    if (roster)
-        sse_roster_put_back(publication->registry, roster);
+    if (publication->roster)
+        sse_roster_put_back(publication->registry, publication->roster);
 }
 
-/* The first step: 0, or nothing has happened. Sets *outer if this is a publish inside a hook. */
-static int begin(struct publication *publication, struct publisher *self, struct publisher **outer)
+/* A publish inside a hook leaves its roster to the one it is inside of. Returns whether it is one. Lock held.
+ */
+static bool leave_to_outer(struct publication *publication)
+{
+    struct publisher *outer = find_publisher(publication->registry);
+
+    if (!outer)
+        return false;
+    append_roster(outer, publication->roster);
+    publication->counts.closed = publication->ended;
+    publication->counts.queued = publication->roster->count - publication->ended;
+    return true;
+}
+
+/* The first step: 0, or nothing has happened. Sets *nested if this is a publish inside a hook. */
+static int begin(struct publication *publication, struct publisher *self, bool *nested)
 {
     struct sse_registry *registry = publication->registry;
-    struct roster *roster = NULL;
     int error;
 
     pthread_mutex_lock(&registry->lock);
     sse_archive_expire(&registry->archive, publication->now);
     error = find_topic(publication);
-    if (!error && !(roster = sse_roster_take(registry, audience_count(publication))))
+    if (!error && !(publication->roster = sse_roster_take(registry, audience_count(publication))))
         error = -ENOMEM;
     if (!error)
         error = keep(publication);
     if (!error) {
         note_newest(publication);
-        enqueue_all(publication, roster);
-        *outer = find_publisher(registry);
-        append_roster(*outer ? *outer : self, roster);
-        if (*outer) {
-            publication->counts.closed = publication->ended;
-            publication->counts.queued = roster->count - publication->ended;
-        }
-        if (!*outer) {
+        enqueue_all(publication);
+        *nested = leave_to_outer(publication);
+        if (!*nested) {
             self->next = registry->publishers;
             registry->publishers = self;
         }
         if (publication->kept && sse_expiry_note(registry))
             sse_registry_wake(registry);
     } else {
-        give_up(publication, roster);
+        give_up(publication);
     }
     pthread_mutex_unlock(&registry->lock);
     return error;
@@ -242,7 +272,7 @@ static int deliver(struct publication *publication, struct sse_delivery *deliver
 {
     struct sse_registry *registry = publication->registry;
     struct publisher self = {.thread = pthread_self(), .last = &self.first};
-    struct publisher *outer = NULL;
+    bool nested = false;
     struct sse_str id = sse_message_id(publication->message);
     int error;
 
@@ -251,12 +281,11 @@ static int deliver(struct publication *publication, struct sse_delivery *deliver
     atomic_store_explicit(&publication->message->published, publication->now, memory_order_relaxed);
     /* on_wake and the hooks may give back the reference that the caller came with. */
     sse_owner_hold(&registry->owner);
-    error = begin(publication, &self, &outer);
+    error = begin(publication, &self, &nested);
     if (!error && publication->assigned)
         memcpy(publication->counts.id, id.ptr, id.len);
-    if (!error && !outer) {
-        serve(registry, &self, publication->now, &publication->counts);
-        count_latency(publication);
+    if (!error && !nested) {
+        serve(publication, &self);
         sse_budget_enforce(registry, publication->now);
     }
     sse_owner_release(&registry->owner);

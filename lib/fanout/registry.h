@@ -144,6 +144,8 @@ void sse_budget_relieve(struct emitter_owner *owner, uint64_t now);
 struct roster *sse_roster_take(struct sse_registry *registry, size_t capacity);
 /** Gives an empty roster back. Lock held. */
 void sse_roster_put_back(struct sse_registry *registry, struct roster *roster);
+/** Gives the references back. Lock not held. */
+void sse_roster_clear(struct roster *roster);
 /** Gives the references and the roster back. Lock not held. */
 void sse_roster_give_back(struct sse_registry *registry, struct roster *roster);
 static inline void sse_roster_add(struct roster *roster, struct sse_emitter *emitter)

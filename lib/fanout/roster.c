@@ -26,12 +26,17 @@ void sse_roster_put_back(struct sse_registry *registry, struct roster *roster)
     sse_host_release(registry->host, unused);
 }
 
-void sse_roster_give_back(struct sse_registry *registry, struct roster *roster)
+void sse_roster_clear(struct roster *roster)
 {
     for (size_t i = 0; i < roster->count; i++)
         sse_emitter_give_back(roster->emitters[i]);
     roster->count = 0;
     roster->next = NULL;
+}
+
+void sse_roster_give_back(struct sse_registry *registry, struct roster *roster)
+{
+    sse_roster_clear(roster);
     pthread_mutex_lock(&registry->lock);
     sse_roster_put_back(registry, roster);
     pthread_mutex_unlock(&registry->lock);
