@@ -47,6 +47,12 @@ static struct publisher *find_publisher(const struct sse_registry *registry)
     return publisher;
 }
 
+static void add_publisher(struct sse_registry *registry, struct publisher *publisher)
+{
+    publisher->next = registry->publishers;
+    registry->publishers = publisher;
+}
+
 static void remove_publisher(struct sse_registry *registry, struct publisher *publisher)
 {
     struct publisher **at = &registry->publishers;
@@ -177,6 +183,12 @@ static size_t serve_nested(struct sse_registry *registry, const struct roster *r
     return delivery.queued;
 }
 
+static void put_back(struct sse_registry *registry, const struct publisher *publisher, struct roster *roster)
+{
+    if (roster && roster != &publisher->small)
+        sse_roster_put_back(registry, roster);
+}
+
 /* A roster that was served goes, and the next one, of a publish in a hook, takes its place; NULL if there is
  * none, and the thread publishes no more. */
 static struct roster *next_roster(struct sse_registry *registry, struct publisher *publisher,
@@ -186,7 +198,7 @@ static struct roster *next_roster(struct sse_registry *registry, struct publishe
 
     sse_roster_clear(served);
     pthread_mutex_lock(&registry->lock);
-    sse_roster_put_back(registry, served);
+    put_back(registry, publisher, served);
     registry->counts.queued += queued;
     next = publisher->first;
     if (next)
@@ -216,54 +228,60 @@ static void serve(struct publication *publication, struct publisher *self)
 }
 
 /* Without memory, nothing has happened. Lock held. */
-static void give_up(struct publication *publication)
+static void give_up(struct publication *publication, const struct publisher *self)
 {
     if (publication->topic)
         sse_topics_free_if_unused(&publication->registry->topics, publication->topic);
-    if (publication->roster)
-        sse_roster_put_back(publication->registry, publication->roster);
+    put_back(publication->registry, self, publication->roster);
 }
 
-/* A publish inside a hook leaves its roster to the one it is inside of. Returns whether it is one. Lock held.
- */
-static bool leave_to_outer(struct publication *publication)
+/* One that is left to an outer publish outlives this one. Lock held. */
+static int take_roster(struct publication *publication, struct publisher *self, const struct publisher *outer)
 {
-    struct publisher *outer = find_publisher(publication->registry);
+    size_t count = audience_count(publication);
 
-    if (!outer)
-        return false;
+    publication->roster = !outer && count <= self->small.capacity
+                              ? &self->small
+                              : sse_roster_take(publication->registry, count);
+    return publication->roster ? 0 : -ENOMEM;
+}
+
+/* A publish inside a hook leaves its roster to the one it is inside of. Lock held. */
+static void leave_to_outer(struct publication *publication, struct publisher *outer)
+{
     append_roster(outer, publication->roster);
     publication->counts.closed = publication->ended;
     publication->counts.queued = publication->roster->count - publication->ended;
-    return true;
 }
 
 /* The first step: 0, or nothing has happened. Sets *nested if this is a publish inside a hook. */
 static int begin(struct publication *publication, struct publisher *self, bool *nested)
 {
     struct sse_registry *registry = publication->registry;
+    struct publisher *outer;
     int error;
 
     pthread_mutex_lock(&registry->lock);
+    outer = find_publisher(registry);
     sse_archive_expire(&registry->archive, publication->now);
     error = find_topic(publication);
-    if (!error && !(publication->roster = sse_roster_take(registry, audience_count(publication))))
-        error = -ENOMEM;
+    if (!error)
+        error = take_roster(publication, self, outer);
     if (!error)
         error = keep(publication);
     if (!error) {
         note_newest(publication);
         enqueue_all(publication);
-        *nested = leave_to_outer(publication);
-        if (!*nested) {
-            self->next = registry->publishers;
-            registry->publishers = self;
-        }
+        if (outer)
+            leave_to_outer(publication, outer);
+        else
+            add_publisher(registry, self);
         if (publication->kept && sse_expiry_note(registry))
             sse_registry_wake(registry);
     } else {
-        give_up(publication);
+        give_up(publication, self);
     }
+    *nested = outer;
     pthread_mutex_unlock(&registry->lock);
     return error;
 }
@@ -271,7 +289,11 @@ static int begin(struct publication *publication, struct publisher *self, bool *
 static int deliver(struct publication *publication, struct sse_delivery *delivery)
 {
     struct sse_registry *registry = publication->registry;
-    struct publisher self = {.thread = pthread_self(), .last = &self.first};
+    struct publisher self = {
+        .thread = pthread_self(),
+        .last = &self.first,
+        .small = {.emitters = self.emitters, .capacity = ROSTER_SMALL},
+    };
     bool nested = false;
     struct sse_str id = sse_message_id(publication->message);
     int error;

@@ -20,10 +20,13 @@
 /** Emitters to be seen to without the lock, each with a reference. */
 struct roster {
     struct roster *next;
+    struct sse_emitter **emitters; /* in the same block, or its owner's */
     size_t count;
     size_t capacity;
-    struct sse_emitter *emitters[];
 };
+
+/* So many receivers are noted without a block of memory. */
+#define ROSTER_SMALL 16
 
 /** A thread that publishes. A publish from inside its hooks leaves its roster here. */
 struct publisher {
@@ -31,6 +34,8 @@ struct publisher {
     struct publisher *next;
     struct roster *first;
     struct roster **last;
+    struct roster small; /* for its own receivers, if they are few */
+    struct sse_emitter *emitters[ROSTER_SMALL];
 };
 
 /** What only the lock guards; the rest of the statistics is in the owner's tally. */

@@ -11,7 +11,8 @@ struct roster *sse_roster_take(struct sse_registry *registry, size_t capacity)
     }
     roster = sse_host_allocate(registry->host, sizeof(*roster) + capacity * sizeof(struct sse_emitter *));
     if (roster)
-        *roster = (struct roster){.capacity = capacity};
+        *roster =
+            (struct roster){.emitters = (struct sse_emitter **)(void *)(roster + 1), .capacity = capacity};
     return roster;
 }
 
