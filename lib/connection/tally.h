@@ -13,10 +13,10 @@
 
 struct emitter_tally {
     atomic_size_t backlog; /* bytes queued at present, each receiver charged in full */
-    _Atomic uint64_t bytes;
-    _Atomic uint64_t events;
-    _Atomic uint64_t dropped;
     _Atomic uint64_t latency[TALLY_LATENCY_BUCKETS];
+    _Atomic uint64_t dropped;
+    _Atomic uint64_t events;
+    _Atomic uint64_t bytes;
 };
 
 /** What one thread has counted for a tally, and not yet added to it: threads that publish at the same time

@@ -40,9 +40,9 @@ struct publisher {
 
 /** What only the lock guards; the rest of the statistics is in the owner's tally. */
 struct registry_counts {
-    uint64_t added;
     uint64_t published;
     uint64_t queued;
+    uint64_t added;
     uint64_t replays;
     uint64_t replayed;
     uint64_t gaps;
@@ -59,12 +59,18 @@ struct shutdown {
 
 struct sse_registry {
     struct emitter_owner owner; /* first: an owner is cast back to its registry */
-    const struct sse_host *host;
-    pid_t process; /* fixed */
-    pthread_mutex_t lock;
-    atomic_uint refs;  /* of hosts; the last closes the registry */
-    atomic_uint holds; /* on its memory: one for all refs, one for each member and notice */
 
+    /* What every publish writes lies together, with the counters of the tally before it, and nothing that is
+     * only read is near: threads on two cores pass these cache lines to and fro, and no others. */
+    pthread_mutex_t lock;
+    struct publisher *publishers;
+    struct roster *spare; /* kept so that a steady broadcast allocates none */
+    atomic_uint holds;    /* on its memory: one for all refs, one for each member and notice */
+    struct registry_counts counts;
+
+    const struct sse_host *host;
+    pid_t process;    /* fixed */
+    atomic_uint refs; /* of hosts; the last closes the registry */
     struct sse_emitter **members;
     size_t count;
     size_t capacity;
@@ -76,11 +82,7 @@ struct sse_registry {
     size_t emitters_max;
     size_t topic_emitters_max;
     enum sse_admission admission;
-    struct registry_counts counts;
     struct shutdown shutdown;
-
-    struct publisher *publishers;
-    struct roster *spare; /* kept so that a steady broadcast allocates none */
 
     struct sse_emitter *first_ready;
     struct sse_emitter *last_ready;
