@@ -443,7 +443,8 @@ struct sse_registry_stats {
 };
 
 /**
- * Fills `stats`, without stopping the traffic: the numbers are each exact, and nearly of one moment.
+ * Fills `stats`, without stopping the traffic: the numbers are each exact, and nearly of one moment. What a
+ * publish writes is counted when it has tried all its receivers.
  *
  * Errors: -EINVAL (NULL, unknown size).
  */

@@ -153,7 +153,7 @@ static void announce_blocked(struct sse_emitter *emitter)
     sse_emitter_tell_blocked(emitter);
     emitter->busy = false;
     if (emitter->flush_again || emitter->state == SSE_STATE_CLOSED) {
-        (void)sse_emitter_settle(emitter, emitter->created);
+        (void)sse_emitter_settle(emitter, emitter->created, NULL);
     } else {
         emitter->notable = false;
         pthread_mutex_unlock(&emitter->lock);

@@ -312,7 +312,8 @@ int64_t sse_emitter_age_ms(const struct sse_emitter *emitter, uint64_t now);
 struct emitter_outcome sse_emitter_leave(struct sse_emitter *emitter, uint64_t now);
 
 /** The same for a caller that has a reference of its own, and has switched cancellation off: a cancelled
- *  thread must take neither a sink nor a hook with it. */
-struct emitter_outcome sse_emitter_settle(struct sse_emitter *emitter, uint64_t now);
+ *  thread must take neither a sink nor a hook with it. `part`: where to count for the owner's tally; NULL, or
+ *  a part of another tally, counts there at once. */
+struct emitter_outcome sse_emitter_settle(struct sse_emitter *emitter, uint64_t now, struct tally_part *part);
 
 #endif

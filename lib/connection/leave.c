@@ -71,7 +71,7 @@ static bool has_single(const struct sse_emitter *emitter)
 
 /* sse_emitter_output for what a publish finds in nearly every emitter, in a straight line. True if it is
  * open still, and its queue empty. */
-static bool output_single(struct sse_emitter *emitter, uint64_t now)
+static bool output_single(struct sse_emitter *emitter, uint64_t now, struct tally_part *part)
 {
     struct queue *queue = &emitter->queue;
     struct sse_message *message = queue->inline_slots[queue->first];
@@ -95,10 +95,8 @@ static bool output_single(struct sse_emitter *emitter, uint64_t now)
         emitter->bytes += wire.len;
         emitter->timers.progress = now;
         emitter->blocked = false;
-        if (owner) {
-            sse_tally_bytes(&owner->tally, wire.len);
-            sse_tally_event(&owner->tally, message, !queue->replayed, now);
-        }
+        if (owner)
+            sse_tally_whole(&owner->tally, part, message, wire.len, !queue->replayed, now);
         sse_queue_take_single(queue);
         sse_emitter_count_message(emitter, message);
     } else {
@@ -108,13 +106,13 @@ static bool output_single(struct sse_emitter *emitter, uint64_t now)
     return whole;
 }
 
-struct emitter_outcome sse_emitter_settle(struct sse_emitter *emitter, uint64_t now)
+struct emitter_outcome sse_emitter_settle(struct sse_emitter *emitter, uint64_t now, struct tally_part *part)
 {
     if (!has_single(emitter)) {
         sse_emitter_output(emitter, now);
         return announce(emitter, now);
     }
-    if (!output_single(emitter, now) || !owes_nothing(emitter))
+    if (!output_single(emitter, now, part) || !owes_nothing(emitter))
         return announce(emitter, now);
     pthread_mutex_unlock(&emitter->lock);
     return (struct emitter_outcome){.error = 0};
@@ -128,7 +126,7 @@ struct emitter_outcome sse_emitter_leave(struct sse_emitter *emitter, uint64_t n
     /* A hook may give back the reference that the caller came with. */
     sse_emitter_ref(emitter);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-    outcome = sse_emitter_settle(emitter, now);
+    outcome = sse_emitter_settle(emitter, now, NULL);
     pthread_setcancelstate(cancel_state, NULL);
     sse_emitter_give_back(emitter);
     return outcome;

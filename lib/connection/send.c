@@ -143,7 +143,7 @@ static struct emitter_owner *hold_burdened_owner(struct sse_emitter *emitter)
 static struct emitter_outcome settle_after_send(struct sse_emitter *emitter, uint64_t now)
 {
     struct emitter_owner *owner = hold_burdened_owner(emitter);
-    struct emitter_outcome outcome = sse_emitter_settle(emitter, now);
+    struct emitter_outcome outcome = sse_emitter_settle(emitter, now, NULL);
 
     if (owner) {
         owner->relieve(owner, now);
@@ -238,7 +238,7 @@ static int send_directly(struct sse_emitter *emitter, struct small_message *smal
     if (!error)
         error = settle_after_send(emitter, now).error;
     else
-        (void)sse_emitter_settle(emitter, now);
+        (void)sse_emitter_settle(emitter, now, NULL);
     pthread_setcancelstate(cancel_state, NULL);
     sse_emitter_give_back(emitter);
     return error;

@@ -13,11 +13,23 @@
 
 struct emitter_tally {
     atomic_size_t backlog; /* bytes queued at present, each receiver charged in full */
-    _Atomic uint64_t bytes;
-    _Atomic uint64_t events;
-    _Atomic uint64_t dropped;
     _Atomic uint64_t latency[TALLY_LATENCY_BUCKETS];
+    _Atomic uint64_t dropped;
+    _Atomic uint64_t events;
+    _Atomic uint64_t bytes;
 };
+
+/** What one thread has counted for a tally, and not yet added to it: threads that publish at the same time
+ *  would else pass its cache lines to and fro with every delivery. */
+struct tally_part {
+    struct emitter_tally *tally;
+    uint64_t bytes;
+    uint64_t events;
+    uint64_t at_once; /* live deliveries that took less than the clock can tell so far */
+};
+
+/** Adds a part. `nanoseconds`: how long its deliveries took at most. */
+void sse_tally_add(const struct tally_part *part, uint64_t nanoseconds);
 
 /** A later reading tells how long up to `count` deliveries took at most that were counted as being
  *  below the clock's resolution. */
@@ -51,6 +63,23 @@ static inline void sse_tally_event(struct emitter_tally *tally, const struct sse
         return;
     bucket = now > published ? sse_tally_bucket(now - published) : 0;
     atomic_fetch_add_explicit(&tally->latency[bucket], 1, memory_order_relaxed);
+}
+
+/** sse_tally_bytes and sse_tally_event for a message that was written whole in one piece. `part`: a part of
+ *  this tally, or of another, or NULL. */
+static inline void sse_tally_whole(struct emitter_tally *tally, struct tally_part *part,
+                                   const struct sse_message *message, size_t size, bool live, uint64_t now)
+{
+    uint64_t published = atomic_load_explicit(&message->published, memory_order_relaxed);
+
+    if (!part || part->tally != tally || !live || !published || now > published) {
+        sse_tally_bytes(tally, size);
+        sse_tally_event(tally, message, live, now);
+        return;
+    }
+    part->bytes += size;
+    part->events += message->events;
+    part->at_once++;
 }
 
 #endif

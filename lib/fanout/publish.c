@@ -6,9 +6,9 @@
 
 /*
  * Publishing has two steps. With the lock held, the message enters the queue of every receiver:
- * that fixes one order for all of them. Without it, the receivers are seen to one by one: bytes
- * are written, hooks run. A hook may publish again; such a publish only takes the first step, and
- * leaves its receivers to the call that it is inside of.
+ * that fixes one order for all of them. Without it, the receivers are written to: see serve.c. A hook may
+ * publish again; such a publish only takes the first step, and leaves its receivers to the call that it is
+ * inside of. So does one whose writing is held back: see cork.c.
  */
 
 /** A message on its way to the subscribers of a topic, or to all members. */
@@ -17,11 +17,12 @@ struct publication {
     struct sse_str name; /* absent: everyone */
     struct topic *topic; /* NULL: a topic that nobody has; that of the broadcasts for everyone */
     struct sse_message *message;
-    bool kept;     /* in the history */
-    bool assigned; /* the id is the registry's to fill in */
-    bool to_serve; /* the receivers are this call's to write to */
-    bool too_much; /* to be held back any longer */
-    size_t ended;  /* emitters that the event was too much for */
+    bool kept;             /* in the history */
+    bool assigned;         /* the id is the registry's to fill in */
+    bool to_serve;         /* its receivers are this call's to write to */
+    bool too_much;         /* to be held back any longer */
+    struct roster *roster; /* those who are to be written to */
+    size_t ended;          /* emitters that the event was too much for */
     uint64_t now;
     struct sse_delivery counts;
 };
@@ -37,37 +38,6 @@ static struct sse_emitter *audience_at(const struct publication *publication, si
 {
     return publication->name.ptr ? publication->topic->subscribers[position]->emitter
                                  : publication->registry->members[position];
-}
-
-static struct publisher *find_publisher(const struct sse_registry *registry)
-{
-    struct publisher *publisher = registry->publishers;
-
-    while (publisher && !pthread_equal(publisher->thread, pthread_self()))
-        publisher = publisher->next;
-    return publisher;
-}
-
-static void add_publisher(struct sse_registry *registry, struct publisher *publisher)
-{
-    publisher->next = registry->publishers;
-    registry->publishers = publisher;
-}
-
-static void remove_publisher(struct sse_registry *registry, struct publisher *publisher)
-{
-    struct publisher **at = &registry->publishers;
-
-    while (*at != publisher)
-        at = &(*at)->next;
-    *at = publisher->next;
-}
-
-static void append_roster(struct publisher *publisher, struct roster *roster)
-{
-    roster->next = NULL;
-    *publisher->last = roster;
-    publisher->last = &roster->next;
 }
 
 /* Finds the topic, and makes it if the history needs one. Lock held. */
@@ -114,8 +84,9 @@ static int keep(struct publication *publication)
 }
 
 /* The first step. Lock held. */
-static void enqueue_all(struct publication *publication, struct roster *roster)
+static void enqueue_all(struct publication *publication)
 {
+    struct roster *roster = publication->roster;
     struct sse_delivery *counts = &publication->counts;
     struct sse_message *message = publication->message;
     size_t count = audience_count(publication);
@@ -137,7 +108,7 @@ static void enqueue_all(struct publication *publication, struct roster *roster)
 }
 
 /* The first step while writing is held back. Lock held. */
-static void hold_all(struct publication *publication, struct roster *roster)
+static void hold_all(struct publication *publication)
 {
     struct sse_delivery *counts = &publication->counts;
     size_t count = audience_count(publication);
@@ -160,138 +131,58 @@ static void hold_all(struct publication *publication, struct roster *roster)
             break;
         }
         if (newly)
-            sse_roster_add(roster, emitter);
+            sse_roster_add(publication->roster, emitter);
     }
     publication->registry->counts.published++;
 }
 
-/* Lock held: how often a delivery had to wait. */
-static void note_queued(struct sse_registry *registry, const struct sse_delivery *delivery)
-{
-    registry->counts.queued += delivery->queued;
-}
-
-static inline void count_outcome(struct sse_delivery *delivery, struct emitter_outcome outcome)
-{
-    if (outcome.error)
-        delivery->closed++;
-    else if (outcome.queued)
-        delivery->queued++;
-    else
-        delivery->written++;
-}
-
-/* The roster has a reference, and cancellation is off. */
-static struct emitter_outcome service(struct sse_emitter *emitter, uint64_t now)
-{
-    pthread_mutex_lock(&emitter->lock);
-    emitter->held = false;
-    return sse_emitter_settle(emitter, now);
-}
-
-/* The second step, for this publish and for those that its hooks make. */
-static void serve(struct sse_registry *registry, struct publisher *publisher, uint64_t now,
-                  struct sse_delivery *delivery)
-{
-    struct sse_delivery nested = {.size = sizeof(nested)};
-    struct roster *roster;
-    int cancel_state;
-
-    /* A cancelled thread must take neither a sink nor a hook with it. */
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-    pthread_mutex_lock(&registry->lock);
-    while ((roster = publisher->first)) {
-        publisher->first = roster->next;
-        if (!publisher->first)
-            publisher->last = &publisher->first;
-        pthread_mutex_unlock(&registry->lock);
-        for (size_t i = 0, count = roster->count; i < count; i++)
-            count_outcome(delivery, service(roster->emitters[i], now));
-        sse_roster_give_back(registry, roster);
-        pthread_mutex_lock(&registry->lock);
-        note_queued(registry, delivery);
-        nested = (struct sse_delivery){.size = sizeof(nested)};
-        delivery = &nested;
-    }
-    remove_publisher(registry, publisher);
-    pthread_mutex_unlock(&registry->lock);
-    pthread_setcancelstate(cancel_state, NULL);
-}
-
-/* The reading behind the last write tells how long the deliveries took at most. */
-static void count_latency(struct publication *publication)
-{
-    struct sse_registry *registry = publication->registry;
-    uint64_t now;
-
-    if (!publication->counts.written)
-        return;
-    now = sse_host_now(registry->host);
-    sse_tally_correct(&registry->owner.tally, now > publication->now ? now - publication->now : 0,
-                      publication->counts.written);
-}
-
-void sse_registry_write_held(struct sse_registry *registry, uint64_t now)
-{
-    struct publisher self = {.thread = pthread_self(), .last = &self.first};
-    struct publisher *outer = find_publisher(registry);
-    struct sse_delivery delivery = {.size = sizeof(delivery)};
-    struct roster *roster = sse_cork_take(&registry->cork);
-
-    if (!roster)
-        return;
-    while (roster) {
-        struct roster *next = roster->next;
-
-        append_roster(outer ? outer : &self, roster);
-        roster = next;
-    }
-    if (outer)
-        return;
-    add_publisher(registry, &self);
-    pthread_mutex_unlock(&registry->lock);
-    serve(registry, &self, now, &delivery);
-    sse_budget_enforce(registry, now);
-    pthread_mutex_lock(&registry->lock);
-}
-
 /* Without memory, nothing has happened. Lock held. */
-static void give_up(struct publication *publication, struct roster *roster)
+static void give_up(struct publication *publication, const struct publisher *self)
 {
     if (publication->topic)
         sse_topics_free_if_unused(&publication->registry->topics, publication->topic);
-    if (roster)
-        sse_roster_put_back(publication->registry, roster);
+    if (publication->roster && publication->roster != &self->small)
+        sse_roster_put_back(publication->registry, publication->roster);
 }
 
-/* Leaves the receivers to the publish that this one is inside of, or to deliver. Lock held. */
-static void leave_to_publisher(struct publication *publication, struct roster *roster, struct publisher *self)
+/* One that is left to an outer publish, or held, outlives this call. Lock held. */
+static int take_roster(struct publication *publication, struct publisher *self, const struct publisher *outer)
 {
-    struct publisher *outer = find_publisher(publication->registry);
+    struct sse_registry *registry = publication->registry;
+    size_t count = audience_count(publication);
 
-    append_roster(outer ? outer : self, roster);
-    if (outer) {
-        publication->counts.closed = publication->ended;
-        publication->counts.queued = roster->count - publication->ended;
-    } else {
-        add_publisher(publication->registry, self);
-        publication->to_serve = true;
-    }
+    if (!outer && !registry->cork.holds && count <= self->small.capacity)
+        publication->roster = &self->small;
+    else
+        publication->roster = sse_roster_take(registry, count);
+    return publication->roster ? 0 : -ENOMEM;
+}
+
+/* A publish inside a hook leaves its receivers to the one that it is inside of. Lock held. */
+static void leave_to_outer(struct publication *publication, struct publisher *outer)
+{
+    publication->counts.closed = publication->ended;
+    publication->counts.queued = publication->roster->count - publication->ended;
+    sse_publisher_leave(outer, publication->roster);
 }
 
 /* Queues it for all receivers. Lock held; let go while the host is woken. */
-static void pass_on(struct publication *publication, struct roster *roster, struct publisher *self)
+static void pass_on(struct publication *publication, struct publisher *self, struct publisher *outer)
 {
     struct sse_registry *registry = publication->registry;
     bool wake = publication->kept && sse_expiry_note(registry);
 
     if (registry->cork.holds) {
-        hold_all(publication, roster);
-        wake |= sse_cork_add(registry, roster, publication->message);
+        hold_all(publication);
+        wake |= sse_cork_add(registry, publication->roster, publication->message);
         publication->too_much = sse_cork_is_full(&registry->cork);
     } else {
-        enqueue_all(publication, roster);
-        leave_to_publisher(publication, roster, self);
+        enqueue_all(publication);
+        publication->to_serve = !outer;
+        if (outer)
+            leave_to_outer(publication, outer);
+        else
+            sse_publisher_enter(registry, self);
     }
     if (wake)
         sse_registry_wake(registry);
@@ -301,33 +192,51 @@ static void pass_on(struct publication *publication, struct roster *roster, stru
 static int begin(struct publication *publication, struct publisher *self)
 {
     struct sse_registry *registry = publication->registry;
-    struct roster *roster = NULL;
+    struct publisher *outer;
     int error;
 
     pthread_mutex_lock(&registry->lock);
+    outer = sse_publisher_find(registry);
     sse_archive_expire(&registry->archive, publication->now);
     error = find_topic(publication);
-    if (!error && !(roster = sse_roster_take(registry, audience_count(publication))))
-        error = -ENOMEM;
+    if (!error)
+        error = take_roster(publication, self, outer);
     if (!error)
         error = keep(publication);
     if (!error) {
         note_newest(publication);
-        pass_on(publication, roster, self);
+        pass_on(publication, self, outer);
     } else {
-        give_up(publication, roster);
+        give_up(publication, self);
     }
     pthread_mutex_unlock(&registry->lock);
     return error;
 }
 
+/* The second step, if it is this call's. */
+static void finish(struct publication *publication, struct publisher *self)
+{
+    struct sse_registry *registry = publication->registry;
+
+    if (publication->to_serve) {
+        sse_publisher_serve(registry, self, publication->roster, publication->now, &publication->counts);
+        sse_budget_enforce(registry, publication->now);
+    }
+    if (publication->too_much) {
+        pthread_mutex_lock(&registry->lock);
+        sse_registry_write_held(registry, publication->now);
+        pthread_mutex_unlock(&registry->lock);
+    }
+}
+
 static int deliver(struct publication *publication, struct sse_delivery *delivery)
 {
     struct sse_registry *registry = publication->registry;
-    struct publisher self = {.thread = pthread_self(), .last = &self.first};
     struct sse_str id = sse_message_id(publication->message);
+    struct publisher self;
     int error;
 
+    sse_publisher_init(&self);
     publication->counts.size = sizeof(publication->counts);
     publication->now = sse_host_now(registry->host);
     atomic_store_explicit(&publication->message->published, publication->now, memory_order_relaxed);
@@ -336,16 +245,8 @@ static int deliver(struct publication *publication, struct sse_delivery *deliver
     error = begin(publication, &self);
     if (!error && publication->assigned)
         memcpy(publication->counts.id, id.ptr, id.len);
-    if (publication->too_much) {
-        pthread_mutex_lock(&registry->lock);
-        sse_registry_write_held(registry, publication->now);
-        pthread_mutex_unlock(&registry->lock);
-    }
-    if (publication->to_serve) {
-        serve(registry, &self, publication->now, &publication->counts);
-        count_latency(publication);
-        sse_budget_enforce(registry, publication->now);
-    }
+    if (!error)
+        finish(publication, &self);
     sse_owner_release(&registry->owner);
     if (!error && delivery)
         *delivery = publication->counts;

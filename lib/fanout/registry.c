@@ -276,13 +276,11 @@ void sse_registry_unref(struct sse_registry *registry)
 
 int sse_registry_remove(struct sse_registry *registry, struct sse_emitter *emitter)
 {
-    uint64_t now;
     bool member, ready = false, held = false;
     int error = sse_registry_check_both(registry, emitter);
 
     if (error)
         return error;
-    now = sse_host_now(registry->host);
     pthread_mutex_lock(&registry->lock);
     member = sse_members_has(registry, emitter);
     if (member) {
@@ -293,7 +291,7 @@ int sse_registry_remove(struct sse_registry *registry, struct sse_emitter *emitt
     }
     pthread_mutex_unlock(&registry->lock);
     if (held) {
-        (void)sse_emitter_service(emitter, now);
+        (void)sse_emitter_service(emitter, sse_host_now(registry->host));
         sse_emitter_give_back(emitter);
     }
     if (member)

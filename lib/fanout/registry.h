@@ -20,10 +20,13 @@
 /** Emitters to be seen to without the lock, each with a reference. */
 struct roster {
     struct roster *next;
+    struct sse_emitter **emitters; /* in the same block, or its owner's */
     size_t count;
     size_t capacity;
-    struct sse_emitter *emitters[];
 };
+
+/* So many receivers are noted without a block of memory. */
+#define ROSTER_SMALL 16
 
 /** A thread that publishes. A publish from inside its hooks leaves its roster here. */
 struct publisher {
@@ -31,13 +34,15 @@ struct publisher {
     struct publisher *next;
     struct roster *first;
     struct roster **last;
+    struct roster small; /* for its own receivers, if they are few */
+    struct sse_emitter *emitters[ROSTER_SMALL];
 };
 
 /** What only the lock guards; the rest of the statistics is in the owner's tally. */
 struct registry_counts {
-    uint64_t added;
     uint64_t published;
     uint64_t queued;
+    uint64_t added;
     uint64_t replays;
     uint64_t replayed;
     uint64_t gaps;
@@ -65,12 +70,18 @@ struct cork {
 
 struct sse_registry {
     struct emitter_owner owner; /* first: an owner is cast back to its registry */
-    const struct sse_host *host;
-    pid_t process; /* fixed */
-    pthread_mutex_t lock;
-    atomic_uint refs;  /* of hosts; the last closes the registry */
-    atomic_uint holds; /* on its memory: one for all refs, one for each member and notice */
 
+    /* What every publish writes lies together, with the counters of the tally before it, and nothing that is
+     * only read is near: threads on two cores pass these cache lines to and fro, and no others. */
+    pthread_mutex_t lock;
+    struct publisher *publishers;
+    struct roster *spare; /* kept so that a steady broadcast allocates none */
+    atomic_uint holds;    /* on its memory: one for all refs, one for each member and notice */
+    struct registry_counts counts;
+
+    const struct sse_host *host;
+    pid_t process;    /* fixed */
+    atomic_uint refs; /* of hosts; the last closes the registry */
     struct sse_emitter **members;
     size_t count;
     size_t capacity;
@@ -82,13 +93,9 @@ struct sse_registry {
     size_t emitters_max;
     size_t topic_emitters_max;
     enum sse_admission admission;
-    struct registry_counts counts;
     struct shutdown shutdown;
 
     struct cork cork;
-    struct publisher *publishers;
-    struct roster *spare; /* kept so that a steady broadcast allocates none */
-
     struct sse_emitter *first_ready;
     struct sse_emitter *last_ready;
 
@@ -156,8 +163,19 @@ struct roster *sse_cork_take(struct cork *cork);
 /** Takes an emitter out. True if it was there: the caller gets the reference. */
 bool sse_cork_remove(struct cork *cork, struct sse_emitter *emitter);
 
-/* publish.c */
+/* serve.c */
 
+void sse_publisher_init(struct publisher *publisher);
+/** The publisher that this thread is inside of, or NULL. Lock held. */
+struct publisher *sse_publisher_find(const struct sse_registry *registry);
+/** From now on a publish in this thread's hooks leaves its roster here, until it has served. Lock held. */
+void sse_publisher_enter(struct sse_registry *registry, struct publisher *publisher);
+/** Leaves a roster of the heap to be served. Lock held. */
+void sse_publisher_leave(struct publisher *publisher, struct roster *roster);
+/** Writes to the receivers on its own roster, which may be NULL, and counts them; then to those that were
+ *  left to it, and leaves. Lock not held. */
+void sse_publisher_serve(struct sse_registry *registry, struct publisher *publisher, struct roster *own,
+                         uint64_t now, struct sse_delivery *counts);
 /** Writes what is held. Lock held; let go meanwhile. */
 void sse_registry_write_held(struct sse_registry *registry, uint64_t now);
 
@@ -175,6 +193,8 @@ void sse_budget_relieve(struct emitter_owner *owner, uint64_t now);
 struct roster *sse_roster_take(struct sse_registry *registry, size_t capacity);
 /** Gives an empty roster back. Lock held. */
 void sse_roster_put_back(struct sse_registry *registry, struct roster *roster);
+/** Gives the references back. Lock not held. */
+void sse_roster_clear(struct roster *roster);
 /** Gives the references and the roster back. Lock not held. */
 void sse_roster_give_back(struct sse_registry *registry, struct roster *roster);
 static inline void sse_roster_add(struct roster *roster, struct sse_emitter *emitter)

@@ -154,6 +154,9 @@ static void of_a_registry(void **state)
     assert_int_equal(clients[0].completions, 1);
     EXPECT_READINGS(0, sse_registry_unsubscribe(registry, clients[1].emitter, topics, 1));
     EXPECT_READINGS(0, sse_registry_remove(registry, clients[1].emitter));
+    EXPECT_READINGS(0, sse_registry_hold(registry));
+    EXPECT_READINGS(1, sse_registry_publish(registry, topics[0], &event, NULL));
+    EXPECT_READINGS(1, sse_registry_release(registry));
     EXPECT_READINGS(1, sse_registry_shutdown(registry, &options));
     assert_int_equal(clients[2].completions, 1);
 }
