@@ -40,9 +40,15 @@ static inline size_t sse_tally_bucket(uint64_t nanoseconds)
 {
     size_t bucket = 0;
 
-    for (; nanoseconds && bucket < TALLY_LATENCY_BUCKETS - 1; nanoseconds >>= 1)
-        bucket++;
-    return bucket;
+    if (!nanoseconds)
+        return 0;
+    for (unsigned bits = 32; bits; bits /= 2) {
+        if (nanoseconds >> bits) {
+            nanoseconds >>= bits;
+            bucket += bits;
+        }
+    }
+    return bucket < TALLY_LATENCY_BUCKETS - 1 ? bucket + 1 : bucket;
 }
 
 static inline void sse_tally_bytes(struct emitter_tally *tally, size_t size)

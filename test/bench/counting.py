@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 
 # Lengths of the two runs; shapes with a thousand emitters need few.
-LENGTHS = {"broadcast": (2, 6), "broadcast_callback": (2, 6), "batch_of_16": (2, 6), "send": (2, 6),
+LENGTHS = {"broadcast": (2, 6), "broadcast_callback": (2, 6), "batch_of_16": (2, 6), "burst_of_16": (2, 6), "send": (2, 6),
            "send_callback": (2, 6), "bare": (2, 6)}
 CALL_LENGTHS = (500, 1500)
 

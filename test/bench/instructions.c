@@ -70,6 +70,20 @@ static void run_batch(struct steady *steady, size_t count)
     }
 }
 
+/* As many, each published by itself while writing is held back. */
+static void run_burst(struct steady *steady, size_t count)
+{
+    const struct sse_event event = {.data = {.ptr = filler, .len = 20}};
+
+    for (size_t i = 0; i < count; i++) {
+        steady_check(sse_registry_hold(steady->registry), "hold");
+        for (size_t at = 0; at < 16; at++)
+            steady_check(sse_registry_broadcast(steady->registry, &event, NULL), "broadcast");
+        steady_check(sse_registry_release(steady->registry), "release");
+        steady_drain(steady);
+    }
+}
+
 static void run_send(struct steady *steady, size_t count)
 {
     const struct sse_event event = hundred_bytes();
@@ -127,6 +141,7 @@ static const struct shape shapes[] = {
     {"broadcast", run_broadcast, true, EMITTERS},
     {"broadcast_callback", run_broadcast, false, EMITTERS},
     {"batch_of_16", run_batch, true, EMITTERS},
+    {"burst_of_16", run_burst, true, 16 * (size_t)EMITTERS},
     {"send", run_send, true, EMITTERS},
     {"send_callback", run_send, false, EMITTERS},
     {"publish", run_publish, true, 1},
