@@ -69,7 +69,7 @@ static ssize_t write_once(struct sse_emitter *emitter)
     int count = sse_queue_gather(&emitter->queue, iov, IOV_COUNT_MAX);
     ssize_t result;
 
-    emitter->queue.pinned = (uint32_t)count;
+    emitter->queue.pinned = (uint16_t)count;
     pthread_mutex_unlock(&emitter->lock);
     result = emitter->sink.write(&emitter->sink, iov, count);
     pthread_mutex_lock(&emitter->lock);

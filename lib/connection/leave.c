@@ -74,7 +74,7 @@ static bool has_single(const struct sse_emitter *emitter)
 static bool output_single(struct sse_emitter *emitter, uint64_t now)
 {
     struct queue *queue = &emitter->queue;
-    struct sse_message *message = queue->inline_slots[queue->first];
+    struct sse_message *message = queue->only;
     struct sse_str wire = sse_message_wire(message, queue->chunked);
     const struct iovec iov = {.iov_base = (void *)(uintptr_t)wire.ptr, .iov_len = wire.len};
     ssize_t result;

@@ -43,9 +43,9 @@ int sse_emitter_peek(struct sse_emitter *emitter, struct iovec *iov, int count)
     forget_shown(emitter);
     result = end_of_stream(emitter);
     if (!result) {
-        result = sse_queue_gather(&emitter->queue, iov, count);
+        result = sse_queue_gather(&emitter->queue, iov, count < QUEUE_PINNED_MAX ? count : QUEUE_PINNED_MAX);
         emitter->shown = sse_iovec_size(iov, result);
-        emitter->queue.pinned = (uint32_t)result;
+        emitter->queue.pinned = (uint16_t)result;
         emitter->armed = !result;
     }
     pthread_mutex_unlock(&emitter->lock);
