@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "base/growth.h"
 #include "fanout/registry.h"
 
 #include <errno.h>
@@ -33,7 +34,7 @@ void sse_owner_release(struct emitter_owner *owner)
 
 static bool reserve_member(struct sse_registry *registry)
 {
-    size_t capacity = registry->capacity ? registry->capacity * 2 : 8;
+    size_t capacity = growth_after(registry->capacity);
     struct sse_emitter **members;
 
     if (!sse_heap_reserve(&registry->timers, registry->count + 1, registry->host))
@@ -66,13 +67,12 @@ static int join(struct sse_registry *registry, struct sse_emitter *emitter)
     if (!reserve_member(registry))
         return -ENOMEM;
     emitter->owner = &registry->owner;
-    emitter->membership.position = registry->count;
+    emitter->membership.position = (uint32_t)registry->count;
     emitter->membership.joined = registry->counts.added++;
     emitter->membership.leaving = false;
     registry->members[registry->count++] = emitter;
     sse_cork_note_limits(&registry->cork, &emitter->queue);
-    emitter->scheduled = sse_emitter_deadline(emitter);
-    sse_heap_push(&registry->timers, &emitter->membership.timer, emitter->scheduled);
+    sse_heap_push(&registry->timers, &emitter->membership.timer, sse_emitter_deadline(emitter));
     sse_emitter_account(emitter);
     sse_owner_hold(&registry->owner);
     sse_emitter_ref(emitter);
@@ -113,7 +113,7 @@ void sse_members_take(struct sse_registry *registry, struct sse_emitter *emitter
     atomic_fetch_sub_explicit(&registry->owner.tally.backlog, emitter->charged, memory_order_relaxed);
     emitter->charged = 0;
     emitter->owner = NULL;
-    emitter->scheduled = 0;
+    membership->timer.deadline = 0;
     emitter->held = false;
     pthread_mutex_unlock(&emitter->lock);
 }

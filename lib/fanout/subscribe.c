@@ -355,7 +355,7 @@ static void finish(struct request *request, struct roster *leavers)
     for (size_t i = 0; leavers && i < leavers->count; i++)
         (void)sse_emitter_end_at(leavers->emitters[i], SSE_REASON_COMPLETED, 0, request->now);
     /* One that is pulled from could take nothing yet, and would come back for the same again and again. */
-    if (request->emitter->sink.write)
+    if (request->emitter->sink_kind != SINK_PULL)
         sse_budget_enforce(request->registry, request->now);
 }
 
