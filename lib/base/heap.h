@@ -13,6 +13,7 @@
 struct heap_node {
     uint64_t deadline; /* read by others than the heap's: it changes in push and update alone */
     uint32_t position; /* HEAP_NOWHERE while it is in no heap */
+    uint32_t mark;     /* the waiting object's own: there would be a hole */
 };
 
 struct heap {

@@ -88,8 +88,8 @@ static int allocate_emitter(struct sse_emitter **emitter, const struct sse_emitt
     *made = (struct sse_emitter){
         .host = options->host,
         .process = getpid(),
-        .sink_kind = (unsigned char)kind,
-        .hooks_set = (unsigned char)set,
+        .sink_kind = (unsigned)kind & 3,
+        .hooks_set = set & HOOKS_ALL,
         .overflow = (unsigned)options->overflow & 3,
         .membership.timer.position = HEAP_NOWHERE,
     };

@@ -37,6 +37,12 @@ struct emitter_owner {
     struct emitter_tally tally;
 };
 
+/** How an emitter stands with its registry: bits. */
+enum emitter_standing {
+    STANDING_READY = 1,  /* it is in the list of the ready */
+    STANDING_LEAVING = 2 /* completed by the registry for a newer one */
+};
+
 /** A doubly linked place in a list of emitters. */
 struct emitter_link {
     struct sse_emitter *previous;
@@ -45,15 +51,19 @@ struct emitter_link {
 
 /** The members of an emitter that belong to its registry, guarded by the registry's lock. */
 struct emitter_membership {
-    struct heap_node timer; /* the deadline is written with the emitter's lock held too */
-    struct subscription *subscriptions;
-    uint32_t subscription_count;
-    uint32_t position; /* among the members */
+    struct heap_node timer; /* marked with the position among the members. The deadline is written with the
+                               emitter's lock held too */
+    union {
+        struct topic *topic; /* of its only subscription; NULL: it has none */
+        struct subscription_list *list;
+    };
+    uint32_t place;  /* among the topic's subscribers, or SUBSCRIPTIONS_LISTED */
+    uint32_t joined; /* how many had joined, or subscribed, before */
     struct emitter_link ready;
-    uint64_t joined;   /* how many had joined before */
-    bool ready_linked; /* it has a place in the list */
-    bool leaving;      /* completed by the registry for a newer one */
 };
+
+/* More than one subscription, or room for them. */
+#define SUBSCRIPTIONS_LISTED UINT32_MAX
 
 /** One of the hooks that the host has set. */
 union emitter_hook {
@@ -74,6 +84,8 @@ enum emitter_hook_place {
     HOOK_RELEASE,
     HOOK_COUNT
 };
+
+#define HOOKS_ALL ((1u << HOOK_COUNT) - 1)
 
 struct emitter_waiter {
     pthread_cond_t wake;
@@ -129,10 +141,13 @@ struct sse_emitter {
     const struct sse_host *host;
     uint64_t created;
     pid_t process;
-    unsigned char sink_kind; /* enum sink_kind */
-    unsigned char hooks_set; /* a bit for each place */
+    unsigned hooks_set : 6; /* a bit for each place */
+    unsigned sink_kind : 2; /* enum sink_kind */
 
-    int16_t error;               /* a negative errno, as reason */
+    /* Guarded by the registry's lock, as the membership. */
+    unsigned char standing; /* enum emitter_standing */
+
+    int16_t error;              /* a negative errno; of the same time as the reason */
     union emitter_hook hooks[]; /* those that are set, fixed; behind them the file of the sink */
 };
 

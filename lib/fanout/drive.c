@@ -12,10 +12,10 @@ bool sse_ready_add(struct sse_registry *registry, struct sse_emitter *emitter)
     struct emitter_link *link = &emitter->membership.ready;
     bool was_empty = !registry->first_ready;
 
-    if (!registry->on_wake || emitter->membership.ready_linked)
+    if (!registry->on_wake || emitter->standing & STANDING_READY)
         return false;
     *link = (struct emitter_link){.previous = registry->last_ready};
-    emitter->membership.ready_linked = true;
+    emitter->standing |= STANDING_READY;
     if (was_empty)
         registry->first_ready = emitter;
     else
@@ -29,7 +29,7 @@ bool sse_ready_remove(struct sse_registry *registry, struct sse_emitter *emitter
 {
     struct emitter_link *link = &emitter->membership.ready;
 
-    if (!emitter->membership.ready_linked)
+    if (!(emitter->standing & STANDING_READY))
         return false;
     if (link->previous)
         link->previous->membership.ready.next = link->next;
@@ -39,7 +39,7 @@ bool sse_ready_remove(struct sse_registry *registry, struct sse_emitter *emitter
         link->next->membership.ready.previous = link->previous;
     else
         registry->last_ready = link->previous;
-    emitter->membership.ready_linked = false;
+    emitter->standing &= (unsigned char)~STANDING_READY;
     return true;
 }
 
