@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/heap.h"
+#include "base/growth.h"
 
 #include <string.h>
 
 bool sse_heap_reserve(struct heap *heap, size_t count, const struct sse_host *host)
 {
     struct heap_node **nodes;
-    size_t capacity = heap->capacity ? heap->capacity : 8;
+    size_t capacity = heap->capacity;
 
     if (count <= heap->capacity)
         return true;
+    if (count >= HEAP_NOWHERE)
+        return false;
     while (capacity < count)
-        capacity *= 2;
+        capacity = growth_after(capacity);
+    if (capacity > HEAP_NOWHERE)
+        capacity = HEAP_NOWHERE;
     nodes = sse_host_allocate(host, capacity * sizeof(struct heap_node *));
     if (!nodes)
         return false;
@@ -19,7 +24,7 @@ bool sse_heap_reserve(struct heap *heap, size_t count, const struct sse_host *ho
         memcpy(nodes, heap->nodes, heap->count * sizeof(struct heap_node *));
     sse_host_release(host, heap->nodes);
     heap->nodes = nodes;
-    heap->capacity = capacity;
+    heap->capacity = (uint32_t)capacity;
     return true;
 }
 
@@ -29,7 +34,7 @@ void sse_heap_free(struct heap *heap, const struct sse_host *host)
     *heap = (struct heap){.nodes = NULL};
 }
 
-static void place(struct heap *heap, size_t position, struct heap_node *node)
+static void place(struct heap *heap, uint32_t position, struct heap_node *node)
 {
     heap->nodes[position] = node;
     node->position = position;
@@ -37,7 +42,7 @@ static void place(struct heap *heap, size_t position, struct heap_node *node)
 
 static void sift_up(struct heap *heap, struct heap_node *node)
 {
-    size_t position = node->position;
+    uint32_t position = node->position;
 
     while (position > 0) {
         struct heap_node *parent = heap->nodes[(position - 1) / 2];
@@ -52,10 +57,10 @@ static void sift_up(struct heap *heap, struct heap_node *node)
 
 static void sift_down(struct heap *heap, struct heap_node *node)
 {
-    size_t position = node->position;
+    uint32_t position = node->position;
 
     for (;;) {
-        size_t child = 2 * position + 1;
+        size_t child = 2 * (size_t)position + 1;
 
         if (child >= heap->count)
             break;
@@ -64,7 +69,7 @@ static void sift_down(struct heap *heap, struct heap_node *node)
         if (node->deadline <= heap->nodes[child]->deadline)
             break;
         place(heap, position, heap->nodes[child]);
-        position = child;
+        position = (uint32_t)child;
     }
     place(heap, position, node);
 }
@@ -76,11 +81,16 @@ void sse_heap_push(struct heap *heap, struct heap_node *node, uint64_t deadline)
     sift_up(heap, node);
 }
 
+static void sift(struct heap *heap, struct heap_node *node)
+{
+    sift_up(heap, node);
+    sift_down(heap, node);
+}
+
 void sse_heap_update(struct heap *heap, struct heap_node *node, uint64_t deadline)
 {
     node->deadline = deadline;
-    sift_up(heap, node);
-    sift_down(heap, node);
+    sift(heap, node);
 }
 
 void sse_heap_remove(struct heap *heap, struct heap_node *node)
@@ -89,7 +99,7 @@ void sse_heap_remove(struct heap *heap, struct heap_node *node)
 
     if (last != node) {
         place(heap, node->position, last);
-        sse_heap_update(heap, last, last->deadline);
+        sift(heap, last);
     }
     node->position = HEAP_NOWHERE;
 }

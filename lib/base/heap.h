@@ -8,20 +8,21 @@
 
 #include <stdbool.h>
 
-#define HEAP_NOWHERE SIZE_MAX
+#define HEAP_NOWHERE UINT32_MAX
 
 struct heap_node {
-    uint64_t deadline;
-    size_t position; /* HEAP_NOWHERE while it is in no heap */
+    uint64_t deadline; /* read by others than the heap's: it changes in push and update alone */
+    uint32_t position; /* HEAP_NOWHERE while it is in no heap */
+    uint32_t mark;     /* the waiting object's own: there would be a hole */
 };
 
 struct heap {
     struct heap_node **nodes;
-    size_t count;
-    size_t capacity;
+    uint32_t count;
+    uint32_t capacity;
 };
 
-/** Makes room for `count` nodes in all, so that the pushes to come cannot fail. */
+/** Makes room for `count` nodes in all, below HEAP_NOWHERE, so that the pushes to come cannot fail. */
 bool sse_heap_reserve(struct heap *heap, size_t count, const struct sse_host *host);
 void sse_heap_free(struct heap *heap, const struct sse_host *host);
 

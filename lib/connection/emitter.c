@@ -30,13 +30,26 @@ static bool options_are_valid(const struct sse_emitter_options *options)
     return false;
 }
 
-static int open_sink(struct sse_emitter *emitter, const struct sse_emitter_options *options)
+/* What kind of sink it is to be, or a negative errno. */
+static int identify_sink(const struct sse_emitter_options *options, struct sink_file *file)
 {
     if (options->drain == SSE_DRAIN_FD)
-        return sse_sink_open_fd(&emitter->sink, options->fd);
-    if (options->drain == SSE_DRAIN_CALLBACK)
-        sse_sink_open_callback(&emitter->sink, options->write, options->user);
-    return 0;
+        return sse_sink_identify(options->fd, file);
+    return options->drain == SSE_DRAIN_CALLBACK ? SINK_CALLBACK : SINK_PULL;
+}
+
+static void open_sink(struct sse_emitter *emitter, const struct sse_emitter_options *options,
+                      const struct sink_file *file, struct sink_file *kept_file)
+{
+    emitter->sink.user = options->user;
+    if (emitter->sink_kind == SINK_SOCKET)
+        emitter->sink.number = options->fd;
+    if (emitter->sink_kind == SINK_CALLBACK)
+        emitter->sink.callback = options->write;
+    if (emitter->sink_kind == SINK_FILE) {
+        *kept_file = *file;
+        emitter->sink.file = kept_file;
+    }
 }
 
 static void destroy(struct sse_emitter *emitter)
@@ -44,31 +57,44 @@ static void destroy(struct sse_emitter *emitter)
     /* Whatever other threads did before they gave their references back is visible from here. */
     pthread_mutex_lock(&emitter->lock);
     sse_queue_clear(&emitter->queue, emitter->host);
-    sse_message_unref(emitter->last_id.holder);
+    sse_last_id_free(&emitter->last_id, emitter->host);
     pthread_mutex_unlock(&emitter->lock);
     pthread_mutex_destroy(&emitter->lock);
     sse_host_release(emitter->host, emitter);
 }
 
+static size_t aligned_for_file(size_t offset)
+{
+    const size_t alignment = _Alignof(struct sink_file);
+
+    return (offset + alignment - 1) / alignment * alignment;
+}
+
+/* The block ends with the hooks that are set, and with what is to be known of a file. */
 static int allocate_emitter(struct sse_emitter **emitter, const struct sse_emitter_options *options)
 {
-    struct sse_emitter *made = sse_host_allocate(options->host, sizeof(*made));
+    struct sse_emitter *made;
+    struct sink_file file;
+    int kind = identify_sink(options, &file);
+    unsigned set = sse_hooks_set(options);
+    size_t file_offset = aligned_for_file(sizeof(*made) + sse_hooks_count(set) * sizeof(union emitter_hook));
 
+    if (kind < 0)
+        return kind;
+    made = sse_host_allocate(options->host,
+                             kind == SINK_FILE ? file_offset + sizeof(struct sink_file) : file_offset);
     if (!made)
         return -ENOMEM;
     *made = (struct sse_emitter){
         .host = options->host,
         .process = getpid(),
-        .hooks = {.on_ready = options->on_ready,
-                  .on_blocked = options->on_blocked,
-                  .on_timeout = options->on_timeout,
-                  .on_error = options->on_error,
-                  .on_completion = options->on_completion,
-                  .on_release = options->on_release,
-                  .user = options->user},
-        .overflow = options->overflow,
+        .sink_kind = (unsigned)kind & 3,
+        .hooks_set = set & HOOKS_ALL,
+        .overflow = (unsigned)options->overflow & 3,
         .membership.timer.position = HEAP_NOWHERE,
     };
+    sse_hooks_copy(made->hooks, options);
+    open_sink(made, options, &file, (struct sink_file *)(void *)((char *)made + file_offset));
     atomic_init(&made->refs, 1);
     if (pthread_mutex_init(&made->lock, NULL)) {
         sse_host_release(options->host, made);
@@ -126,7 +152,7 @@ static int write_preamble(struct sse_emitter *emitter)
 {
     int cancel_state;
 
-    if (!emitter->sink.write)
+    if (emitter->sink_kind == SINK_PULL)
         return 0;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     pthread_mutex_lock(&emitter->lock);
@@ -144,7 +170,7 @@ static void announce_blocked(struct sse_emitter *emitter)
 {
     int cancel_state;
 
-    if (!emitter->sink.write || !emitter->queue.count)
+    if (emitter->sink_kind == SINK_PULL || !emitter->queue.count)
         return;
     sse_emitter_ref(emitter);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
@@ -177,8 +203,6 @@ int sse_emitter_new(struct sse_emitter **emitter, const struct sse_emitter_optio
     if (!sse_timers_init(&made->timers, options, made->created, random))
         error = -EINVAL;
     if (!error)
-        error = open_sink(made, options);
-    if (!error)
         error = queue_head(made, options->head);
     if (!error)
         error = queue_retry(made, options->retry_ms);
@@ -209,11 +233,12 @@ struct sse_emitter *sse_emitter_ref(struct sse_emitter *emitter)
 
 static void release(struct sse_emitter *emitter)
 {
+    const union emitter_hook *hook = sse_emitter_hook(emitter, HOOK_RELEASE);
     int cancel_state;
 
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-    if (emitter->hooks.on_release)
-        emitter->hooks.on_release(emitter->hooks.user);
+    if (hook)
+        hook->on_release(emitter->sink.user);
     pthread_setcancelstate(cancel_state, NULL);
     destroy(emitter);
 }
@@ -259,14 +284,18 @@ void sse_emitter_unref(struct sse_emitter *emitter)
 
 void *sse_emitter_user(const struct sse_emitter *emitter)
 {
-    return emitter ? emitter->hooks.user : NULL;
+    return emitter ? emitter->sink.user : NULL;
 }
 
 int sse_emitter_fd(const struct sse_emitter *emitter)
 {
     int error = sse_emitter_check(emitter);
 
-    return error ? error : sse_sink_fd_number(&emitter->sink);
+    if (error)
+        return error;
+    if (emitter->sink_kind == SINK_SOCKET)
+        return emitter->sink.number;
+    return emitter->sink_kind == SINK_FILE ? emitter->sink.file->number : -EINVAL;
 }
 
 int sse_emitter_end_at(struct sse_emitter *emitter, enum sse_reason reason, int error, uint64_t now)

@@ -13,6 +13,7 @@
 
 #include "base/heap.h"
 #include "base/process.h"
+#include "connection/last_id.h"
 #include "connection/tally.h"
 #include "connection/timers.h"
 #include "data/queue.h"
@@ -28,104 +29,126 @@ struct emitter_owner {
     void (*release)(struct emitter_owner *owner);
     /** The emitter's deadline moved nearer, or, if `ready`, it became ready, blocked or ended. */
     void (*notice)(struct emitter_owner *owner, struct sse_emitter *emitter, bool ready);
-    /** The emitter has ended: forget it. */
-    void (*forget)(struct emitter_owner *owner, struct sse_emitter *emitter);
+    /** The emitter has ended, with so many bytes queued: forget it. */
+    void (*forget)(struct emitter_owner *owner, struct sse_emitter *emitter, size_t bytes_left);
     /** The backlog of all may be more than backlog_max. */
     void (*relieve)(struct emitter_owner *owner, uint64_t now);
     size_t backlog_max; /* SIZE_MAX for none */
     struct emitter_tally tally;
 };
 
+/** How an emitter stands with its registry: bits. */
+enum emitter_standing {
+    STANDING_READY = 1,  /* it is in the list of the ready */
+    STANDING_LEAVING = 2 /* completed by the registry for a newer one */
+};
+
 /** A doubly linked place in a list of emitters. */
 struct emitter_link {
     struct sse_emitter *previous;
     struct sse_emitter *next;
-    bool linked;
 };
 
 /** The members of an emitter that belong to its registry, guarded by the registry's lock. */
 struct emitter_membership {
-    struct subscription *subscriptions;
-    size_t subscription_count;
-    size_t position; /* among the members */
-    struct heap_node timer;
+    struct heap_node timer; /* marked with the position among the members. The deadline is written with the
+                               emitter's lock held too */
+    union {
+        struct topic *topic; /* of its only subscription; NULL: it has none */
+        struct subscription_list *list;
+    };
+    uint32_t place;  /* among the topic's subscribers, or SUBSCRIPTIONS_LISTED */
+    uint32_t joined; /* how many had joined, or subscribed, before */
     struct emitter_link ready;
-    uint64_t joined; /* how many had joined before */
-    bool leaving;    /* completed by the registry for a newer one */
 };
 
-struct emitter_hooks {
+/* More than one subscription, or room for them. */
+#define SUBSCRIPTIONS_LISTED UINT32_MAX
+
+/** One of the hooks that the host has set. */
+union emitter_hook {
     void (*on_ready)(struct sse_emitter *emitter, void *user);
     void (*on_blocked)(struct sse_emitter *emitter, void *user);
     void (*on_timeout)(struct sse_emitter *emitter, enum sse_reason reason, void *user);
     void (*on_error)(struct sse_emitter *emitter, int error, void *user);
     void (*on_completion)(struct sse_emitter *emitter, const struct sse_completion *completion, void *user);
     void (*on_release)(void *user);
-    void *user;
 };
+
+enum emitter_hook_place {
+    HOOK_READY,
+    HOOK_BLOCKED,
+    HOOK_TIMEOUT,
+    HOOK_ERROR,
+    HOOK_COMPLETION,
+    HOOK_RELEASE,
+    HOOK_COUNT
+};
+
+#define HOOKS_ALL ((1u << HOOK_COUNT) - 1)
 
 struct emitter_waiter {
     pthread_cond_t wake;
     struct emitter_waiter *next;
 };
 
-/* Ids up to this size are kept without the message that held them. */
-#define SHORT_ID_MAX 40
-
-/** The id of the last event written whole. */
-struct last_id {
-    struct sse_message *holder; /* NULL for a short id */
-    struct sse_str held;        /* within the holder */
-    char text[SHORT_ID_MAX];
-    size_t size;
-    bool present;
+/** What an emitter leaves when it ends, for the thread that runs its hooks. */
+struct emitter_remains {
+    size_t bytes;             /* that were queued */
+    struct sse_message *torn; /* a batch of which the client has some events, or NULL; a reference */
+    struct sse_str torn_id;   /* of the last of these that has an id */
 };
 
+/*
+ * There is one for each client, and nearly all are idle: every byte counts here. The members stand in the
+ * order in which a delivery comes to them, so that it touches three or four lines of the cache; those that
+ * are seldom needed come last.
+ */
 struct sse_emitter {
     pthread_mutex_t lock;
     atomic_uint refs;
 
-    /* Fixed from creation. */
-    const struct sse_host *host;
-    pid_t process;
-    struct sink sink;
-    struct emitter_hooks hooks;
-    uint64_t created;
-
-    enum sse_state state;
-    enum sse_reason ending; /* while draining: what began it */
-    enum sse_reason reason;
-    int error;
-
-    bool busy;
-    bool flush_again; /* asked for while busy */
-    bool telling;     /* on_blocked runs */
-    bool blocked;     /* on_blocked has been told */
-    bool armed;       /* on_ready is owed */
-    bool detached;    /* the sink belongs to the host again */
-    bool last_chunk_queued;
-    bool finishing; /* the hooks at the end have begun */
-    bool interrupted;
-    bool held;    /* by its owner, who will see to what is queued */
-    bool notable; /* became ready, blocked or ended, and the owner does not know */
-    pthread_t busy_thread;
+    unsigned char state;  /* enum sse_state */
+    unsigned char reason; /* enum sse_reason: while draining what began it, then what ended it */
+    bool busy : 1;
+    bool flush_again : 1; /* asked for while busy */
+    bool telling : 1;     /* on_blocked runs */
+    bool blocked : 1;     /* on_blocked has been told */
+    bool armed : 1;       /* on_ready is owed */
+    bool detached : 1;    /* the sink belongs to the host again */
+    bool last_chunk_queued : 1;
+    bool finishing : 1; /* the hooks at the end have begun */
+    bool interrupted : 1;
+    bool held : 1;         /* by its owner, who will see to what is queued */
+    bool notable : 1;      /* became ready, blocked or ended, and the owner does not know */
+    unsigned overflow : 2; /* enum sse_overflow, fixed */
 
     struct queue queue;
-    enum sse_overflow overflow; /* fixed */
-    size_t charged;             /* the backlog that the owner's tally counts for this emitter */
-    size_t shown;               /* bytes that a peek showed and no advance took */
-    struct timers timers;
-    struct emitter_waiter *waiters;
-
-    uint64_t events;
+    pthread_t busy_thread;
+    struct sink sink; /* fixed, but for what a pull emitter has shown */
     uint64_t bytes;
-    uint64_t dropped;
-    size_t bytes_left; /* queued when it ended */
-    struct last_id last_id;
-
+    uint64_t events;
+    struct timers timers;
     struct emitter_owner *owner; /* written with the owner's lock held too */
-    uint64_t scheduled;          /* the deadline that the owner knows of */
+    struct emitter_waiter *waiters;
+    size_t charged; /* the backlog that the owner's tally counts for this emitter */
     struct emitter_membership membership;
+
+    struct last_id last_id;
+    uint64_t dropped;
+
+    /* Fixed from creation. */
+    const struct sse_host *host;
+    uint64_t created;
+    pid_t process;
+    unsigned hooks_set : 6; /* a bit for each place */
+    unsigned sink_kind : 2; /* enum sink_kind */
+
+    /* Guarded by the registry's lock, as the membership. */
+    unsigned char standing; /* enum emitter_standing */
+
+    int16_t error;              /* a negative errno; of the same time as the reason */
+    union emitter_hook hooks[]; /* those that are set, fixed; behind them the file of the sink */
 };
 
 /* emitter.c */
@@ -229,7 +252,13 @@ void sse_emitter_tick_at(struct sse_emitter *emitter, uint64_t now);
 /** The deadline of its next timer. Lock held. */
 static inline uint64_t sse_emitter_deadline(const struct sse_emitter *emitter)
 {
-    return sse_timers_deadline(&emitter->timers, emitter->state, emitter->queue.count > 0);
+    return sse_timers_deadline(&emitter->timers, (enum sse_state)emitter->state, emitter->queue.count > 0);
+}
+
+/** The deadline that the owner knows of. Written with the owner's lock held too. */
+static inline uint64_t sse_emitter_scheduled(const struct sse_emitter *emitter)
+{
+    return emitter->membership.timer.deadline;
 }
 
 /* ending.c */
@@ -241,8 +270,9 @@ bool sse_emitter_end(struct sse_emitter *emitter, enum sse_reason reason, int er
 bool sse_emitter_end_drain(struct sse_emitter *emitter, uint64_t now);
 
 /** What is still queued at the end is lost to this client, and counted so. What a peek showed stays in
- *  memory for its reader. Once, and not while anybody is inside the sink. Lock held. */
-void sse_emitter_drop_queue(struct sse_emitter *emitter);
+ *  memory for its reader. Once, by the thread that sets `finishing`, and not while anybody is inside the
+ *  sink. Lock held. */
+struct emitter_remains sse_emitter_drop_queue(struct sse_emitter *emitter);
 
 /** For a closed one: whether the stream came to a proper end. Lock held. */
 bool sse_emitter_ended_gracefully(const struct sse_emitter *emitter);
@@ -250,23 +280,29 @@ bool sse_emitter_ended_gracefully(const struct sse_emitter *emitter);
 /** What a call on an emitter that is not open returns; 0 for an open one. Lock held. */
 int sse_emitter_end_error(const struct sse_emitter *emitter);
 
-/** What is still queued is lost to this client. Once, by the thread that sets `finishing`. Lock held. */
-void sse_emitter_drop_queue(struct sse_emitter *emitter);
+/** The hooks at the end, without the lock and with cancellation off, in the one thread that may. Gives the
+ *  reference to the torn message back. */
+void sse_emitter_run_end_hooks(struct sse_emitter *emitter, struct emitter_owner *owner,
+                               const struct emitter_remains *remains, uint64_t now);
 
-/** The hooks at the end, without the lock and with cancellation off, in the one thread that may. */
-void sse_emitter_run_end_hooks(struct sse_emitter *emitter, struct emitter_owner *owner, uint64_t now);
+/* hooks.c */
+
+/** The bits of the hooks that are set. */
+unsigned sse_hooks_set(const struct sse_emitter_options *options);
+size_t sse_hooks_count(unsigned set);
+void sse_hooks_copy(union emitter_hook *hooks, const struct sse_emitter_options *options);
+
+/** The hook at this place, or NULL. */
+const union emitter_hook *sse_emitter_hook(const struct sse_emitter *emitter, enum emitter_hook_place place);
 
 /* flush.c */
-
-/** Remembers the id of the last event that was written, which lies in the message. Lock held. */
-void sse_emitter_remember_id(struct sse_emitter *emitter, struct sse_message *message, struct sse_str id);
 
 /** Counts a message that has left whole, with its reference. Lock held. */
 static inline void sse_emitter_count_message(struct sse_emitter *emitter, struct sse_message *message)
 {
     emitter->events += message->events;
     if (message->has_id)
-        sse_emitter_remember_id(emitter, message, sse_message_id(message));
+        sse_last_id_set(&emitter->last_id, message, emitter->host);
     sse_message_give_back(message);
 }
 

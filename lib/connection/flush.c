@@ -3,28 +3,12 @@
 #include "connection/state.h"
 
 #include <errno.h>
-#include <string.h>
 
 /* Several messages leave in one system call. POSIX promises 16; more than 64 gain nothing. */
 #define IOV_COUNT_MAX 16
 
 /* A write callback that reports EINTR for ever must not hang its caller. */
 #define INTERRUPTIONS_MAX 16
-
-void sse_emitter_remember_id(struct sse_emitter *emitter, struct sse_message *message, struct sse_str id)
-{
-    struct last_id *last = &emitter->last_id;
-
-    sse_message_unref(last->holder);
-    last->holder = NULL;
-    last->present = true;
-    last->size = id.len;
-    last->held = id;
-    if (id.len <= SHORT_ID_MAX)
-        memcpy(last->text, id.ptr, id.len);
-    else
-        last->holder = sse_message_ref(message);
-}
 
 void sse_emitter_count_taken(struct sse_emitter *emitter, size_t size, uint64_t now)
 {
@@ -59,7 +43,6 @@ static void continue_draining(struct sse_emitter *emitter, uint64_t now)
         return;
     }
     emitter->state = SSE_STATE_CLOSED;
-    emitter->reason = emitter->ending;
     emitter->notable = true;
 }
 
@@ -69,9 +52,9 @@ static ssize_t write_once(struct sse_emitter *emitter)
     int count = sse_queue_gather(&emitter->queue, iov, IOV_COUNT_MAX);
     ssize_t result;
 
-    emitter->queue.pinned = (uint32_t)count;
+    emitter->queue.pinned = (uint16_t)count;
     pthread_mutex_unlock(&emitter->lock);
-    result = emitter->sink.write(&emitter->sink, iov, count);
+    result = sse_sink_write(&emitter->sink, (enum sink_kind)emitter->sink_kind, iov, count);
     pthread_mutex_lock(&emitter->lock);
     emitter->queue.pinned = 0;
     return result;
@@ -108,14 +91,20 @@ bool sse_emitter_write_queue(struct sse_emitter *emitter, uint64_t now)
     return write_on(emitter, write_once(emitter), now);
 }
 
-static void call_hook(struct sse_emitter *emitter, void (*hook)(struct sse_emitter *emitter, void *user))
+/* On_ready or on_blocked. */
+static void call_hook(struct sse_emitter *emitter, enum emitter_hook_place place)
 {
+    const union emitter_hook *hook = sse_emitter_hook(emitter, place);
+
     emitter->notable = true;
     if (!hook)
         return;
     sse_emitter_account(emitter);
     pthread_mutex_unlock(&emitter->lock);
-    hook(emitter, emitter->hooks.user);
+    if (place == HOOK_READY)
+        hook->on_ready(emitter, emitter->sink.user);
+    else
+        hook->on_blocked(emitter, emitter->sink.user);
     pthread_mutex_lock(&emitter->lock);
 }
 
@@ -125,7 +114,7 @@ void sse_emitter_tell_blocked(struct sse_emitter *emitter)
         return;
     emitter->blocked = true;
     emitter->telling = true;
-    call_hook(emitter, emitter->hooks.on_blocked);
+    call_hook(emitter, HOOK_BLOCKED);
     emitter->telling = false;
 }
 
@@ -151,7 +140,7 @@ static void wake_reader(struct sse_emitter *emitter, uint64_t now)
         if (!emitter->queue.count && emitter->state != SSE_STATE_CLOSED)
             return;
         emitter->armed = false;
-        call_hook(emitter, emitter->hooks.on_ready);
+        call_hook(emitter, HOOK_READY);
     }
 }
 
@@ -161,7 +150,7 @@ void sse_emitter_output(struct sse_emitter *emitter, uint64_t now)
         return;
     sse_emitter_become_busy(emitter);
     emitter->flush_again = false;
-    if (emitter->sink.write)
+    if (emitter->sink_kind != SINK_PULL)
         push(emitter, sse_emitter_write_queue(emitter, now), now);
     else
         wake_reader(emitter, now);

@@ -25,8 +25,8 @@ int sse_emitter_info(struct sse_emitter *emitter, struct sse_emitter_info *info)
     waits = !emitter->finishing;
     *info = (struct sse_emitter_info){
         .size = sizeof(*info),
-        .state = emitter->state,
-        .reason = emitter->reason,
+        .state = (enum sse_state)emitter->state,
+        .reason = emitter->state == SSE_STATE_CLOSED ? (enum sse_reason)emitter->reason : SSE_REASON_NONE,
         .error = emitter->state == SSE_STATE_CLOSED ? emitter->error : 0,
         .queued_bytes = waits ? emitter->queue.bytes : 0,
         .queued_messages = waits ? emitter->queue.count : 0,

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "connection/emitter.h"
 
-static bool claim_end(struct sse_emitter *emitter)
+static bool claim_end(struct sse_emitter *emitter, struct emitter_remains *remains)
 {
     if (emitter->state != SSE_STATE_CLOSED || emitter->busy || emitter->finishing)
         return false;
     emitter->finishing = true;
-    sse_emitter_drop_queue(emitter);
+    *remains = sse_emitter_drop_queue(emitter);
     return true;
 }
 
@@ -32,7 +32,7 @@ static struct emitter_outcome outcome_of(const struct sse_emitter *emitter)
 static bool owes_nothing(const struct sse_emitter *emitter)
 {
     return !emitter->charged && !emitter->notable && !emitter->waiters &&
-           sse_timers_deadline(&emitter->timers, SSE_STATE_OPEN, false) >= emitter->scheduled;
+           sse_timers_deadline(&emitter->timers, SSE_STATE_OPEN, false) >= sse_emitter_scheduled(emitter);
 }
 
 /* Tells whoever has to know. Lock held on entry, released on return. */
@@ -40,14 +40,15 @@ static struct emitter_outcome announce(struct sse_emitter *emitter, uint64_t now
 {
     struct emitter_owner *owner = NULL;
     struct emitter_outcome outcome;
+    struct emitter_remains remains;
     bool notable, ends;
 
     outcome = outcome_of(emitter);
-    ends = claim_end(emitter);
+    ends = claim_end(emitter, &remains);
     sse_emitter_account(emitter);
     notable = emitter->notable;
     emitter->notable = false;
-    if (ends || notable || sse_emitter_deadline(emitter) < emitter->scheduled)
+    if (ends || notable || sse_emitter_deadline(emitter) < sse_emitter_scheduled(emitter))
         owner = hold_owner(emitter);
     if (emitter->waiters)
         sse_emitter_wake_waiters(emitter);
@@ -56,7 +57,7 @@ static struct emitter_outcome announce(struct sse_emitter *emitter, uint64_t now
     if (owner)
         owner->notice(owner, emitter, notable);
     if (ends)
-        sse_emitter_run_end_hooks(emitter, owner, now);
+        sse_emitter_run_end_hooks(emitter, owner, &remains, now);
     if (owner)
         owner->release(owner);
     return outcome;
@@ -66,7 +67,7 @@ static struct emitter_outcome announce(struct sse_emitter *emitter, uint64_t now
 static bool has_single(const struct sse_emitter *emitter)
 {
     return sse_queue_has_one(&emitter->queue) && !emitter->queue.taken && emitter->state == SSE_STATE_OPEN &&
-           !emitter->busy && emitter->sink.write;
+           !emitter->busy && emitter->sink_kind != SINK_PULL;
 }
 
 /* sse_emitter_output for what a publish finds in nearly every emitter, in a straight line. True if it is
@@ -74,7 +75,7 @@ static bool has_single(const struct sse_emitter *emitter)
 static bool output_single(struct sse_emitter *emitter, uint64_t now, struct tally_part *part)
 {
     struct queue *queue = &emitter->queue;
-    struct sse_message *message = queue->inline_slots[queue->first];
+    struct sse_message *message = queue->only;
     struct sse_str wire = sse_message_wire(message, queue->chunked);
     const struct iovec iov = {.iov_base = (void *)(uintptr_t)wire.ptr, .iov_len = wire.len};
     ssize_t result;
@@ -84,7 +85,7 @@ static bool output_single(struct sse_emitter *emitter, uint64_t now, struct tall
     emitter->flush_again = false;
     queue->pinned = 1;
     pthread_mutex_unlock(&emitter->lock);
-    result = emitter->sink.write(&emitter->sink, &iov, 1);
+    result = sse_sink_write(&emitter->sink, (enum sink_kind)emitter->sink_kind, &iov, 1);
     pthread_mutex_lock(&emitter->lock);
     queue->pinned = 0;
     /* Others may have queued more meanwhile, or ended it. */

@@ -11,7 +11,7 @@ static int check_pull(const struct sse_emitter *emitter)
 {
     int error = sse_emitter_check(emitter);
 
-    if (!error && emitter->sink.write)
+    if (!error && emitter->sink_kind != SINK_PULL)
         error = -EINVAL;
     return error;
 }
@@ -19,7 +19,7 @@ static int check_pull(const struct sse_emitter *emitter)
 /* Nobody may look any longer at what the last peek showed. */
 static void forget_shown(struct sse_emitter *emitter)
 {
-    emitter->shown = 0;
+    emitter->sink.shown = 0;
     emitter->queue.pinned = 0;
     /* The end counts first what it has cost. */
     if (emitter->finishing)
@@ -43,9 +43,9 @@ int sse_emitter_peek(struct sse_emitter *emitter, struct iovec *iov, int count)
     forget_shown(emitter);
     result = end_of_stream(emitter);
     if (!result) {
-        result = sse_queue_gather(&emitter->queue, iov, count);
-        emitter->shown = sse_iovec_size(iov, result);
-        emitter->queue.pinned = (uint32_t)result;
+        result = sse_queue_gather(&emitter->queue, iov, count < QUEUE_PINNED_MAX ? count : QUEUE_PINNED_MAX);
+        emitter->sink.shown = sse_iovec_size(iov, result);
+        emitter->queue.pinned = (uint16_t)result;
         emitter->armed = !result;
     }
     pthread_mutex_unlock(&emitter->lock);
@@ -61,7 +61,7 @@ int sse_emitter_advance(struct sse_emitter *emitter, size_t size)
         return error;
     now = sse_host_now(emitter->host);
     pthread_mutex_lock(&emitter->lock);
-    if (size > emitter->shown) {
+    if (size > emitter->sink.shown) {
         pthread_mutex_unlock(&emitter->lock);
         return -EINVAL;
     }

@@ -188,10 +188,11 @@ int sse_emitter_send_message(struct sse_emitter *emitter, struct sse_message *me
 
 /* Whether a message on the stack may go straight to the sink: nothing is before it, nobody else is
  * there, and its id need not be kept with it. */
-static bool may_go_directly(const struct sse_emitter *emitter, const struct small_message *small)
+static bool may_go_directly(struct sse_emitter *emitter, const struct small_message *small)
 {
-    return emitter->sink.write && !emitter->busy && !emitter->queue.count &&
-           small->message.id_size <= SHORT_ID_MAX;
+    return emitter->sink_kind != SINK_PULL && !emitter->busy && !emitter->queue.count &&
+           (!small->message.has_id ||
+            sse_last_id_reserve(&emitter->last_id, small->message.id_size, emitter->host));
 }
 
 /* What the sink did not take of a message on the stack moves to the heap. */

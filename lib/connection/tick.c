@@ -15,7 +15,7 @@ static void queue_heartbeat(struct sse_emitter *emitter, uint64_t now)
 /* False when nothing more is due. */
 static bool run_timer(struct sse_emitter *emitter, uint64_t now)
 {
-    switch (sse_timers_due(&emitter->timers, emitter->state, emitter->queue.count > 0, now)) {
+    switch (sse_timers_due(&emitter->timers, (enum sse_state)emitter->state, emitter->queue.count > 0, now)) {
     case TIMER_HEARTBEAT:
         queue_heartbeat(emitter, now);
         return true;

@@ -8,11 +8,11 @@
 /* At most a quarter of the heartbeat is taken off it. */
 #define HEARTBEAT_SPREAD 4
 
-static uint64_t duration(int64_t option, uint64_t by_default)
+static uint32_t duration(int64_t option, uint32_t by_default)
 {
-    if (option == SSE_TIMER_OFF)
-        return DEADLINE_NEVER;
-    return option ? duration_from_ms(option) : by_default;
+    if (option == SSE_TIMER_OFF || option >= TIMER_OFF)
+        return TIMER_OFF;
+    return option ? (uint32_t)option : by_default;
 }
 
 /* A part of `range`, inclusive of 0 and nearly of the whole. */
@@ -23,10 +23,19 @@ static uint64_t share(uint64_t range, uint64_t random)
 
 static uint64_t lifetime(const struct sse_emitter_options *options, uint64_t random)
 {
-    uint64_t whole = duration(options->lifetime_ms, DEADLINE_NEVER);
+    uint64_t whole = duration_from_ms(options->lifetime_ms);
 
-    return whole == DEADLINE_NEVER ? whole
-                                   : whole - share(duration_from_ms(options->lifetime_jitter_ms), random);
+    if (!options->lifetime_ms || options->lifetime_ms == SSE_TIMER_OFF || whole == DEADLINE_NEVER)
+        return DEADLINE_NEVER;
+    return whole - share(duration_from_ms(options->lifetime_jitter_ms), random);
+}
+
+/* What is taken off differs from emitter to emitter, so that they differ in phase. */
+static uint32_t heartbeat(const struct sse_emitter_options *options, uint64_t random)
+{
+    uint32_t whole = duration(options->heartbeat_ms, DEFAULT_HEARTBEAT_MS);
+
+    return whole == TIMER_OFF ? whole : whole - (uint32_t)share(whole / HEARTBEAT_SPREAD, random);
 }
 
 static bool in_range(const struct sse_emitter_options *options)
@@ -48,15 +57,12 @@ bool sse_timers_init(struct timers *timers, const struct sse_emitter_options *op
     if (!in_range(options))
         return false;
     *timers = (struct timers){
-        .lifetime_end = deadline_after(now, lifetime(options, random)),
-        .drain_end = DEADLINE_NEVER,
-        .stall = duration(options->stall_ms, duration_from_ms(DEFAULT_STALL_MS)),
-        .drain = duration(options->drain_ms, duration_from_ms(DEFAULT_DRAIN_MS)),
-        .heartbeat = duration(options->heartbeat_ms, duration_from_ms(DEFAULT_HEARTBEAT_MS)),
         .progress = now,
+        .end = deadline_after(now, lifetime(options, random)),
+        .heartbeat = heartbeat(options, random >> 16),
+        .stall = duration(options->stall_ms, DEFAULT_STALL_MS),
+        .drain = duration(options->drain_ms, DEFAULT_DRAIN_MS),
     };
-    if (timers->heartbeat != DEADLINE_NEVER)
-        timers->heartbeat_early = share(timers->heartbeat / HEARTBEAT_SPREAD, random >> 16);
     return true;
 }
 
@@ -67,9 +73,9 @@ enum timer_action sse_timers_due(const struct timers *timers, enum sse_state sta
 
     if (!deadline_is_due(deadline, now))
         return TIMER_NOTHING;
-    if (deadline == timers->drain_end)
+    if (state == SSE_STATE_DRAINING && deadline == timers->end)
         return TIMER_DRAIN;
     if (deadline == sse_timers_stall_due(timers, queued))
         return TIMER_STALL;
-    return deadline == sse_timers_lifetime_due(timers, state) ? TIMER_LIFETIME : TIMER_HEARTBEAT;
+    return deadline == timers->end ? TIMER_LIFETIME : TIMER_HEARTBEAT;
 }

@@ -11,14 +11,15 @@
 
 #include <sse/emitter.h>
 
+/* A duration that never ends; longer ones than 32 bits of milliseconds hold, 49 days, are none. */
+#define TIMER_OFF UINT32_MAX
+
 struct timers {
-    uint64_t lifetime_end; /* a point in time */
-    uint64_t drain_end;    /* a point in time; never until draining begins */
-    uint64_t stall;        /* durations in nanoseconds, never when off */
-    uint64_t drain;
-    uint64_t heartbeat;
-    uint64_t heartbeat_early; /* taken off the heartbeat, so that emitters differ in phase */
-    uint64_t progress;        /* when a byte last left, or the queue was last empty */
+    uint64_t progress;  /* when a byte last left, or the queue was last empty */
+    uint64_t end;       /* a point in time: of the lifetime while open, of the draining while draining */
+    uint32_t heartbeat; /* durations in milliseconds; what tells emitters apart is taken off it */
+    uint32_t stall;
+    uint32_t drain;
 };
 
 /** False if a timer is out of range. `random` spreads lifetime and heartbeat. */
@@ -28,34 +29,39 @@ bool sse_timers_init(struct timers *timers, const struct sse_emitter_options *op
 /** What a timer that is due asks for. */
 enum timer_action { TIMER_NOTHING, TIMER_HEARTBEAT, TIMER_LIFETIME, TIMER_STALL, TIMER_DRAIN };
 
+static inline uint64_t sse_timer_duration(uint32_t milliseconds)
+{
+    return milliseconds == TIMER_OFF ? DEADLINE_NEVER : milliseconds * NANOSECONDS_PER_MILLISECOND;
+}
+
 /** When each of them is due; never while it does not run. */
 static inline uint64_t sse_timers_heartbeat_due(const struct timers *timers, enum sse_state state,
                                                 bool queued)
 {
-    if (state != SSE_STATE_OPEN || queued || timers->heartbeat == DEADLINE_NEVER)
+    if (state != SSE_STATE_OPEN || queued)
         return DEADLINE_NEVER;
-    return deadline_after(timers->progress, timers->heartbeat - timers->heartbeat_early);
-}
-
-static inline uint64_t sse_timers_lifetime_due(const struct timers *timers, enum sse_state state)
-{
-    return state == SSE_STATE_OPEN ? timers->lifetime_end : DEADLINE_NEVER;
+    return deadline_after(timers->progress, sse_timer_duration(timers->heartbeat));
 }
 
 static inline uint64_t sse_timers_stall_due(const struct timers *timers, bool queued)
 {
-    return queued ? deadline_after(timers->progress, timers->stall) : DEADLINE_NEVER;
+    return queued ? deadline_after(timers->progress, sse_timer_duration(timers->stall)) : DEADLINE_NEVER;
+}
+
+/** The draining begins, and with it its timer. */
+static inline void sse_timers_begin_drain(struct timers *timers, uint64_t now)
+{
+    timers->end = deadline_after(now, sse_timer_duration(timers->drain));
 }
 
 /** The earliest deadline of an emitter in this state, and whether it has bytes queued. */
 static inline uint64_t sse_timers_deadline(const struct timers *timers, enum sse_state state, bool queued)
 {
-    uint64_t deadline = timers->drain_end;
+    uint64_t deadline = timers->end;
 
     if (state == SSE_STATE_CLOSED)
         return DEADLINE_NEVER;
     deadline = deadline_earlier(deadline, sse_timers_stall_due(timers, queued));
-    deadline = deadline_earlier(deadline, sse_timers_lifetime_due(timers, state));
     return deadline_earlier(deadline, sse_timers_heartbeat_due(timers, state, queued));
 }
 

@@ -121,7 +121,7 @@ int sse_emitter_wait(struct sse_emitter *emitter, int timeout_ms)
 
     if (result)
         return result;
-    if (emitter->sink.write || timeout_ms < -1)
+    if (emitter->sink_kind != SINK_PULL || timeout_ms < -1)
         return -EINVAL;
     if (init_monotonic(&waiter.wake))
         return -ENOMEM;

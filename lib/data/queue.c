@@ -9,58 +9,52 @@
 void sse_queue_init(struct queue *queue, bool chunked, size_t bytes_max, uint32_t count_max)
 {
     *queue = (struct queue){
-        .capacity = QUEUE_INLINE_SLOTS,
         .count_max = count_max,
-        .bytes_max = bytes_max,
+        .bytes_max = bytes_max < UINT32_MAX ? (uint32_t)bytes_max : UINT32_MAX,
         .chunked = chunked,
     };
 }
 
-static struct sse_message **slot(struct queue *queue, uint32_t index)
-{
-    return sse_queue_slot(queue, index);
-}
-
 static struct sse_message *at(const struct queue *queue, uint32_t index)
 {
-    return *sse_queue_slot(queue, index);
+    return sse_queue_at(queue, index);
 }
 
 int sse_queue_reserve(struct queue *queue, size_t more, const struct sse_host *host)
 {
     size_t needed = queue->count + more;
-    size_t capacity = queue->slots ? queue->capacity : FIRST_CAPACITY;
-    struct sse_message **slots;
+    size_t capacity = queue->ringed ? queue->ring->capacity : FIRST_CAPACITY;
+    struct queue_ring *ring;
 
-    if (needed <= queue->capacity)
+    if (needed <= sse_queue_capacity(queue))
         return 0;
     while (capacity < needed)
         capacity *= 2;
     if (capacity > UINT32_MAX)
         return -ENOMEM;
-    slots = sse_host_allocate(host, capacity * sizeof(struct sse_message *));
-    if (!slots)
+    ring = sse_host_allocate(host, sizeof(*ring) + capacity * sizeof(struct sse_message *));
+    if (!ring)
         return -ENOMEM;
+    ring->first = 0;
+    ring->capacity = (uint32_t)capacity;
     for (uint32_t i = 0; i < queue->count; i++)
-        slots[i] = at(queue, i);
-    sse_host_release(host, queue->slots);
-    queue->slots = slots;
-    queue->capacity = (uint32_t)capacity;
-    queue->first = 0;
+        ring->slots[i] = at(queue, i);
+    sse_queue_free_ring(queue, host);
+    queue->ring = ring;
+    queue->ringed = true;
     return 0;
 }
 
 void sse_queue_replace_first(struct queue *queue, struct sse_message *message)
 {
-    *slot(queue, 0) = message;
+    sse_queue_set(queue, 0, message);
 }
 
-void sse_queue_free_slots(struct queue *queue, const struct sse_host *host)
+void sse_queue_free_ring(struct queue *queue, const struct sse_host *host)
 {
-    sse_host_release(host, queue->slots);
-    queue->slots = NULL;
-    queue->capacity = QUEUE_INLINE_SLOTS;
-    queue->first = 0;
+    if (queue->ringed)
+        sse_host_release(host, queue->ring);
+    queue->ringed = false;
 }
 
 void sse_queue_drop_first(struct queue *queue, const struct sse_host *host)
@@ -72,16 +66,18 @@ void sse_queue_drop_first(struct queue *queue, const struct sse_host *host)
     sse_message_unref(message);
 }
 
-/* Closes the gap from the shorter side. */
+/* Closes the gap from the shorter side. Where there is something before it, there is a ring. */
 static void close_gap(struct queue *queue, uint32_t index)
 {
+    struct queue_ring *ring = queue->ring;
+
     if (index < queue->count / 2) {
         for (; index; index--)
-            *slot(queue, index) = at(queue, index - 1);
-        queue->first = (queue->first + 1) & (queue->capacity - 1);
+            sse_queue_set(queue, index, at(queue, index - 1));
+        ring->first = (ring->first + 1) & (ring->capacity - 1);
     } else {
         for (; index + 1 < queue->count; index++)
-            *slot(queue, index) = at(queue, index + 1);
+            sse_queue_set(queue, index, at(queue, index + 1));
     }
 }
 
@@ -175,5 +171,5 @@ void sse_queue_clear(struct queue *queue, const struct sse_host *host)
 {
     while (queue->count)
         sse_queue_drop_first(queue, host);
-    sse_queue_free_slots(queue, host);
+    sse_queue_free_ring(queue, host);
 }

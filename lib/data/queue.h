@@ -3,8 +3,8 @@
 #define DATA_QUEUE_H
 
 /**
- * The bounded queue of one emitter: references to messages, and a cursor into the first. Two
- * references fit without memory of its own; an empty queue holds none. No locks: the emitter's.
+ * The bounded queue of one emitter: references to messages, and a cursor into the first. One
+ * reference fits without memory of its own; an empty queue holds none. No locks: the emitter's.
  *
  * Messages may be dropped from its middle, but none of which a byte has left, none that was
  * gathered and not yet taken, and none without events (head, retry).
@@ -16,23 +16,33 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#define QUEUE_INLINE_SLOTS 2
+/* The most messages that one look at the queue may pin. */
+#define QUEUE_PINNED_MAX UINT16_MAX
+
+/** Where more than one message waits. */
+struct queue_ring {
+    uint32_t first;
+    uint32_t capacity; /* a power of two */
+    struct sse_message *slots[];
+};
 
 struct queue {
-    struct sse_message **slots; /* NULL: the inline ones */
-    struct sse_message *inline_slots[QUEUE_INLINE_SLOTS];
-    uint32_t first;
-    uint32_t count;
-    uint32_t capacity;
-    uint32_t count_max;
+    union {
+        struct sse_message *only; /* up to one message, if `ringed` is not set */
+        struct queue_ring *ring;
+    };
     size_t bytes; /* still to be taken */
-    size_t bytes_max;
-    size_t taken;      /* of the first message */
-    uint32_t pinned;   /* messages that somebody looks at since queue_gather */
+    uint32_t bytes_max;
+    uint32_t count;
+    uint32_t count_max;
+    uint32_t taken;    /* of the first message: below SSE_EVENT_SIZE_MAX and its chunk framing */
     uint32_t replayed; /* messages at the front up to the last one of a replay */
+    uint16_t pinned;   /* messages that somebody looks at since queue_gather */
+    bool ringed;
     bool chunked;
 };
 
+/** A limit of 4 GiB and above is one of UINT32_MAX. */
 void sse_queue_init(struct queue *queue, bool chunked, size_t bytes_max, uint32_t count_max);
 
 /** Makes room for `more` messages, so that pushing them cannot fail. -ENOMEM. */
@@ -58,16 +68,33 @@ uint64_t sse_queue_events(const struct queue *queue);
 void sse_queue_clear(struct queue *queue, const struct sse_host *host);
 
 /** Gives back the memory of an empty queue. */
-void sse_queue_free_slots(struct queue *queue, const struct sse_host *host);
+void sse_queue_free_ring(struct queue *queue, const struct sse_host *host);
 
 /* What every event passes through stands here, so that it costs no call. */
 
-/** Capacities are powers of two. */
-static inline struct sse_message **sse_queue_slot(const struct queue *queue, uint32_t index)
+/** The message at a position below the count. */
+static inline struct sse_message *sse_queue_at(const struct queue *queue, uint32_t index)
 {
-    struct sse_message *const *slots = queue->slots ? queue->slots : queue->inline_slots;
+    const struct queue_ring *ring = queue->ring;
 
-    return (struct sse_message **)(uintptr_t)&slots[(queue->first + index) & (queue->capacity - 1)];
+    return queue->ringed ? ring->slots[(ring->first + index) & (ring->capacity - 1)] : queue->only;
+}
+
+/** Puts a reference at a position for which there is room. */
+static inline void sse_queue_set(struct queue *queue, uint32_t index, struct sse_message *message)
+{
+    struct queue_ring *ring = queue->ring;
+
+    if (queue->ringed)
+        ring->slots[(ring->first + index) & (ring->capacity - 1)] = message;
+    else
+        queue->only = message;
+}
+
+/** How many messages fit without more memory. */
+static inline uint32_t sse_queue_capacity(const struct queue *queue)
+{
+    return queue->ringed ? queue->ring->capacity : 1;
 }
 
 /** 0, -ENOBUFS if it is full, -EMSGSIZE if the message would not even fit into the empty queue. */
@@ -88,10 +115,10 @@ static inline int sse_queue_admits(const struct queue *queue, const struct sse_m
 static inline int sse_queue_push(struct queue *queue, struct sse_message *message,
                                  const struct sse_host *host)
 {
-    if (queue->count == queue->capacity && sse_queue_reserve(queue, 1, host))
+    if (queue->count == sse_queue_capacity(queue) && sse_queue_reserve(queue, 1, host))
         return -ENOMEM;
     sse_message_hold(message);
-    *sse_queue_slot(queue, queue->count) = message;
+    sse_queue_set(queue, queue->count, message);
     queue->count++;
     queue->bytes += sse_message_wire_size(message, queue->chunked);
     return 0;
@@ -102,19 +129,19 @@ static inline bool sse_queue_push_first(struct queue *queue, struct sse_message 
 {
     size_t size = sse_message_wire_size(message, queue->chunked);
 
-    if (queue->count || queue->slots || size > queue->bytes_max)
+    if (queue->count || queue->ringed || size > queue->bytes_max)
         return false;
     sse_message_hold(message);
-    queue->inline_slots[queue->first] = message;
+    queue->only = message;
     queue->count = 1;
     queue->bytes = size;
     return true;
 }
 
-/** Whether it is one message, in the inline slot `first`. */
+/** Whether it is one message, which is `only`. */
 static inline bool sse_queue_has_one(const struct queue *queue)
 {
-    return queue->count == 1 && !queue->slots;
+    return queue->count == 1 && !queue->ringed;
 }
 
 /** Takes that message, of which nothing is taken yet; the caller gets its reference. */
@@ -128,7 +155,7 @@ static inline void sse_queue_take_single(struct queue *queue)
 /** The first message, or NULL. */
 static inline struct sse_message *sse_queue_first(const struct queue *queue)
 {
-    return queue->count ? *sse_queue_slot(queue, 0) : NULL;
+    return queue->count ? sse_queue_at(queue, 0) : NULL;
 }
 
 /** Shows the next bytes, in up to `iov_count` pieces; returns how many. */
@@ -138,7 +165,7 @@ static inline int sse_queue_gather(const struct queue *queue, struct iovec *iov,
     size_t taken = queue->taken;
 
     while (filled < iov_count && (uint32_t)filled < queue->count) {
-        struct sse_str wire = sse_message_wire(*sse_queue_slot(queue, (uint32_t)filled), queue->chunked);
+        struct sse_str wire = sse_message_wire(sse_queue_at(queue, (uint32_t)filled), queue->chunked);
 
         iov[filled].iov_base = (void *)(uintptr_t)(wire.ptr + taken);
         iov[filled].iov_len = wire.len - taken;
@@ -153,10 +180,11 @@ static inline void sse_queue_forget_first(struct queue *queue, const struct sse_
 {
     queue->taken = 0;
     queue->replayed -= queue->replayed > 0;
-    queue->first = (queue->first + 1) & (queue->capacity - 1);
     queue->count--;
-    if (queue->slots && !queue->count)
-        sse_queue_free_slots(queue, host);
+    if (queue->ringed && queue->count)
+        queue->ring->first = (queue->ring->first + 1) & (queue->ring->capacity - 1);
+    else if (queue->ringed)
+        sse_queue_free_ring(queue, host);
 }
 
 /** Takes up to `*size` bytes but not past the end of a message, and counts them off. Returns the
@@ -173,7 +201,7 @@ static inline struct sse_message *sse_queue_take(struct queue *queue, size_t *si
         return NULL;
     left = sse_message_wire_size(message, queue->chunked) - queue->taken;
     if (*size < left) {
-        queue->taken += *size;
+        queue->taken += (uint32_t)*size;
         queue->bytes -= *size;
         *size = 0;
         return NULL;

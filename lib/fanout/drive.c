@@ -12,9 +12,10 @@ bool sse_ready_add(struct sse_registry *registry, struct sse_emitter *emitter)
     struct emitter_link *link = &emitter->membership.ready;
     bool was_empty = !registry->first_ready;
 
-    if (!registry->on_wake || link->linked)
+    if (!registry->on_wake || emitter->standing & STANDING_READY)
         return false;
-    *link = (struct emitter_link){.previous = registry->last_ready, .linked = true};
+    *link = (struct emitter_link){.previous = registry->last_ready};
+    emitter->standing |= STANDING_READY;
     if (was_empty)
         registry->first_ready = emitter;
     else
@@ -28,7 +29,7 @@ bool sse_ready_remove(struct sse_registry *registry, struct sse_emitter *emitter
 {
     struct emitter_link *link = &emitter->membership.ready;
 
-    if (!link->linked)
+    if (!(emitter->standing & STANDING_READY))
         return false;
     if (link->previous)
         link->previous->membership.ready.next = link->next;
@@ -38,7 +39,7 @@ bool sse_ready_remove(struct sse_registry *registry, struct sse_emitter *emitter
         link->next->membership.ready.previous = link->previous;
     else
         registry->last_ready = link->previous;
-    *link = (struct emitter_link){.linked = false};
+    emitter->standing &= (unsigned char)~STANDING_READY;
     return true;
 }
 
@@ -81,13 +82,15 @@ static bool announce(struct sse_registry *registry, uint64_t deadline)
 bool sse_timer_note(struct sse_registry *registry, struct sse_emitter *emitter)
 {
     struct heap_node *timer = &emitter->membership.timer;
+    uint64_t deadline = sse_emitter_deadline(emitter);
 
-    emitter->scheduled = sse_emitter_deadline(emitter);
     /* A tick that took it from the heap puts it back when it is done with it. */
-    if (timer->position == HEAP_NOWHERE)
+    if (timer->position == HEAP_NOWHERE) {
+        timer->deadline = deadline;
         return false;
-    sse_heap_update(&registry->timers, timer, emitter->scheduled);
-    return announce(registry, emitter->scheduled);
+    }
+    sse_heap_update(&registry->timers, timer, deadline);
+    return announce(registry, deadline);
 }
 
 bool sse_expiry_note(struct sse_registry *registry)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "base/growth.h"
 #include "fanout/registry.h"
 
 #include <errno.h>
@@ -33,7 +34,7 @@ void sse_owner_release(struct emitter_owner *owner)
 
 static bool reserve_member(struct sse_registry *registry)
 {
-    size_t capacity = registry->capacity ? registry->capacity * 2 : 8;
+    size_t capacity = growth_after(registry->capacity);
     struct sse_emitter **members;
 
     if (!sse_heap_reserve(&registry->timers, registry->count + 1, registry->host))
@@ -51,6 +52,23 @@ static bool reserve_member(struct sse_registry *registry)
     return true;
 }
 
+/* Once in some thousand million times: those who are here stay older than those who come. */
+static void forget_order(struct sse_registry *registry)
+{
+    registry->topics.order = 0;
+    for (size_t i = 0; i < registry->count; i++) {
+        struct emitter_membership *membership = &registry->members[i]->membership;
+
+        membership->joined = 0;
+        for (uint32_t at = 0; at < sse_subscriptions_count(membership); at++) {
+            struct subscription subscription = sse_subscriptions_at(membership, at);
+
+            sse_topic_subscribers(subscription.topic)[subscription.place].since = 0;
+        }
+    }
+    (void)sse_topics_next_order(&registry->topics);
+}
+
 static int join(struct sse_registry *registry, struct sse_emitter *emitter)
 {
     if (emitter->owner)
@@ -65,14 +83,16 @@ static int join(struct sse_registry *registry, struct sse_emitter *emitter)
     }
     if (!reserve_member(registry))
         return -ENOMEM;
+    if (sse_topics_order_is_used_up(&registry->topics))
+        forget_order(registry);
     emitter->owner = &registry->owner;
-    emitter->membership.position = registry->count;
-    emitter->membership.joined = registry->counts.added++;
-    emitter->membership.leaving = false;
+    emitter->membership.timer.mark = (uint32_t)registry->count;
+    emitter->membership.joined = sse_topics_next_order(&registry->topics);
+    emitter->standing &= (unsigned char)~STANDING_LEAVING;
+    registry->counts.added++;
     registry->members[registry->count++] = emitter;
     sse_cork_note_limits(&registry->cork, &emitter->queue);
-    emitter->scheduled = sse_emitter_deadline(emitter);
-    sse_heap_push(&registry->timers, &emitter->membership.timer, emitter->scheduled);
+    sse_heap_push(&registry->timers, &emitter->membership.timer, sse_emitter_deadline(emitter));
     sse_emitter_account(emitter);
     sse_owner_hold(&registry->owner);
     sse_emitter_ref(emitter);
@@ -104,16 +124,16 @@ void sse_members_take(struct sse_registry *registry, struct sse_emitter *emitter
     struct emitter_membership *membership = &emitter->membership;
     struct sse_emitter *last = registry->members[--registry->count];
 
-    registry->members[membership->position] = last;
-    last->membership.position = membership->position;
+    registry->members[membership->timer.mark] = last;
+    last->membership.timer.mark = membership->timer.mark;
     if (membership->timer.position != HEAP_NOWHERE)
         sse_heap_remove(&registry->timers, &membership->timer);
-    sse_topics_unsubscribe_back_to(&registry->topics, emitter, NULL);
+    sse_topics_unsubscribe_back_to(&registry->topics, emitter, 0);
     pthread_mutex_lock(&emitter->lock);
     atomic_fetch_sub_explicit(&registry->owner.tally.backlog, emitter->charged, memory_order_relaxed);
     emitter->charged = 0;
     emitter->owner = NULL;
-    emitter->scheduled = 0;
+    membership->timer.deadline = 0;
     emitter->held = false;
     pthread_mutex_unlock(&emitter->lock);
 }
@@ -132,7 +152,7 @@ void sse_members_give_back(struct sse_registry *registry, struct sse_emitter *em
 /* One of those that a cap counts, and since when. */
 struct candidate {
     struct sse_emitter *emitter;
-    uint64_t since;
+    uint32_t since;
 };
 
 static struct candidate candidate_at(const struct sse_registry *registry, const struct topic *topic,
@@ -141,8 +161,8 @@ static struct candidate candidate_at(const struct sse_registry *registry, const 
     struct sse_emitter *member;
 
     if (topic)
-        return (struct candidate){.emitter = topic->subscribers[position]->emitter,
-                                  .since = topic->subscribers[position]->since};
+        return (struct candidate){.emitter = sse_topic_subscribers(topic)[position].emitter,
+                                  .since = sse_topic_subscribers(topic)[position].since};
     member = registry->members[position];
     return (struct candidate){.emitter = member, .since = member->membership.joined};
 }
@@ -152,7 +172,7 @@ static bool is_leaving(struct sse_emitter *emitter)
     bool leaving;
 
     pthread_mutex_lock(&emitter->lock);
-    leaving = emitter->membership.leaving || emitter->state != SSE_STATE_OPEN;
+    leaving = emitter->standing & STANDING_LEAVING || emitter->state != SSE_STATE_OPEN;
     pthread_mutex_unlock(&emitter->lock);
     return leaving;
 }
@@ -174,7 +194,7 @@ struct sse_emitter *sse_members_over_cap(struct sse_registry *registry, const st
     }
     if (staying <= max)
         return NULL;
-    oldest.emitter->membership.leaving = true;
+    oldest.emitter->standing |= STANDING_LEAVING;
     return oldest.emitter;
 }
 

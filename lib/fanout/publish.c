@@ -36,7 +36,7 @@ static size_t audience_count(const struct publication *publication)
 
 static struct sse_emitter *audience_at(const struct publication *publication, size_t position)
 {
-    return publication->name.ptr ? publication->topic->subscribers[position]->emitter
+    return publication->name.ptr ? sse_topic_subscribers(publication->topic)[position].emitter
                                  : publication->registry->members[position];
 }
 
@@ -91,10 +91,12 @@ static void enqueue_all(struct publication *publication)
     struct sse_message *message = publication->message;
     size_t count = audience_count(publication);
     struct sse_emitter **members = publication->name.ptr ? NULL : publication->registry->members;
+    const struct subscriber *subscribers =
+        count && !members ? sse_topic_subscribers(publication->topic) : NULL;
     uint64_t now = publication->now;
 
     for (size_t i = 0; i < count; i++) {
-        struct sse_emitter *emitter = members ? members[i] : publication->topic->subscribers[i]->emitter;
+        struct sse_emitter *emitter = members ? members[i] : subscribers[i].emitter;
         enum admission admission = sse_emitter_enqueue(emitter, message, now);
 
         if (admission == ADMISSION_QUEUED || admission == ADMISSION_ENDED)

@@ -4,7 +4,7 @@
 #include <errno.h>
 
 /* Its state no longer changes. Lock held. */
-static void count_end(struct sse_registry *registry, struct sse_emitter *emitter)
+static void count_end(struct sse_registry *registry, struct sse_emitter *emitter, size_t bytes_left)
 {
     struct shutdown *shutdown = &registry->shutdown;
 
@@ -14,7 +14,7 @@ static void count_end(struct sse_registry *registry, struct sse_emitter *emitter
         shutdown->completed++;
     } else if (shutdown->begun) {
         shutdown->cut++;
-        shutdown->bytes_left += emitter->bytes_left;
+        shutdown->bytes_left += bytes_left;
     }
     pthread_mutex_unlock(&emitter->lock);
 }
@@ -28,7 +28,7 @@ static void tell_that_none_remains(struct sse_registry *registry)
     pthread_mutex_unlock(&registry->lock);
 }
 
-static void forget(struct emitter_owner *owner, struct sse_emitter *emitter)
+static void forget(struct emitter_owner *owner, struct sse_emitter *emitter, size_t bytes_left)
 {
     struct sse_registry *registry = (struct sse_registry *)(void *)owner;
     bool member;
@@ -37,7 +37,7 @@ static void forget(struct emitter_owner *owner, struct sse_emitter *emitter)
     member = sse_members_has(registry, emitter);
     if (member) {
         sse_members_take(registry, emitter);
-        count_end(registry, emitter);
+        count_end(registry, emitter, bytes_left);
     }
     pthread_mutex_unlock(&registry->lock);
     if (member)

@@ -42,9 +42,9 @@ static void begin_to_end(struct sse_emitter *emitter, struct sse_message *farewe
         if (retry)
             (void)sse_emitter_enqueue_unlimited(emitter, retry, now);
         (void)sse_emitter_end(emitter, SSE_REASON_SHUTDOWN, 0, now);
-        emitter->timers.drain_end = end;
+        emitter->timers.end = end;
     }
-    emitter->timers.drain_end = deadline_earlier(emitter->timers.drain_end, end);
+    emitter->timers.end = deadline_earlier(emitter->timers.end, end);
 }
 
 static void end_emitter(struct sse_registry *registry, const struct sse_shutdown_options *options,

@@ -91,21 +91,21 @@ static int subscribe_all(struct request *request)
 {
     struct sse_registry *registry = request->registry;
     struct sse_emitter *emitter = request->emitter;
-    const struct subscription *newest = emitter->membership.subscriptions;
+    uint32_t first = sse_subscriptions_count(&emitter->membership);
     int error = 0;
 
     for (size_t i = 0; !error && i < request->count; i++) {
-        const struct subscription *before = emitter->membership.subscriptions;
+        uint32_t before = sse_subscriptions_count(&emitter->membership);
         bool full = topic_is_full(registry, request->topics[i]);
 
         error = sse_topics_subscribe(&registry->topics, emitter, request->topics[i]);
-        if (!error && full && emitter->membership.subscriptions != before)
+        if (!error && full && sse_subscriptions_count(&emitter->membership) != before)
             error = -EAGAIN;
     }
     if (error == -EAGAIN)
         registry->counts.refused++;
     if (error)
-        sse_topics_unsubscribe_back_to(&registry->topics, emitter, newest);
+        sse_topics_unsubscribe_back_to(&registry->topics, emitter, first);
     return error;
 }
 
@@ -128,7 +128,7 @@ static int queue_replay(struct request *request)
 /* Lock held. An emitter that became a member and got no further is still to be taken out. */
 static int join(struct request *request)
 {
-    const struct subscription *newest;
+    uint32_t first;
     int error = sse_members_add(request->registry, request->emitter);
 
     request->added = !error;
@@ -136,12 +136,12 @@ static int join(struct request *request)
         error = end_error(request->emitter);
     if (error)
         return error;
-    newest = request->emitter->membership.subscriptions;
+    first = sse_subscriptions_count(&request->emitter->membership);
     error = subscribe_all(request);
     if (!error)
         error = queue_replay(request);
     if (error)
-        sse_topics_unsubscribe_back_to(&request->registry->topics, request->emitter, newest);
+        sse_topics_unsubscribe_back_to(&request->registry->topics, request->emitter, first);
     return error;
 }
 
@@ -355,7 +355,7 @@ static void finish(struct request *request, struct roster *leavers)
     for (size_t i = 0; leavers && i < leavers->count; i++)
         (void)sse_emitter_end_at(leavers->emitters[i], SSE_REASON_COMPLETED, 0, request->now);
     /* One that is pulled from could take nothing yet, and would come back for the same again and again. */
-    if (request->emitter->sink.write)
+    if (request->emitter->sink_kind != SINK_PULL)
         sse_budget_enforce(request->registry, request->now);
 }
 

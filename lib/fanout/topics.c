@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "fanout/topics.h"
+#include "base/growth.h"
 
 #include <errno.h>
 #include <sse/registry.h>
@@ -105,106 +106,119 @@ void sse_topics_free_if_unused(struct topics *topics, struct topic *topic)
     if (topics->lost < topic->history.lost)
         topics->lost = topic->history.lost;
     sse_map_remove(&topics->map, &topic->node);
-    sse_host_release(topics->host, topic->subscribers);
+    if (topic->capacity)
+        sse_host_release(topics->host, topic->many);
     sse_host_release(topics->host, topic);
 }
 
 static bool reserve_subscriber(struct topic *topic, const struct sse_host *host)
 {
-    size_t capacity = topic->capacity ? topic->capacity * 2 : 1;
-    struct subscription **subscribers;
+    size_t capacity = growth_after(topic->capacity ? topic->capacity : 1);
+    struct subscriber *subscribers;
 
-    if (topic->count < topic->capacity)
+    if (topic->count < topic->capacity || !topic->count)
         return true;
-    subscribers = sse_host_allocate(host, capacity * sizeof(struct subscription *));
+    if (capacity > UINT32_MAX)
+        return false;
+    subscribers = sse_host_allocate(host, capacity * sizeof(struct subscriber));
     if (!subscribers)
         return false;
-    if (topic->count)
-        memcpy(subscribers, topic->subscribers, topic->count * sizeof(struct subscription *));
-    sse_host_release(host, topic->subscribers);
-    topic->subscribers = subscribers;
-    topic->capacity = capacity;
+    memcpy(subscribers, sse_topic_subscribers(topic), topic->count * sizeof(struct subscriber));
+    if (topic->capacity)
+        sse_host_release(host, topic->many);
+    topic->many = subscribers;
+    topic->capacity = (uint32_t)capacity;
     return true;
 }
 
-static struct subscription **find_subscription(struct sse_emitter *emitter, const struct topic *topic)
+/* The position among the emitter's subscriptions, or their count. */
+static uint32_t find_subscription(const struct sse_emitter *emitter, const struct topic *topic)
 {
-    struct subscription **at = &emitter->membership.subscriptions;
+    uint32_t count = sse_subscriptions_count(&emitter->membership);
+    uint32_t position = 0;
 
-    while (*at && (*at)->topic != topic)
-        at = &(*at)->next;
-    return at;
+    while (position < count && sse_subscriptions_at(&emitter->membership, position).topic != topic)
+        position++;
+    return position;
 }
 
 /* On the shorter side: a client may name many topics, and a topic may have many subscribers. */
 bool sse_topics_is_subscribed(struct sse_emitter *emitter, const struct topic *topic)
 {
-    if (emitter->membership.subscription_count <= topic->count)
-        return *find_subscription(emitter, topic);
-    for (size_t i = 0; i < topic->count; i++)
-        if (topic->subscribers[i]->emitter == emitter)
+    uint32_t count = sse_subscriptions_count(&emitter->membership);
+
+    if (count <= topic->count)
+        return find_subscription(emitter, topic) < count;
+    for (uint32_t i = 0; i < topic->count; i++)
+        if (sse_topic_subscribers(topic)[i].emitter == emitter)
             return true;
     return false;
 }
 
 int sse_topics_subscribe(struct topics *topics, struct sse_emitter *emitter, struct sse_str name)
 {
+    struct emitter_membership *membership = &emitter->membership;
     struct topic *topic = sse_topics_find_or_add(topics, name);
-    struct subscription *subscription;
 
     if (!topic)
         return -ENOMEM;
     if (sse_topics_is_subscribed(emitter, topic))
         return 0;
-    subscription = sse_host_allocate(topics->host, sizeof(*subscription));
-    if (!subscription || !reserve_subscriber(topic, topics->host)) {
-        sse_host_release(topics->host, subscription);
+    if (!sse_subscriptions_reserve(membership, topics->host) || !reserve_subscriber(topic, topics->host)) {
         sse_topics_free_if_unused(topics, topic);
         return -ENOMEM;
     }
-    *subscription = (struct subscription){
+    sse_topic_subscribers(topic)[topic->count] = (struct subscriber){
         .emitter = emitter,
-        .topic = topic,
-        .next = emitter->membership.subscriptions,
-        .position = topic->count,
-        .since = topics->subscribed++,
+        .position = sse_subscriptions_count(membership),
+        .since = sse_topics_next_order(topics),
     };
-    topic->subscribers[topic->count++] = subscription;
-    emitter->membership.subscriptions = subscription;
-    emitter->membership.subscription_count++;
+    sse_subscriptions_add(membership, (struct subscription){.topic = topic, .place = topic->count});
+    topic->count++;
     return 0;
 }
 
-/* `at` is the link that leads to it. */
-static void end_subscription(struct topics *topics, struct subscription **at)
+/* The last subscriber takes the place that becomes free. */
+static void leave_topic(struct topic *topic, uint32_t place)
 {
-    struct subscription *subscription = *at;
-    struct topic *topic = subscription->topic;
-    struct subscription *last = topic->subscribers[--topic->count];
+    struct subscriber *subscribers = sse_topic_subscribers(topic);
+    struct subscriber last = subscribers[--topic->count];
 
-    topic->subscribers[subscription->position] = last;
-    last->position = subscription->position;
-    *at = subscription->next;
-    subscription->emitter->membership.subscription_count--;
-    sse_host_release(topics->host, subscription);
-    sse_topics_free_if_unused(topics, topic);
+    subscribers[place] = last;
+    sse_subscriptions_move(&last.emitter->membership, last.position, place);
+}
+
+static void end_subscription(struct topics *topics, struct sse_emitter *emitter, uint32_t position)
+{
+    struct emitter_membership *membership = &emitter->membership;
+    struct subscription ended = sse_subscriptions_at(membership, position);
+    struct subscription moved;
+
+    leave_topic(ended.topic, ended.place);
+    sse_subscriptions_remove(membership, position, topics->host);
+    if (position < sse_subscriptions_count(membership)) {
+        moved = sse_subscriptions_at(membership, position);
+        sse_topic_subscribers(moved.topic)[moved.place].position = position;
+    }
+    sse_topics_free_if_unused(topics, ended.topic);
 }
 
 void sse_topics_unsubscribe(struct topics *topics, struct sse_emitter *emitter, struct sse_str name)
 {
     struct topic *topic = sse_topics_find(topics, name);
-    struct subscription **at;
+    uint32_t position;
 
     if (!topic)
         return;
-    at = find_subscription(emitter, topic);
-    if (*at)
-        end_subscription(topics, at);
+    position = find_subscription(emitter, topic);
+    if (position < sse_subscriptions_count(&emitter->membership))
+        end_subscription(topics, emitter, position);
 }
 
-void sse_topics_unsubscribe_back_to(struct topics *topics, struct sse_emitter *emitter,
-                                    const struct subscription *last)
+void sse_topics_unsubscribe_back_to(struct topics *topics, struct sse_emitter *emitter, uint32_t count)
 {
-    while (emitter->membership.subscriptions != last)
-        end_subscription(topics, &emitter->membership.subscriptions);
+    uint32_t left;
+
+    while ((left = sse_subscriptions_count(&emitter->membership)) > count)
+        end_subscription(topics, emitter, left - 1);
 }

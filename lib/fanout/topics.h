@@ -10,20 +10,22 @@
 #include "base/map.h"
 #include "connection/emitter.h"
 #include "data/history.h"
+#include "fanout/subscriptions.h"
 
-struct subscription {
+struct subscriber {
     struct sse_emitter *emitter;
-    struct topic *topic;
-    struct subscription *next; /* of the same emitter */
-    size_t position;           /* among the topic's subscribers */
-    uint64_t since;            /* how many subscriptions there had been before */
+    uint32_t position; /* among the emitter's subscriptions */
+    uint32_t since;    /* how many had joined, or subscribed, before */
 };
 
 struct topic {
     struct map_node node;
-    struct subscription **subscribers;
-    size_t count;
-    size_t capacity;
+    union {
+        struct subscriber one; /* while the capacity is 0 */
+        struct subscriber *many;
+    };
+    uint32_t count;
+    uint32_t capacity;
     struct history history;
     struct heap_node size; /* in the archive's heaps */
     struct heap_node age;
@@ -35,8 +37,8 @@ struct topic {
 struct topics {
     struct map map;
     const struct sse_host *host;
-    uint64_t lost;       /* the highest sequence that was lost by a topic which is no more */
-    uint64_t subscribed; /* how often */
+    uint64_t lost;  /* the highest sequence that was lost by a topic which is no more */
+    uint32_t order; /* how many have joined, or subscribed; what is beyond 32 bits is all alike */
 };
 
 void sse_topics_init(struct topics *topics, const struct sse_host *host);
@@ -62,7 +64,7 @@ void sse_topics_free_if_unused(struct topics *topics, struct topic *topic);
 struct topic *sse_topic_of_size(struct heap_node *size);
 struct topic *sse_topic_of_age(struct heap_node *age);
 
-/** 0 also if it is subscribed already; -ENOMEM. A new subscription is the emitter's first. */
+/** 0 also if it is subscribed already; -ENOMEM. A new subscription is the emitter's last. */
 int sse_topics_subscribe(struct topics *topics, struct sse_emitter *emitter, struct sse_str name);
 
 bool sse_topics_is_subscribed(struct sse_emitter *emitter, const struct topic *topic);
@@ -70,8 +72,25 @@ bool sse_topics_is_subscribed(struct sse_emitter *emitter, const struct topic *t
 /** Nothing if it is not subscribed. */
 void sse_topics_unsubscribe(struct topics *topics, struct sse_emitter *emitter, struct sse_str name);
 
-/** Ends the emitter's newest subscriptions until `last` is the newest; NULL ends all. */
-void sse_topics_unsubscribe_back_to(struct topics *topics, struct sse_emitter *emitter,
-                                    const struct subscription *last);
+/** Ends the emitter's newest subscriptions until `count` are left. */
+void sse_topics_unsubscribe_back_to(struct topics *topics, struct sse_emitter *emitter, uint32_t count);
+
+/** The subscribers of a topic, `count` of them. */
+static inline struct subscriber *sse_topic_subscribers(const struct topic *topic)
+{
+    return topic->capacity ? topic->many : (struct subscriber *)(uintptr_t)&topic->one;
+}
+
+/** The next number by which one that came earlier is known. */
+static inline uint32_t sse_topics_next_order(struct topics *topics)
+{
+    return topics->order < UINT32_MAX ? topics->order++ : UINT32_MAX;
+}
+
+/** Whether it is time to begin anew. */
+static inline bool sse_topics_order_is_used_up(const struct topics *topics)
+{
+    return topics->order > UINT32_MAX / 2;
+}
 
 #endif

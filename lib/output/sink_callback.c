@@ -14,21 +14,13 @@ size_t sse_iovec_size(const struct iovec *iov, int count)
     return size;
 }
 
-static ssize_t sink_callback_write(const struct sink *sink, const struct iovec *iov, int count)
+ssize_t sse_sink_write_callback(const struct sink *sink, const struct iovec *iov, int count)
 {
-    ssize_t result = sink->callback.write(sink->callback.user, iov, count);
+    ssize_t result = sink->callback(sink->user, iov, count);
 
     if (result == 0 || result == -EWOULDBLOCK)
         return -EAGAIN;
     if (result < -ERRNO_MAX || (result > 0 && (size_t)result > sse_iovec_size(iov, count)))
         return -EIO;
     return result;
-}
-
-void sse_sink_open_callback(struct sink *sink,
-                            ssize_t (*write)(void *user, const struct iovec *iov, int count), void *user)
-{
-    *sink = (struct sink){.write = sink_callback_write};
-    sink->callback.write = write;
-    sink->callback.user = user;
 }

@@ -78,9 +78,9 @@ static ssize_t send_piece(int fd, const struct iovec *iov)
 }
 
 /* send fails with ENOTSOCK if the number now belongs to something else than a socket. */
-static ssize_t socket_write(const struct sink *sink, const struct iovec *iov, int count)
+ssize_t sse_sink_write_socket(const struct sink *sink, const struct iovec *iov, int count)
 {
-    int fd = sink->descriptor.number;
+    int fd = sink->number;
     ssize_t sent;
 
     if (!may_send(fd))
@@ -166,22 +166,21 @@ static ssize_t blocking_write(int fd, const struct iovec *iov, bool is_pipe)
     return guarded_writev(fd, &piece, 1);
 }
 
-/* The host may have closed the descriptor and got the number back for something else. */
-static bool is_same_file(const struct sink *sink, const struct stat *status)
+static bool is_same_file(const struct sink_file *file, const struct stat *status)
 {
-    return status->st_dev == sink->descriptor.device && status->st_ino == sink->descriptor.inode;
+    return status->st_dev == file->device && status->st_ino == file->inode;
 }
 
-static ssize_t file_write(const struct sink *sink, const struct iovec *iov, int count)
+ssize_t sse_sink_write_file(const struct sink *sink, const struct iovec *iov, int count)
 {
-    int fd = sink->descriptor.number;
+    int fd = sink->file->number;
     struct stat status;
     ssize_t written;
     int flags;
 
     if (fstat(fd, &status))
         return -errno;
-    if (!is_same_file(sink, &status))
+    if (!is_same_file(sink->file, &status))
         return -EBADF;
     flags = fcntl(fd, F_GETFL);
     if (flags < 0)
@@ -197,20 +196,12 @@ static ssize_t file_write(const struct sink *sink, const struct iovec *iov, int 
     return written ? written : -EAGAIN;
 }
 
-int sse_sink_open_fd(struct sink *sink, int fd)
+int sse_sink_identify(int fd, struct sink_file *file)
 {
     struct stat status;
 
     if (fstat(fd, &status))
         return -errno;
-    *sink = (struct sink){.write = S_ISSOCK(status.st_mode) ? socket_write : file_write};
-    sink->descriptor.number = fd;
-    sink->descriptor.device = status.st_dev;
-    sink->descriptor.inode = status.st_ino;
-    return 0;
-}
-
-int sse_sink_fd_number(const struct sink *sink)
-{
-    return sink->write == socket_write || sink->write == file_write ? sink->descriptor.number : -EINVAL;
+    *file = (struct sink_file){.number = fd, .device = status.st_dev, .inode = status.st_ino};
+    return S_ISSOCK(status.st_mode) ? SINK_SOCKET : SINK_FILE;
 }

@@ -9,6 +9,7 @@
 #include <sse/registry.h>
 
 #include "fake_client.h"
+#include "fanout/registry.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -191,6 +192,30 @@ static void a_place_is_free_when_the_end_is_reached(void **state)
     assert_int_equal(join(1, "a"), -EAGAIN);
     assert_int_equal(fake_client_pull(&clients[0]), -ESHUTDOWN);
     assert_int_equal(subscribe(1, "a"), 0);
+}
+
+/* Which of those who were there before goes first is open; who comes later is newer. */
+static void the_newest_stay_when_numbers_begin_anew(void **state)
+{
+    (void)state;
+    for (size_t per_topic = 0; per_topic < 2; per_topic++) {
+        (void)set_up(state);
+        use_registry(SSE_ADMISSION_NEWEST, per_topic ? 0 : 3, per_topic ? 3 : 0);
+        for (size_t i = 0; i < 3; i++)
+            assert_int_equal(join(i, "ba"), 0);
+        registry->topics.order = UINT32_MAX / 2 + 1;
+        for (size_t i = 3; i < 6; i++)
+            assert_int_equal(join(i, "ab"), 0);
+        assert_true(registry->topics.order < 20);
+        for (size_t i = 0; i < 6; i++)
+            i < 3 ? expect_completed(i) : expect_open(i);
+        assert_int_equal(join(6, "a"), 0);
+        expect_completed(3);
+        for (size_t i = 4; i < 7; i++)
+            expect_open(i);
+        assert_int_equal(tear_down(state), 0);
+    }
+    (void)set_up(state);
 }
 
 static void the_newest_stay(void **state)
@@ -545,6 +570,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_topic_that_is_named_twice_takes_one_place, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_place_is_free_when_the_end_is_reached, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_newest_stay, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_newest_stay_when_numbers_begin_anew, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_newest_of_a_topic_stay, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_emitter_may_be_the_oldest_of_several_topics, set_up, tear_down),
         cmocka_unit_test_setup_teardown(those_that_drain_do_not_cost_others_their_place, set_up, tear_down),

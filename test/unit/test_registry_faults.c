@@ -171,18 +171,18 @@ static void test_steady_pull_needs_no_memory(void **state)
     const struct sse_event event = {.data = sse_str("x")};
     struct sse_message *message;
     char buffer[64];
-    size_t before;
+    size_t before = 0;
 
     (void)state;
     assert_int_equal(sse_message_new(&message, &event, 1, &fake.host), 0);
     for (size_t i = 0; i < CLIENT_COUNT; i++)
         assert_int_equal(subscribe_to(registry, start(i, SSE_DRAIN_PULL), "t"), 0);
-    assert_int_equal(sse_registry_broadcast_message(registry, message, NULL), 0);
-    before = fake.allocations;
     for (int round = 0; round < 100; round++) {
         assert_int_equal(sse_registry_broadcast_message(registry, message, NULL), 0);
+        if (!round)
+            before = fake.allocations;
         for (size_t i = 0; i < CLIENT_COUNT; i++)
-            assert_int_equal(sse_emitter_read(clients[i].emitter, buffer, sizeof(buffer)), round ? 9 : 18);
+            assert_int_equal(sse_emitter_read(clients[i].emitter, buffer, sizeof(buffer)), 9);
     }
     assert_int_equal(fake.allocations, before);
     sse_message_unref(message);
@@ -441,14 +441,13 @@ static void test_one_receiver_without_memory(void **state)
             clients[i].sink.room = 0;
         }
         expect_delivery(publish("t", "1"), 0, CLIENT_COUNT, 0);
-        expect_delivery(publish("t", "2"), 0, CLIENT_COUNT, 0);
         fake_host_fail_at(&clients[unlucky].own, 1, true);
-        expect_delivery(publish("t", "3"), 0, CLIENT_COUNT - 1, 1);
+        expect_delivery(publish("t", "2"), 0, CLIENT_COUNT - 1, 1);
         for (size_t i = 0; i < CLIENT_COUNT; i++) {
             assert_int_equal(clients[i].completions, i == unlucky);
             clients[i].sink.room = SIZE_MAX;
             assert_int_equal(sse_emitter_flush(clients[i].emitter), i == unlucky ? -ENOMEM : 0);
-            assert_int_equal(clients[i].sink.size, i == unlucky ? 0 : 27);
+            assert_int_equal(clients[i].sink.size, i == unlucky ? 0 : 18);
         }
         assert_int_equal(clients[unlucky].reason, SSE_REASON_OVERFLOW);
         assert_int_equal(clients[unlucky].error, -ENOMEM);

@@ -41,10 +41,9 @@ static ssize_t play(void *user, const struct iovec *iov, int count)
 
 static ssize_t write_to(struct script *script)
 {
-    struct sink sink;
+    const struct sink sink = {.callback = play, .user = script};
 
-    sse_sink_open_callback(&sink, play, script);
-    return sink.write(&sink, pieces, COUNT(pieces));
+    return sse_sink_write_callback(&sink, pieces, COUNT(pieces));
 }
 
 static void results_are_told_or_judged(void **state)

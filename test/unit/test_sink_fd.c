@@ -185,8 +185,31 @@ static void make_text(void)
     }
 }
 
+/* A descriptor as an emitter keeps it. */
+struct opened {
+    int kind;
+    struct sink sink;
+    struct sink_file file;
+};
+
+static int open_sink(struct opened *sink, int fd)
+{
+    sink->kind = sse_sink_identify(fd, &sink->file);
+    if (sink->kind == SINK_SOCKET)
+        sink->sink = (struct sink){.number = fd};
+    else
+        sink->sink = (struct sink){.file = &sink->file};
+    return sink->kind < 0 ? sink->kind : 0;
+}
+
+static ssize_t write_to(const struct opened *sink, const struct iovec *iov, int count)
+{
+    return sink->kind == SINK_SOCKET ? sse_sink_write_socket(&sink->sink, iov, count)
+                                     : sse_sink_write_file(&sink->sink, iov, count);
+}
+
 /* Writes the next `size` bytes of the stream in up to four pieces. */
-static ssize_t write_next(const struct sink *sink, struct channel *channel, size_t size)
+static ssize_t write_next(const struct opened *sink, struct channel *channel, size_t size)
 {
     char *from = text + channel->sent % PERIOD;
     struct iovec iov[4];
@@ -199,7 +222,7 @@ static ssize_t write_next(const struct sink *sink, struct channel *channel, size
         iov[count].iov_base = from + at;
         iov[count].iov_len = piece && count < 3 ? piece : size - at;
     }
-    result = sink->write(sink, iov, count);
+    result = write_to(sink, iov, count);
     assert_int_not_equal(result, 0);
     assert_true(result <= (ssize_t)size);
     if (result > 0)
@@ -277,25 +300,24 @@ static void require(bool holds, int line)
 
 static void test_open(void **state)
 {
-    struct sink sink = {.write = NULL};
+    struct opened sink;
     struct channel channel = open_channel(PIPE, false);
 
     (void)state;
-    assert_int_equal(sse_sink_open_fd(&sink, -1), -EBADF);
+    assert_int_equal(open_sink(&sink, -1), -EBADF);
     close_channel(&channel);
-    assert_int_equal(sse_sink_open_fd(&sink, channel.ours), -EBADF);
-    assert_null(sink.write);
+    assert_int_equal(open_sink(&sink, channel.ours), -EBADF);
 }
 
-static void for_each_channel(void (*check)(const struct sink *sink, struct channel *channel))
+static void for_each_channel(void (*check)(const struct opened *sink, struct channel *channel))
 {
     for (int kind = 0; kind < KIND_COUNT; kind++) {
         for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
             struct channel channel = open_channel((enum kind)kind, nonblocking);
             int flags = fcntl(channel.ours, F_GETFL);
-            struct sink sink;
+            struct opened sink;
 
-            assert_int_equal(sse_sink_open_fd(&sink, channel.ours), 0);
+            assert_int_equal(open_sink(&sink, channel.ours), 0);
             check(&sink, &channel);
             assert_int_equal(fcntl(channel.ours, F_GETFL), flags);
             close_channel(&channel);
@@ -303,7 +325,7 @@ static void for_each_channel(void (*check)(const struct sink *sink, struct chann
     }
 }
 
-static void check_small_writes(const struct sink *sink, struct channel *channel)
+static void check_small_writes(const struct opened *sink, struct channel *channel)
 {
     for (size_t size = 1; size <= 200; size++) {
         ssize_t written = write_next(sink, channel, size);
@@ -322,7 +344,7 @@ static void test_bytes_arrive_whatever_the_descriptor(void **state)
 /* Sizes that leave a pipe or a terminal with every kind of odd room. */
 static const size_t sizes[] = {1, 5, 255, 256, 257, 4095, 4096, 4097, 3, 12000, 2, 60000, 31};
 
-static void fill(const struct sink *sink, struct channel *channel, size_t first_size)
+static void fill(const struct opened *sink, struct channel *channel, size_t first_size)
 {
     int refusals = 0;
 
@@ -340,7 +362,7 @@ static void fill(const struct sink *sink, struct channel *channel, size_t first_
     }
 }
 
-static void check_stuck_peer(const struct sink *sink, struct channel *channel)
+static void check_stuck_peer(const struct opened *sink, struct channel *channel)
 {
     for (size_t round = 0; round < 2 * COUNT(sizes); round++) {
         fill(sink, channel, round);
@@ -356,7 +378,7 @@ static void test_a_peer_that_does_not_read_blocks_nobody(void **state)
     for_each_channel(check_stuck_peer);
 }
 
-static void check_interrupted(const struct sink *sink, struct channel *channel)
+static void check_interrupted(const struct opened *sink, struct channel *channel)
 {
     for (int times = 0; times < 40; times++) {
         ssize_t written;
@@ -416,7 +438,7 @@ static bool same_mask(const sigset_t *left, const sigset_t *right)
 }
 
 /* Writes through the sink, and sees that nothing about the signal is changed by it. */
-static void write_and_compare(const struct sink *sink, int signal_number, enum disposition disposition,
+static void write_and_compare(const struct opened *sink, int signal_number, enum disposition disposition,
                               int error)
 {
     struct iovec iov = {.iov_base = text, .iov_len = 9};
@@ -427,7 +449,7 @@ static void write_and_compare(const struct sink *sink, int signal_number, enum d
     sigaction(signal_number, NULL, &action_before);
     sigprocmask(SIG_SETMASK, NULL, &mask_before);
     for (int i = 0; i < 3; i++)
-        EXPECT(sink->write(sink, &iov, 1) == error);
+        EXPECT(write_to(sink, &iov, 1) == error);
     sigprocmask(SIG_SETMASK, NULL, &mask_after);
     sigaction(signal_number, NULL, &action_after);
     EXPECT(same_mask(&mask_before, &mask_after));
@@ -447,9 +469,9 @@ static void write_without_reader(int argument)
     enum disposition disposition = (enum disposition)(argument % DISPOSITION_COUNT);
     int variant = argument / DISPOSITION_COUNT;
     struct channel channel = open_channel(kinds[variant / 2], variant % 2);
-    struct sink sink;
+    struct opened sink;
 
-    EXPECT(!sse_sink_open_fd(&sink, channel.ours));
+    EXPECT(!open_sink(&sink, channel.ours));
     close(channel.peer);
     write_and_compare(&sink, SIGPIPE, disposition, -EPIPE);
 }
@@ -465,9 +487,9 @@ static void write_past_the_file_size_limit(int argument)
 {
     const struct rlimit limit = {.rlim_cur = 100, .rlim_max = 100};
     struct channel channel = open_channel(REGULAR_FILE, argument / DISPOSITION_COUNT);
-    struct sink sink;
+    struct opened sink;
 
-    EXPECT(!sse_sink_open_fd(&sink, channel.ours));
+    EXPECT(!open_sink(&sink, channel.ours));
     EXPECT(!setrlimit(RLIMIT_FSIZE, &limit));
     EXPECT(write_next(&sink, &channel, 64) == 64);
     EXPECT(write_next(&sink, &channel, 64) == 36);
@@ -483,7 +505,7 @@ static void test_file_size_limit_raises_no_signal(void **state)
         in_child(write_past_the_file_size_limit, argument);
 }
 
-static void check_closed(const struct sink *sink, struct channel *channel)
+static void check_closed(const struct opened *sink, struct channel *channel)
 {
     int copy = dup(channel->ours);
 
@@ -505,7 +527,7 @@ static void check_reused_number(enum kind from, enum kind to, bool nonblocking)
     struct channel old = open_channel(from, nonblocking);
     struct channel stranger = open_channel(to, nonblocking);
     bool from_socket = from == STREAM_SOCKET || from == PACKET_SOCKET;
-    struct sink sink;
+    struct opened sink;
     struct stat status;
 
     /* Two sockets, and two masters, cannot be told apart. */
@@ -513,7 +535,7 @@ static void check_reused_number(enum kind from, enum kind to, bool nonblocking)
         goto close_all;
     if (from == TERMINAL_MASTER && to == TERMINAL_MASTER)
         goto close_all;
-    assert_int_equal(sse_sink_open_fd(&sink, old.ours), 0);
+    assert_int_equal(open_sink(&sink, old.ours), 0);
     assert_true(write_next(&sink, &old, 10) > 0);
     assert_int_equal(dup2(stranger.ours, old.ours), old.ours);
     for (int i = 0; i < 3; i++)
@@ -544,9 +566,9 @@ static void write_without_spare_descriptors(int argument)
 {
     const struct rlimit none = {.rlim_cur = 1, .rlim_max = 1};
     struct channel channel = open_channel((enum kind)(argument / 2), argument % 2);
-    struct sink sink;
+    struct opened sink;
 
-    EXPECT(!sse_sink_open_fd(&sink, channel.ours));
+    EXPECT(!open_sink(&sink, channel.ours));
     EXPECT(!setrlimit(RLIMIT_NOFILE, &none));
     EXPECT(dup(channel.ours) < 0);
     for (size_t i = 0; i < COUNT(sizes); i++)

@@ -88,11 +88,10 @@ static void zero_means_the_default(void **state)
     struct timers timers = timers_of(&options, NOW);
 
     (void)state;
-    assert_int_equal(timers.lifetime_end, DEADLINE_NEVER);
-    assert_int_equal(timers.drain_end, DEADLINE_NEVER);
-    assert_int_equal(timers.stall, STALL_DEFAULT);
-    assert_int_equal(timers.drain, DRAIN_DEFAULT);
-    assert_int_equal(timers.heartbeat, HEARTBEAT_DEFAULT);
+    assert_int_equal(timers.end, DEADLINE_NEVER);
+    assert_int_equal(sse_timer_duration(timers.stall), STALL_DEFAULT);
+    assert_int_equal(sse_timer_duration(timers.drain), DRAIN_DEFAULT);
+    assert_int_equal(sse_timer_duration(timers.heartbeat), HEARTBEAT_DEFAULT);
     assert_int_equal(timers.progress, NOW);
     expect_first(&timers, SSE_STATE_OPEN, false, TIMER_HEARTBEAT, NOW + HEARTBEAT_DEFAULT);
     expect_first(&timers, SSE_STATE_OPEN, true, TIMER_STALL, NOW + STALL_DEFAULT);
@@ -104,7 +103,8 @@ static void off_means_never(void **state)
     struct timers timers = no_timers();
 
     (void)state;
-    assert_int_equal(timers.drain, DEADLINE_NEVER);
+    assert_int_equal(sse_timer_duration(timers.drain), DEADLINE_NEVER);
+    sse_timers_begin_drain(&timers, NOW);
     for (size_t i = 0; i < COUNT(all_states); i++) {
         expect_never(&timers, all_states[i], false);
         expect_never(&timers, all_states[i], true);
@@ -121,7 +121,7 @@ static void each_timer_runs_in_its_states_only(void **state)
         {TIMER_HEARTBEAT, {{true, false}, {false, false}, {false, false}}},
         {TIMER_LIFETIME, {{true, true}, {false, false}, {false, false}}},
         {TIMER_STALL, {{false, true}, {false, true}, {false, false}}},
-        {TIMER_DRAIN, {{true, true}, {true, true}, {false, false}}},
+        {TIMER_DRAIN, {{false, false}, {true, true}, {false, false}}},
     };
 
     (void)state;
@@ -135,10 +135,12 @@ static void each_timer_runs_in_its_states_only(void **state)
             options.lifetime_ms = 7;
         if (rows[row].action == TIMER_STALL)
             options.stall_ms = 7;
-        timers = timers_of(&options, NOW);
         if (rows[row].action == TIMER_DRAIN)
-            timers.drain_end = NOW + 7 * MS;
+            options.drain_ms = 7;
         for (size_t i = 0; i < COUNT(all_states); i++) {
+            timers = timers_of(&options, NOW);
+            if (all_states[i] == SSE_STATE_DRAINING)
+                sse_timers_begin_drain(&timers, NOW);
             for (int queued = 0; queued < 2; queued++) {
                 if (rows[row].when[i][queued])
                     expect_first(&timers, all_states[i], queued, rows[row].action, NOW + 7 * MS);
@@ -166,7 +168,7 @@ static void progress_moves_stall_and_heartbeat_only(void **state)
     timers.progress = NOW + 95 * MS;
     expect_first(&timers, SSE_STATE_OPEN, true, TIMER_LIFETIME, NOW + 100 * MS);
     expect_first(&timers, SSE_STATE_OPEN, false, TIMER_LIFETIME, NOW + 100 * MS);
-    timers.drain_end = NOW + 97 * MS;
+    timers.end = NOW + 97 * MS;
     expect_first(&timers, SSE_STATE_DRAINING, true, TIMER_DRAIN, NOW + 97 * MS);
     expect_first(&timers, SSE_STATE_DRAINING, false, TIMER_DRAIN, NOW + 97 * MS);
 }
@@ -181,14 +183,14 @@ static void the_earliest_goes_first(void **state)
     options.stall_ms = 20;
     options.heartbeat_ms = 10;
     timers = timers_of(&options, NOW);
-    timers.drain_end = NOW + 40 * MS;
     expect_first(&timers, SSE_STATE_OPEN, false, TIMER_HEARTBEAT, NOW + 10 * MS);
     expect_first(&timers, SSE_STATE_OPEN, true, TIMER_STALL, NOW + 20 * MS);
-    timers.stall = DEADLINE_NEVER;
+    timers.stall = TIMER_OFF;
     expect_first(&timers, SSE_STATE_OPEN, true, TIMER_LIFETIME, NOW + 30 * MS);
-    timers.lifetime_end = NOW + 41 * MS;
-    expect_first(&timers, SSE_STATE_OPEN, true, TIMER_DRAIN, NOW + 40 * MS);
-    timers.stall = 39 * MS;
+    timers.drain = 40;
+    sse_timers_begin_drain(&timers, NOW);
+    expect_first(&timers, SSE_STATE_DRAINING, true, TIMER_DRAIN, NOW + 40 * MS);
+    timers.stall = 39;
     expect_first(&timers, SSE_STATE_DRAINING, true, TIMER_STALL, NOW + 39 * MS);
     expect_first(&timers, SSE_STATE_DRAINING, false, TIMER_DRAIN, NOW + 40 * MS);
 }
@@ -206,8 +208,8 @@ static void ties_have_an_order(void **state)
     timers = timers_of(&options, NOW);
     expect_first(&timers, SSE_STATE_OPEN, false, TIMER_LIFETIME, NOW + 10 * MS);
     expect_first(&timers, SSE_STATE_OPEN, true, TIMER_STALL, NOW + 10 * MS);
-    timers.drain_end = NOW + 10 * MS;
-    expect_first(&timers, SSE_STATE_OPEN, false, TIMER_DRAIN, NOW + 10 * MS);
+    timers.drain = 10;
+    sse_timers_begin_drain(&timers, NOW);
     expect_first(&timers, SSE_STATE_DRAINING, true, TIMER_DRAIN, NOW + 10 * MS);
 }
 
@@ -303,9 +305,9 @@ static void jitter_stays_in_its_bounds_and_spreads(void **state)
         struct timers timers;
 
         assert_true(sse_timers_init(&timers, &options, NOW, next_random(&random)));
-        assert_true(timers.lifetime_end <= NOW + lifetime);
-        count_share(lifetimes, NOW + lifetime - timers.lifetime_end, jitter);
-        timers.lifetime_end = DEADLINE_NEVER;
+        assert_true(timers.end <= NOW + lifetime);
+        count_share(lifetimes, NOW + lifetime - timers.end, jitter);
+        timers.end = DEADLINE_NEVER;
         count_share(heartbeats, NOW + heartbeat - sse_timers_deadline(&timers, SSE_STATE_OPEN, false),
                     heartbeat / 4);
     }
@@ -316,7 +318,7 @@ static void jitter_stays_in_its_bounds_and_spreads(void **state)
 static void extreme_chance_stays_in_bounds(void **state)
 {
     static const uint64_t randoms[] = {0, 1, 0xffff, 0x10000, UINT64_MAX - 1, UINT64_MAX};
-    static const int64_t lengths[] = {1, 2, 3, 4, 5, 1000, INT64_C(31536000000)};
+    static const int64_t lengths[] = {1, 2, 3, 4, 5, 1000, TIMER_OFF - 1, INT64_C(31536000000)};
 
     (void)state;
     for (size_t i = 0; i < COUNT(randoms); i++) {
@@ -328,13 +330,16 @@ static void extreme_chance_stays_in_bounds(void **state)
             options.lifetime_ms = lengths[j];
             options.lifetime_jitter_ms = lengths[j];
             assert_true(sse_timers_init(&timers, &options, NOW, randoms[i]));
-            assert_in_range(timers.lifetime_end, NOW, NOW + length);
+            assert_in_range(timers.end, NOW, NOW + length);
 
             options = all_off();
             options.heartbeat_ms = lengths[j];
             assert_true(sse_timers_init(&timers, &options, NOW, randoms[i]));
-            assert_in_range(sse_timers_deadline(&timers, SSE_STATE_OPEN, false), NOW + length - length / 4,
-                            NOW + length);
+            if (lengths[j] >= TIMER_OFF)
+                expect_never(&timers, SSE_STATE_OPEN, false);
+            else
+                assert_in_range(sse_timers_deadline(&timers, SSE_STATE_OPEN, false),
+                                NOW + length - length / 4, NOW + length);
         }
     }
 }
@@ -347,9 +352,9 @@ static void chance_touches_nothing_else(void **state)
     (void)state;
     options.lifetime_ms = 100;
     assert_true(sse_timers_init(&timers, &options, NOW, UINT64_C(0x123456789abcdef0)));
-    assert_int_equal(timers.lifetime_end, NOW + 100 * MS);
-    assert_int_equal(timers.drain, DRAIN_DEFAULT);
-    assert_int_equal(sse_timers_deadline(&timers, SSE_STATE_DRAINING, true), NOW + STALL_DEFAULT);
+    assert_int_equal(timers.end, NOW + 100 * MS);
+    assert_int_equal(sse_timer_duration(timers.drain), DRAIN_DEFAULT);
+    assert_int_equal(sse_timers_stall_due(&timers, true), NOW + STALL_DEFAULT);
 }
 
 /* Every timer near the end of time: it never wraps round to a point that is due. */
@@ -371,7 +376,7 @@ static void deadlines_saturate(void **state)
 
             options.lifetime_ms = lengths[i];
             timers = timers_of(&options, now);
-            assert_int_equal(timers.lifetime_end, never ? DEADLINE_NEVER : now + ms * MS);
+            assert_int_equal(timers.end, never ? DEADLINE_NEVER : now + ms * MS);
         }
     }
 }
@@ -390,13 +395,14 @@ static void each_deadline_saturates_on_its_own(void **state)
     expect_never(&timers, SSE_STATE_DRAINING, true);
 
     timers = timers_of(&options, late - 1);
-    timers.lifetime_end = DEADLINE_NEVER;
+    timers.end = DEADLINE_NEVER;
     expect_first(&timers, SSE_STATE_OPEN, false, TIMER_HEARTBEAT, UINT64_MAX - 1);
     expect_first(&timers, SSE_STATE_OPEN, true, TIMER_STALL, UINT64_MAX - 1);
     timers = timers_of(&options, late - 1);
-    timers.stall = DEADLINE_NEVER;
+    timers.stall = TIMER_OFF;
     expect_first(&timers, SSE_STATE_OPEN, true, TIMER_LIFETIME, UINT64_MAX - 1);
-    timers.drain_end = deadline_after(late, 10 * MS);
+    timers.drain = 10;
+    sse_timers_begin_drain(&timers, late);
     expect_never(&timers, SSE_STATE_DRAINING, true);
 }
 

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+#include "connection/last_id.h"
+#include "base/host.h"
+
+/* Longer ids keep the message that holds them. */
+#define TEXT_SIZE_MAX 256
+
+/* Blocks are multiples of this, so that an id which counts up seldom outgrows its block. */
+#define TEXT_BLOCK 16
+
+/* What `form` says; the size of a short id is the form less FORM_SHORT. */
+enum form { FORM_ABSENT, FORM_TEXT, FORM_MESSAGE, FORM_SHORT };
+
+/* The size in a block that is reserved. */
+#define SIZE_OF_NONE UINT16_MAX
+
+/** An id that is not short. */
+struct id_text {
+    uint16_t size;
+    uint16_t capacity;
+    char bytes[];
+};
+
+/* A text, or a message, to which there is a reference. */
+static void *pointer_in(const struct last_id *id)
+{
+    void *pointer;
+
+    memcpy(&pointer, id->bytes, sizeof(pointer));
+    return pointer;
+}
+
+static void set_pointer(struct last_id *id, enum form form, void *pointer)
+{
+    memcpy(id->bytes, &pointer, sizeof(pointer));
+    id->form = (unsigned char)form;
+}
+
+static void copy_into(struct id_text *text, struct sse_str bytes)
+{
+    memcpy(text->bytes, bytes.ptr, bytes.len);
+    text->size = (uint16_t)bytes.len;
+}
+
+static struct id_text *new_text(size_t size, const struct sse_host *host)
+{
+    size_t block = (sizeof(struct id_text) + size + TEXT_BLOCK - 1) / TEXT_BLOCK * TEXT_BLOCK;
+    struct id_text *text = sse_host_allocate(host, block);
+
+    if (text)
+        *text = (struct id_text){.capacity = (uint16_t)(block - sizeof(*text))};
+    return text;
+}
+
+/* The block, if it has one that is large enough. */
+static struct id_text *text_for(const struct last_id *id, size_t size)
+{
+    struct id_text *text = id->form == FORM_TEXT ? pointer_in(id) : NULL;
+
+    return text && size <= text->capacity ? text : NULL;
+}
+
+struct sse_str sse_last_id_get(const struct last_id *id)
+{
+    const struct id_text *text;
+
+    if (id->form >= FORM_SHORT)
+        return (struct sse_str){.ptr = id->bytes, .len = (size_t)id->form - FORM_SHORT};
+    if (id->form == FORM_MESSAGE)
+        return sse_message_id(pointer_in(id));
+    text = id->form == FORM_TEXT ? pointer_in(id) : NULL;
+    if (!text || text->size == SIZE_OF_NONE)
+        return (struct sse_str){.ptr = NULL};
+    return (struct sse_str){.ptr = text->bytes, .len = text->size};
+}
+
+void sse_last_id_free(struct last_id *id, const struct sse_host *host)
+{
+    if (id->form == FORM_TEXT)
+        sse_host_release(host, pointer_in(id));
+    if (id->form == FORM_MESSAGE)
+        sse_message_unref(pointer_in(id));
+    id->form = FORM_ABSENT;
+}
+
+bool sse_last_id_reserve(struct last_id *id, size_t size, const struct sse_host *host)
+{
+    struct sse_str present = sse_last_id_get(id);
+    struct id_text *text;
+
+    if (size <= LAST_ID_SHORT_MAX || text_for(id, size))
+        return true;
+    if (size > TEXT_SIZE_MAX || present.len > TEXT_SIZE_MAX)
+        return false;
+    text = new_text(size > present.len ? size : present.len, host);
+    if (!text)
+        return false;
+    text->size = SIZE_OF_NONE;
+    if (present.ptr)
+        copy_into(text, present);
+    sse_last_id_free(id, host);
+    set_pointer(id, FORM_TEXT, text);
+    return true;
+}
+
+void sse_last_id_set(struct last_id *id, struct sse_message *message, const struct sse_host *host)
+{
+    struct sse_str bytes = sse_message_id(message);
+
+    if (bytes.len > LAST_ID_SHORT_MAX && !sse_last_id_reserve(id, bytes.len, host)) {
+        sse_last_id_free(id, host);
+        set_pointer(id, FORM_MESSAGE, sse_message_ref(message));
+        return;
+    }
+    if (text_for(id, bytes.len)) {
+        copy_into(pointer_in(id), bytes);
+        return;
+    }
+    sse_last_id_free(id, host);
+    memcpy(id->bytes, bytes.ptr, bytes.len);
+    id->form = (unsigned char)(FORM_SHORT + bytes.len);
+}

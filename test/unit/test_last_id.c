@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "connection/last_id.h"
+#include "fake_host.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define ID_SIZE_MAX 400
+#define BLOCK_SIZE_MAX 256 /* of the ids that are kept without their message */
+
+static struct fake_host fake;
+static struct last_id last;
+
+static int set_up(void **state)
+{
+    (void)state;
+    fake_host_init(&fake);
+    last = (struct last_id){.form = 0};
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    sse_last_id_free(&last, &fake.host);
+    fake_host_check_no_leak(&fake);
+    return 0;
+}
+
+/* An id of this size that differs from others by `first`. */
+static struct sse_message *message_of(size_t size, char first)
+{
+    char text[ID_SIZE_MAX];
+    struct sse_message *message = NULL;
+
+    for (size_t i = 0; i < size; i++)
+        text[i] = (char)('a' + i % 26);
+    if (size)
+        text[0] = first;
+    assert_int_equal(sse_message_new(&message, &(struct sse_event){.id = {text, size}, .data = sse_str("x")},
+                                     1, &fake.host),
+                     0);
+    return message;
+}
+
+static void expect(size_t size, char first)
+{
+    struct sse_str id = sse_last_id_get(&last);
+
+    assert_non_null(id.ptr);
+    assert_int_equal(id.len, size);
+    for (size_t i = 0; i < size; i++)
+        assert_int_equal(id.ptr[i], i ? (char)('a' + i % 26) : first);
+}
+
+/* The message is gone when it returns, unless its id needs it. */
+static void set(size_t size, char first)
+{
+    struct sse_message *message = message_of(size, first);
+
+    sse_last_id_set(&last, message, &fake.host);
+    sse_message_unref(message);
+    expect(size, first);
+}
+
+static void before_the_first_there_is_none(void **state)
+{
+    (void)state;
+    assert_null(sse_last_id_get(&last).ptr);
+    assert_true(sse_last_id_reserve(&last, 100, &fake.host));
+    assert_null(sse_last_id_get(&last).ptr);
+    set(0, 0);
+    assert_non_null(sse_last_id_get(&last).ptr);
+}
+
+static void each_size_follows_each(void **state)
+{
+    static const size_t sizes[] = {0,  1,   7,   LAST_ID_SHORT_MAX, LAST_ID_SHORT_MAX + 1, 28,
+                                   40, 128, 255, BLOCK_SIZE_MAX,    BLOCK_SIZE_MAX + 1,    ID_SIZE_MAX};
+    const size_t count = sizeof(sizes) / sizeof(sizes[0]);
+
+    (void)state;
+    for (size_t i = 0; i < count; i++) {
+        for (size_t j = 0; j < count; j++) {
+            set(sizes[i], 'A');
+            set(sizes[j], 'B');
+            sse_last_id_free(&last, &fake.host);
+            assert_int_equal(fake.blocks, 0);
+        }
+    }
+}
+
+static void a_short_id_needs_no_memory(void **state)
+{
+    struct sse_message *message = message_of(LAST_ID_SHORT_MAX, 'A');
+    size_t allocations = fake.allocations;
+
+    (void)state;
+    assert_true(sse_last_id_reserve(&last, LAST_ID_SHORT_MAX, &fake.host));
+    sse_last_id_set(&last, message, &fake.host);
+    assert_int_equal(fake.allocations, allocations);
+    sse_message_unref(message);
+    assert_int_equal(fake.blocks, 0);
+    expect(LAST_ID_SHORT_MAX, 'A');
+}
+
+/* As ids that count up do. */
+static void a_longer_id_takes_one_block_for_all_that_follow(void **state)
+{
+    size_t allocations;
+
+    (void)state;
+    set(28, 'A');
+    assert_int_equal(fake.blocks, 1);
+    allocations = fake.allocations;
+    for (size_t i = 0; i < 100; i++)
+        set(i % 29, "ABCDE"[i % 5]);
+    /* Those of the messages. */
+    assert_int_equal(fake.allocations, allocations + 100);
+    assert_int_equal(fake.blocks, 1);
+}
+
+static void without_memory_the_message_is_kept(void **state)
+{
+    struct sse_message *message = message_of(40, 'A');
+
+    (void)state;
+    set(20, 'B');
+    fake_host_fail_at(&fake, 1, true);
+    assert_false(sse_last_id_reserve(&last, 40, &fake.host));
+    expect(20, 'B');
+    sse_last_id_set(&last, message, &fake.host);
+    sse_message_unref(message);
+    expect(40, 'A');
+    assert_int_equal(fake.blocks, 1);
+    /* With memory again, the next lets the message go. */
+    fake_host_fail_at(&fake, 0, false);
+    set(40, 'C');
+    assert_int_equal(fake.blocks, 1);
+    set(3, 'D');
+    expect(3, 'D');
+}
+
+static void room_is_made_behind_the_id_that_is_there(void **state)
+{
+    struct sse_message *message = message_of(200, 'B');
+    size_t allocations;
+
+    (void)state;
+    set(3, 'A');
+    assert_true(sse_last_id_reserve(&last, 200, &fake.host));
+    expect(3, 'A');
+    allocations = fake.allocations;
+    sse_last_id_set(&last, message, &fake.host);
+    assert_int_equal(fake.allocations, allocations);
+    sse_message_unref(message);
+    expect(200, 'B');
+    /* One that keeps its message has no room, and stays. */
+    assert_false(sse_last_id_reserve(&last, ID_SIZE_MAX, &fake.host));
+    set(ID_SIZE_MAX, 'C');
+    assert_false(sse_last_id_reserve(&last, 20, &fake.host));
+    expect(ID_SIZE_MAX, 'C');
+    set(20, 'D');
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(before_the_first_there_is_none, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(each_size_follows_each, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_short_id_needs_no_memory, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_longer_id_takes_one_block_for_all_that_follow, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(without_memory_the_message_is_kept, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(room_is_made_behind_the_id_that_is_there, set_up, tear_down),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
