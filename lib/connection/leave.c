@@ -27,12 +27,12 @@ static struct emitter_outcome outcome_of(const struct sse_emitter *emitter)
     };
 }
 
-/* For an open emitter with an empty queue: nobody has to be told, and the owner knows its deadline or one
- * before it. */
+/* For an open emitter with an empty queue: nobody has to be told. The owner knows its deadline or one before
+ * it: who told the owner of a deadline while bytes waited has charged them, and with none waiting it only
+ * moves away. */
 static bool owes_nothing(const struct sse_emitter *emitter)
 {
-    return !emitter->charged && !emitter->notable && !emitter->waiters &&
-           sse_timers_deadline(&emitter->timers, SSE_STATE_OPEN, false) >= sse_emitter_scheduled(emitter);
+    return !emitter->charged && !emitter->notable && !emitter->waiters;
 }
 
 /* Tells whoever has to know. Lock held on entry, released on return. */

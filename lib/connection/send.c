@@ -23,36 +23,38 @@ int sse_emitter_enqueue_unlimited(struct sse_emitter *emitter, struct sse_messag
     return error;
 }
 
-/* Makes room as the policy has it: what it drops now was accepted before. */
-static void make_room(struct sse_emitter *emitter, const struct sse_message *message, bool beyond)
+/* Makes room as the policy has it: what it drops now was accepted before. `error`: what the queue says to the
+ * message; returns what it says then. */
+static int make_room(struct sse_emitter *emitter, const struct sse_message *message, int error)
 {
     struct queue *queue = &emitter->queue;
 
     if (emitter->overflow == SSE_OVERFLOW_COALESCE && message->key.ptr)
         sse_emitter_count_dropped(emitter, sse_queue_drop_key(queue, message->key, emitter->host));
-    if (emitter->overflow == SSE_OVERFLOW_DROP_OLDEST && !beyond)
+    else if (emitter->overflow == SSE_OVERFLOW_DROP_OLDEST && error)
         sse_emitter_count_dropped(emitter, sse_queue_drop_oldest(queue, message, emitter->host));
+    return error ? sse_queue_admits(queue, message) : 0;
 }
 
 /* Behind others, or refused. `beyond`: it may be the one too many. */
 static int accept_behind(struct sse_emitter *emitter, struct sse_message *message, bool beyond, uint64_t now)
 {
-    int error = sse_emitter_end_error(emitter);
-    uint64_t progress = emitter->timers.progress;
-    bool waiting = emitter->queue.count > 0;
+    struct queue *queue = &emitter->queue;
+    bool waiting = queue->count > 0;
+    int error = sse_queue_admits(queue, message);
 
-    /* What is too large has no place whatever is dropped for it. */
-    if (!error && emitter->queue.count && sse_queue_admits(&emitter->queue, message) != -EMSGSIZE)
-        make_room(emitter, message, beyond);
-    if (!error)
-        error = sse_queue_admits(&emitter->queue, message);
+    if (emitter->state != SSE_STATE_OPEN)
+        return sse_emitter_end_error(emitter);
     if (beyond && error == -ENOBUFS)
         error = 0;
+    /* What is too large has no place whatever is dropped for it. */
+    if (error != -EMSGSIZE)
+        error = make_room(emitter, message, error);
     if (!error)
-        error = sse_emitter_enqueue_unlimited(emitter, message, now);
+        error = sse_queue_push(queue, message, emitter->host);
     /* What was dropped to make room has not left. */
-    if (waiting)
-        emitter->timers.progress = progress;
+    if (!error && !waiting)
+        emitter->timers.progress = now;
     return error;
 }
 

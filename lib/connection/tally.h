@@ -76,9 +76,9 @@ static inline void sse_tally_event(struct emitter_tally *tally, const struct sse
 static inline void sse_tally_whole(struct emitter_tally *tally, struct tally_part *part,
                                    const struct sse_message *message, size_t size, bool live, uint64_t now)
 {
-    uint64_t published = atomic_load_explicit(&message->published, memory_order_relaxed);
+    bool at_once = live && atomic_load_explicit(&message->published, memory_order_relaxed) == now;
 
-    if (!part || part->tally != tally || !live || !published || now > published) {
+    if (!at_once || !part || part->tally != tally) {
         sse_tally_bytes(tally, size);
         sse_tally_event(tally, message, live, now);
         return;

@@ -4,7 +4,8 @@
 
 #include <errno.h>
 
-#define FIRST_CAPACITY 8
+/* As many messages as one write takes. */
+#define FIRST_CAPACITY 16
 
 void sse_queue_init(struct queue *queue, bool chunked, size_t bytes_max, uint32_t count_max)
 {

@@ -84,6 +84,8 @@ bool sse_timer_note(struct sse_registry *registry, struct sse_emitter *emitter)
     struct heap_node *timer = &emitter->membership.timer;
     uint64_t deadline = sse_emitter_deadline(emitter);
 
+    /* While bytes wait it is another deadline than when they have left: charged, they are not forgotten. */
+    sse_emitter_account(emitter);
     /* A tick that took it from the heap puts it back when it is done with it. */
     if (timer->position == HEAP_NOWHERE) {
         timer->deadline = deadline;

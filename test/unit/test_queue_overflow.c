@@ -327,7 +327,7 @@ static void expect_order(const struct queue *queue, const size_t *which, size_t 
  * the gap, across the end of the ring. */
 static void every_place_of_every_ring_can_be_dropped(void **state)
 {
-    enum { SIZE = 8 };
+    enum { SIZE = 16 };
 
     (void)state;
     for (size_t start = 0; start < SIZE; start++) {
