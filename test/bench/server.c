@@ -2,10 +2,11 @@
 /*
  * The bench server: the loop of serving.c with streams of the library, on its public headers alone.
  *
- *   server [queue_bytes=N] [overflow=close|drop-oldest] [send_buffer=N]
+ *   server [queue_bytes=N] [overflow=close|drop-oldest] [send_buffer=N] [bursts=batch|held]
  *
  * queue_bytes and overflow are the options of each emitter, send_buffer is what the kernel may hold for each
- * socket (SO_SNDBUF). What is not given is the default of the library and of the kernel.
+ * socket (SO_SNDBUF). What is not given is the default of the library and of the kernel. A burst is one
+ * message, or as many publishes while the registry is held.
  */
 #include "serving.h"
 
@@ -21,6 +22,7 @@ static struct {
     size_t queue_bytes;
     int send_buffer;
     enum sse_overflow overflow;
+    bool held;
 } settings;
 
 static struct sse_registry *registry;
@@ -97,6 +99,17 @@ static struct sse_event stamped_event(size_t index, size_t size)
     return (struct sse_event){.data = {.ptr = data[index], .len = size}};
 }
 
+static void publish_held(const struct assignment *assignment, size_t count)
+{
+    check(sse_registry_hold(registry), "hold");
+    for (size_t i = 0; i < count; i++) {
+        const struct sse_event event = stamped_event(0, assignment->size);
+
+        check(sse_registry_publish(registry, sse_str("bench"), &event, NULL), "publish");
+    }
+    check(sse_registry_release(registry), "release");
+}
+
 static void publish_to_all(const struct assignment *assignment, size_t count)
 {
     const struct sse_str topic = sse_str("bench");
@@ -130,7 +143,9 @@ static void publish(const struct assignment *assignment, size_t count)
 {
     if (assignment->size > SIZE_MAX_OF_DATA)
         return;
-    if (!assignment->per_client)
+    if (!assignment->per_client && settings.held)
+        publish_held(assignment, count);
+    else if (!assignment->per_client)
         publish_to_all(assignment, count);
     for (size_t i = 0; assignment->per_client && i < count; i++)
         send_to_each(assignment);
@@ -144,8 +159,10 @@ static bool set(const char *word)
         settings.send_buffer = (int)strtol(word + 12, NULL, 10);
     else if (!strcmp(word, "overflow=drop-oldest"))
         settings.overflow = SSE_OVERFLOW_DROP_OLDEST;
+    else if (!strcmp(word, "bursts=held"))
+        settings.held = true;
     else
-        return !strcmp(word, "overflow=close");
+        return !strcmp(word, "overflow=close") || !strcmp(word, "bursts=batch");
     return true;
 }
 

@@ -110,8 +110,9 @@ def user_times(streams):
 
 
 def bursts(streams):
-    found = streams.turns(("server", BURSTS), ("limit", SINGLES))
-    figure("cpu_per_event_in_bursts_of_16_over_limit", median_ratio(found, "cpu_ns"), "ratio", 0.12)
+    for name, kind in (("bursts_of_16", "batch"), ("held_bursts_of_16", "held")):
+        found = streams.turns(("server", BURSTS, (f"bursts={kind}",)), ("limit", SINGLES))
+        figure(f"cpu_per_event_in_{name}_over_limit", median_ratio(found, "cpu_ns"), "ratio", 0.12)
 
 
 def tokens(streams):
