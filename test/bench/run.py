@@ -17,12 +17,14 @@ from report import broken, figure  # noqa: E402
 # Programs that print their figures themselves: each is a group of its own.
 FIGURE_PROGRAMS = ("exact", "framing", "scale")
 
+WRITES = ("sendto", "sendmsg", "write", "writev")
+
 
 def instructions(programs):
     program = str(programs / "instructions")
-    for shape in ("broadcast", "broadcast_callback", "batch_of_16", "send", "send_callback", "bare"):
+    for shape in ("broadcast", "broadcast_callback", "batch_of_16", "burst_of_16", "send", "send_callback", "bare"):
         value = counting.instructions(program, shape) if counting.available("valgrind") else None
-        goal = 150 if shape in ("broadcast", "batch_of_16") else None
+        goal = 150 if shape in ("broadcast", "batch_of_16", "burst_of_16") else None
         figure(f"user_instructions_per_delivery_{shape}", value, "instructions", goal)
     for shape in ("publish", "flush", "next_ready", "info", "tick"):
         value = counting.instructions(program, shape) if counting.available("valgrind") else None
@@ -31,11 +33,12 @@ def instructions(programs):
 
 def calls(programs):
     program = str(programs / "instructions")
-    for shape in ("broadcast", "batch_of_16", "send"):
-        value = counting.system_calls(program, shape, "sendto") if counting.available("strace") else None
-        figure(f"writes_per_client_{shape}", value, "writes", 1)
+    # How many deliveries to a client one thing is: a batch counts as one, a burst as the publishes that it is.
+    for shape, deliveries in (("broadcast", 1), ("batch_of_16", 1), ("burst_of_16", 16), ("send", 1)):
+        value = counting.system_calls(program, shape, WRITES) if counting.available("strace") else None
+        figure(f"writes_per_client_{shape}", value and value * deliveries, "writes", 1)
     for shape in ("broadcast", "send", "publish", "flush", "next_ready", "info"):
-        value = counting.system_calls(program, shape, "getpid") if counting.available("strace") else None
+        value = counting.system_calls(program, shape, ("getpid",)) if counting.available("strace") else None
         figure(f"getpid_per_{shape}", value, "calls")
 
 
