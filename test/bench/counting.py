@@ -51,7 +51,7 @@ def instructions(program, shape):
     return one_more(instructions_of, program, shape)
 
 
-def system_calls(program, shape, name=None):
+def system_calls(program, shape, names):
     def count(*arguments):
-        return sum(1 for call in system_calls_of(*arguments) if name in (None, call))
+        return sum(1 for call in system_calls_of(*arguments) if call in names)
     return one_more(count, program, shape)

@@ -10,12 +10,13 @@
 
 static void count_latency(struct latencies *latencies, uint64_t nanoseconds)
 {
-    size_t power = 3;
+    size_t power = LATENCY_BITS;
 
     latencies->total++;
     while (power < 62 && nanoseconds >> (power + 1))
         power++;
-    latencies->counts[power * 8 + (size_t)((nanoseconds >> (power - 3)) & 7)]++;
+    latencies
+        ->counts[power * LATENCY_STEPS + ((nanoseconds >> (power - LATENCY_BITS)) & (LATENCY_STEPS - 1))]++;
 }
 
 uint64_t latencies_at(const struct latencies *latencies, double share)
@@ -26,7 +27,9 @@ uint64_t latencies_at(const struct latencies *latencies, double share)
     while (bucket < LATENCY_BUCKETS - 1 &&
            (double)(seen += latencies->counts[bucket]) < share * (double)latencies->total)
         bucket++;
-    return bucket / 8 < 3 ? 0 : (UINT64_C(9) + bucket % 8) << (bucket / 8 - 3);
+    if (bucket / LATENCY_STEPS < LATENCY_BITS)
+        return 0;
+    return (UINT64_C(1) + LATENCY_STEPS + bucket % LATENCY_STEPS) << (bucket / LATENCY_STEPS - LATENCY_BITS);
 }
 
 /* How much of the bytes belongs to the head. */
@@ -61,15 +64,37 @@ static bool is_filler(const struct reading *reading)
 
 static bool end_event(struct reading *reading, uint64_t now, struct latencies *latencies)
 {
-    bool in_order = reading->stamp >= reading->last && reading->stamp <= now;
+    bool in_order = reading->stamp > reading->last && reading->stamp <= now;
 
     if (in_order)
         count_latency(latencies, now - reading->stamp);
     reading->last = reading->stamp;
+    reading->sum += reading->stamp;
     reading->stamp = 0;
     reading->at = 0;
     reading->events++;
     return in_order;
+}
+
+/* As much of the filler as has come. */
+static bool take_filler(struct reading *reading, const char *bytes, size_t size, size_t *done)
+{
+    static char filler[1 << 16];
+    size_t left = FIELD_SIZE + reading->data_size - reading->at;
+    size_t step = left < size ? left : size;
+
+    if (!filler[0])
+        memset(filler, 'x', sizeof(filler));
+    if (step > sizeof(filler))
+        step = sizeof(filler);
+    reading->at += step;
+    *done += step;
+    return !memcmp(bytes, filler, step);
+}
+
+bool reading_is_whole(const struct reading *reading)
+{
+    return reading->has_head && !reading->at;
 }
 
 bool reading_take(struct reading *reading, const char *bytes, size_t size, uint64_t now,
@@ -79,11 +104,8 @@ bool reading_take(struct reading *reading, const char *bytes, size_t size, uint6
 
     while (done < size) {
         if (is_filler(reading)) {
-            size_t left = FIELD_SIZE + reading->data_size - reading->at;
-            size_t step = left < size - done ? left : size - done;
-
-            reading->at += step;
-            done += step;
+            if (!take_filler(reading, bytes + done, size - done, &done))
+                return false;
             continue;
         }
         if (!take_byte(reading, bytes[done++]))

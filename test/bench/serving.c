@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "serving.h"
+#include "files.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,7 +26,8 @@ static struct {
     struct connection **streams;
     size_t count;
     size_t capacity;
-    size_t blocked; /* connections that want room */
+    size_t blocked; /* awaited connections that want room */
+    bool ended;     /* some connection is to be closed */
     struct assignment assignment;
     unsigned long left; /* events of it that are still to be published */
     uint64_t next;      /* when the next burst is due */
@@ -50,8 +51,12 @@ static uint64_t now(void)
 
 void serving_stamp(char *data, size_t size)
 {
+    static uint64_t last;
     uint64_t stamp = now();
 
+    if (stamp <= last)
+        stamp = last + 1;
+    last = stamp;
     for (size_t i = STAMP_DIGITS; i > 0; i--, stamp /= 10)
         data[i - 1] = (char)('0' + (int)(stamp % 10));
     if (size > STAMP_DIGITS)
@@ -77,9 +82,9 @@ void serving_want_room(struct connection *connection, bool wanted)
     if (connection->blocked == wanted)
         return;
     connection->blocked = wanted;
-    if (wanted)
+    if (connection->awaited && wanted)
         serving.blocked++;
-    else
+    else if (connection->awaited)
         serving.blocked--;
     watch(connection, EPOLL_CTL_MOD, EPOLLIN | (wanted ? (uint32_t)EPOLLOUT : 0));
 }
@@ -100,8 +105,15 @@ static bool add_stream(struct connection *connection)
     return true;
 }
 
+void serving_close_later(struct connection *connection)
+{
+    connection->ended = true;
+    serving.ended = true;
+}
+
 static void close_connection(struct connection *connection)
 {
+    connection->ended = true;
     serving_want_room(connection, false);
     if (connection->streaming) {
         serving.service->close(connection);
@@ -110,6 +122,16 @@ static void close_connection(struct connection *connection)
     }
     close(connection->fd);
     free(connection);
+}
+
+static void close_ended(void)
+{
+    if (!serving.ended)
+        return;
+    serving.ended = false;
+    for (size_t i = serving.count; i > 0; i--)
+        if (serving.streams[i - 1]->ended)
+            close_connection(serving.streams[i - 1]);
 }
 
 static unsigned long number_in(const char *request, const char *name, unsigned long otherwise)
@@ -141,10 +163,11 @@ static bool answer(struct connection *connection, const char *request)
 {
     static const char started[] = "HTTP/1.1 204 No Content\r\n\r\n";
 
-    if (!strncmp(request, "GET /events ", 12)) {
+    if (!strncmp(request, "GET /events ", 12) || !strncmp(request, "GET /events?", 12)) {
         if (!add_stream(connection))
             return false;
         connection->streaming = true;
+        connection->awaited = !strstr(request, "awaited=no");
         return serving.service->open(connection) == 0;
     }
     if (strncmp(request, "GET /start?", 11) != 0)
@@ -231,16 +254,6 @@ static int listen_on_loopback(void)
     return fd;
 }
 
-static void raise_file_limit(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit))
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 static void see_to(const struct epoll_event *event)
 {
     struct connection *connection = event->data.ptr;
@@ -259,7 +272,7 @@ int serve(const struct service *service)
     struct epoll_event listening = {.events = EPOLLIN};
     struct sigaction action = {.sa_handler = stop};
 
-    raise_file_limit();
+    (void)files_raise_limit();
     sigaction(SIGTERM, &action, NULL);
     serving.service = service;
     serving.epoll = epoll_create1(0);
@@ -272,6 +285,7 @@ int serve(const struct service *service)
         for (int i = 0; i < count; i++)
             see_to(&events[i]);
         publish();
+        close_ended();
     }
     while (serving.count)
         close_connection(serving.streams[serving.count - 1]);

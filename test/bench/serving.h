@@ -7,10 +7,12 @@
  * measured: accept, requests, and the pace of publishing, in one thread around epoll.
  *
  *   GET /events                                        a stream
+ *   GET /events?awaited=no                             one for which nothing that is published waits
  *   GET /start?n=K&size=S&rate=R&burst=B&topic=per-client   204; then K events to each stream
  *
- * The data of an event are 19 digits of CLOCK_MONOTONIC in nanoseconds, and filler up to `size`. rate 0 is
- * flat out: the next burst as soon as nothing waits any more.
+ * The data of an event are 19 digits of CLOCK_MONOTONIC in nanoseconds, no two events of one run alike, and
+ * filler up to `size`: the letter x. rate 0 is flat out: the next burst as soon as nothing waits any more
+ * that is awaited.
  */
 
 #include <stdbool.h>
@@ -23,7 +25,9 @@
 struct connection {
     int fd;
     bool streaming;
+    bool awaited;    /* flat out, nothing is published while this one is blocked */
     bool blocked;    /* the socket is to be announced when it has room */
+    bool ended;      /* to be closed, or being closed */
     void *stream;    /* the service's own */
     size_t position; /* among the streams */
 };
@@ -53,9 +57,12 @@ int serve(const struct service *service);
 /** The streams at present. */
 struct connection **serving_streams(size_t *count);
 
-/** Asks for the socket to be announced when it has room, or no longer. While one is asked for, nothing is
- *  published flat out. */
+/** Asks for the socket to be announced when it has room, or no longer. While one that is awaited is asked
+ *  for, nothing is published flat out. */
 void serving_want_room(struct connection *connection, bool wanted);
+
+/** The stream is over: the connection is closed once the service has returned. */
+void serving_close_later(struct connection *connection);
 
 /** Fills `data` with the stamp of now and with filler. */
 void serving_stamp(char *data, size_t size);
