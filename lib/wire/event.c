@@ -18,7 +18,7 @@
 /* Above both line ends and NUL; the others below it just take the longer way. */
 #define LOWEST_PLAIN 0x0e
 
-/* ASCII in one line, as most texts are: there is nothing to check, to count or to part. */
+/* ASCII in one line, as most texts are: there is nothing in it to refuse, to count or to part. */
 static bool is_plain(struct sse_str text)
 {
     return sse_words_within(text, LOWEST_PLAIN, 0x7f);
@@ -75,7 +75,7 @@ static bool type_is_valid(struct sse_str type)
 
 static bool is_utf8(struct sse_str text)
 {
-    return is_plain(text) || sse_utf8_is_valid((const unsigned char *)text.ptr, text.len);
+    return !text.len || sse_utf8_is_valid((const unsigned char *)text.ptr, text.len);
 }
 
 static bool id_is_valid(struct sse_str id)
@@ -83,7 +83,7 @@ static bool id_is_valid(struct sse_str id)
     return sse_id_is_valid((const unsigned char *)id.ptr, id.len);
 }
 
-/* What the texts hold. */
+/* What texts hold that are not plain. */
 static int check_texts(const struct sse_event *event)
 {
     if (!type_is_valid(event->type) || !id_is_valid(event->id))
@@ -93,13 +93,6 @@ static int check_texts(const struct sse_event *event)
     return is_utf8(event->id) && is_utf8(event->type) && is_utf8(event->data) && is_utf8(event->comment)
                ? 0
                : -EILSEQ;
-}
-
-/* Whether all texts are, so that there is nothing in them to be checked one by one. */
-static bool texts_are_plain(const struct sse_event *event)
-{
-    return is_plain(event->data) && is_plain(event->type) && is_plain(event->comment) &&
-           sse_id_is_plain(event->id);
 }
 
 /* The size of a field with its line end. */
@@ -160,17 +153,17 @@ static int lay_out(const struct sse_event *event, bool data_is_plain, struct eve
 
 int sse_event_measure(const struct sse_event *event, struct event_layout *layout)
 {
-    bool plain;
+    bool data_is_plain;
     int error = check_lengths(event);
 
     if (!error)
         error = check_fields(event);
     if (error)
         return error;
-    plain = texts_are_plain(event);
-    if (!plain)
+    data_is_plain = is_plain(event->data);
+    if (!data_is_plain || !is_plain(event->type) || !is_plain(event->comment) || !sse_id_is_plain(event->id))
         error = check_texts(event);
-    return error ? error : lay_out(event, plain || is_plain(event->data), layout);
+    return error ? error : lay_out(event, data_is_plain, layout);
 }
 
 static char *put_text(char *at, struct sse_str text)

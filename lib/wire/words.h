@@ -23,7 +23,7 @@ static inline uint64_t sse_word_at(const char *at)
     return word;
 }
 
-/* A word that holds all bytes of a text shorter than a word, some of them twice, and else the digit 0. */
+/* A word that holds all bytes of a text of 1 to 7, some of them twice, and else the digit 0. */
 static inline uint64_t sse_word_of_short(struct sse_str text)
 {
     uint64_t word = WORD_OF('0');
@@ -32,7 +32,7 @@ static inline uint64_t sse_word_of_short(struct sse_str text)
     if (text.len >= half) {
         memcpy(&word, text.ptr, half);
         memcpy((char *)&word + half, text.ptr + text.len - half, half);
-    } else if (text.len) {
+    } else {
         memcpy(&word, text.ptr, 1);
         memcpy((char *)&word + 1, text.ptr + text.len / 2, 1);
         memcpy((char *)&word + 2, text.ptr + text.len - 1, 1);
@@ -74,7 +74,7 @@ static inline bool sse_words_within(struct sse_str text, unsigned lowest, unsign
     uint64_t outside = 0;
 
     if (text.len < sizeof(uint64_t))
-        return !(sse_word_outside(sse_word_of_short(text), lowest, highest) & WORD_TOP_BITS);
+        return !text.len || !(sse_word_outside(sse_word_of_short(text), lowest, highest) & WORD_TOP_BITS);
     end = at + text.len;
     for (; end - at >= WORD_BLOCK_SIZE; at += WORD_BLOCK_SIZE)
         if (sse_word_block_outside(at, lowest, highest))
