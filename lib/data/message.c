@@ -73,41 +73,40 @@ static struct sse_message *allocate_message(size_t frame_size, struct sse_str ke
     return message;
 }
 
-static ssize_t encoded_size(const struct sse_event *events, size_t count)
+/* The size of all events together; *layout is that of the last. */
+static ssize_t measure_events(const struct sse_event *events, size_t count, struct event_layout *layout)
 {
     size_t total = 0;
 
     for (size_t i = 0; i < count; i++) {
-        ssize_t size = sse_event_encode(&events[i], NULL, 0);
+        int error = sse_event_measure(&events[i], layout);
 
-        if (size < 0)
-            return size;
+        if (error)
+            return error;
         if (events[i].key.ptr && count > 1)
             return -EINVAL;
-        total += (size_t)size;
+        total += layout->size;
         if (total > SSE_EVENT_SIZE_MAX)
             return -EMSGSIZE;
     }
     return (ssize_t)total;
 }
 
-static void note_id(struct sse_message *message, const struct sse_event *event, size_t start, size_t size)
+static void note_id(struct sse_message *message, const struct sse_event *event, size_t id_line)
 {
-    struct sse_event with_id = *event;
-
     if (event->id.ptr) {
         message->has_id = true;
-        message->id_offset = start + sse_event_id_offset(event, size);
+        message->id_offset = id_line + strlen("id: ");
         message->id_size = event->id.len;
     } else if (event->data.ptr) {
-        with_id.id = sse_str("");
-        message->id_slot = start + sse_event_id_offset(&with_id, size + strlen("id: \n")) - strlen("id: ");
+        message->id_slot = id_line;
     }
 }
 
 int sse_message_new(struct sse_message **message, const struct sse_event *events, size_t count,
                     const struct sse_host *host)
 {
+    struct event_layout layout;
     struct sse_message *made;
     unsigned char *frame;
     ssize_t total;
@@ -115,17 +114,19 @@ int sse_message_new(struct sse_message **message, const struct sse_event *events
 
     if (!message || !events || !count || count > UINT_MAX || !sse_host_is_valid(host))
         return -EINVAL;
-    total = encoded_size(events, count);
+    total = measure_events(events, count, &layout);
     if (total < 0)
         return (int)total;
     made = allocate_message((size_t)total, events[0].key, host, &frame);
     if (!made)
         return -ENOMEM;
     for (size_t i = 0; i < count; i++) {
-        size_t size = (size_t)sse_event_encode(&events[i], frame + at, (size_t)total - at);
-
-        note_id(made, &events[i], at, size);
-        at += size;
+        /* One event alone has been laid out already; a batch has no room for so many layouts. */
+        if (count > 1)
+            (void)sse_event_measure(&events[i], &layout);
+        sse_event_write(&events[i], &layout, frame + at);
+        note_id(made, &events[i], at + layout.id_line);
+        at += layout.size;
     }
     made->events = (unsigned)count;
     frame_chunk(made, frame);
@@ -144,20 +145,24 @@ bool sse_small_message_fits(ssize_t size)
 ssize_t sse_small_message_init(struct small_message *small, const struct sse_event *event)
 {
     unsigned char *frame = small->block + MESSAGE_CHUNK_HEAD_MAX;
-    ssize_t size = sse_event_encode(event, frame, SMALL_FRAME_MAX);
+    struct event_layout layout;
+    int error = event ? sse_event_measure(event, &layout) : -EINVAL;
 
-    if (!sse_small_message_fits(size))
-        return size;
+    if (error)
+        return error;
+    if (!sse_small_message_fits((ssize_t)layout.size))
+        return (ssize_t)layout.size;
     small->message = (struct sse_message){
         .frame = frame,
-        .frame_size = (size_t)size,
+        .frame_size = layout.size,
         .events = 1,
         .key = event->key,
         .borrowed = true,
     };
-    note_id(&small->message, event, 0, (size_t)size);
+    sse_event_write(event, &layout, frame);
+    note_id(&small->message, event, layout.id_line);
     frame_chunk(&small->message, frame);
-    return size;
+    return (ssize_t)layout.size;
 }
 
 struct sse_message *sse_message_copy(const struct sse_message *message, const struct sse_host *host)

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "wire/event.h"
 #include "wire/id.h"
+#include "wire/lines.h"
 #include "wire/text.h"
 #include "wire/utf8.h"
+#include "wire/words.h"
 
 #include <errno.h>
 
@@ -10,85 +12,16 @@
 #define EXPANSION_MAX 7
 /* More than all field names and separators of an event together. */
 #define FIELDS_SIZE_MAX 128
+/* With texts of more than this the size could overflow. */
+#define TEXTS_SIZE_MAX ((SIZE_MAX / 2 - FIELDS_SIZE_MAX) / EXPANSION_MAX)
 
-static void put_text(struct text_writer *writer, const char *text)
+/* Above both line ends and NUL; the others below it just take the longer way. */
+#define LOWEST_PLAIN 0x0e
+
+/* ASCII in one line, as most texts are: there is nothing in it to refuse, to count or to part. */
+static bool is_plain(struct sse_str text)
 {
-    sse_text_write(writer, sse_str(text));
-}
-
-static void put_field(struct text_writer *writer, const char *name, struct sse_str value)
-{
-    put_text(writer, name);
-    sse_text_write(writer, value);
-    put_text(writer, "\n");
-}
-
-/* Lines end at CR LF, CR and LF and nowhere else. Text without a line end is one line, and what
- * follows the last line end is a line too, though it be empty. */
-struct line_reader {
-    const char *at; /* NULL after the last line */
-    const char *end;
-    const char *line_feed; /* the next one at or after `at`, or `end` */
-    const char *carriage_return;
-};
-
-static const char *find(const char *at, const char *end, char byte)
-{
-    const char *found = at < end ? memchr(at, byte, (size_t)(end - at)) : NULL;
-
-    return found ? found : end;
-}
-
-static struct line_reader read_lines(struct sse_str text)
-{
-    const char *end = text.ptr + text.len;
-
-    return (struct line_reader){
-        .at = text.ptr,
-        .end = end,
-        .line_feed = find(text.ptr, end, '\n'),
-        .carriage_return = find(text.ptr, end, '\r'),
-    };
-}
-
-static bool next_line(struct line_reader *reader, struct sse_str *line)
-{
-    const char *line_end;
-
-    if (!reader->at)
-        return false;
-    line_end = reader->line_feed < reader->carriage_return ? reader->line_feed : reader->carriage_return;
-    *line = (struct sse_str){.ptr = reader->at, .len = (size_t)(line_end - reader->at)};
-    if (line_end == reader->end) {
-        reader->at = NULL;
-        return true;
-    }
-    reader->at = line_end + 1;
-    if (*line_end == '\r' && reader->at < reader->end && *reader->at == '\n')
-        reader->at++;
-    if (reader->line_feed < reader->at)
-        reader->line_feed = find(reader->at, reader->end, '\n');
-    if (reader->carriage_return < reader->at)
-        reader->carriage_return = find(reader->at, reader->end, '\r');
-    return true;
-}
-
-static void put_data(struct text_writer *writer, struct sse_str data)
-{
-    struct line_reader reader = read_lines(data);
-    struct sse_str line;
-
-    while (next_line(&reader, &line))
-        put_field(writer, "data: ", line);
-}
-
-static void put_comment(struct text_writer *writer, struct sse_str comment)
-{
-    struct line_reader reader = read_lines(comment);
-    struct sse_str line;
-
-    while (next_line(&reader, &line))
-        put_field(writer, line.len ? ": " : ":", line);
+    return sse_words_within(text, LOWEST_PLAIN, 0x7f);
 }
 
 static bool is_dispatched(const struct sse_event *event)
@@ -96,59 +29,33 @@ static bool is_dispatched(const struct sse_event *event)
     return event->data.ptr || event->id.ptr;
 }
 
-static void put_event(struct text_writer *writer, const struct sse_event *event)
+static int add_length(struct sse_str text, size_t *total)
 {
-    char digits[TEXT_DECIMAL_SIZE];
-
-    if (event->comment.ptr)
-        put_comment(writer, event->comment);
-    if (event->type.ptr)
-        put_field(writer, "event: ", event->type);
-    if (event->data.ptr)
-        put_data(writer, event->data);
-    if (event->id.ptr)
-        put_field(writer, "id: ", event->id);
-    if (event->retry_ms)
-        put_field(writer, "retry: ", sse_text_decimal((uint64_t)event->retry_ms, digits));
-    if (is_dispatched(event))
-        put_text(writer, "\n");
-}
-
-size_t sse_event_id_offset(const struct sse_event *event, size_t encoded_size)
-{
-    char digits[TEXT_DECIMAL_SIZE];
-    size_t tail = event->id.len + strlen("\n\n");
-
-    if (event->retry_ms)
-        tail += strlen("retry: \n") + sse_text_decimal((uint64_t)event->retry_ms, digits).len;
-    return encoded_size - tail;
+    if (sse_text_is_broken(text))
+        return -EINVAL;
+    if (text.len > TEXTS_SIZE_MAX - *total)
+        return -EOVERFLOW;
+    *total += text.len;
+    return 0;
 }
 
 /* Adds up the lengths without reading a byte. */
 static int check_lengths(const struct sse_event *event)
 {
-    const struct sse_str texts[] = {event->id, event->type, event->data, event->comment};
     size_t total = 0;
+    int error = add_length(event->id, &total);
 
-    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-        if (sse_text_is_broken(texts[i]))
-            return -EINVAL;
-        if (texts[i].len > (SIZE_MAX / 2 - FIELDS_SIZE_MAX) / EXPANSION_MAX - total)
-            return -EOVERFLOW;
-        total += texts[i].len;
-    }
+    if (!error)
+        error = add_length(event->type, &total);
+    if (!error)
+        error = add_length(event->data, &total);
+    if (!error)
+        error = add_length(event->comment, &total);
+    if (error)
+        return error;
     if (sse_text_is_broken(event->key))
         return -EINVAL;
-    if (event->key.len > SSE_KEY_SIZE_MAX)
-        return -EMSGSIZE;
-    return total > SSE_EVENT_SIZE_MAX ? -EMSGSIZE : 0;
-}
-
-static bool type_is_valid(struct sse_str type)
-{
-    return find(type.ptr, type.ptr + type.len, '\r') == type.ptr + type.len &&
-           find(type.ptr, type.ptr + type.len, '\n') == type.ptr + type.len &&
-           find(type.ptr, type.ptr + type.len, '\0') == type.ptr + type.len;
+    return event->key.len > SSE_KEY_SIZE_MAX || total > SSE_EVENT_SIZE_MAX ? -EMSGSIZE : 0;
 }
 
 static int check_fields(const struct sse_event *event)
@@ -157,53 +64,175 @@ static int check_fields(const struct sse_event *event)
         return -EINVAL;
     if (event->retry_ms < 0 || event->retry_ms > SSE_RETRY_MAX)
         return -ERANGE;
-    if (event->type.ptr && (!event->data.ptr || !type_is_valid(event->type)))
-        return -EINVAL;
-    if (event->id.ptr && !sse_id_is_valid((const unsigned char *)event->id.ptr, event->id.len))
-        return -EINVAL;
-    return 0;
+    return event->type.ptr && !event->data.ptr ? -EINVAL : 0;
 }
 
-static bool text_is_utf8(struct sse_str text)
+static bool type_is_valid(struct sse_str type)
+{
+    return is_plain(type) || (!memchr(type.ptr, '\r', type.len) && !memchr(type.ptr, '\n', type.len) &&
+                              !memchr(type.ptr, '\0', type.len));
+}
+
+static bool is_utf8(struct sse_str text)
 {
     return !text.len || sse_utf8_is_valid((const unsigned char *)text.ptr, text.len);
 }
 
-static int check_encoding(const struct sse_event *event)
+static bool id_is_valid(struct sse_str id)
 {
+    return sse_id_is_valid((const unsigned char *)id.ptr, id.len);
+}
+
+/* What texts hold that are not plain. */
+static int check_texts(const struct sse_event *event)
+{
+    if (!type_is_valid(event->type) || !id_is_valid(event->id))
+        return -EINVAL;
     if (event->trusted_utf8)
         return 0;
-    return text_is_utf8(event->id) && text_is_utf8(event->type) && text_is_utf8(event->data) &&
-                   text_is_utf8(event->comment)
+    return is_utf8(event->id) && is_utf8(event->type) && is_utf8(event->data) && is_utf8(event->comment)
                ? 0
                : -EILSEQ;
 }
 
-static int check(const struct sse_event *event)
+/* The size of a field with its line end. */
+#define FIELD_SIZE(name, value_size) (sizeof(name) - 1 + (value_size) + sizeof("\n") - 1)
+
+static size_t data_size(struct sse_str data, bool *is_line)
 {
+    struct line_count count = sse_lines_count(data);
+
+    *is_line = count.lines == 1;
+    return count.size + count.lines * FIELD_SIZE("data: ", 0);
+}
+
+static size_t comment_line_size(struct sse_str line)
+{
+    return line.len ? FIELD_SIZE(": ", line.len) : FIELD_SIZE(":", 0);
+}
+
+static size_t comment_size(struct sse_str comment)
+{
+    struct line_reader reader = sse_lines_read(comment);
+    struct sse_str line;
+    size_t size = 0;
+
+    while (sse_lines_next(&reader, &line))
+        size += comment_line_size(line);
+    return size;
+}
+
+static size_t retry_size(int64_t retry_ms)
+{
+    char digits[TEXT_DECIMAL_SIZE];
+
+    return FIELD_SIZE("retry: ", sse_text_decimal((uint64_t)retry_ms, digits).len);
+}
+
+static int lay_out(const struct sse_event *event, bool data_is_plain, struct event_layout *layout)
+{
+    size_t size = 0;
+
+    layout->data_is_line = true;
+    if (event->comment.ptr)
+        size += comment_size(event->comment);
+    if (event->type.ptr)
+        size += FIELD_SIZE("event: ", event->type.len);
+    if (data_is_plain && event->data.ptr)
+        size += FIELD_SIZE("data: ", event->data.len);
+    else if (event->data.ptr)
+        size += data_size(event->data, &layout->data_is_line);
+    layout->id_line = size;
+    if (event->id.ptr)
+        size += FIELD_SIZE("id: ", event->id.len);
+    if (event->retry_ms)
+        size += retry_size(event->retry_ms);
+    layout->size = size + is_dispatched(event);
+    return layout->size > SSE_EVENT_SIZE_MAX ? -EMSGSIZE : 0;
+}
+
+int sse_event_measure(const struct sse_event *event, struct event_layout *layout)
+{
+    bool data_is_plain;
     int error = check_lengths(event);
 
     if (!error)
         error = check_fields(event);
-    return error ? error : check_encoding(event);
+    if (error)
+        return error;
+    data_is_plain = is_plain(event->data);
+    if (!data_is_plain || !is_plain(event->type) || !is_plain(event->comment) || !sse_id_is_plain(event->id))
+        error = check_texts(event);
+    return error ? error : lay_out(event, data_is_plain, layout);
+}
+
+static char *put_text(char *at, struct sse_str text)
+{
+    if (text.len)
+        memcpy(at, text.ptr, text.len);
+    return at + text.len;
+}
+
+static char *put_field(char *at, struct sse_str name, struct sse_str value)
+{
+    at = put_text(at, name);
+    at = put_text(at, value);
+    *at = '\n';
+    return at + 1;
+}
+
+static char *put_data(char *at, struct sse_str data)
+{
+    struct line_reader reader = sse_lines_read(data);
+    struct sse_str line;
+
+    while (sse_lines_next(&reader, &line))
+        at = put_field(at, sse_str("data: "), line);
+    return at;
+}
+
+static char *put_comment(char *at, struct sse_str comment)
+{
+    struct line_reader reader = sse_lines_read(comment);
+    struct sse_str line;
+
+    while (sse_lines_next(&reader, &line))
+        at = line.len ? put_field(at, sse_str(": "), line) : put_field(at, sse_str(":"), line);
+    return at;
+}
+
+void sse_event_write(const struct sse_event *event, const struct event_layout *layout, void *buffer)
+{
+    char digits[TEXT_DECIMAL_SIZE];
+    char *at = buffer;
+
+    if (event->comment.ptr)
+        at = put_comment(at, event->comment);
+    if (event->type.ptr)
+        at = put_field(at, sse_str("event: "), event->type);
+    if (event->data.ptr && layout->data_is_line)
+        at = put_field(at, sse_str("data: "), event->data);
+    else if (event->data.ptr)
+        at = put_data(at, event->data);
+    if (event->id.ptr)
+        at = put_field(at, sse_str("id: "), event->id);
+    if (event->retry_ms)
+        at = put_field(at, sse_str("retry: "), sse_text_decimal((uint64_t)event->retry_ms, digits));
+    if (is_dispatched(event))
+        *at = '\n';
 }
 
 ssize_t sse_event_encode(const struct sse_event *event, void *buffer, size_t size)
 {
-    struct text_writer writer = {.buffer = NULL};
+    struct event_layout layout;
     int error;
 
     if (!event || (!buffer && size))
         return -EINVAL;
-    error = check(event);
+    error = sse_event_measure(event, &layout);
     if (error)
         return error;
-    put_event(&writer, event);
-    if (writer.length > SSE_EVENT_SIZE_MAX)
-        return -EMSGSIZE;
-    if (writer.length <= size) {
-        writer = (struct text_writer){.buffer = buffer};
-        put_event(&writer, event);
-    }
-    return (ssize_t)writer.length;
+    if (layout.size <= size)
+        sse_event_write(event, &layout, buffer);
+    return (ssize_t)layout.size;
 }

@@ -2,11 +2,21 @@
 #ifndef WIRE_EVENT_H
 #define WIRE_EVENT_H
 
-/** What the data layer needs of the encoder beside sse_event_encode. */
+/** The two halves of sse_event_encode, for those that make room between them. */
 
 #include <sse/event.h>
 
-/** Where the id stands in the `encoded_size` bytes of an event that was encoded with one. */
-size_t sse_event_id_offset(const struct sse_event *event, size_t encoded_size);
+/** What measuring an event finds out, and writing it need not find out again. */
+struct event_layout {
+    size_t size;
+    size_t id_line;    /* where the line of the id begins, or would */
+    bool data_is_line; /* without a line end */
+};
+
+/** 0 with *layout filled, or an error of sse_event_encode. */
+int sse_event_measure(const struct sse_event *event, struct event_layout *layout);
+
+/** Writes the layout->size bytes of an event that has not changed since it was measured. */
+void sse_event_write(const struct sse_event *event, const struct event_layout *layout, void *buffer);
 
 #endif

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "wire/id.h"
+#include "wire/words.h"
+
+bool sse_id_is_plain(struct sse_str id)
+{
+    return sse_words_within(id, ' ' + 1, '~');
+}
 
 bool sse_id_is_valid(const unsigned char *bytes, size_t length)
 {

@@ -2,8 +2,8 @@
 #ifndef WIRE_ID_H
 #define WIRE_ID_H
 
+#include <sse/base.h>
 #include <stdbool.h>
-#include <stddef.h>
 
 /*
  * Whether an event id would come back unchanged in a Last-Event-ID header: it holds no control byte
@@ -11,5 +11,8 @@
  * is not checked here.
  */
 bool sse_id_is_valid(const unsigned char *bytes, size_t length);
+
+/* ASCII without spaces, as most ids are: valid, and UTF-8. Absent and empty are plain too. */
+bool sse_id_is_plain(struct sse_str id);
 
 #endif

@@ -25,11 +25,6 @@ struct sse_str sse_text_decimal(uint64_t number, char digits[TEXT_DECIMAL_SIZE])
     return (struct sse_str){.ptr = digits + start, .len = TEXT_DECIMAL_SIZE - start};
 }
 
-bool sse_text_is_broken(struct sse_str text)
-{
-    return !text.ptr && text.len > 0;
-}
-
 static bool is_space(char byte)
 {
     return byte == ' ' || byte == '\t';

@@ -28,7 +28,10 @@ void sse_text_write(struct text_writer *writer, struct sse_str text);
 struct sse_str sse_text_decimal(uint64_t number, char digits[TEXT_DECIMAL_SIZE]);
 
 /* A length without a pointer: refused everywhere. */
-bool sse_text_is_broken(struct sse_str text);
+static inline bool sse_text_is_broken(struct sse_str text)
+{
+    return !text.ptr && text.len > 0;
+}
 
 /* The text without the spaces and tabs at its ends; never with a null pointer. */
 struct sse_str sse_text_trim(struct sse_str text);

@@ -1,27 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "wire/utf8.h"
 
-#include <stdint.h>
-#include <string.h>
+#include "wire/words.h"
 
-/* Most text is ASCII: four words at a time, which compilers turn into vectors, then one. */
 static const unsigned char *skip_ascii(const unsigned char *at, const unsigned char *end)
 {
-    uint64_t words[4];
-    uint64_t word;
-
-    while (end - at >= (ptrdiff_t)sizeof(words)) {
-        memcpy(words, at, sizeof(words));
-        if ((words[0] | words[1] | words[2] | words[3]) & UINT64_C(0x8080808080808080))
-            break;
-        at += sizeof(words);
-    }
-    while (end - at >= (ptrdiff_t)sizeof(word)) {
-        memcpy(&word, at, sizeof(word));
-        if (word & UINT64_C(0x8080808080808080))
-            break;
-        at += sizeof(word);
-    }
+    while (end - at >= WORD_BLOCK_SIZE && sse_word_block_is_ascii((const char *)at))
+        at += WORD_BLOCK_SIZE;
+    while (end - at >= WORD_SIZE && !(sse_word_at((const char *)at) & WORD_TOP_BITS))
+        at += WORD_SIZE;
     while (at < end && *at < 0x80)
         at++;
     return at;
@@ -61,15 +48,17 @@ bool sse_utf8_is_valid(const unsigned char *bytes, size_t length)
     const unsigned char *at = bytes;
     const unsigned char *end = bytes + length;
 
-    for (;;) {
+    while (at < end) {
         size_t step;
 
-        at = skip_ascii(at, end);
-        if (at == end)
-            return true;
+        if (*at < 0x80) {
+            at = skip_ascii(at, end);
+            continue;
+        }
         step = sequence_length(at, (size_t)(end - at));
         if (!step)
             return false;
         at += step;
     }
+    return true;
 }

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: MIT */
+/* The encoder against one that goes byte by byte, where words and blocks of them begin and end. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "wire/event.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define RANDOM_EVENTS 60000
+#define TEXT_MAX 700
+/* Beyond two of the largest blocks that are looked at at once. */
+#define OFFSET_MAX 300
+
+static const unsigned char canary = 0xa5;
+
+/* What the protocol asks for, with no thought for speed. */
+struct reference {
+    char bytes[8 * 4 * TEXT_MAX];
+    size_t size;
+};
+
+static void add_byte(struct reference *wire, char byte)
+{
+    assert_true(wire->size < sizeof(wire->bytes));
+    wire->bytes[wire->size++] = byte;
+}
+
+static void add_string(struct reference *wire, const char *string)
+{
+    while (*string)
+        add_byte(wire, *string++);
+}
+
+static bool is_line_end(struct sse_str text, size_t at)
+{
+    return text.ptr[at] == '\r' || text.ptr[at] == '\n';
+}
+
+static void add_lines(struct reference *wire, const char *name, struct sse_str text, bool bare_if_empty)
+{
+    size_t at = 0;
+
+    for (;;) {
+        size_t start = at;
+
+        add_string(wire, name);
+        if (!bare_if_empty || (at < text.len && !is_line_end(text, at)))
+            add_byte(wire, ' ');
+        while (at < text.len && !is_line_end(text, at))
+            add_byte(wire, text.ptr[at++]);
+        add_byte(wire, '\n');
+        assert_true(at >= start);
+        if (at == text.len)
+            return;
+        at += text.ptr[at] == '\r' && at + 1 < text.len && text.ptr[at + 1] == '\n' ? 2 : 1;
+    }
+}
+
+static void add_field(struct reference *wire, const char *name, struct sse_str value)
+{
+    add_string(wire, name);
+    for (size_t i = 0; i < value.len; i++)
+        add_byte(wire, value.ptr[i]);
+    add_byte(wire, '\n');
+}
+
+/* The bytes of the character that begins here, or 0: RFC 3629, put together and judged as a number. */
+static size_t character_length(const unsigned char *at, size_t left)
+{
+    static const uint32_t lowest[] = {0, 0x80, 0x800, 0x10000};
+    size_t more = at[0] < 0x80             ? 0
+                  : (at[0] & 0xe0) == 0xc0 ? 1
+                  : (at[0] & 0xf0) == 0xe0 ? 2
+                  : (at[0] & 0xf8) == 0xf0 ? 3
+                                           : left;
+    uint32_t number;
+
+    if (more >= left)
+        return 0;
+    number = more ? at[0] & (0x3fu >> more) : at[0];
+    for (size_t i = 1; i <= more; i++) {
+        if ((at[i] & 0xc0) != 0x80)
+            return 0;
+        number = number << 6 | (at[i] & 0x3fu);
+    }
+    return number < lowest[more] || number > 0x10ffff || (number >= 0xd800 && number < 0xe000) ? 0 : more + 1;
+}
+
+static bool is_utf8(struct sse_str text)
+{
+    size_t at = 0;
+
+    while (at < text.len) {
+        size_t length = character_length((const unsigned char *)text.ptr + at, text.len - at);
+
+        if (!length)
+            return false;
+        at += length;
+    }
+    return true;
+}
+
+static bool type_is_valid(struct sse_str type)
+{
+    for (size_t i = 0; i < type.len; i++)
+        if (type.ptr[i] == '\0' || is_line_end(type, i))
+            return false;
+    return true;
+}
+
+static bool id_is_valid(struct sse_str id)
+{
+    for (size_t i = 0; i < id.len; i++)
+        if ((unsigned char)id.ptr[i] < 0x20 || id.ptr[i] == 0x7f)
+            return false;
+    return !id.len || (id.ptr[0] != ' ' && id.ptr[id.len - 1] != ' ');
+}
+
+static int reference_error(const struct sse_event *event)
+{
+    if (!event->id.ptr && !event->type.ptr && !event->data.ptr && !event->comment.ptr && !event->retry_ms)
+        return -EINVAL;
+    if (event->retry_ms < 0 || event->retry_ms > SSE_RETRY_MAX)
+        return -ERANGE;
+    if ((event->type.ptr && !event->data.ptr) || !type_is_valid(event->type) || !id_is_valid(event->id))
+        return -EINVAL;
+    if (event->trusted_utf8)
+        return 0;
+    return is_utf8(event->id) && is_utf8(event->type) && is_utf8(event->data) && is_utf8(event->comment)
+               ? 0
+               : -EILSEQ;
+}
+
+static void reference_encode(struct reference *wire, const struct sse_event *event)
+{
+    char retry[32];
+
+    wire->size = 0;
+    if (event->comment.ptr)
+        add_lines(wire, ":", event->comment, true);
+    if (event->type.ptr)
+        add_field(wire, "event: ", event->type);
+    if (event->data.ptr)
+        add_lines(wire, "data:", event->data, false);
+    if (event->id.ptr)
+        add_field(wire, "id: ", event->id);
+    if (event->retry_ms) {
+        snprintf(retry, sizeof(retry), "%lld", (long long)event->retry_ms);
+        add_field(wire, "retry: ", sse_str(retry));
+    }
+    if (event->data.ptr || event->id.ptr)
+        add_byte(wire, '\n');
+}
+
+/* Into memory of exactly `room` bytes, so that sanitizers see a write past its end. */
+static void expect_in_room(const struct sse_event *event, const struct reference *wire, size_t room)
+{
+    unsigned char *bytes = malloc(room + 1);
+
+    assert_non_null(bytes);
+    bytes = realloc(bytes, room ? room : 1);
+    assert_non_null(bytes);
+    memset(bytes, canary, room);
+    assert_int_equal(sse_event_encode(event, bytes, room), wire->size);
+    if (room >= wire->size)
+        assert_memory_equal(bytes, wire->bytes, wire->size);
+    for (size_t i = room >= wire->size ? wire->size : 0; i < room; i++)
+        assert_int_equal(bytes[i], canary);
+    free(bytes);
+}
+
+static void expect_error(const struct sse_event *event, int error)
+{
+    unsigned char bytes[64];
+
+    memset(bytes, canary, sizeof(bytes));
+    assert_int_equal(sse_event_encode(event, NULL, 0), error);
+    assert_int_equal(sse_event_encode(event, bytes, sizeof(bytes)), error);
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        assert_int_equal(bytes[i], canary);
+}
+
+static void expect_as_reference(const struct sse_event *event)
+{
+    static struct reference wire;
+    int error = reference_error(event);
+
+    if (error) {
+        expect_error(event, error);
+        return;
+    }
+    reference_encode(&wire, event);
+    expect_in_room(event, &wire, wire.size);
+    expect_in_room(event, &wire, wire.size - 1);
+    expect_in_room(event, &wire, wire.size + 1);
+}
+
+static uint64_t random_state;
+
+/* A generator of our own, so that a failure is the same everywhere. */
+static unsigned next_random(unsigned below)
+{
+    random_state = random_state * UINT64_C(6364136223846793005) + 1442695040888963407u;
+    return (unsigned)(random_state >> 33) % below;
+}
+
+/* What texts are made of, rare things in a text of common ones. */
+static const char *const common[] = {"a", " ", "x", "{", "~", "0"};
+static const char *const lines[] = {"\n", "\r", "\r\n", "\n\n", "\n\r"};
+static const char *const odd[] = {"\t", "\x01", "\x0b", "\x0e", "\x1f", "\x7f"};
+static const char *const wide[] = {"\xc3\xa9", "\xe2\x82\xac", "\xe2\x80\xa8", "\xf0\x9f\x98\x80"};
+static const char *const broken[] = {"\x80",         "\xc3",     "\xe2\x82", "\xed\xa0\x80",
+                                     "\xf0\x9f\x98", "\xc0\xaf", "\xff"};
+
+static const struct {
+    const char *const *symbols;
+    unsigned count;
+} kinds[] = {{common, COUNT(common)},
+             {lines, COUNT(lines)},
+             {odd, COUNT(odd)},
+             {wide, COUNT(wide)},
+             {broken, COUNT(broken)}};
+
+static unsigned random_length(void)
+{
+    static const unsigned around[] = {0, 4, 8, 16, 32, 40, 64, 96, 128, 160, 256, 512, 640};
+    unsigned middle = around[next_random(COUNT(around))];
+
+    return middle + next_random(9) - (middle ? 4 : 0);
+}
+
+/* A third is absent, and half of the others of common letters alone. */
+static struct sse_str random_text(void)
+{
+    unsigned length = random_length(), rarity = 1 + next_random(60), at = 0;
+    unsigned kind = next_random(2) ? 0 : next_random(COUNT(kinds));
+    char *text;
+
+    if (!next_random(3))
+        return (struct sse_str){.ptr = NULL};
+    text = malloc(length ? length : 1);
+    assert_non_null(text);
+    while (at < length) {
+        unsigned from = next_random(rarity) ? 0 : kind;
+        const char *symbol = kinds[from].symbols[next_random(kinds[from].count)];
+        size_t size = strlen(symbol);
+
+        if (size > length - at)
+            symbol = "z", size = 1;
+        memcpy(text + at, symbol, size);
+        at += (unsigned)size;
+    }
+    return (struct sse_str){.ptr = text, .len = length};
+}
+
+static void free_text(struct sse_str text)
+{
+    free((char *)(uintptr_t)text.ptr);
+}
+
+static void random_events(void **state)
+{
+    (void)state;
+    for (unsigned seed = 0; seed < RANDOM_EVENTS; seed++) {
+        struct sse_event event;
+
+        random_state = seed;
+        event = (struct sse_event){
+            .id = next_random(2) ? random_text() : (struct sse_str){.ptr = NULL},
+            .type = next_random(2) ? random_text() : (struct sse_str){.ptr = NULL},
+            .data = random_text(),
+            .comment = next_random(4) ? (struct sse_str){.ptr = NULL} : random_text(),
+            .retry_ms = next_random(8) ? 0 : (int64_t)next_random(1u << 31),
+            .trusted_utf8 = !next_random(8),
+        };
+        expect_as_reference(&event);
+        free_text(event.id);
+        free_text(event.type);
+        free_text(event.data);
+        free_text(event.comment);
+    }
+}
+
+/* A page between two that must not be touched. */
+static char *map_guarded_page(size_t *page_size)
+{
+    size_t size = (size_t)sysconf(_SC_PAGESIZE);
+    int fd = open("/dev/zero", O_RDONLY);
+    char *pages;
+
+    assert_true(fd >= 0);
+    pages = mmap(NULL, 3 * size, PROT_NONE, MAP_PRIVATE, fd, 0);
+    close(fd);
+    assert_true(pages != MAP_FAILED);
+    assert_int_equal(mprotect(pages + size, size, PROT_READ | PROT_WRITE), 0);
+    *page_size = size;
+    return pages + size;
+}
+
+static void expect_in_each_field(struct sse_str text)
+{
+    expect_as_reference(&(struct sse_event){.data = text});
+    expect_as_reference(&(struct sse_event){.comment = text});
+    expect_as_reference(&(struct sse_event){.id = text});
+    expect_as_reference(&(struct sse_event){.type = text, .data = sse_str("x")});
+    expect_as_reference(&(struct sse_event){.data = text, .trusted_utf8 = true});
+}
+
+/* The symbol in a text of letters that ends where the page does, and in one that begins with it. */
+static void expect_at_the_edges(char *page, size_t page_size, const char *symbol, size_t before, size_t after)
+{
+    size_t size = strlen(symbol), length = before + size + after;
+
+    memset(page, 'a', page_size);
+    memcpy(page + page_size - after - size, symbol, size);
+    expect_in_each_field((struct sse_str){.ptr = page + page_size - length, .len = length});
+    memcpy(page + before, symbol, size);
+    expect_in_each_field((struct sse_str){.ptr = page, .len = length});
+}
+
+static void each_symbol_at_each_offset(void **state)
+{
+    static const size_t afters[] = {0, 1, 7, 8, 31, 33};
+    size_t page_size;
+    char *page = map_guarded_page(&page_size);
+
+    (void)state;
+    for (size_t kind = 1; kind < COUNT(kinds); kind++)
+        for (size_t i = 0; i < kinds[kind].count; i++)
+            for (size_t before = 0; before <= OFFSET_MAX; before += before < 80 ? 1 : 3)
+                for (size_t after = 0; after < COUNT(afters); after++)
+                    expect_at_the_edges(page, page_size, kinds[kind].symbols[i], before, afters[after]);
+    assert_int_equal(munmap(page - page_size, 3 * page_size), 0);
+}
+
+/* A line end every so many bytes, in each form, from each offset. */
+static void lines_of_each_length(void **state)
+{
+    (void)state;
+    for (size_t form = 0; form < COUNT(lines); form++)
+        for (size_t length = 1; length < 140; length++) {
+            static char text[TEXT_MAX];
+            size_t size = strlen(lines[form]);
+
+            memset(text, 'b', sizeof(text));
+            for (size_t at = length % 7; at + size <= sizeof(text); at += length + size)
+                memcpy(text + at, lines[form], size);
+            for (size_t end = sizeof(text) - 4; end <= sizeof(text); end++)
+                expect_in_each_field((struct sse_str){.ptr = text, .len = end});
+        }
+}
+
+/* The count of a block fits into what counts it. */
+static void nothing_but_line_ends(void **state)
+{
+    static char text[TEXT_MAX];
+
+    (void)state;
+    for (size_t form = 0; form < COUNT(lines); form++) {
+        size_t size = strlen(lines[form]);
+
+        for (size_t at = 0; at < sizeof(text); at++)
+            text[at] = lines[form][at % size];
+        for (size_t length = 0; length <= sizeof(text); length++)
+            expect_in_each_field((struct sse_str){.ptr = text, .len = length});
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(random_events),
+        cmocka_unit_test(each_symbol_at_each_offset),
+        cmocka_unit_test(lines_of_each_length),
+        cmocka_unit_test(nothing_but_line_ends),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
