@@ -7,11 +7,12 @@
 #   sh test/run.sh unit         the quick ones: one build, unit tests and checks
 #
 # Suites: unit, compilers (gcc and clang, -O0 and -O2, warnings are errors), sanitizers (ASan with UBSan,
-# and TSan, with both compilers), valgrind (Helgrind and DRD), simulation (160 000 seeds of clients, network
-# and host against a model), clients (real clients, a browser), hosts (every server of examples/hosts,
-# under ASan with UBSan and under TSan), redis (three nodes that share a Redis stream, behind nginx),
-# proxies (nginx and haproxy in front of the hub). Not run unless named: bench (speed, memory and scale,
-# beside a bare loop of sends; see test/bench/README.md).
+# and TSan, with both compilers), valgrind (Helgrind and DRD), instructions (user instructions of a
+# delivery, each below its gate), simulation (160 000 seeds of clients, network and host against a model),
+# clients (real clients, a browser), hosts (every server of examples/hosts, under ASan with UBSan and under
+# TSan), redis (three nodes that share a Redis stream, behind nginx), proxies (nginx and haproxy in front of
+# the hub). Not run unless named: bench (speed, memory and scale, beside a bare loop of sends; see
+# test/bench/README.md).
 #
 # The last line is "N passed, N failed, N skipped" over all suites that ran. A skip names its reason.
 # With SSE_TEST_NO_SKIP=1 a skip makes the run fail.
@@ -22,7 +23,7 @@ export SSE_ROOT="$root"
 export SSE_BUILD="${SSE_BUILD:-$root/build/test}"
 export SSE_RESULTS="$SSE_BUILD/results"
 
-suites=${*:-"unit compilers sanitizers valgrind simulation clients hosts redis proxies"}
+suites=${*:-"unit compilers sanitizers valgrind instructions simulation clients hosts redis proxies"}
 for suite in $suites; do
     if [ ! -f "$root/test/suites/$suite.sh" ]; then
         echo "unknown suite: $suite (there are: $(cd "$root/test/suites" && echo *.sh | sed 's/\.sh//g'))" >&2

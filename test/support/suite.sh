@@ -85,6 +85,23 @@ build_and_test() {
     [ "$status" -eq 0 ] || cat "$log"
 }
 
+# build_bench DIRECTORY TARGET: what test/bench measures is optimised as a distribution would do it.
+build_bench() {
+    if [ ! -f "$1/build.ninja" ]; then
+        rm -rf "$1"
+        if ! CC=${CC:-cc} meson setup "$1" "$SSE_ROOT" -Dtests=enabled -Dexamples=disabled -Dwerror=true \
+            -Doptimization=2 -Ddebug=true >"$1.log" 2>&1; then
+            cat "$1.log"
+            record "bench-build" 0 1 0 "meson setup failed"
+            return 1
+        fi
+    fi
+    ninja -C "$1" "$2" >"$1.log" 2>&1 && return 0
+    grep -E 'error|warning|FAILED' "$1.log" | head -40
+    record "bench-build" 0 1 0 "the build failed"
+    return 1
+}
+
 # count_tests NAME CMOCKA_OUTPUT STATUS MESON_OUTPUT: single tests where cmocka printed them, and the
 # checks, which are programs without cmocka.
 count_tests() {
