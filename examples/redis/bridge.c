@@ -38,8 +38,11 @@ static bool read_more(struct bridge *bridge)
     const redisReply *entries = reply && reply->elements ? reply->element[0]->element[1] : NULL;
     bool published = reply != NULL;
 
+    /* However many there are, they are one write for each client. */
+    sse_registry_hold(bridge->registry);
     for (size_t i = 0; entries && published && i < entries->elements; i++)
         published = publish_entry(bridge, entries->element[i]);
+    sse_registry_release(bridge->registry);
     freeReplyObject(reply);
     return published;
 }
