@@ -353,5 +353,7 @@ int main(int argc, char **argv)
     check_readers(&run);
     read_late(&run);
     print_result(&run, first, idle, end, begin);
+    free(run.readings);
+    close(run.epoll);
     return 0;
 }
