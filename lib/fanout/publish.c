@@ -197,7 +197,7 @@ static int begin(struct publication *publication, struct publisher *self)
     struct publisher *outer;
     int error;
 
-    pthread_mutex_lock(&registry->lock);
+    sse_publisher_lock(registry);
     outer = sse_publisher_find(registry);
     sse_archive_expire(&registry->archive, publication->now);
     error = find_topic(publication);

@@ -168,6 +168,8 @@ bool sse_cork_remove(struct cork *cork, struct sse_emitter *emitter);
 void sse_publisher_init(struct publisher *publisher);
 /** The publisher that this thread is inside of, or NULL. Lock held. */
 struct publisher *sse_publisher_find(const struct sse_registry *registry);
+/** Takes the registry's lock, which other publishers hold for a short while only. */
+void sse_publisher_lock(struct sse_registry *registry);
 /** From now on a publish in this thread's hooks leaves its roster here, until it has served. Lock held. */
 void sse_publisher_enter(struct sse_registry *registry, struct publisher *publisher);
 /** Leaves a roster of the heap to be served. Lock held. */
