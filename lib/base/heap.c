@@ -1,42 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/heap.h"
-#include "base/growth.h"
-
-#include <string.h>
 
 bool sse_heap_reserve(struct heap *heap, size_t count, const struct sse_host *host)
 {
-    struct heap_node **nodes;
-    size_t capacity = heap->capacity;
-
-    if (count <= heap->capacity)
-        return true;
-    if (count >= HEAP_NOWHERE)
-        return false;
-    while (capacity < count)
-        capacity = growth_after(capacity);
-    if (capacity > HEAP_NOWHERE)
-        capacity = HEAP_NOWHERE;
-    nodes = sse_host_allocate(host, capacity * sizeof(struct heap_node *));
-    if (!nodes)
-        return false;
-    if (heap->count)
-        memcpy(nodes, heap->nodes, heap->count * sizeof(struct heap_node *));
-    sse_host_release(host, heap->nodes);
-    heap->nodes = nodes;
-    heap->capacity = (uint32_t)capacity;
-    return true;
+    return sse_array_reserve(&heap->nodes, sizeof(struct heap_node *), count, host);
 }
 
 void sse_heap_free(struct heap *heap, const struct sse_host *host)
 {
-    sse_host_release(host, heap->nodes);
-    *heap = (struct heap){.nodes = NULL};
+    sse_array_free(&heap->nodes, host);
+    heap->count = 0;
+}
+
+static struct heap_node *node_at(const struct heap *heap, size_t position)
+{
+    return *sse_array_pointer(&heap->nodes, position);
 }
 
 static void place(struct heap *heap, uint32_t position, struct heap_node *node)
 {
-    heap->nodes[position] = node;
+    *sse_array_pointer(&heap->nodes, position) = node;
     node->position = position;
 }
 
@@ -45,7 +28,7 @@ static void sift_up(struct heap *heap, struct heap_node *node)
     uint32_t position = node->position;
 
     while (position > 0) {
-        struct heap_node *parent = heap->nodes[(position - 1) / 2];
+        struct heap_node *parent = node_at(heap, (position - 1) / 2);
 
         if (parent->deadline <= node->deadline)
             break;
@@ -61,14 +44,16 @@ static void sift_down(struct heap *heap, struct heap_node *node)
 
     for (;;) {
         size_t child = 2 * (size_t)position + 1;
+        struct heap_node *earlier;
 
         if (child >= heap->count)
             break;
-        if (child + 1 < heap->count && heap->nodes[child + 1]->deadline < heap->nodes[child]->deadline)
+        if (child + 1 < heap->count && node_at(heap, child + 1)->deadline < node_at(heap, child)->deadline)
             child++;
-        if (node->deadline <= heap->nodes[child]->deadline)
+        earlier = node_at(heap, child);
+        if (node->deadline <= earlier->deadline)
             break;
-        place(heap, position, heap->nodes[child]);
+        place(heap, position, earlier);
         position = (uint32_t)child;
     }
     place(heap, position, node);
@@ -95,7 +80,7 @@ void sse_heap_update(struct heap *heap, struct heap_node *node, uint64_t deadlin
 
 void sse_heap_remove(struct heap *heap, struct heap_node *node)
 {
-    struct heap_node *last = heap->nodes[--heap->count];
+    struct heap_node *last = node_at(heap, --heap->count);
 
     if (last != node) {
         place(heap, node->position, last);
@@ -106,5 +91,5 @@ void sse_heap_remove(struct heap *heap, struct heap_node *node)
 
 struct heap_node *sse_heap_first(const struct heap *heap)
 {
-    return heap->count ? heap->nodes[0] : NULL;
+    return heap->count ? node_at(heap, 0) : NULL;
 }

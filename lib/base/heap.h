@@ -4,9 +4,7 @@
 
 /** A binary heap of deadlines. The nodes live in the objects that wait. */
 
-#include "base/host.h"
-
-#include <stdbool.h>
+#include "base/array.h"
 
 #define HEAP_NOWHERE UINT32_MAX
 
@@ -17,12 +15,11 @@ struct heap_node {
 };
 
 struct heap {
-    struct heap_node **nodes;
+    struct array nodes;
     uint32_t count;
-    uint32_t capacity;
 };
 
-/** Makes room for `count` nodes in all, below HEAP_NOWHERE, so that the pushes to come cannot fail. */
+/** Makes room for `count` nodes in all, up to ARRAY_COUNT_MAX, so that the pushes to come cannot fail. */
 bool sse_heap_reserve(struct heap *heap, size_t count, const struct sse_host *host);
 void sse_heap_free(struct heap *heap, const struct sse_host *host);
 

@@ -16,7 +16,7 @@ static struct sse_emitter *find_largest(const struct sse_registry *registry)
     size_t most = 0;
 
     for (size_t i = 0; i < registry->count; i++) {
-        struct sse_emitter *emitter = registry->members[i];
+        struct sse_emitter *emitter = sse_members_at(registry, i);
         size_t bytes;
 
         pthread_mutex_lock(&emitter->lock);

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include "base/growth.h"
 #include "fanout/registry.h"
 
 #include <errno.h>
@@ -27,29 +26,16 @@ void sse_owner_release(struct emitter_owner *owner)
     sse_host_release(registry->host, registry->gap_type);
     sse_message_unref(registry->newest);
     sse_heap_free(&registry->timers, registry->host);
-    sse_host_release(registry->host, registry->members);
+    sse_array_free(&registry->members, registry->host);
     sse_host_release(registry->host, registry->spare);
     sse_host_release(registry->host, registry);
 }
 
 static bool reserve_member(struct sse_registry *registry)
 {
-    size_t capacity = growth_after(registry->capacity);
-    struct sse_emitter **members;
-
-    if (!sse_heap_reserve(&registry->timers, registry->count + 1, registry->host))
-        return false;
-    if (registry->count < registry->capacity)
-        return true;
-    members = sse_host_allocate(registry->host, capacity * sizeof(struct sse_emitter *));
-    if (!members)
-        return false;
-    if (registry->count)
-        memcpy(members, registry->members, registry->count * sizeof(struct sse_emitter *));
-    sse_host_release(registry->host, registry->members);
-    registry->members = members;
-    registry->capacity = capacity;
-    return true;
+    return sse_heap_reserve(&registry->timers, registry->count + 1, registry->host) &&
+           sse_array_reserve(&registry->members, sizeof(struct sse_emitter *), registry->count + 1,
+                             registry->host);
 }
 
 /* Once in some thousand million times: those who are here stay older than those who come. */
@@ -57,13 +43,13 @@ static void forget_order(struct sse_registry *registry)
 {
     registry->topics.order = 0;
     for (size_t i = 0; i < registry->count; i++) {
-        struct emitter_membership *membership = &registry->members[i]->membership;
+        struct emitter_membership *membership = &sse_members_at(registry, i)->membership;
 
         membership->joined = 0;
         for (uint32_t at = 0; at < sse_subscriptions_count(membership); at++) {
             struct subscription subscription = sse_subscriptions_at(membership, at);
 
-            sse_topic_subscribers(subscription.topic)[subscription.place].since = 0;
+            sse_topic_subscriber(subscription.topic, subscription.place)->since = 0;
         }
     }
     (void)sse_topics_next_order(&registry->topics);
@@ -90,7 +76,7 @@ static int join(struct sse_registry *registry, struct sse_emitter *emitter)
     emitter->membership.joined = sse_topics_next_order(&registry->topics);
     emitter->standing &= (unsigned char)~STANDING_LEAVING;
     registry->counts.added++;
-    registry->members[registry->count++] = emitter;
+    *sse_array_pointer(&registry->members, registry->count++) = emitter;
     sse_cork_note_limits(&registry->cork, &emitter->queue);
     sse_heap_push(&registry->timers, &emitter->membership.timer, sse_emitter_deadline(emitter));
     sse_emitter_account(emitter);
@@ -122,9 +108,9 @@ bool sse_members_has(const struct sse_registry *registry, struct sse_emitter *em
 void sse_members_take(struct sse_registry *registry, struct sse_emitter *emitter)
 {
     struct emitter_membership *membership = &emitter->membership;
-    struct sse_emitter *last = registry->members[--registry->count];
+    struct sse_emitter *last = sse_members_at(registry, --registry->count);
 
-    registry->members[membership->timer.mark] = last;
+    *sse_array_pointer(&registry->members, membership->timer.mark) = last;
     last->membership.timer.mark = membership->timer.mark;
     if (membership->timer.position != HEAP_NOWHERE)
         sse_heap_remove(&registry->timers, &membership->timer);
@@ -161,9 +147,9 @@ static struct candidate candidate_at(const struct sse_registry *registry, const 
     struct sse_emitter *member;
 
     if (topic)
-        return (struct candidate){.emitter = sse_topic_subscribers(topic)[position].emitter,
-                                  .since = sse_topic_subscribers(topic)[position].since};
-    member = registry->members[position];
+        return (struct candidate){.emitter = sse_topic_subscriber(topic, position)->emitter,
+                                  .since = sse_topic_subscriber(topic, position)->since};
+    member = sse_members_at(registry, position);
     return (struct candidate){.emitter = member, .since = member->membership.joined};
 }
 

@@ -36,8 +36,8 @@ static size_t audience_count(const struct publication *publication)
 
 static struct sse_emitter *audience_at(const struct publication *publication, size_t position)
 {
-    return publication->name.ptr ? sse_topic_subscribers(publication->topic)[position].emitter
-                                 : publication->registry->members[position];
+    return publication->name.ptr ? sse_topic_subscriber(publication->topic, position)->emitter
+                                 : sse_members_at(publication->registry, position);
 }
 
 /* Finds the topic, and makes it if the history needs one. Lock held. */
@@ -83,28 +83,32 @@ static int keep(struct publication *publication)
     return error;
 }
 
-/* The first step. Lock held. */
+static inline void enqueue(struct publication *publication, struct sse_emitter *emitter)
+{
+    enum admission admission = sse_emitter_enqueue(emitter, publication->message, publication->now);
+
+    if (admission == ADMISSION_QUEUED || admission == ADMISSION_ENDED)
+        sse_roster_add(publication->roster, emitter);
+    if (admission == ADMISSION_ENDED)
+        publication->ended++;
+    if (admission == ADMISSION_DROPPED)
+        publication->counts.dropped++;
+}
+
+/* The first step. What lies side by side is gone through without a look at where. Lock held. */
 static void enqueue_all(struct publication *publication)
 {
-    struct roster *roster = publication->roster;
-    struct sse_delivery *counts = &publication->counts;
-    struct sse_message *message = publication->message;
+    const struct sse_registry *registry = publication->registry;
     size_t count = audience_count(publication);
-    struct sse_emitter **members = publication->name.ptr ? NULL : publication->registry->members;
-    const struct subscriber *subscribers =
-        count && !members ? sse_topic_subscribers(publication->topic) : NULL;
-    uint64_t now = publication->now;
 
-    for (size_t i = 0; i < count; i++) {
-        struct sse_emitter *emitter = members ? members[i] : subscribers[i].emitter;
-        enum admission admission = sse_emitter_enqueue(emitter, message, now);
+    for (size_t begin = 0; begin < count; begin += ARRAY_SEGMENT) {
+        size_t length = count - begin < ARRAY_SEGMENT ? count - begin : ARRAY_SEGMENT;
+        void *const *members = publication->name.ptr ? NULL : sse_array_pointer(&registry->members, begin);
+        const struct subscriber *subscribers =
+            members ? NULL : sse_topic_subscriber(publication->topic, begin);
 
-        if (admission == ADMISSION_QUEUED || admission == ADMISSION_ENDED)
-            sse_roster_add(roster, emitter);
-        if (admission == ADMISSION_ENDED)
-            publication->ended++;
-        if (admission == ADMISSION_DROPPED)
-            counts->dropped++;
+        for (size_t i = 0; i < length; i++)
+            enqueue(publication, members ? members[i] : subscribers[i].emitter);
     }
     publication->registry->counts.published++;
 }

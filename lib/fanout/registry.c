@@ -211,7 +211,7 @@ static void let_go(struct sse_registry *registry)
     for (;;) {
         pthread_mutex_lock(&registry->lock);
         member = registry->count > 0;
-        emitter = member ? registry->members[registry->count - 1] : registry->first_ready;
+        emitter = member ? sse_members_at(registry, registry->count - 1) : registry->first_ready;
         ready = emitter && sse_ready_remove(registry, emitter);
         if (member)
             sse_members_take(registry, emitter);
@@ -228,7 +228,7 @@ static bool was_left_locked(struct sse_registry *registry)
     bool locked = process_left_locked(&registry->lock);
 
     for (size_t i = 0; !locked && i < registry->count; i++)
-        locked = process_left_locked(&registry->members[i]->lock);
+        locked = process_left_locked(&sse_members_at(registry, i)->lock);
     return locked;
 }
 

@@ -82,9 +82,8 @@ struct sse_registry {
     const struct sse_host *host;
     pid_t process;    /* fixed */
     atomic_uint refs; /* of hosts; the last closes the registry */
-    struct sse_emitter **members;
+    struct array members;
     size_t count;
-    size_t capacity;
     struct heap timers;
     struct topics topics;
     struct topic *broadcasts; /* what was sent to all: it has a history, and no subscribers */
@@ -125,6 +124,11 @@ int sse_registry_check(const struct sse_registry *registry);
 int sse_registry_check_both(const struct sse_registry *registry, const struct sse_emitter *emitter);
 
 /* members.c */
+
+static inline struct sse_emitter *sse_members_at(const struct sse_registry *registry, size_t position)
+{
+    return *sse_array_pointer(&registry->members, position);
+}
 
 /** 0, -EALREADY, -EBUSY, -EAGAIN, -ENOMEM, or the error of an emitter that has ended. Lock held. */
 int sse_members_add(struct sse_registry *registry, struct sse_emitter *emitter);

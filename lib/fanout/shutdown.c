@@ -79,7 +79,7 @@ static int begin(struct sse_registry *registry, struct roster **everybody)
     if (!error && !(*everybody = sse_roster_take(registry, registry->count)))
         error = -ENOMEM;
     for (size_t i = 0; !error && i < registry->count; i++)
-        sse_roster_add(*everybody, registry->members[i]);
+        sse_roster_add(*everybody, sse_members_at(registry, i));
     if (!error)
         registry->shutdown.begun = true;
     pthread_mutex_unlock(&registry->lock);

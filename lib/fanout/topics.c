@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "fanout/topics.h"
-#include "base/growth.h"
 
 #include <errno.h>
 #include <sse/registry.h>
@@ -106,28 +105,24 @@ void sse_topics_free_if_unused(struct topics *topics, struct topic *topic)
     if (topics->lost < topic->history.lost)
         topics->lost = topic->history.lost;
     sse_map_remove(&topics->map, &topic->node);
-    if (topic->capacity)
-        sse_host_release(topics->host, topic->many);
+    if (topic->has_many)
+        sse_array_free(&topic->many, topics->host);
     sse_host_release(topics->host, topic);
 }
 
 static bool reserve_subscriber(struct topic *topic, const struct sse_host *host)
 {
-    size_t capacity = growth_after(topic->capacity ? topic->capacity : 1);
-    struct subscriber *subscribers;
+    struct array many = {.block = NULL};
 
-    if (topic->count < topic->capacity || !topic->count)
+    if (topic->has_many)
+        return sse_array_reserve(&topic->many, sizeof(struct subscriber), (size_t)topic->count + 1, host);
+    if (!topic->count)
         return true;
-    if (capacity > UINT32_MAX)
+    if (!sse_array_reserve(&many, sizeof(struct subscriber), 2, host))
         return false;
-    subscribers = sse_host_allocate(host, capacity * sizeof(struct subscriber));
-    if (!subscribers)
-        return false;
-    memcpy(subscribers, sse_topic_subscribers(topic), topic->count * sizeof(struct subscriber));
-    if (topic->capacity)
-        sse_host_release(host, topic->many);
-    topic->many = subscribers;
-    topic->capacity = (uint32_t)capacity;
+    memcpy(sse_array_at(&many, sizeof(struct subscriber), 0), &topic->one, sizeof(struct subscriber));
+    topic->many = many;
+    topic->has_many = true;
     return true;
 }
 
@@ -150,7 +145,7 @@ bool sse_topics_is_subscribed(struct sse_emitter *emitter, const struct topic *t
     if (count <= topic->count)
         return find_subscription(emitter, topic) < count;
     for (uint32_t i = 0; i < topic->count; i++)
-        if (sse_topic_subscribers(topic)[i].emitter == emitter)
+        if (sse_topic_subscriber(topic, i)->emitter == emitter)
             return true;
     return false;
 }
@@ -168,7 +163,7 @@ int sse_topics_subscribe(struct topics *topics, struct sse_emitter *emitter, str
         sse_topics_free_if_unused(topics, topic);
         return -ENOMEM;
     }
-    sse_topic_subscribers(topic)[topic->count] = (struct subscriber){
+    *sse_topic_subscriber(topic, topic->count) = (struct subscriber){
         .emitter = emitter,
         .position = sse_subscriptions_count(membership),
         .since = sse_topics_next_order(topics),
@@ -179,13 +174,14 @@ int sse_topics_subscribe(struct topics *topics, struct sse_emitter *emitter, str
 }
 
 /* The last subscriber takes the place that becomes free. */
-static void leave_topic(struct topic *topic, uint32_t place)
+static void leave_topic(struct topic *topic, uint32_t place, const struct sse_host *host)
 {
-    struct subscriber *subscribers = sse_topic_subscribers(topic);
-    struct subscriber last = subscribers[--topic->count];
+    struct subscriber last = *sse_topic_subscriber(topic, --topic->count);
 
-    subscribers[place] = last;
+    *sse_topic_subscriber(topic, place) = last;
     sse_subscriptions_move(&last.emitter->membership, last.position, place);
+    if (topic->has_many)
+        sse_array_trim(&topic->many, topic->count, host);
 }
 
 static void end_subscription(struct topics *topics, struct sse_emitter *emitter, uint32_t position)
@@ -194,11 +190,11 @@ static void end_subscription(struct topics *topics, struct sse_emitter *emitter,
     struct subscription ended = sse_subscriptions_at(membership, position);
     struct subscription moved;
 
-    leave_topic(ended.topic, ended.place);
+    leave_topic(ended.topic, ended.place, topics->host);
     sse_subscriptions_remove(membership, position, topics->host);
     if (position < sse_subscriptions_count(membership)) {
         moved = sse_subscriptions_at(membership, position);
-        sse_topic_subscribers(moved.topic)[moved.place].position = position;
+        sse_topic_subscriber(moved.topic, moved.place)->position = position;
     }
     sse_topics_free_if_unused(topics, ended.topic);
 }

@@ -21,16 +21,16 @@ struct subscriber {
 struct topic {
     struct map_node node;
     union {
-        struct subscriber one; /* while the capacity is 0 */
-        struct subscriber *many;
+        struct subscriber one; /* up to one, unless they have been more */
+        struct array many;
     };
     uint32_t count;
-    uint32_t capacity;
+    bool has_many;
+    bool kept; /* the topic of broadcasts: it has no name, and stays */
     struct history history;
     struct heap_node size; /* in the archive's heaps */
     struct heap_node age;
     size_t charged; /* to the archive, for the topic itself */
-    bool kept;      /* the topic of broadcasts: it has no name, and stays */
     char name[];
 };
 
@@ -75,10 +75,11 @@ void sse_topics_unsubscribe(struct topics *topics, struct sse_emitter *emitter, 
 /** Ends the emitter's newest subscriptions until `count` are left. */
 void sse_topics_unsubscribe_back_to(struct topics *topics, struct sse_emitter *emitter, uint32_t count);
 
-/** The subscribers of a topic, `count` of them. */
-static inline struct subscriber *sse_topic_subscribers(const struct topic *topic)
+/** A subscriber of a topic, or a place for one. */
+static inline struct subscriber *sse_topic_subscriber(const struct topic *topic, size_t place)
 {
-    return topic->capacity ? topic->many : (struct subscriber *)(uintptr_t)&topic->one;
+    return topic->has_many ? sse_array_at(&topic->many, sizeof(struct subscriber), place)
+                           : (struct subscriber *)(uintptr_t)&topic->one;
 }
 
 /** The next number by which one that came earlier is known. */

@@ -79,15 +79,20 @@ static size_t random_below(uint64_t *random, size_t end)
     return (size_t)(next_random(random) % end);
 }
 
+static const struct heap_node *node_at(const struct heap *heap, size_t position)
+{
+    return *sse_array_pointer(&heap->nodes, position);
+}
+
 static void check_order_and_positions(const struct heap *heap)
 {
-    assert_true(heap->count <= heap->capacity);
+    assert_true(heap->count <= heap->nodes.capacity);
     for (size_t i = 0; i < heap->count; i++) {
-        assert_int_equal(heap->nodes[i]->position, i);
+        assert_int_equal(node_at(heap, i)->position, i);
         if (i > 0)
-            assert_true(heap->nodes[(i - 1) / 2]->deadline <= heap->nodes[i]->deadline);
+            assert_true(node_at(heap, (i - 1) / 2)->deadline <= node_at(heap, i)->deadline);
     }
-    assert_ptr_equal(sse_heap_first(heap), heap->count ? heap->nodes[0] : NULL);
+    assert_ptr_equal(sse_heap_first(heap), heap->count ? node_at(heap, 0) : NULL);
 }
 
 /* All deadlines in ascending order, and the deadline of each node. */
@@ -135,7 +140,7 @@ static void check_against_model(const struct heap *heap, const struct heap_node 
             continue;
         }
         assert_true(nodes[i].position < heap->count);
-        assert_ptr_equal(heap->nodes[nodes[i].position], &nodes[i]);
+        assert_ptr_equal(node_at(heap, nodes[i].position), &nodes[i]);
         assert_int_equal(nodes[i].deadline, model->deadlines[i]);
     }
 }
@@ -177,7 +182,7 @@ static void operate(struct heap *heap, struct heap_node *nodes, struct model *mo
 
 static void random_operations_match_a_sorted_model(void **state)
 {
-    struct heap heap = {.nodes = NULL};
+    struct heap heap = {.count = 0};
     struct heap_node nodes[NODE_COUNT];
     struct model *model = calloc(1, sizeof(*model));
     uint64_t random = choose_seed();
@@ -254,7 +259,7 @@ static void check_each_removal_and_update(struct heap *heap, const uint64_t *dea
  * the place of another has to rise. */
 static void positions_are_right_after_every_removal(void **state)
 {
-    struct heap heap = {.nodes = NULL};
+    struct heap heap = {.count = 0};
 
     (void)state;
     assert_true(sse_heap_reserve(&heap, EXHAUSTIVE_SIZE, NULL));
@@ -277,7 +282,7 @@ static void positions_are_right_after_every_removal(void **state)
 
 static void an_empty_heap_has_no_first(void **state)
 {
-    struct heap heap = {.nodes = NULL};
+    struct heap heap = {.count = 0};
     struct heap_node node = {.position = HEAP_NOWHERE};
 
     (void)state;
@@ -295,7 +300,7 @@ static void an_empty_heap_has_no_first(void **state)
 static void reserved_room_is_enough_without_another_allocation(void **state)
 {
     struct counting_host counting;
-    struct heap heap = {.nodes = NULL};
+    struct heap heap = {.count = 0};
     struct heap_node nodes[NODE_COUNT];
 
     (void)state;
@@ -305,7 +310,7 @@ static void reserved_room_is_enough_without_another_allocation(void **state)
         size_t allocations;
 
         assert_true(sse_heap_reserve(&heap, i + 1, &counting.host));
-        assert_true(heap.capacity >= i + 1);
+        assert_true(heap.nodes.capacity >= i + 1);
         allocations = counting.allocations;
         assert_true(sse_heap_reserve(&heap, i, &counting.host));
         sse_heap_push(&heap, &nodes[i], NODE_COUNT - i);
@@ -321,7 +326,7 @@ static void reserved_room_is_enough_without_another_allocation(void **state)
     }
     sse_heap_free(&heap, &counting.host);
     assert_int_equal(counting.blocks, 0);
-    assert_int_equal(heap.capacity, 0);
+    assert_int_equal(heap.nodes.capacity, 0);
     assert_true(sse_heap_reserve(&heap, 1, &counting.host));
     sse_heap_free(&heap, &counting.host);
     assert_int_equal(counting.blocks, 0);
@@ -330,7 +335,7 @@ static void reserved_room_is_enough_without_another_allocation(void **state)
 static void failure_to_reserve_changes_nothing(void **state)
 {
     struct counting_host counting;
-    struct heap heap = {.nodes = NULL};
+    struct heap heap = {.count = 0};
     struct heap_node nodes[NODE_COUNT];
     size_t full;
 
@@ -339,11 +344,11 @@ static void failure_to_reserve_changes_nothing(void **state)
     counting.exhausted = true;
     assert_false(sse_heap_reserve(&heap, 1, &counting.host));
     assert_null(sse_heap_first(&heap));
-    assert_int_equal(heap.capacity, 0);
+    assert_int_equal(heap.nodes.capacity, 0);
 
     counting.exhausted = false;
     assert_true(sse_heap_reserve(&heap, 3, &counting.host));
-    full = heap.capacity;
+    full = heap.nodes.capacity;
     assert_true(full < NODE_COUNT);
     for (size_t i = 0; i < full; i++)
         sse_heap_push(&heap, &nodes[i], i);
@@ -352,7 +357,7 @@ static void failure_to_reserve_changes_nothing(void **state)
     assert_false(sse_heap_reserve(&heap, NODE_COUNT, &counting.host));
     assert_true(sse_heap_reserve(&heap, full, &counting.host));
     assert_int_equal(heap.count, full);
-    assert_int_equal(heap.capacity, full);
+    assert_int_equal(heap.nodes.capacity, full);
     check_order_and_positions(&heap);
     sse_heap_remove(&heap, &nodes[0]);
     sse_heap_push(&heap, &nodes[0], full);
