@@ -4,26 +4,32 @@
 
 #include <string.h>
 
-#define FIRST_BUCKET_COUNT 16
-
 void sse_map_init(struct map *map, const struct sse_host *host)
 {
-    *map = (struct map){.buckets = NULL};
+    *map = (struct map){.bucket_count = 0};
     map->secret[0] = sse_host_secret(host);
     map->secret[1] = sse_host_secret(host);
 }
 
 void sse_map_free(struct map *map, const struct sse_host *host)
 {
-    sse_host_release(host, map->buckets);
-    map->buckets = NULL;
+    sse_array_free(&map->buckets, host);
     map->bucket_count = 0;
+    map->mask = 0;
     map->count = 0;
 }
 
-static struct map_node **bucket_of(const struct map *map, uint64_t hash)
+/* Those that have been divided already, and what they were divided into, go by one bit more of the hash. */
+static size_t bucket_of(const struct map *map, uint64_t hash)
 {
-    return &map->buckets[hash & (map->bucket_count - 1)];
+    size_t bucket = hash & (2 * map->mask + 1);
+
+    return bucket < map->bucket_count ? bucket : bucket & map->mask;
+}
+
+static struct map_node *first_of(const struct map *map, size_t bucket)
+{
+    return *sse_array_pointer(&map->buckets, bucket);
 }
 
 /* The scope is a part of the hash's key, so that an id which every scope has is no chain. */
@@ -42,7 +48,7 @@ struct map_node *sse_map_find(const struct map *map, const void *scope, const ch
     if (!map->count)
         return NULL;
     hash = hash_of(map, scope, key, key_size);
-    for (node = *bucket_of(map, hash); node; node = node->next)
+    for (node = first_of(map, bucket_of(map, hash)); node; node = node->next)
         if (node->hash == hash && node->scope == scope && node->key_size == key_size &&
             !memcmp(node->key, key, key_size))
             return node;
@@ -51,44 +57,43 @@ struct map_node *sse_map_find(const struct map *map, const void *scope, const ch
 
 static void link_node(struct map *map, struct map_node *node)
 {
-    struct map_node **bucket = bucket_of(map, node->hash);
+    void **first = sse_array_pointer(&map->buckets, bucket_of(map, node->hash));
 
-    node->next = *bucket;
-    *bucket = node;
+    node->next = *first;
+    *first = node;
 }
 
-static bool resize(struct map *map, size_t bucket_count, const struct sse_host *host)
+/* The new bucket takes its nodes from the one that has had them so far. Without memory there is none. */
+static void add_bucket(struct map *map, const struct sse_host *host)
 {
-    struct map_node **old = map->buckets;
-    size_t old_count = map->bucket_count;
-    struct map_node **buckets = sse_host_allocate(host, bucket_count * sizeof(struct map_node *));
+    size_t added = map->bucket_count, divided = added & map->mask;
+    struct map_node *node = NULL;
 
-    if (!buckets)
-        return false;
-    for (size_t i = 0; i < bucket_count; i++)
-        buckets[i] = NULL;
-    map->buckets = buckets;
-    map->bucket_count = bucket_count;
-    for (size_t i = 0; i < old_count; i++) {
-        struct map_node *node = old[i];
-
-        while (node) {
-            struct map_node *next = node->next;
-
-            link_node(map, node);
-            node = next;
-        }
+    if (!sse_array_reserve(&map->buckets, sizeof(void *), added + 1, host))
+        return;
+    *sse_array_pointer(&map->buckets, added) = NULL;
+    if (added) {
+        node = first_of(map, divided);
+        *sse_array_pointer(&map->buckets, divided) = NULL;
     }
-    sse_host_release(host, old);
-    return true;
+    map->bucket_count++;
+    if (map->bucket_count == 2 * (map->mask + 1))
+        map->mask = 2 * map->mask + 1;
+    while (node) {
+        struct map_node *next = node->next;
+
+        link_node(map, node);
+        node = next;
+    }
 }
 
 bool sse_map_insert(struct map *map, struct map_node *node, const struct sse_host *host)
 {
-    if (!map->buckets && !resize(map, FIRST_BUCKET_COUNT, host))
+    /* One is enough, unless there was no memory for earlier ones. */
+    for (int added = 0; added < 2 && map->count >= map->bucket_count; added++)
+        add_bucket(map, host);
+    if (!map->bucket_count)
         return false;
-    if (map->count >= map->bucket_count)
-        (void)resize(map, map->bucket_count * 2, host);
     node->hash = hash_of(map, node->scope, node->key, node->key_size);
     link_node(map, node);
     map->count++;
@@ -97,10 +102,15 @@ bool sse_map_insert(struct map *map, struct map_node *node, const struct sse_hos
 
 void sse_map_remove(struct map *map, struct map_node *node)
 {
-    struct map_node **at = bucket_of(map, node->hash);
+    size_t bucket = bucket_of(map, node->hash);
+    struct map_node *before = first_of(map, bucket);
 
-    while (*at != node)
-        at = &(*at)->next;
-    *at = node->next;
     map->count--;
+    if (before == node) {
+        *sse_array_pointer(&map->buckets, bucket) = node->next;
+        return;
+    }
+    while (before->next != node)
+        before = before->next;
+    before->next = node->next;
 }

@@ -5,12 +5,11 @@
 /**
  * A hash map from bytes to nodes that live in the caller's objects. The hash is keyed with a
  * secret, because clients choose the keys. One map may hold many name spaces: the same bytes in two
- * scopes are two keys.
+ * scopes are two keys. It grows by one bucket with each node, which takes its nodes from one other
+ * (linear hashing): there is no insertion that moves them all.
  */
 
-#include "base/host.h"
-
-#include <stdbool.h>
+#include "base/array.h"
 
 struct map_node {
     struct map_node *next;
@@ -21,19 +20,20 @@ struct map_node {
 };
 
 struct map {
-    struct map_node **buckets;
-    size_t bucket_count; /* a power of two, or 0 */
+    struct array buckets; /* each the first node of a chain */
+    size_t bucket_count;
+    size_t mask; /* the largest power of two of buckets that there are, less one */
     size_t count;
     uint64_t secret[2];
 };
 
 void sse_map_init(struct map *map, const struct sse_host *host);
-/** Frees the table, not the nodes. */
+/** Frees the buckets, not the nodes. */
 void sse_map_free(struct map *map, const struct sse_host *host);
 
 struct map_node *sse_map_find(const struct map *map, const void *scope, const char *key, size_t key_size);
 
-/** The key and scope of `node` are set, and not in the map. False without memory for the first table; a table
+/** The key and scope of `node` are set, and not in the map. False without memory for the first bucket; a map
  *  that cannot grow only becomes slower. */
 bool sse_map_insert(struct map *map, struct map_node *node, const struct sse_host *host);
 void sse_map_remove(struct map *map, struct map_node *node);

@@ -119,19 +119,33 @@ static void insert(struct map *map, struct map_node *node, const char *key, size
     assert_true(sse_map_insert(map, node, host));
 }
 
+static const struct map_node *first_in_bucket(const struct map *map, size_t bucket)
+{
+    return *sse_array_pointer(&map->buckets, bucket);
+}
+
+/* By as many bits of the hash as name a bucket that is there. */
+static size_t bucket_of_hash(const struct map *map, uint64_t hash)
+{
+    size_t bits = 1;
+
+    while (bits < map->bucket_count)
+        bits *= 2;
+    return (hash & (bits - 1)) < map->bucket_count ? hash & (bits - 1) : hash & (bits / 2 - 1);
+}
+
 /* The table holds each node once, in the bucket of its hash. Returns the longest chain. */
 static size_t check_table(const struct map *map)
 {
     size_t nodes = 0, longest = 0;
 
-    assert_int_equal(map->bucket_count & (map->bucket_count - 1), 0);
     for (size_t i = 0; i < map->bucket_count; i++) {
         size_t length = 0;
 
-        for (const struct map_node *node = map->buckets[i]; node; node = node->next, length++) {
+        for (const struct map_node *node = first_in_bucket(map, i); node; node = node->next, length++) {
             if (!node->scope)
                 assert_int_equal(node->hash, sse_siphash(map->secret, node->key, node->key_size));
-            assert_int_equal(node->hash & (map->bucket_count - 1), i);
+            assert_int_equal(bucket_of_hash(map, node->hash), i);
         }
         nodes += length;
         longest = length > longest ? length : longest;
@@ -148,7 +162,7 @@ static size_t count_steps(const struct map *map)
     for (size_t i = 0; i < map->bucket_count; i++) {
         size_t position = 0;
 
-        for (const struct map_node *node = map->buckets[i]; node; node = node->next)
+        for (const struct map_node *node = first_in_bucket(map, i); node; node = node->next)
             steps += ++position;
     }
     return steps;
@@ -406,16 +420,16 @@ static void a_table_that_cannot_grow_still_finds_all(void **state)
     sse_map_init(&map, &counting.host);
     insert(&map, &nodes[0], keys[0].text, strlen(keys[0].text), &counting.host);
     counting.exhausted = true;
-    for (size_t i = 1; i < 990; i++)
+    for (size_t i = 1; i < 490; i++)
         insert(&map, &nodes[i], keys[i].text, strlen(keys[i].text), &counting.host);
     assert_int_equal(counting.allocations, 1);
     assert_true(check_table(&map) > 20);
     for (size_t i = 0; i < 1000; i++)
-        assert_ptr_equal(find(&map, keys[i].text, strlen(keys[i].text)), i < 990 ? &nodes[i] : NULL);
+        assert_ptr_equal(find(&map, keys[i].text, strlen(keys[i].text)), i < 490 ? &nodes[i] : NULL);
 
     /* With memory again it catches up. */
     counting.exhausted = false;
-    for (size_t i = 990; i < 1000; i++)
+    for (size_t i = 490; i < 1000; i++)
         insert(&map, &nodes[i], keys[i].text, strlen(keys[i].text), &counting.host);
     assert_true(map.bucket_count >= map.count);
     assert_true(check_table(&map) <= 12);
@@ -449,7 +463,7 @@ static void many_keys_stay_near_linear(void **state)
             assert_true(map.bucket_count >= map.count);
         }
         assert_true(map.bucket_count <= 4 * MANY_KEYS);
-        assert_true(counting.allocations <= 20);
+        assert_true(counting.allocations <= MANY_KEYS / 256);
         assert_true(check_table(&map) <= 16);
         assert_true(count_steps(&map) < 2 * MANY_KEYS);
         for (size_t i = 0; i < MANY_KEYS; i++)
@@ -517,7 +531,7 @@ static void pieces_of_one_text_are_different_keys(void **state)
     /* Of its 91 pieces the empty one occurs 13 times, NUL and the slash three times. */
     assert_int_equal(different, 75);
     for (size_t i = 0; i < map.bucket_count; i++) {
-        for (struct map_node *node = map.buckets[i]; node; node = node->next)
+        for (const struct map_node *node = first_in_bucket(&map, i); node; node = node->next)
             assert_ptr_equal(find(&map, node->key, node->key_size), node);
     }
     sse_map_free(&map, NULL);
