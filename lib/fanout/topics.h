@@ -18,8 +18,12 @@ struct subscriber {
     uint32_t since;    /* how many had joined, or subscribed, before */
 };
 
+/* What a publish without a history comes to stands at the end, side by side with the name. */
 struct topic {
-    struct map_node node;
+    struct history history;
+    struct heap_node size; /* in the archive's heaps */
+    struct heap_node age;
+    size_t charged; /* to the archive, for the topic itself */
     union {
         struct subscriber one; /* up to one, unless they have been more */
         struct array many;
@@ -27,10 +31,7 @@ struct topic {
     uint32_t count;
     bool has_many;
     bool kept; /* the topic of broadcasts: it has no name, and stays */
-    struct history history;
-    struct heap_node size; /* in the archive's heaps */
-    struct heap_node age;
-    size_t charged; /* to the archive, for the topic itself */
+    struct map_node node;
     char name[];
 };
 
