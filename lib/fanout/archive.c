@@ -68,6 +68,7 @@ int sse_archive_init(struct archive *archive, const struct sse_registry_options 
                          .bytes = topic.bytes ? topic.bytes : all.bytes},
         .age = options->history_age_ms ? duration_from_ms(options->history_age_ms) : DEADLINE_NEVER,
     };
+    topics->have_past = all.events > 0;
     sse_names_init(&archive->names, options->host);
     return init_epoch(archive, options->epoch);
 }
@@ -118,42 +119,42 @@ static void charge_topic(struct archive *archive, struct topic *topic)
 {
     size_t charge = 0;
 
-    if (topic->history.count)
-        charge = sizeof(*topic) + topic->node.key_size + sse_history_spare(&topic->history);
-    archive->bytes += charge - topic->charged;
-    topic->charged = charge;
+    if (topic->past->history.count)
+        charge = sse_topic_size(topic) + sse_history_spare(&topic->past->history);
+    archive->bytes += charge - topic->past->charged;
+    topic->past->charged = charge;
 }
 
 /* The heaps hold the topics that have a history. */
 static void note_topic(struct archive *archive, struct topic *topic)
 {
-    uint64_t size = UINT64_MAX - topic->history.bytes;
+    uint64_t size = UINT64_MAX - topic->past->history.bytes;
 
     charge_topic(archive, topic);
-    if (!topic->history.count) {
-        if (topic->size.position != HEAP_NOWHERE) {
-            sse_heap_remove(&archive->by_size, &topic->size);
-            sse_heap_remove(&archive->by_age, &topic->age);
+    if (!topic->past->history.count) {
+        if (topic->past->size.position != HEAP_NOWHERE) {
+            sse_heap_remove(&archive->by_size, &topic->past->size);
+            sse_heap_remove(&archive->by_age, &topic->past->age);
         }
         return;
     }
-    if (topic->size.position == HEAP_NOWHERE) {
-        sse_heap_push(&archive->by_size, &topic->size, size);
-        sse_heap_push(&archive->by_age, &topic->age, sse_history_at(&topic->history, 0)->time);
+    if (topic->past->size.position == HEAP_NOWHERE) {
+        sse_heap_push(&archive->by_size, &topic->past->size, size);
+        sse_heap_push(&archive->by_age, &topic->past->age, sse_history_at(&topic->past->history, 0)->time);
     } else {
-        sse_heap_update(&archive->by_size, &topic->size, size);
-        sse_heap_update(&archive->by_age, &topic->age, sse_history_at(&topic->history, 0)->time);
+        sse_heap_update(&archive->by_size, &topic->past->size, size);
+        sse_heap_update(&archive->by_age, &topic->past->age, sse_history_at(&topic->past->history, 0)->time);
     }
 }
 
 static void drop_oldest_of(struct archive *archive, struct topic *topic)
 {
-    const struct history_entry *entry = sse_history_at(&topic->history, 0);
+    const struct history_entry *entry = sse_history_at(&topic->past->history, 0);
     size_t cost = sse_history_cost(entry);
 
     if (entry->named)
         sse_names_forget(&archive->names, topic, sse_message_id(entry->message), entry->sequence);
-    sse_history_drop_first(&topic->history, archive->host);
+    sse_history_drop_first(&topic->past->history, archive->host);
     archive->events--;
     archive->bytes -= cost;
     note_topic(archive, topic);
@@ -162,13 +163,13 @@ static void drop_oldest_of(struct archive *archive, struct topic *topic)
 
 static bool topic_is_over(const struct archive *archive, const struct topic *topic)
 {
-    return topic->history.count > archive->topic_limits.events ||
-           topic->history.bytes > archive->topic_limits.bytes;
+    return topic->past->history.count > archive->topic_limits.events ||
+           topic->past->history.bytes > archive->topic_limits.bytes;
 }
 
 static void enforce_limits(struct archive *archive, struct topic *topic)
 {
-    size_t count = topic->history.count;
+    size_t count = topic->past->history.count;
 
     /* The topic may be gone with its last event. */
     for (; count && topic_is_over(archive, topic); count--)
@@ -188,7 +189,7 @@ static bool reserve(struct archive *archive, struct topic *topic, struct sse_str
         !sse_heap_reserve(&archive->by_age, topics, archive->host) ||
         (id.len && !sse_names_reserve(&archive->names, topic, id)))
         return false;
-    if (sse_history_reserve(&topic->history, archive->host))
+    if (sse_history_reserve(&topic->past->history, archive->host))
         return true;
     if (id.len)
         sse_names_forget(&archive->names, topic, id, 0);
@@ -211,15 +212,15 @@ int sse_archive_keep(struct archive *archive, struct topic *topic, struct sse_me
     } else if (named) {
         sse_names_set(&archive->names, topic, sse_message_id(message), archive->sequence);
     }
-    sse_history_push(&topic->history, (struct history_entry){
-                                          .sequence = archive->sequence,
-                                          .time = now,
-                                          .message = message,
-                                          .extra = named ? (uint32_t)sse_names_cost() : 0,
-                                          .named = named,
-                                      });
+    sse_history_push(&topic->past->history, (struct history_entry){
+                                                .sequence = archive->sequence,
+                                                .time = now,
+                                                .message = message,
+                                                .extra = named ? (uint32_t)sse_names_cost() : 0,
+                                                .named = named,
+                                            });
     archive->events++;
-    archive->bytes += sse_history_cost(sse_history_at(&topic->history, topic->history.count - 1));
+    archive->bytes += sse_history_cost(sse_history_at(&topic->past->history, topic->past->history.count - 1));
     note_topic(archive, topic);
     enforce_limits(archive, topic);
     return 0;
@@ -227,7 +228,7 @@ int sse_archive_keep(struct archive *archive, struct topic *topic, struct sse_me
 
 bool sse_archive_has_lost(const struct archive *archive, const struct topic *topic, uint64_t sequence)
 {
-    return sequence < (topic ? topic->history.lost : archive->topics->lost);
+    return sequence < (topic ? sse_topic_lost(topic) : archive->topics->lost);
 }
 
 void sse_archive_expire(struct archive *archive, uint64_t now)

@@ -113,7 +113,7 @@ int sse_registry_new(struct sse_registry **registry, const struct sse_registry_o
     error = sse_archive_init(&made->archive, options, &made->topics);
     if (!error)
         error = copy_gap_type(made, options->gap_type);
-    if (!error && !(made->broadcasts = sse_topic_new_kept(options->host)))
+    if (!error && !(made->broadcasts = sse_topic_new_kept(&made->topics)))
         error = -ENOMEM;
     if (error)
         sse_owner_release(&made->owner);

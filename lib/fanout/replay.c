@@ -43,8 +43,10 @@ void sse_replay_free(struct replay *replay, const struct sse_host *host)
     *replay = (struct replay){.messages = NULL};
 }
 
-static size_t add_source(struct source *source, const struct history *history, uint64_t from)
+static size_t add_source(struct source *source, const struct topic *topic, uint64_t from)
 {
+    const struct history *history = &topic->past->history;
+
     *source = (struct source){.history = history, .position = sse_history_after(history, from)};
     return history->count - source->position;
 }
@@ -85,13 +87,13 @@ bool sse_replay_collect(struct replay *replay, struct sse_registry *registry, st
 
     if (!sources)
         return false;
-    if (!member)
-        messages += add_source(&sources[used++], &registry->broadcasts->history, from);
-    for (size_t i = 0; i < count; i++) {
+    if (!member && sse_archive_is_on(&registry->archive))
+        messages += add_source(&sources[used++], registry->broadcasts, from);
+    for (size_t i = 0; i < count && sse_archive_is_on(&registry->archive); i++) {
         const struct topic *topic = sse_topics_find(&registry->topics, topics[i]);
 
         if (topic && !(member && sse_topics_is_subscribed(emitter, topic)))
-            messages += add_source(&sources[used++], &topic->history, from);
+            messages += add_source(&sources[used++], topic, from);
     }
     enough = reserve(replay, messages, registry->host);
     while (enough && (entry = next_entry(sources, used)))
@@ -164,12 +166,12 @@ static uint64_t later(uint64_t left, uint64_t right)
 
 uint64_t sse_replay_last_lost(const struct sse_registry *registry, const struct sse_str *topics, size_t count)
 {
-    uint64_t lost = registry->broadcasts->history.lost;
+    uint64_t lost = sse_topic_lost(registry->broadcasts);
 
     for (size_t i = 0; i < count; i++) {
         const struct topic *topic = sse_topics_find(&registry->topics, topics[i]);
 
-        lost = later(lost, topic ? topic->history.lost : registry->topics.lost);
+        lost = later(lost, topic ? sse_topic_lost(topic) : registry->topics.lost);
     }
     return lost;
 }

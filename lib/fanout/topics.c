@@ -39,45 +39,62 @@ struct topic *sse_topics_find(const struct topics *topics, struct sse_str name)
     return node ? topic_of_node(node) : NULL;
 }
 
+/** A topic whose past is kept. */
+struct topic_with_past {
+    struct topic topic;
+    struct topic_past past;
+};
+
 struct topic *sse_topic_of_size(struct heap_node *size)
 {
-    return (struct topic *)(void *)((char *)size - offsetof(struct topic, size));
+    return (struct topic *)(void *)((char *)size - offsetof(struct topic_with_past, past.size));
 }
 
 struct topic *sse_topic_of_age(struct heap_node *age)
 {
-    return (struct topic *)(void *)((char *)age - offsetof(struct topic, age));
+    return (struct topic *)(void *)((char *)age - offsetof(struct topic_with_past, past.age));
 }
 
-static struct topic *allocate_topic(struct sse_str name, const struct sse_host *host)
+size_t sse_topic_size(const struct topic *topic)
 {
-    struct topic *topic = sse_host_allocate(host, sizeof(*topic) + name.len);
+    return (topic->past ? sizeof(struct topic_with_past) : sizeof(struct topic)) + topic->node.key_size;
+}
+
+static void begin_past(struct topic *topic)
+{
+    topic->past = &((struct topic_with_past *)topic)->past;
+    *topic->past = (struct topic_past){.size.position = HEAP_NOWHERE, .age.position = HEAP_NOWHERE};
+}
+
+/* The name comes last. */
+static struct topic *allocate_topic(const struct topics *topics, struct sse_str name)
+{
+    size_t size = topics->have_past ? sizeof(struct topic_with_past) : sizeof(struct topic);
+    struct topic *topic = sse_host_allocate(topics->host, size + name.len);
 
     if (!topic)
         return NULL;
-    *topic = (struct topic){.size.position = HEAP_NOWHERE, .age.position = HEAP_NOWHERE};
-    if (name.len)
-        memcpy(topic->name, name.ptr, name.len);
+    *topic = (struct topic){.count = 0};
+    if (topics->have_past)
+        begin_past(topic);
+    if (name.len) {
+        topic->node.key = memcpy((char *)topic + size, name.ptr, name.len);
+        topic->node.key_size = name.len;
+    }
     return topic;
 }
 
-struct topic *sse_topic_new_kept(const struct sse_host *host)
+struct topic *sse_topic_new_kept(const struct topics *topics)
 {
-    struct topic *topic = allocate_topic((struct sse_str){.ptr = NULL}, host);
-
-    if (topic)
-        topic->kept = true;
-    return topic;
+    return allocate_topic(topics, (struct sse_str){.ptr = NULL});
 }
 
 static struct topic *topic_new(struct topics *topics, struct sse_str name)
 {
-    struct topic *topic = allocate_topic(name, topics->host);
+    struct topic *topic = allocate_topic(topics, name);
 
     if (!topic)
         return NULL;
-    topic->node.key = topic->name;
-    topic->node.key_size = name.len;
     if (!sse_map_insert(&topics->map, &topic->node, topics->host)) {
         sse_host_release(topics->host, topic);
         return NULL;
@@ -93,17 +110,17 @@ struct topic *sse_topics_find_or_add(struct topics *topics, struct sse_str name)
         return topic;
     topic = topic_new(topics, name);
     /* It may be one that was there before. */
-    if (topic)
-        topic->history.lost = topics->lost;
+    if (topic && topic->past)
+        topic->past->history.lost = topics->lost;
     return topic;
 }
 
 void sse_topics_free_if_unused(struct topics *topics, struct topic *topic)
 {
-    if (topic->count || topic->history.count || topic->kept)
+    if (topic->count || sse_topic_held(topic) || !topic->node.key)
         return;
-    if (topics->lost < topic->history.lost)
-        topics->lost = topic->history.lost;
+    if (topics->lost < sse_topic_lost(topic))
+        topics->lost = sse_topic_lost(topic);
     sse_map_remove(&topics->map, &topic->node);
     if (topic->has_many)
         sse_array_free(&topic->many, topics->host);

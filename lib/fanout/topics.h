@@ -18,26 +18,30 @@ struct subscriber {
     uint32_t since;    /* how many had joined, or subscribed, before */
 };
 
-/* What a publish without a history comes to stands at the end, side by side with the name. */
+/* What a publish without a history comes to lies side by side with the name, which is behind it. */
 struct topic {
-    struct history history;
-    struct heap_node size; /* in the archive's heaps */
-    struct heap_node age;
-    size_t charged; /* to the archive, for the topic itself */
+    struct topic_past *past; /* right behind the topic; NULL in a registry that keeps no history */
     union {
         struct subscriber one; /* up to one, unless they have been more */
         struct array many;
     };
     uint32_t count;
     bool has_many;
-    bool kept; /* the topic of broadcasts: it has no name, and stays */
     struct map_node node;
-    char name[];
+};
+
+/** What was published to a topic. */
+struct topic_past {
+    struct history history;
+    struct heap_node size; /* in the archive's heaps */
+    struct heap_node age;
+    size_t charged; /* to the archive, for the topic itself */
 };
 
 struct topics {
     struct map map;
     const struct sse_host *host;
+    bool have_past; /* a history is kept of each */
     uint64_t lost;  /* the highest sequence that was lost by a topic which is no more */
     uint32_t order; /* how many have joined, or subscribed; what is beyond 32 bits is all alike */
 };
@@ -57,8 +61,23 @@ struct topic *sse_topics_find(const struct topics *topics, struct sse_str name);
 /** The topic, made if need be, or NULL without memory. One that stays unused is to be freed. */
 struct topic *sse_topics_find_or_add(struct topics *topics, struct sse_str name);
 
-/** A topic that is in no map: that of the broadcasts. NULL without memory. */
-struct topic *sse_topic_new_kept(const struct sse_host *host);
+/** A topic that is in no map, has no name, and stays: that of the broadcasts. NULL without memory. */
+struct topic *sse_topic_new_kept(const struct topics *topics);
+
+/** How many events of it are held. */
+static inline size_t sse_topic_held(const struct topic *topic)
+{
+    return topic->past ? topic->past->history.count : 0;
+}
+
+/** The highest sequence that was published to it and is no longer held. */
+static inline uint64_t sse_topic_lost(const struct topic *topic)
+{
+    return topic->past ? topic->past->history.lost : 0;
+}
+
+/** What a topic takes, its name included. */
+size_t sse_topic_size(const struct topic *topic);
 
 void sse_topics_free_if_unused(struct topics *topics, struct topic *topic);
 

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define TOPIC_SIZE (sizeof(struct topic) + sizeof(struct topic_past))
 #define TOPICS 6
 #define KEPT_MAX 600
 #define LETTERS_MAX 3000
@@ -151,8 +152,8 @@ static size_t bytes_in_all(const struct model *model)
         size_t events = events_of(model, topic);
 
         if (events)
-            bytes += sizeof(struct topic) + (topic > 0) +
-                     (model->capacity[topic] - events) * sizeof(struct history_entry);
+            bytes +=
+                TOPIC_SIZE + (topic > 0) + (model->capacity[topic] - events) * sizeof(struct history_entry);
     }
     return bytes;
 }
@@ -271,8 +272,7 @@ static size_t overhead(void)
 {
     use_registry((struct sse_registry_options){.history = {.events = 1}});
     publish(1, 10);
-    return stats().history_bytes - WIRE_BESIDE_DATA - 10 - sizeof(struct topic) - 1 -
-           3 * sizeof(struct history_entry);
+    return stats().history_bytes - WIRE_BESIDE_DATA - 10 - TOPIC_SIZE - 1 - 3 * sizeof(struct history_entry);
 }
 
 static void run_model(struct model *model, size_t operations)
