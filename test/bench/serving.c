@@ -100,7 +100,7 @@ static bool add_stream(struct connection *connection)
         serving.streams = streams;
         serving.capacity = capacity;
     }
-    connection->position = serving.count;
+    connection->position = (unsigned)serving.count;
     serving.streams[serving.count++] = connection;
     return true;
 }

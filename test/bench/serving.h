@@ -23,13 +23,13 @@
 #define BURST_MAX 64
 
 struct connection {
+    void *stream; /* the service's own */
     int fd;
+    unsigned position; /* among the streams */
     bool streaming;
-    bool awaited;    /* flat out, nothing is published while this one is blocked */
-    bool blocked;    /* the socket is to be announced when it has room */
-    bool ended;      /* to be closed, or being closed */
-    void *stream;    /* the service's own */
-    size_t position; /* among the streams */
+    bool awaited; /* flat out, nothing is published while this one is blocked */
+    bool blocked; /* the socket is to be announced when it has room */
+    bool ended;   /* to be closed, or being closed */
 };
 
 /** What GET /start asks for. */
