@@ -148,7 +148,8 @@ struct sse_emitter_options {
     int64_t retry_ms;
 
     /* Timers, in milliseconds: 0 for the default, SSE_TIMER_OFF for none. They run in
-     * sse_emitter_tick and sse_registry_tick; no thread is started. */
+     * sse_emitter_tick and sse_registry_tick; no thread is started. A stall_ms, drain_ms or heartbeat_ms
+     * above 4 294 967 294 (49 days) is none. */
 
     /** The stream ends gracefully at this age. Default: none. */
     int64_t lifetime_ms;
@@ -164,7 +165,7 @@ struct sse_emitter_options {
     int64_t heartbeat_ms;
 
     /** The most bytes that wait, chunk framing included. An event larger than this can never be
-     *  sent. Default: 1 MiB. */
+     *  sent. Default: 1 MiB; at most 4 GiB. */
     size_t queue_bytes;
     /** The most messages that wait. Default: 4096. */
     size_t queue_messages;
