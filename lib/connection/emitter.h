@@ -108,8 +108,11 @@ struct sse_emitter {
     pthread_mutex_t lock;
     atomic_uint refs;
 
-    unsigned char state;  /* enum sse_state */
-    unsigned char reason; /* enum sse_reason: while draining what began it, then what ended it */
+    /* Fixed, and read without the lock: `state` keeps them apart from the bits behind it. */
+    unsigned hooks_set : 6; /* a bit for each place */
+    unsigned sink_kind : 2; /* enum sink_kind */
+
+    unsigned char state; /* enum sse_state */
     bool busy : 1;
     bool flush_again : 1; /* asked for while busy */
     bool telling : 1;     /* on_blocked runs */
@@ -124,11 +127,11 @@ struct sse_emitter {
     unsigned overflow : 2; /* enum sse_overflow, fixed */
 
     struct queue queue;
+    struct timers timers;
     pthread_t busy_thread;
     struct sink sink; /* fixed, but for what a pull emitter has shown */
     uint64_t bytes;
     uint64_t events;
-    struct timers timers;
     struct emitter_owner *owner; /* written with the owner's lock held too */
     struct emitter_waiter *waiters;
     size_t charged; /* the backlog that the owner's tally counts for this emitter */
@@ -141,12 +144,9 @@ struct sse_emitter {
     const struct sse_host *host;
     uint64_t created;
     pid_t process;
-    unsigned hooks_set : 6; /* a bit for each place */
-    unsigned sink_kind : 2; /* enum sink_kind */
 
-    /* Guarded by the registry's lock, as the membership. */
-    unsigned char standing; /* enum emitter_standing */
-
+    unsigned char standing;     /* enum emitter_standing; guarded by the registry's lock, as the membership */
+    unsigned char reason;       /* enum sse_reason: while draining what began it, then what ended it */
     int16_t error;              /* a negative errno; of the same time as the reason */
     union emitter_hook hooks[]; /* those that are set, fixed; behind them the file of the sink */
 };
