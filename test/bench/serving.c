@@ -17,15 +17,20 @@
 #include <unistd.h>
 
 #define EVENTS_MAX 256
+
+/* Descriptors above are not served: the tables have a place for each below, of which only those that are
+ * used take memory. */
+#define DESCRIPTORS_MAX ((size_t)1 << 18)
+
 #define NANOSECONDS_PER_SECOND UINT64_C(1000000000)
 
 static struct {
     const struct service *service;
     int epoll;
     int listener;
+    struct connection *connections; /* by descriptor */
     struct connection **streams;
     size_t count;
-    size_t capacity;
     size_t blocked; /* awaited connections that want room */
     bool ended;     /* some connection is to be closed */
     struct assignment assignment;
@@ -89,20 +94,10 @@ void serving_want_room(struct connection *connection, bool wanted)
     watch(connection, EPOLL_CTL_MOD, EPOLLIN | (wanted ? (uint32_t)EPOLLOUT : 0));
 }
 
-static bool add_stream(struct connection *connection)
+static void add_stream(struct connection *connection)
 {
-    if (serving.count == serving.capacity) {
-        size_t capacity = serving.capacity ? serving.capacity * 2 : 64;
-        struct connection **streams = realloc(serving.streams, capacity * sizeof(*streams));
-
-        if (!streams)
-            return false;
-        serving.streams = streams;
-        serving.capacity = capacity;
-    }
     connection->position = (unsigned)serving.count;
     serving.streams[serving.count++] = connection;
-    return true;
 }
 
 void serving_close_later(struct connection *connection)
@@ -121,7 +116,6 @@ static void close_connection(struct connection *connection)
         serving.streams[connection->position]->position = connection->position;
     }
     close(connection->fd);
-    free(connection);
 }
 
 static void close_ended(void)
@@ -164,8 +158,7 @@ static bool answer(struct connection *connection, const char *request)
     static const char started[] = "HTTP/1.1 204 No Content\r\n\r\n";
 
     if (!strncmp(request, "GET /events ", 12) || !strncmp(request, "GET /events?", 12)) {
-        if (!add_stream(connection))
-            return false;
+        add_stream(connection);
         connection->streaming = true;
         connection->awaited = !strstr(request, "awaited=no");
         return serving.service->open(connection) == 0;
@@ -197,13 +190,14 @@ static void accept_all(void)
     int fd;
 
     while ((fd = accept(serving.listener, NULL, NULL)) >= 0) {
-        struct connection *connection = calloc(1, sizeof(*connection));
+        struct connection *connection;
 
-        if (!connection) {
+        if ((size_t)fd >= DESCRIPTORS_MAX) {
             close(fd);
             continue;
         }
-        connection->fd = fd;
+        connection = &serving.connections[fd];
+        *connection = (struct connection){.fd = fd};
         (void)fcntl(fd, F_SETFL, O_NONBLOCK);
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
         watch(connection, EPOLL_CTL_ADD, EPOLLIN);
@@ -277,6 +271,10 @@ int serve(const struct service *service)
     serving.service = service;
     serving.epoll = epoll_create1(0);
     serving.listener = listen_on_loopback();
+    serving.connections = calloc(DESCRIPTORS_MAX, sizeof(struct connection));
+    serving.streams = calloc(DESCRIPTORS_MAX, sizeof(struct connection *));
+    if (!serving.connections || !serving.streams)
+        return 1;
     if (serving.listener < 0 || epoll_ctl(serving.epoll, EPOLL_CTL_ADD, serving.listener, &listening))
         return 1;
     while (!stopping) {
@@ -290,5 +288,6 @@ int serve(const struct service *service)
     while (serving.count)
         close_connection(serving.streams[serving.count - 1]);
     free(serving.streams);
+    free(serving.connections);
     return 0;
 }
