@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Compares the bench server with servers that a user can install, one line a figure: name value unit - -.
+Ratios are medians over rounds, in each of which every server has one run, and the limit program is what the
+others are divided by. The status is 1 only if an event was lost or a program failed.
+Usage: run.py DIRECTORY_OF_THE_PROGRAMS WORKPLACE [ROUNDS]"""
+
+import pathlib
+import statistics
+import subprocess
+import sys
+
+sys.dont_write_bytecode = True
+import servers  # noqa: E402
+
+PROGRAMS = pathlib.Path(sys.argv[1])
+WORKPLACE = pathlib.Path(sys.argv[2])
+ROUNDS = int(sys.argv[3]) if len(sys.argv) > 3 else 3
+
+LIMIT = "limit"
+COMPARED = ("sse_emitter", "libwebsockets", "nchan", "better_sse")
+
+# clients, events, size of the data, rate, burst; each run some 200 000 deliveries.
+SHAPES = {
+    "1000_clients_100_B": (1000, 200, 100, 0, 1),
+    "1000_clients_1_KiB": (1000, 200, 1024, 0, 1),
+    "10000_clients_100_B": (10000, 20, 100, 0, 1),
+    "10000_clients_1_KiB": (10000, 20, 1024, 0, 1),
+}
+# Files that a server has open beside its clients.
+OTHER_FILES = 100
+broken = []
+
+
+def figure(name, value, unit):
+    print(f"{name} {value:.3f} {unit} - -" if value is not None else f"{name} - {unit} - skipped", flush=True)
+
+
+def load(name, shape):
+    """One run of the load against a new server: what the load has printed, as a dictionary."""
+    load_client = PROGRAMS / "peers/load_peers"
+    try:
+        with servers.start(name, PROGRAMS, WORKPLACE) as (port, pid):
+            command = servers.pinned(-1, [load_client, port, pid, *shape])
+            result = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
+        broken.append(f"{name} {shape}: {error}")
+        return None
+    if result.returncode:
+        broken.append(f"{name} {shape}: load {result.returncode}: {result.stderr.strip()}")
+        return None
+    return {key: float(value) for key, value in (word.split("=") for word in result.stdout.split())}
+
+
+def rounds(names, shape):
+    """What each server has given in each round; who comes first changes."""
+    found = []
+    for number in range(ROUNDS):
+        turn = number % len(names)
+        found.append({name: load(name, shape) for name in names[turn:] + names[:turn]})
+    return found
+
+
+def runs_of(found, name):
+    return [each[name] for each in found if each.get(name)]
+
+
+def median(values):
+    return statistics.median(values) if values else None
+
+
+def median_ratio(found, name):
+    whole = [each for each in found if each.get(name) and each[LIMIT]]
+    return median([each[name]["cpu_ns"] / each[LIMIT]["cpu_ns"] for each in whole])
+
+
+def compare(names, shape_name, shape):
+    """The figures of one shape; what has been measured, or nothing if there are too few files for it."""
+    found = rounds(names, shape) if shape[0] + OTHER_FILES <= servers.FILES else []
+    for name in COMPARED:
+        figure(f"peer_cpu_per_delivery_over_limit_{name}_{shape_name}", median_ratio(found, name), "ratio")
+    return found
+
+
+def tell_memory(found):
+    for name in COMPARED:
+        idle = median([run["idle_rss"] for run in runs_of(found, name)])
+        figure(f"peer_rss_per_idle_connection_{name}", idle, "bytes")
+    for name in COMPARED:
+        growth = median([run["growth"] / 1024 for run in runs_of(found, name)])
+        figure(f"peer_rss_growth_from_idle_to_peak_{name}", growth, "KiB")
+
+
+def main():
+    reasons = {name: servers.missing(name, PROGRAMS, WORKPLACE) for name in COMPARED}
+    names = [LIMIT] + [name for name in COMPARED if not reasons[name]]
+    print("".join(f"{name}: {reason}\n" for name, reason in reasons.items() if reason), end="")
+    found = [compare(names, shape_name, shape) for shape_name, shape in SHAPES.items()]
+    # Of the most clients that there was room for.
+    tell_memory(next((each for each in reversed(found) if each), []))
+    print("".join(f"broken: {what}\n" for what in broken), end="")
+    return 1 if broken else 0
+
+
+sys.exit(main())

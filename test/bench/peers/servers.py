@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: MIT
+"""The servers that are compared, each started anew for a run; `missing` tells why one cannot run here."""
+
+import contextlib
+import os
+import pathlib
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).parent
+LOOPBACK = "127.0.0.1"
+NODE_MAJOR = 20
+# Where Debian has what nginx loads; and nginx is where not every user looks for programs.
+NCHAN = pathlib.Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
+PATH = os.environ.get("PATH", "") + ":/usr/sbin"
+
+# As many files as a server may open here; what nginx and libwebsockets set aside grows with the number.
+FILES_MAX = 20000
+HARD_LIMIT = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+FILES = FILES_MAX if HARD_LIMIT == resource.RLIM_INFINITY else min(FILES_MAX, HARD_LIMIT)
+
+# One core for the server and one for the clients, where there are two.
+CORES = sorted(os.sched_getaffinity(0))
+
+
+def pinned(core, command):
+    return ["taskset", "-c", str(CORES[core % len(CORES)])] + [str(word) for word in command]
+
+
+def end(running):
+    running.terminate()
+    try:
+        running.wait(timeout=20)
+    except subprocess.TimeoutExpired:
+        running.kill()
+        running.wait()
+
+
+@contextlib.contextmanager
+def process(core, command):
+    """A process that prints its port first: (process, port)."""
+    running = subprocess.Popen(pinned(core, command), stdout=subprocess.PIPE, text=True)
+    try:
+        port = running.stdout.readline().strip()
+        if not port:
+            raise RuntimeError(f"{command[0]} does not start")
+        yield running, int(port)
+    finally:
+        end(running)
+        running.stdout.close()
+
+
+@contextlib.contextmanager
+def program(command):
+    """One process: (its port, its id)."""
+    with process(0, command) as (running, port):
+        yield port, running.pid
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind((LOOPBACK, 0))
+        return listener.getsockname()[1]
+
+
+def until(what, seconds=20):
+    """Asks until there is an answer."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        answer = what()
+        if answer:
+            return answer
+        time.sleep(0.02)
+    raise RuntimeError("nginx does not start")
+
+
+def answers(port):
+    with socket.socket() as client:
+        return client.connect_ex((LOOPBACK, port)) == 0
+
+
+def worker_of(master):
+    children = pathlib.Path(f"/proc/{master}/task/{master}/children").read_text().split()
+    return int(children[0]) if children else None
+
+
+def write_configuration(directory, port, publisher):
+    text = (HERE / "nchan.conf").read_text()
+    filled = {"MODULE": NCHAN, "DIRECTORY": directory, "PORT": port, "PUBLISHER": publisher, "FILES": FILES}
+    for name, value in filled.items():
+        text = text.replace(f"@{name}@", str(value))
+    path = pathlib.Path(directory) / "nginx.conf"
+    path.write_text(text)
+    return path
+
+
+@contextlib.contextmanager
+def nchan(scratch):
+    """nginx with one worker, whose id it gives, for the worker is what serves."""
+    port = free_port()
+    with tempfile.TemporaryDirectory(dir=scratch) as directory, \
+            process(-1, [sys.executable, HERE / "nchan_publisher.py", port]) as (_, publisher):
+        configuration = write_configuration(directory, port, publisher)
+        master = subprocess.Popen(pinned(0, [nginx(), "-p", directory, "-c", configuration]))
+        try:
+            until(lambda: master.poll() is not None or answers(port))
+            yield port, until(lambda: worker_of(master.pid))
+        finally:
+            end(master)
+
+
+def nginx():
+    return shutil.which("nginx", path=PATH)
+
+
+def missing_for_better_sse(workplace):
+    if not shutil.which("node") or not (workplace / "node_modules/better-sse").is_dir():
+        return "npm cannot install better-sse"
+    version = subprocess.run(["node", "--version"], capture_output=True, text=True).stdout
+    too_old = int(version.lstrip("v").split(".")[0]) < NODE_MAJOR
+    return f"better-sse needs node {NODE_MAJOR} or newer" if too_old else None
+
+
+def missing(name, programs, workplace):
+    """Why this peer cannot run here; None if it can."""
+    if name == "better_sse":
+        return missing_for_better_sse(workplace)
+    if name == "libwebsockets" and not (programs / "peers/peer_libwebsockets").exists():
+        return "libwebsockets-dev is not installed"
+    if name == "nchan" and not (nginx() and NCHAN.exists()):
+        return "libnginx-mod-nchan is not installed"
+    return None
+
+
+def start(name, programs, workplace):
+    """A context that gives (port, id of the process that serves)."""
+    if name == "nchan":
+        return nchan(workplace)
+    if name == "better_sse":
+        return program(["node", workplace / "better_sse.mjs"])
+    if name == "libwebsockets":
+        return program([programs / "peers/peer_libwebsockets"])
+    return program([programs / ("server" if name == "sse_emitter" else name)])

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: MIT
+# The library beside servers that a user can install from Debian or npm: test/bench/peers/README.md. Not among
+# the suites that run by default. Figures without goals; an event that is lost fails. What cannot be installed
+# is skipped. SSE_BENCH_PAIRS=N sets the rounds.
+. "$SSE_ROOT/test/support/suite.sh"
+
+build=$SSE_BUILD/peers
+workplace=$SSE_BUILD/peers-node
+log=$SSE_BUILD/peers-figures
+sources=$SSE_ROOT/test/bench/peers
+
+# A peer whose package is missing is not built, and its figures say that they are skipped.
+install_peers() {
+    install /usr/include/libwebsockets.h libwebsockets-dev
+    install /usr/lib/nginx/modules/ngx_nchan_module.so libnginx-mod-nchan nginx-light
+    mkdir -p "$workplace"
+    cp "$sources"/better_sse.mjs "$workplace"
+    install node nodejs && install npm npm && install_better_sse
+}
+
+# What the lock file names is installed once, until the lock file changes.
+install_better_sse() {
+    if [ -d "$workplace/node_modules" ] &&
+        cmp -s "$sources/package-lock.json" "$workplace/package-lock.json"; then
+        return 0
+    fi
+    cp "$sources"/package.json "$sources"/package-lock.json "$workplace" &&
+        (cd "$workplace" && npm ci --ignore-scripts --no-audit --no-fund) >"$SSE_BUILD/peers-npm.log" 2>&1 &&
+        return 0
+    # So that the next run tries again.
+    rm -rf "$workplace/node_modules"
+    cat "$SSE_BUILD/peers-npm.log"
+}
+
+build_peers() {
+    if [ ! -f "$build/build.ninja" ]; then
+        rm -rf "$build"
+        CC=${CC:-cc} meson setup "$build" "$SSE_ROOT" -Dtests=enabled -Dexamples=disabled -Dwerror=true \
+            -Doptimization=2 -Ddebug=true >"$build.log" 2>&1
+    else
+        # There may be packages now that were missing then.
+        meson setup --reconfigure "$build" "$SSE_ROOT" >"$build.log" 2>&1
+    fi && ninja -C "$build" test/bench/server test/bench/limit peers >"$build.log" 2>&1
+}
+
+install_build_tools && install taskset util-linux || exit 1
+install_peers
+if ! build_peers; then
+    grep -E 'error|warning|ERROR|FAILED' "$build.log" | head -40
+    record peers 0 1 0 "the build failed"
+    exit 0
+fi
+# All is on the loopback interface.
+unset http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
+python3 "$sources/run.py" "$build/test/bench" "$workplace" "${SSE_BENCH_PAIRS:-3}" >"$log" 2>"$log.errors"
+status=$?
+cat "$log" "$log.errors"
+record peers "$(grep -c ' - -$' "$log")" "$((status != 0))" "$(grep -c ' skipped$' "$log")" \
+    "$(grep -E 'not installed|npm cannot|needs node' "$log" | tr '\n' ' ')"
