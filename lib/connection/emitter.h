@@ -39,8 +39,9 @@ struct emitter_owner {
 
 /** How an emitter stands with its registry: bits. */
 enum emitter_standing {
-    STANDING_READY = 1,  /* it is in the list of the ready */
-    STANDING_LEAVING = 2 /* completed by the registry for a newer one */
+    STANDING_READY = 1,   /* it is in the list of the ready */
+    STANDING_LEAVING = 2, /* completed by the registry for a newer one */
+    STANDING_HELD = 4     /* it will see to what is queued when nothing is held back any more */
 };
 
 /** A doubly linked place in a list of emitters. */
@@ -122,7 +123,6 @@ struct sse_emitter {
     bool last_chunk_queued : 1;
     bool finishing : 1; /* the hooks at the end have begun */
     bool interrupted : 1;
-    bool held : 1;         /* by its owner, who will see to what is queued */
     bool notable : 1;      /* became ready, blocked or ended, and the owner does not know */
     unsigned overflow : 2; /* enum sse_overflow, fixed */
 
@@ -213,9 +213,9 @@ static inline enum admission sse_emitter_enqueue(struct sse_emitter *emitter, st
     return admission;
 }
 
-/** The same, and whether the owner has to remember it: `held` was not set, and is now. */
+/** The same while its owner holds writing back. `held`: the owner will see to what is queued already. */
 enum admission sse_emitter_enqueue_held(struct sse_emitter *emitter, struct sse_message *message,
-                                        uint64_t now, bool *newly);
+                                        uint64_t now, bool held);
 
 /** Queues a message whatever the limits say: what the history holds is in memory already. Lock
  *  held. 0, -ENOMEM, or why an emitter that is not open takes nothing. */

@@ -99,26 +99,20 @@ static bool waits_for_owner(const struct sse_emitter *emitter)
 {
     const struct queue *queue = &emitter->queue;
 
-    return emitter->held && !emitter->blocked && queue->bytes <= queue->bytes_max &&
-           queue->count <= queue->count_max;
+    return !emitter->blocked && queue->bytes <= queue->bytes_max && queue->count <= queue->count_max;
 }
 
 enum admission sse_emitter_enqueue_held(struct sse_emitter *emitter, struct sse_message *message,
-                                        uint64_t now, bool *newly)
+                                        uint64_t now, bool held)
 {
     enum admission admission = ADMISSION_QUEUED;
     int error = 0;
 
-    *newly = false;
     pthread_mutex_lock(&emitter->lock);
     if (!sse_emitter_accept_first(emitter, message, now))
-        error = accept_behind(emitter, message, waits_for_owner(emitter), now);
+        error = accept_behind(emitter, message, held && waits_for_owner(emitter), now);
     if (error)
         admission = refuse(emitter, message, error, now);
-    if (admission == ADMISSION_QUEUED || admission == ADMISSION_ENDED) {
-        *newly = !emitter->held;
-        emitter->held = true;
-    }
     pthread_mutex_unlock(&emitter->lock);
     return admission;
 }

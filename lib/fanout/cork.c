@@ -52,6 +52,9 @@ struct roster *sse_cork_take(struct cork *cork)
 {
     struct roster *first = cork->first;
 
+    for (struct roster *roster = first; roster; roster = roster->next)
+        for (size_t i = 0; i < roster->count; i++)
+            roster->emitters[i]->standing &= (unsigned char)~STANDING_HELD;
     cork->first = NULL;
     cork->last = &cork->first;
     cork->bytes = 0;
@@ -59,21 +62,11 @@ struct roster *sse_cork_take(struct cork *cork)
     return first;
 }
 
-static bool take_held(struct sse_emitter *emitter)
-{
-    bool held;
-
-    pthread_mutex_lock(&emitter->lock);
-    held = emitter->held;
-    emitter->held = false;
-    pthread_mutex_unlock(&emitter->lock);
-    return held;
-}
-
 bool sse_cork_remove(struct cork *cork, struct sse_emitter *emitter)
 {
-    if (!cork->first || !take_held(emitter))
+    if (!(emitter->standing & STANDING_HELD))
         return false;
+    emitter->standing &= (unsigned char)~STANDING_HELD;
     for (struct roster *roster = cork->first; roster; roster = roster->next)
         for (size_t i = 0; i < roster->count; i++)
             if (roster->emitters[i] == emitter) {

@@ -113,6 +113,15 @@ static void enqueue_all(struct publication *publication)
     publication->registry->counts.published++;
 }
 
+/* Each is noted once for all that is held. Lock held. */
+static void note_held(struct roster *roster, struct sse_emitter *emitter)
+{
+    if (emitter->standing & STANDING_HELD)
+        return;
+    emitter->standing |= STANDING_HELD;
+    sse_roster_add(roster, emitter);
+}
+
 /* The first step while writing is held back. Lock held. */
 static void hold_all(struct publication *publication)
 {
@@ -121,14 +130,16 @@ static void hold_all(struct publication *publication)
 
     for (size_t i = 0; i < count; i++) {
         struct sse_emitter *emitter = audience_at(publication, i);
-        bool newly;
 
-        switch (sse_emitter_enqueue_held(emitter, publication->message, publication->now, &newly)) {
+        switch (sse_emitter_enqueue_held(emitter, publication->message, publication->now,
+                                         emitter->standing & STANDING_HELD)) {
         case ADMISSION_QUEUED:
             counts->queued++;
+            note_held(publication->roster, emitter);
             break;
         case ADMISSION_ENDED:
             counts->closed++;
+            note_held(publication->roster, emitter);
             break;
         case ADMISSION_DROPPED:
             counts->dropped++;
@@ -136,8 +147,6 @@ static void hold_all(struct publication *publication)
         case ADMISSION_CLOSED:
             break;
         }
-        if (newly)
-            sse_roster_add(publication->roster, emitter);
     }
     publication->registry->counts.published++;
 }

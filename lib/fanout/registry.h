@@ -162,7 +162,8 @@ void sse_cork_note_limits(struct cork *cork, const struct queue *queue);
 bool sse_cork_is_full(const struct cork *cork);
 /** Receivers of one more message. Takes the roster over, or gives it back. True if they are the first. */
 bool sse_cork_add(struct sse_registry *registry, struct roster *roster, const struct sse_message *message);
-/** All that was held, as a list, which is the caller's; NULL for nothing. */
+/** All that was held, as a list, which is the caller's; NULL for nothing. Who is on it is held no longer:
+ *  what is published before its turn comes is another's to write, who may come to it first. */
 struct roster *sse_cork_take(struct cork *cork);
 /** Takes an emitter out. True if it was there: the caller gets the reference. */
 bool sse_cork_remove(struct cork *cork, struct sse_emitter *emitter);

@@ -79,7 +79,6 @@ static inline void count_outcome(struct sse_delivery *delivery, struct emitter_o
 static struct emitter_outcome service(struct sse_emitter *emitter, uint64_t now, struct tally_part *part)
 {
     pthread_mutex_lock(&emitter->lock);
-    emitter->held = false;
     return sse_emitter_settle(emitter, now, part);
 }
 

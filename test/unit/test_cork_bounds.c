@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/* What is held back stays within bounds: of the queues, and of memory. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <sse/registry.h>
+
+#include "fake_client.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#define CLIENTS 2
+#define QUEUE_MESSAGES 4
+#define BURST 20
+
+static struct fake_host host;
+static struct sse_registry *registry;
+static struct fake_client clients[CLIENTS];
+static unsigned published;
+
+static int set_up(void **state)
+{
+    const struct sse_registry_options options = {.size = sizeof(options), .host = &host.host};
+
+    (void)state;
+    fake_host_init(&host);
+    memset(clients, 0, sizeof(clients));
+    published = 0;
+    assert_int_equal(sse_registry_new(&registry, &options), 0);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    fake_clients_free(clients, CLIENTS);
+    sse_registry_unref(registry);
+    fake_host_check_no_leak(&host);
+    return 0;
+}
+
+static struct fake_client *join(size_t which, enum sse_drain drain, size_t queue_messages)
+{
+    struct fake_client *client = &clients[which];
+
+    fake_client_init(client, &host, drain);
+    client->options.queue_messages = queue_messages;
+    fake_client_open(client);
+    assert_int_equal(sse_registry_add(registry, client->emitter), 0);
+    return client;
+}
+
+/* Returns whether all went well: it is called by a thread, in which no test can fail. */
+static bool publish(unsigned count)
+{
+    const struct sse_event event = {.data = sse_str("x")};
+    bool well = true;
+
+    for (; count; count--, published++)
+        well = !sse_registry_broadcast(registry, &event, NULL) && well;
+    return well;
+}
+
+static void *publish_a_burst(void *failed)
+{
+    return publish(BURST) ? NULL : failed;
+}
+
+/* Once, while a release writes to the first client and has not come to the second. */
+static void let_another_publish(struct fake_sink *sink, void *user)
+{
+    pthread_t thread;
+    void *failed;
+
+    sink->on_write = NULL;
+    assert_int_equal(sse_registry_hold(registry), 0);
+    assert_int_equal(pthread_create(&thread, NULL, publish_a_burst, user), 0);
+    assert_int_equal(pthread_join(thread, &failed), 0);
+    assert_null(failed);
+}
+
+/* Whose turn has not come yet is written to by whoever holds too much for it. */
+static void a_release_that_takes_long_makes_no_queue_overflow(void **state)
+{
+    struct fake_client *slow = join(0, SSE_DRAIN_CALLBACK, 0);
+    struct fake_client *quick = join(1, SSE_DRAIN_CALLBACK, QUEUE_MESSAGES);
+
+    (void)state;
+    slow->sink.on_write = let_another_publish;
+    slow->sink.user = slow;
+    assert_int_equal(sse_registry_hold(registry), 0);
+    assert_true(publish(1));
+    assert_int_equal(sse_registry_release(registry), 0);
+    assert_int_equal(quick->completions, 0);
+    assert_int_equal(sse_registry_release(registry), 0);
+    assert_int_equal(fake_client_info(slow).events, published);
+    assert_int_equal(fake_client_info(quick).events, published);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_release_that_takes_long_makes_no_queue_overflow),
+    };
+
+    return cmocka_run_group_tests_name("cork bounds", tests, NULL, NULL);
+}
