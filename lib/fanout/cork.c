@@ -16,7 +16,6 @@ static size_t smaller(size_t left, size_t right)
 void sse_cork_init(struct cork *cork)
 {
     *cork = (struct cork){.bytes_max = HELD_BYTES_MAX, .messages_max = HELD_MESSAGES_MAX};
-    cork->last = &cork->first;
 }
 
 /* Half of it: the event that is one too many is queued before all of them are written. */
@@ -31,6 +30,18 @@ bool sse_cork_is_full(const struct cork *cork)
     return cork->messages && (cork->messages >= cork->messages_max || cork->bytes >= cork->bytes_max);
 }
 
+/* A roster has room for a whole audience, and only those are on it who are newly held: while clients come and
+ * go, there would else be one for each event. */
+static bool add_to_last(struct roster *last, struct roster *roster)
+{
+    if (!last || last->capacity - last->count < roster->count)
+        return false;
+    for (size_t i = 0; i < roster->count; i++)
+        last->emitters[last->count++] = roster->emitters[i];
+    roster->count = 0;
+    return true;
+}
+
 bool sse_cork_add(struct sse_registry *registry, struct roster *roster, const struct sse_message *message)
 {
     struct cork *cork = &registry->cork;
@@ -38,13 +49,16 @@ bool sse_cork_add(struct sse_registry *registry, struct roster *roster, const st
 
     cork->bytes += sse_message_wire_size(message, true);
     cork->messages++;
-    if (!roster->count) {
+    if (add_to_last(cork->last, roster) || !roster->count) {
         sse_roster_put_back(registry, roster);
         return false;
     }
     roster->next = NULL;
-    *cork->last = roster;
-    cork->last = &roster->next;
+    if (was_empty)
+        cork->first = roster;
+    else
+        cork->last->next = roster;
+    cork->last = roster;
     return was_empty;
 }
 
@@ -56,7 +70,7 @@ struct roster *sse_cork_take(struct cork *cork)
         for (size_t i = 0; i < roster->count; i++)
             roster->emitters[i]->standing &= (unsigned char)~STANDING_HELD;
     cork->first = NULL;
-    cork->last = &cork->first;
+    cork->last = NULL;
     cork->bytes = 0;
     cork->messages = 0;
     return first;

@@ -61,7 +61,7 @@ struct shutdown {
 struct cork {
     unsigned long holds;
     struct roster *first; /* receivers of what is held, each once */
-    struct roster **last;
+    struct roster *last;
     size_t bytes; /* of the events since the last write, as chunks */
     size_t messages;
     size_t bytes_max; /* at either of these they are written */

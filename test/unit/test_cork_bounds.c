@@ -102,12 +102,35 @@ static void a_release_that_takes_long_makes_no_queue_overflow(void **state)
     assert_int_equal(fake_client_info(quick).events, published);
 }
 
+static void those_who_come_and_go_meanwhile_cost_no_memory(void **state)
+{
+    struct fake_client *client = join(0, SSE_DRAIN_CALLBACK, 0);
+    size_t blocks = 0;
+
+    (void)state;
+    join(1, SSE_DRAIN_CALLBACK, 0);
+    assert_int_equal(sse_registry_hold(registry), 0);
+    for (unsigned i = 0; i < BURST; i++) {
+        assert_true(publish(1));
+        assert_int_equal(sse_registry_remove(registry, client->emitter), 0);
+        assert_int_equal(sse_registry_add(registry, client->emitter), 0);
+        assert_int_equal(sse_emitter_flush(clients[1].emitter), 0);
+        if (!i)
+            blocks = atomic_load(&host.blocks);
+    }
+    assert_true(atomic_load(&host.blocks) <= blocks + 2);
+    assert_int_equal(sse_registry_release(registry), 0);
+    assert_int_equal(fake_client_info(client).events, BURST);
+    assert_int_equal(fake_client_info(&clients[1]).events, BURST);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_release_that_takes_long_makes_no_queue_overflow),
+        TEST(those_who_come_and_go_meanwhile_cost_no_memory),
     };
 
     return cmocka_run_group_tests_name("cork bounds", tests, NULL, NULL);
