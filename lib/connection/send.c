@@ -94,11 +94,13 @@ enum admission sse_emitter_enqueue_behind(struct sse_emitter *emitter, struct ss
 }
 
 /* What only a hold keeps in the queue would have left: it makes nothing overflow, for the owner writes
- * when it holds too much. Lock held. */
+ * when it holds too much. A reader would have come for it if it waits to be told. Lock held. */
 static bool waits_for_owner(const struct sse_emitter *emitter)
 {
     const struct queue *queue = &emitter->queue;
 
+    if (emitter->sink_kind == SINK_PULL && !emitter->armed && !emitter->waiters)
+        return false;
     return !emitter->blocked && queue->bytes <= queue->bytes_max && queue->count <= queue->count_max;
 }
 

@@ -102,6 +102,43 @@ static void a_release_that_takes_long_makes_no_queue_overflow(void **state)
     assert_int_equal(fake_client_info(quick).events, published);
 }
 
+/* They would wait without the hold too. */
+static void a_reader_who_does_not_read_has_no_more_room(void **state)
+{
+    struct fake_client *client = join(0, SSE_DRAIN_PULL, QUEUE_MESSAGES);
+
+    (void)state;
+    assert_true(publish(QUEUE_MESSAGES - 1));
+    assert_int_equal(sse_registry_hold(registry), 0);
+    assert_true(publish(1));
+    assert_int_equal(client->completions, 0);
+    assert_int_equal(fake_client_info(client).queued_messages, QUEUE_MESSAGES);
+    assert_true(publish(1));
+    assert_int_equal(sse_registry_release(registry), 0);
+    assert_int_equal(client->completions, 1);
+    assert_int_equal(client->completion.reason, SSE_REASON_OVERFLOW);
+}
+
+static void read_all(struct fake_client *client, void *user)
+{
+    (void)user;
+    (void)fake_client_pull(client);
+}
+
+static void a_reader_who_reads_when_told_misses_nothing(void **state)
+{
+    struct fake_client *client = join(0, SSE_DRAIN_PULL, 1);
+
+    (void)state;
+    client->act = read_all;
+    (void)fake_client_pull(client);
+    assert_int_equal(sse_registry_hold(registry), 0);
+    assert_true(publish(BURST));
+    assert_int_equal(sse_registry_release(registry), 0);
+    assert_int_equal(client->completions, 0);
+    assert_int_equal(fake_client_info(client).events, BURST);
+}
+
 static void those_who_come_and_go_meanwhile_cost_no_memory(void **state)
 {
     struct fake_client *client = join(0, SSE_DRAIN_CALLBACK, 0);
@@ -130,6 +167,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_release_that_takes_long_makes_no_queue_overflow),
+        TEST(a_reader_who_does_not_read_has_no_more_room),
+        TEST(a_reader_who_reads_when_told_misses_nothing),
         TEST(those_who_come_and_go_meanwhile_cost_no_memory),
     };
 
