@@ -28,6 +28,7 @@ struct sse_loop {
     struct watches watches;
     struct watch *first_closed; /* in this round */
     bool cork;
+    bool releasing; /* the thread inside, which alone looks at this */
     atomic_bool stopped;
 
     pthread_mutex_t inside_lock;
@@ -118,10 +119,25 @@ static void wake(const struct sse_loop *loop)
     pthread_setcancelstate(cancel_state, NULL);
 }
 
+static bool is_inside(struct sse_loop *loop)
+{
+    bool inside;
+
+    pthread_mutex_lock(&loop->inside_lock);
+    inside = loop->inside && pthread_equal(loop->inside_thread, pthread_self());
+    pthread_mutex_unlock(&loop->inside_lock);
+    return inside;
+}
+
+/* What the loop's own release leaves to another's hold is for that one's release to tell of. Whatever else
+ * the wake was for, the round goes on to see to. */
 static void on_wake(struct sse_registry *registry, void *user)
 {
+    struct sse_loop *loop = user;
+
     (void)registry;
-    wake(user);
+    if (!is_inside(loop) || !loop->releasing)
+        wake(loop);
 }
 
 int sse_loop_new(struct sse_loop **loop, struct sse_registry *registry,
@@ -312,18 +328,10 @@ static void write_held(struct sse_loop *loop)
 {
     if (!loop->cork)
         return;
+    loop->releasing = true;
     (void)sse_registry_release(loop->registry);
+    loop->releasing = false;
     (void)sse_registry_hold(loop->registry);
-}
-
-static bool is_inside(struct sse_loop *loop)
-{
-    bool inside;
-
-    pthread_mutex_lock(&loop->inside_lock);
-    inside = loop->inside && pthread_equal(loop->inside_thread, pthread_self());
-    pthread_mutex_unlock(&loop->inside_lock);
-    return inside;
 }
 
 static void set_inside(struct sse_loop *loop, bool inside)

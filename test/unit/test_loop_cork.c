@@ -110,6 +110,31 @@ static void a_release_of_the_host_wakes_the_loop(void **state)
     loop_client_depart(&client);
 }
 
+/* It could not write, and only the host's release changes that. */
+static void the_loop_sleeps_while_the_host_holds(void **state)
+{
+    struct pollfd descriptor = {.events = POLLIN};
+    struct loop_client client;
+    struct sse_registry *registry;
+
+    loop_client_open(&client, *state, LOOP_CLIENT_TCP, NULL);
+    registry = client.stage->registry;
+    loop_stage_dispatch(client.stage);
+    descriptor.fd = sse_loop_fd(client.stage->loop);
+    assert_int_equal(sse_registry_hold(registry), 0);
+    publish_some(registry, 1);
+    assert_int_equal(sse_loop_dispatch(client.stage->loop, 0), 0);
+    if (descriptor.fd >= 0)
+        assert_int_equal(poll(&descriptor, 1, 0), 0);
+    assert_true(loop_client_is_quiet(&client));
+    assert_int_equal(sse_registry_release(registry), 0);
+    if (descriptor.fd >= 0)
+        assert_int_equal(poll(&descriptor, 1, 0), 1);
+    assert_int_equal(sse_loop_dispatch(client.stage->loop, -1), 0);
+    loop_client_expect(&client, "data: x\n\n");
+    loop_client_depart(&client);
+}
+
 static void tell_the_other(struct loop_client *client)
 {
     publish_some(client->stage->registry, 1);
@@ -200,6 +225,7 @@ static int run(const enum sse_poller *poller, const char *name)
         TEST(events_between_two_rounds_leave_in_the_next, poller),
         TEST(the_first_event_wakes_the_loop, poller),
         TEST(a_release_of_the_host_wakes_the_loop, poller),
+        TEST(the_loop_sleeps_while_the_host_holds, poller),
         TEST(what_a_hook_publishes_leaves_in_the_next_round, poller),
         TEST(a_client_that_has_left_ends_in_the_round, poller),
         TEST(the_end_of_the_loop_writes_what_is_held, poller),
