@@ -165,7 +165,7 @@ struct sse_emitter_options {
     int64_t heartbeat_ms;
 
     /** The most bytes that wait, chunk framing included. An event larger than this can never be
-     *  sent. Default: 1 MiB; at most 4 GiB. */
+     *  sent. Default: 1 MiB. 4 GiB and more means a byte less than that. */
     size_t queue_bytes;
     /** The most messages that wait. Default: 4096. */
     size_t queue_messages;

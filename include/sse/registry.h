@@ -95,8 +95,8 @@ struct sse_registry_options {
     /** The most bytes that may wait in all emitters together, each charged in full for what it
      *  shares: over it, the one with the most ends (OVERFLOW), until it is kept. What was queued in this
      *  call it had a chance to write; a PULL emitter keeps its replay until the next call. An event whose
-     *  receiver ends so right after it counts as queued. Several times history.bytes is wise. 0: no
-     *  budget. */
+     *  receiver ends so right after it counts as queued. What is held (sse_registry_hold) waits from the
+     *  release on. Several times history.bytes is wise. 0: no budget. */
     size_t backlog_bytes;
     size_t emitters_max;       /**< 0: no cap */
     size_t topic_emitters_max; /**< 0: no cap */
@@ -423,7 +423,8 @@ struct sse_registry_stats {
     size_t size;                              /**< sizeof(struct sse_registry_stats), set by the caller */
     size_t emitters;                          /**< at present */
     size_t topics;                            /**< at present: with subscribers or history */
-    size_t backlog_bytes;                     /**< at present, each receiver charged in full */
+    size_t backlog_bytes;                     /**< at present, each receiver charged in full; what is held
+                                                   is charged at the release */
     size_t history_events;                    /**< at present */
     size_t history_bytes;                     /**< at present; each event once */
     uint64_t added;                           /**< emitters */

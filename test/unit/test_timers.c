@@ -98,6 +98,27 @@ static void zero_means_the_default(void **state)
     expect_first(&timers, SSE_STATE_DRAINING, true, TIMER_STALL, NOW + STALL_DEFAULT);
 }
 
+static void durations_of_49_days_and_more_are_none(void **state)
+{
+    const uint32_t longest = UINT32_MAX - 1;
+    struct sse_emitter_options options = all_off();
+    struct timers timers;
+
+    (void)state;
+    options.stall_ms = options.drain_ms = options.heartbeat_ms = longest;
+    options.lifetime_ms = INT64_C(1) << 33;
+    timers = timers_of(&options, 0);
+    assert_int_equal(sse_timer_duration(timers.stall), longest * NANOSECONDS_PER_MILLISECOND);
+    assert_int_equal(sse_timer_duration(timers.drain), longest * NANOSECONDS_PER_MILLISECOND);
+    assert_int_equal(sse_timer_duration(timers.heartbeat), longest * NANOSECONDS_PER_MILLISECOND);
+    assert_int_equal(timers.end, (UINT64_C(1) << 33) * NANOSECONDS_PER_MILLISECOND);
+    options.stall_ms = options.drain_ms = options.heartbeat_ms = INT64_C(1) + longest;
+    timers = timers_of(&options, 0);
+    assert_int_equal(sse_timer_duration(timers.stall), DEADLINE_NEVER);
+    assert_int_equal(sse_timer_duration(timers.drain), DEADLINE_NEVER);
+    assert_int_equal(sse_timer_duration(timers.heartbeat), DEADLINE_NEVER);
+}
+
 static void off_means_never(void **state)
 {
     struct timers timers = no_timers();
@@ -478,6 +499,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(zero_means_the_default),
+        cmocka_unit_test(durations_of_49_days_and_more_are_none),
         cmocka_unit_test(off_means_never),
         cmocka_unit_test(each_timer_runs_in_its_states_only),
         cmocka_unit_test(progress_moves_stall_and_heartbeat_only),
