@@ -108,6 +108,31 @@ static void publish_six(void)
     assert_int_equal(publish("b", "b6", NULL, NULL), 0);
 }
 
+static size_t allocations_of_a_publish(void)
+{
+    size_t before = atomic_load(&host.allocations);
+
+    assert_int_equal(publish("a", "x", NULL, NULL), 0);
+    return atomic_load(&host.allocations) - before;
+}
+
+/* The last id is kept with the emitter: room for it is made when it joins. */
+static void the_first_event_of_a_stream_needs_no_memory(void **state)
+{
+    const struct sse_str topic = sse_str("a");
+    size_t steady;
+
+    (void)state;
+    begin(2, false);
+    for (unsigned i = 0; i < 4; i++)
+        (void)allocations_of_a_publish();
+    steady = allocations_of_a_publish();
+    assert_int_equal(sse_registry_subscribe(registry, client.emitter, &topic, 1, sse_str(NULL), NULL), 0);
+    assert_int_equal(allocations_of_a_publish(), steady);
+    assert_string_equal(fake_client_text(&client), EVENT("x", "6"));
+    end();
+}
+
 /* How a client comes back, and what it is sent if there is memory. */
 struct visit {
     const char *id;
@@ -359,6 +384,7 @@ static void a_registry_is_made_whole_or_not_at_all(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(the_first_event_of_a_stream_needs_no_memory, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_subscription_happens_whole_or_not_at_all, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_publish_is_kept_and_sent_or_neither, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_first_publish_leaves_no_topic_behind, set_up, tear_down),
