@@ -309,6 +309,9 @@ static inline void sse_emitter_count_message(struct sse_emitter *emitter, struct
 /** Counts off bytes that the sink or the host took. Lock held. */
 void sse_emitter_count_taken(struct sse_emitter *emitter, size_t size, uint64_t now);
 
+/** Goes on from what a write returned, as sse_emitter_write_queue does. */
+bool sse_emitter_write_on(struct sse_emitter *emitter, ssize_t result, uint64_t now);
+
 /** Writes until the queue is empty or the sink is full. True if the sink is full. Lock and `busy`
  *  held, cancellation off; the lock is let go meanwhile. */
 bool sse_emitter_write_queue(struct sse_emitter *emitter, uint64_t now);
@@ -341,6 +344,14 @@ void sse_emitter_wake_waiters(struct sse_emitter *emitter);
 int64_t sse_emitter_age_ms(const struct sse_emitter *emitter, uint64_t now);
 
 /* leave.c */
+
+/** For an open emitter with an empty queue: nobody has to be told. The owner knows its deadline or one before
+ *  it: who told the owner of a deadline while bytes waited has charged them, and with none waiting it only
+ *  moves away. Lock held. */
+static inline bool sse_emitter_owes_nothing(const struct sse_emitter *emitter)
+{
+    return !emitter->charged && !emitter->notable && !emitter->waiters;
+}
 
 /** The way out of every public call that changed something: output, then notices to the owner,
  *  then the hooks at the end. Lock held on entry, released on return. The caller's reference may

@@ -60,8 +60,7 @@ static ssize_t write_once(struct sse_emitter *emitter)
     return result;
 }
 
-/* Goes on from what a write returned. True if the sink is full. */
-static bool write_on(struct sse_emitter *emitter, ssize_t result, uint64_t now)
+bool sse_emitter_write_on(struct sse_emitter *emitter, ssize_t result, uint64_t now)
 {
     int interruptions = 0;
 
@@ -88,7 +87,7 @@ bool sse_emitter_write_queue(struct sse_emitter *emitter, uint64_t now)
     continue_draining(emitter, now);
     if (emitter->state == SSE_STATE_CLOSED || !emitter->queue.count)
         return false;
-    return write_on(emitter, write_once(emitter), now);
+    return sse_emitter_write_on(emitter, write_once(emitter), now);
 }
 
 /* On_ready or on_blocked. */
@@ -159,5 +158,5 @@ void sse_emitter_output(struct sse_emitter *emitter, uint64_t now)
 
 void sse_emitter_output_on(struct sse_emitter *emitter, ssize_t result, uint64_t now)
 {
-    push(emitter, write_on(emitter, result, now), now);
+    push(emitter, sse_emitter_write_on(emitter, result, now), now);
 }

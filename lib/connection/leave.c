@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "connection/emitter.h"
+#include "connection/single.h"
 
 static bool claim_end(struct sse_emitter *emitter, struct emitter_remains *remains)
 {
@@ -25,14 +25,6 @@ static struct emitter_outcome outcome_of(const struct sse_emitter *emitter)
         .error = broken ? emitter->error : 0,
         .queued = emitter->queue.count > 0,
     };
-}
-
-/* For an open emitter with an empty queue: nobody has to be told. The owner knows its deadline or one before
- * it: who told the owner of a deadline while bytes waited has charged them, and with none waiting it only
- * moves away. */
-static bool owes_nothing(const struct sse_emitter *emitter)
-{
-    return !emitter->charged && !emitter->notable && !emitter->waiters;
 }
 
 /* Tells whoever has to know. Lock held on entry, released on return. */
@@ -70,39 +62,17 @@ static bool has_single(const struct sse_emitter *emitter)
            !emitter->busy && emitter->sink_kind != SINK_PULL;
 }
 
-/* sse_emitter_output for what a publish finds in nearly every emitter, in a straight line. True if it is
- * open still, and its queue empty. */
+/* sse_emitter_output for what a publish finds in nearly every emitter. True as sse_emitter_write_single. */
 static bool output_single(struct sse_emitter *emitter, uint64_t now, struct tally_part *part)
 {
-    struct queue *queue = &emitter->queue;
-    struct sse_message *message = queue->only;
-    struct sse_str wire = sse_message_wire(message, queue->chunked);
-    const struct iovec iov = {.iov_base = (void *)(uintptr_t)wire.ptr, .iov_len = wire.len};
     ssize_t result;
     bool whole;
 
     sse_emitter_become_busy(emitter);
     emitter->flush_again = false;
-    queue->pinned = 1;
-    pthread_mutex_unlock(&emitter->lock);
-    result = sse_sink_write(&emitter->sink, (enum sink_kind)emitter->sink_kind, &iov, 1);
-    pthread_mutex_lock(&emitter->lock);
-    queue->pinned = 0;
-    /* Others may have queued more meanwhile, or ended it. */
-    whole = result == (ssize_t)wire.len && sse_queue_has_one(queue) && emitter->state == SSE_STATE_OPEN;
-    if (whole) {
-        struct emitter_owner *owner = emitter->owner;
-
-        emitter->bytes += wire.len;
-        emitter->timers.progress = now;
-        emitter->blocked = false;
-        if (owner)
-            sse_tally_whole(&owner->tally, part, message, wire.len, !queue->replayed, now);
-        sse_queue_take_single(queue);
-        sse_emitter_count_message(emitter, message);
-    } else {
+    whole = sse_emitter_write_single(emitter, now, part, &result);
+    if (!whole)
         sse_emitter_output_on(emitter, result, now);
-    }
     emitter->busy = false;
     return whole;
 }
@@ -113,7 +83,7 @@ struct emitter_outcome sse_emitter_settle(struct sse_emitter *emitter, uint64_t 
         sse_emitter_output(emitter, now);
         return announce(emitter, now);
     }
-    if (!output_single(emitter, now, part) || !owes_nothing(emitter))
+    if (!output_single(emitter, now, part) || !sse_emitter_owes_nothing(emitter))
         return announce(emitter, now);
     pthread_mutex_unlock(&emitter->lock);
     return (struct emitter_outcome){.error = 0};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/host.h"
-#include "connection/emitter.h"
+#include "connection/single.h"
 
 #include <errno.h>
 
@@ -189,6 +189,7 @@ int sse_emitter_send_message(struct sse_emitter *emitter, struct sse_message *me
 static bool may_go_directly(struct sse_emitter *emitter, const struct small_message *small)
 {
     return emitter->sink_kind != SINK_PULL && !emitter->busy && !emitter->queue.count &&
+           !emitter->queue.ringed &&
            (!small->message.has_id ||
             sse_last_id_reserve(&emitter->last_id, small->message.id_size, emitter->host));
 }
@@ -216,6 +217,24 @@ static int keep_rest(struct sse_emitter *emitter, const struct small_message *sm
     return closed ? 0 : -ENOMEM;
 }
 
+/* The message is alone in the queue, and nobody else is there. 0, or -ENOMEM for what did not leave. */
+static int write_directly(struct sse_emitter *emitter, const struct small_message *small, uint64_t progress,
+                          uint64_t now)
+{
+    ssize_t result;
+    int error = 0;
+
+    sse_emitter_become_busy(emitter);
+    if (!sse_emitter_write_single(emitter, now, NULL, &result)) {
+        (void)sse_emitter_write_on(emitter, result, now);
+        error = keep_rest(emitter, small, now);
+        if (error && emitter->state != SSE_STATE_CLOSED)
+            emitter->timers.progress = progress;
+    }
+    emitter->busy = false;
+    return error;
+}
+
 static int send_directly(struct sse_emitter *emitter, struct small_message *small, uint64_t now)
 {
     uint64_t progress = emitter->timers.progress;
@@ -226,18 +245,15 @@ static int send_directly(struct sse_emitter *emitter, struct small_message *smal
         pthread_mutex_unlock(&emitter->lock);
         return error;
     }
-    sse_emitter_ref(emitter);
+    sse_emitter_hold(emitter);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-    sse_emitter_become_busy(emitter);
-    (void)sse_emitter_write_queue(emitter, now);
-    error = keep_rest(emitter, small, now);
-    if (error && emitter->state != SSE_STATE_CLOSED)
-        emitter->timers.progress = progress;
-    emitter->busy = false;
-    if (!error)
-        error = settle_after_send(emitter, now).error;
-    else
+    error = write_directly(emitter, small, progress, now);
+    if (error)
         (void)sse_emitter_settle(emitter, now, NULL);
+    else if (emitter->state == SSE_STATE_OPEN && !emitter->queue.count && sse_emitter_owes_nothing(emitter))
+        pthread_mutex_unlock(&emitter->lock);
+    else
+        error = settle_after_send(emitter, now).error;
     pthread_setcancelstate(cancel_state, NULL);
     sse_emitter_give_back(emitter);
     return error;
