@@ -108,8 +108,8 @@ ssize_t sse_emitter_read(struct sse_emitter *emitter, void *buffer, size_t size)
         sse_emitter_count_taken(emitter, copied, now);
         total += copied;
     }
+    emitter->armed = !total && !end;
     if (!total) {
-        emitter->armed = !end;
         pthread_mutex_unlock(&emitter->lock);
         return end;
     }

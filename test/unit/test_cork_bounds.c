@@ -139,6 +139,25 @@ static void a_reader_who_reads_when_told_misses_nothing(void **state)
     assert_int_equal(fake_client_info(client).events, BURST);
 }
 
+/* on_ready is for one whose last read found nothing. */
+static void a_reader_who_comes_before_the_release_is_not_told(void **state)
+{
+    struct fake_client *client = join(0, SSE_DRAIN_PULL, 0);
+    char bytes[16];
+
+    (void)state;
+    (void)fake_client_pull(client);
+    assert_int_equal(sse_registry_hold(registry), 0);
+    assert_true(publish(2));
+    assert_int_equal(sse_emitter_read(client->emitter, bytes, 9), 9);
+    assert_int_equal(client->ready, 0);
+    assert_int_equal(sse_registry_release(registry), 0);
+    assert_int_equal(client->ready, 0);
+    (void)fake_client_pull(client);
+    assert_true(publish(1));
+    assert_int_equal(client->ready, 1);
+}
+
 static void those_who_come_and_go_meanwhile_cost_no_memory(void **state)
 {
     struct fake_client *client = join(0, SSE_DRAIN_CALLBACK, 0);
@@ -169,6 +188,7 @@ int main(void)
         TEST(a_release_that_takes_long_makes_no_queue_overflow),
         TEST(a_reader_who_does_not_read_has_no_more_room),
         TEST(a_reader_who_reads_when_told_misses_nothing),
+        TEST(a_reader_who_comes_before_the_release_is_not_told),
         TEST(those_who_come_and_go_meanwhile_cost_no_memory),
     };
 
