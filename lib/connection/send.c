@@ -150,6 +150,16 @@ static struct emitter_outcome settle_after_send(struct sse_emitter *emitter, uin
     return outcome;
 }
 
+/* What waits neither for its sink nor for its reader, but for a hold's release, leaves first if it takes the
+ * room of this one. Lock held; let go meanwhile. */
+static void make_way(struct sse_emitter *emitter, const struct sse_message *message, uint64_t now)
+{
+    if (sse_queue_admits(&emitter->queue, message) != -ENOBUFS)
+        return;
+    if (!emitter->busy && !emitter->blocked && emitter->sink_kind != SINK_PULL)
+        sse_emitter_output(emitter, now);
+}
+
 static int send_at(struct sse_emitter *emitter, struct sse_message *message, uint64_t now)
 {
     struct emitter_outcome outcome;
@@ -161,6 +171,7 @@ static int send_at(struct sse_emitter *emitter, struct sse_message *message, uin
     sse_emitter_ref(emitter);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     pthread_mutex_lock(&emitter->lock);
+    make_way(emitter, message, now);
     open = emitter->state == SSE_STATE_OPEN;
     error = accept(emitter, message, now);
     if (open && error == -ENOBUFS && overflow_drops(emitter))

@@ -158,6 +158,32 @@ static void a_reader_who_comes_before_the_release_is_not_told(void **state)
     assert_int_equal(client->ready, 1);
 }
 
+/* What is before it could have left: it needs no room beside it. */
+static void a_send_behind_what_is_held_is_not_too_much(void **state)
+{
+    const struct sse_event event = {.data = sse_str("it nearly fills a queue of 50 bytes")};
+    const enum sse_overflow policies[] = {SSE_OVERFLOW_CLOSE, SSE_OVERFLOW_DROP_NEWEST,
+                                          SSE_OVERFLOW_DROP_OLDEST, SSE_OVERFLOW_COALESCE};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(policies) / sizeof(policies[0]); i++) {
+        struct fake_client *client = &clients[0];
+
+        fake_client_init(client, &host, SSE_DRAIN_CALLBACK);
+        client->options.queue_bytes = 50;
+        client->options.overflow = policies[i];
+        fake_client_open(client);
+        assert_int_equal(sse_registry_add(registry, client->emitter), 0);
+        assert_int_equal(sse_registry_hold(registry), 0);
+        assert_true(publish(1));
+        assert_int_equal(sse_emitter_send(client->emitter, &event), 0);
+        assert_int_equal(sse_registry_release(registry), 0);
+        assert_int_equal(fake_client_info(client).events, 2);
+        assert_int_equal(fake_client_info(client).dropped, 0);
+        fake_clients_free(clients, 1);
+    }
+}
+
 static void those_who_come_and_go_meanwhile_cost_no_memory(void **state)
 {
     struct fake_client *client = join(0, SSE_DRAIN_CALLBACK, 0);
@@ -189,6 +215,7 @@ int main(void)
         TEST(a_reader_who_does_not_read_has_no_more_room),
         TEST(a_reader_who_reads_when_told_misses_nothing),
         TEST(a_reader_who_comes_before_the_release_is_not_told),
+        TEST(a_send_behind_what_is_held_is_not_too_much),
         TEST(those_who_come_and_go_meanwhile_cost_no_memory),
     };
 
