@@ -34,6 +34,9 @@ struct publication {
     bool inside; /* of another that writes: this one only queues */
     bool alone;  /* no callback called the library meanwhile */
     bool failed; /* memory ran out */
+    bool held;   /* it only queues, */
+    bool full;   /* but is so much that all is written */
+    bool unsure; /* or may be */
     struct sse_delivery delivery;
 };
 
@@ -56,6 +59,9 @@ static void find_receivers(struct world *world, struct publication *publication)
             .item = connection_offer(connection, publication->record),
             .fits = connection_fits(connection, &info, record),
         };
+        /* What the hold alone keeps waiting makes nothing too much. */
+        if (publication->held && !publication->receivers[publication->count - 1].fits)
+            connection->over += record_wire_size(record, true);
     }
 }
 
@@ -127,7 +133,7 @@ static void check_receiver(struct world *world, const struct publication *public
     overflowed = info.state == SSE_STATE_CLOSED && info.reason == SSE_REASON_OVERFLOW && !connection->evicted;
     if (strict && receiver->fits)
         expect(world, !overflowed, "connection %zu: an event that fits was too much", connection->number);
-    if (!receiver->fits && connection->options.overflow == SSE_OVERFLOW_CLOSE)
+    if (!receiver->fits && connection->options.overflow == SSE_OVERFLOW_CLOSE && !publication->held)
         expect(world, info.state == SSE_STATE_CLOSED, "connection %zu: a full queue did not end it",
                connection->number);
     if (drops(connection))
@@ -167,6 +173,18 @@ static void check_counts(struct world *world, struct publication *publication)
            "%zu queued, is %zu", left, delivery->queued);
 }
 
+/* While it is held back, what fits is queued; what does not may be, if all before it is held. */
+static void check_held(struct world *world, const struct publication *publication)
+{
+    const struct sse_delivery *delivery = &publication->delivery;
+    size_t fitting = 0;
+
+    for (size_t i = 0; i < publication->count; i++)
+        fitting += publication->receivers[i].fits;
+    expect(world, !delivery->written && (delivery->queued >= fitting || publication->failed),
+           "%zu fit, %zu queued, %zu written", fitting, delivery->queued, delivery->written);
+}
+
 static void check_budget(const struct world *world)
 {
     struct sse_registry_stats stats = {.size = sizeof(stats)};
@@ -191,6 +209,10 @@ static void check_delivery(struct world *world, struct publication *publication)
            delivery->written, delivery->queued, delivery->dropped, delivery->closed, publication->count);
     expect(world, !publication->inside || !delivery->written, "%zu written inside another publish",
            delivery->written);
+    if (publication->held) {
+        check_held(world, publication);
+        return;
+    }
     if (!publication->alone || publication->failed)
         return;
     check_counts(world, publication);
@@ -212,11 +234,30 @@ static void take_back(struct world *world, struct publication *publication, cons
     history_follow(world);
 }
 
+/* Its receivers wait, and nobody has been called. The first to wait wake the host. */
+static void wait_for_release(struct world *world, const struct publication *publication, uint64_t calls,
+                             bool woken)
+{
+    struct holding *holding = &world->holding;
+    size_t waiting = publication->delivery.queued + publication->delivery.closed;
+
+    expect(world, calls == world->calls || publication->unsure || (publication->full && !publication->inside),
+           "a publish that is held back writes");
+    expect(world, world->woken || !world->scenario.wakes || woken || !waiting,
+           "the first event is held, and the host sleeps");
+    if (publication->full || !holding->holds)
+        return;
+    holding->any |= waiting > 0;
+    for (size_t i = 0; i < publication->count; i++)
+        holding->waits[publication->receivers[i].connection->number] = true;
+}
+
 void publish(struct world *world, int topic)
 {
-    struct publication publication = {.count = 0};
+    struct publication publication = {.count = 0, .held = world->holding.holds > 0};
     struct history history = world->history;
-    uint64_t nested = world->nested;
+    struct holding holding = world->holding;
+    uint64_t nested = world->nested, calls = world->calls;
     struct record *record;
     int error;
 
@@ -234,8 +275,11 @@ void publish(struct world *world, int topic)
             publication.count);
     world->stats.published++;
     owe_clients(world, publication.record);
+    publication.full = publication.held && holding_add(&world->holding, record);
+    publication.unsure = world->holding.unsure;
     error = call(world, &publication);
     if (error) {
+        world->holding = holding;
         expect_equal(world, (uint64_t)-ENOMEM, (uint64_t)error, "result of a publish");
         for (unsigned i = 0; i < world->scenario.clients; i++)
             world->clients[i].owed[publication.record] = false;
@@ -245,6 +289,8 @@ void publish(struct world *world, int topic)
     }
     publication.alone = nested == world->nested && !publication.inside && !world->requests;
     world->totals.events++;
+    if (publication.held)
+        wait_for_release(world, &publication, calls, holding.any || holding.unsure);
     check_delivery(world, &publication);
 }
 
@@ -254,6 +300,7 @@ struct sending {
     size_t item;
     struct sse_emitter_info before;
     bool too_large, fits;
+    bool held;   /* what is before it is written first */
     bool alone;  /* nothing happened in between */
     bool failed; /* memory ran out */
 };
@@ -280,7 +327,8 @@ static enum fate judge_send(const struct sending *sending, int result)
         expect(world, !result || (connection->finished && result == connection->sink_error),
                "connection %zu: what fits gives %d", connection->number, result);
     if (!sending->fits && sending->alone)
-        expect(world, result == -ENOBUFS || connection->options.overflow > SSE_OVERFLOW_DROP_NEWEST,
+        expect(world,
+               result == -ENOBUFS || connection->options.overflow > SSE_OVERFLOW_DROP_NEWEST || sending->held,
                "connection %zu: what does not fit gives %d", connection->number, result);
     if (result != -ENOBUFS || sending->fits || drops(connection) || connection->refused_one ||
         connection->evicted)
@@ -341,6 +389,7 @@ int send_record(struct connection *connection, size_t index)
     if (!sending.before.queued_messages)
         connection->progress = world_now(world);
     sending.fits = connection_fits(connection, &sending.before, record);
+    sending.held = connection_waits(connection);
     sending.item = connection_offer(connection, index);
     narrate(world, "send record %zu to connection %zu, %zu bytes", index, connection->number, record->size);
     result = call_send(&sending, record);

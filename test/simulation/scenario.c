@@ -53,6 +53,7 @@ static void draw_scenario(struct world *world)
     scenario->shared_ids = scenario->given_ids && !scenario->repeated_ids && chance_percent(world, 20);
     scenario->nests = chance_percent(world, 50) ? 5 + (unsigned)chance_below(world, 20) : 0;
     scenario->fails = chance_percent(world, 30) ? 2 + (unsigned)chance_below(world, 10) : 0;
+    scenario->holds = chance_percent(world, 40);
     scenario->steps = 30 + (unsigned)chance_below(world, 70);
     scenario->clients = 1 + (unsigned)chance_below(world, chance_percent(world, 95) ? 5 : CLIENTS_MAX);
     for (unsigned i = 0; i < scenario->clients; i++) {
@@ -97,6 +98,7 @@ static void begin(struct world *world, uint64_t seed)
     world->chance = world->seed = seed;
     world->doing = "the beginning";
     world->promised = NEVER;
+    holding_init(&world->holding);
     fake_host_init(&world->fake);
     atomic_store(&world->fake.random, chance_bits(world) | 1);
     draw_scenario(world);
@@ -178,12 +180,19 @@ static void close_registry(struct world *world)
 {
     struct sse_registry *registry = world->registry;
 
+    if (world->scenario.holds && chance_percent(world, 50)) {
+        hold(world);
+        publish(world, (int)chance_below(world, TOPIC_COUNT + 1));
+    }
     for (size_t i = 0; i < world->connection_count; i++) {
         connection_left(world->connections[i]);
         world->connections[i]->listed = false;
     }
-    world->registry = NULL;
+    holding_written(&world->holding);
     sse_registry_unref(registry);
+    world->registry = NULL;
+    for (size_t i = 0; i < world->connection_count; i++)
+        check_queue(world->connections[i]);
 }
 
 static void end(struct world *world)
@@ -191,6 +200,8 @@ static void end(struct world *world)
     world->doing = "the end";
     world->quiet = true;
     world->scenario.fails = 0;
+    while (world->holding.holds && chance_percent(world, 80))
+        release(world);
     come_back(world);
     come_back(world);
     check_clients(world);

@@ -4,8 +4,8 @@
 
 /**
  * A registry in a world that one seed makes: clients that come, stall, break off and come back with
- * the last id that they really saw, a clock that jumps, a host that publishes, completes, detaches
- * and shuts down, also from inside hooks, and memory that runs out.
+ * the last id that they really saw, a clock that jumps, a host that publishes, holds writing back, completes,
+ * detaches and shuts down, also from inside hooks, and memory that runs out.
  *
  * Beside it runs a model that knows only what was asked of the library: what was published in which
  * order, what the history may hold of it (history.c), and what each emitter was therefore offered.
@@ -179,10 +179,27 @@ struct request {
     size_t messages;
 };
 
+struct held_limits {
+    size_t bytes, messages;
+};
+
+/** What is held back. */
+struct holding {
+    unsigned holds;
+    bool any;               /* events are held, or were and went */
+    size_t bytes, messages; /* since the library last wrote what it held */
+    /** At either of these it writes of its own accord; between the two it may: one that was refused counts
+     *  or not. */
+    struct held_limits least, most;
+    bool unsure;                 /* whether it has */
+    bool waits[CONNECTIONS_MAX]; /* for the release, by number */
+};
+
 struct scenario {
     struct sse_registry_options options;
     bool history, wakes, empty_ids, shared_ids, repeated_ids, given_ids;
     unsigned nests, fails; /* percent */
+    bool holds;
     unsigned steps, clients;
 };
 
@@ -214,6 +231,8 @@ struct world {
     bool quiet;      /* no more of them */
     bool failed;     /* memory ran out in the call under way */
     unsigned requests;
+    uint64_t calls; /* of callbacks */
+    struct holding holding;
     bool publishing;           /* a publish writes: others only queue */
     unsigned publishing_depth; /* where it was called */
     bool woken, shut_down;
@@ -303,6 +322,20 @@ int send_record(struct connection *connection, size_t index);
 struct sse_str topic_name(int topic);
 struct sse_message *message_of(struct world *world, const struct record *record);
 
+/* holding.c */
+
+void holding_init(struct holding *holding);
+/** It may come to join. */
+void holding_joins(struct connection *connection);
+void holding_joined(struct connection *connection);
+/** One more is held. True if all of it is written now. */
+bool holding_add(struct holding *holding, const struct record *record);
+void holding_written(struct holding *holding);
+/** Whether what it was sent waits for the release. */
+bool connection_waits(const struct connection *connection);
+void hold(struct world *world);
+void release(struct world *world);
+
 /* subscribing.c */
 
 int subscribe(struct connection *connection, struct client *client, unsigned topics, struct sse_str id);
@@ -352,6 +385,8 @@ void client_joined(struct client *client, const struct world *world, const struc
 /* audit.c */
 
 void audit(struct world *world, bool ticked);
+/** What waits does so because the sink is full, or the reader does not come, or for a release. */
+void check_queue(const struct connection *connection);
 /** sse_registry_next_timeout, and what the host relies on from then on. */
 int ask_timeout(struct world *world);
 

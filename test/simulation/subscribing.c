@@ -209,6 +209,7 @@ void request_joined(struct connection *connection, struct request *request)
     request->traced = true;
     request->came_at = world->record_count;
     if (request->adds) {
+        holding_joined(connection);
         connection->member = true;
         connection->since[BROADCAST] = ++world->joins;
         world->stats.added++;
@@ -436,6 +437,8 @@ int subscribe(struct connection *connection, struct client *client, unsigned top
     request.error = join_error(connection, &request);
     connection->request = &request;
     world->requests++;
+    if (request.adds)
+        holding_joins(connection);
     narrate(world, "connection %zu subscribes to %x after \"%.*s\"", connection->number, topics,
             (int)(id.len < 80 ? id.len : 80), id.ptr ? id.ptr : "");
     fail_begin(world);
