@@ -41,7 +41,7 @@ struct emitter_owner {
 enum emitter_standing {
     STANDING_READY = 1,   /* it is in the list of the ready */
     STANDING_LEAVING = 2, /* completed by the registry for a newer one */
-    STANDING_HELD = 4     /* it will see to what is queued when nothing is held back any more */
+    STANDING_HELD = 4     /* it is in a roster of what is held, and will be seen to */
 };
 
 /** A doubly linked place in a list of emitters. */

@@ -122,7 +122,6 @@ void sse_members_take(struct sse_registry *registry, struct sse_emitter *emitter
     if (membership->timer.position != HEAP_NOWHERE)
         sse_heap_remove(&registry->timers, &membership->timer);
     sse_topics_unsubscribe_back_to(&registry->topics, emitter, 0);
-    emitter->standing &= (unsigned char)~STANDING_HELD;
     pthread_mutex_lock(&emitter->lock);
     atomic_fetch_sub_explicit(&registry->owner.tally.backlog, emitter->charged, memory_order_relaxed);
     emitter->charged = 0;
