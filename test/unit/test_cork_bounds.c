@@ -119,6 +119,24 @@ static void a_reader_who_does_not_read_has_no_more_room(void **state)
     assert_int_equal(client->completion.reason, SSE_REASON_OVERFLOW);
 }
 
+/* It waits for its sink, and not for the release. */
+static void a_sink_that_is_full_has_no_more_room(void **state)
+{
+    struct fake_client *client = join(0, SSE_DRAIN_CALLBACK, 2 * QUEUE_MESSAGES);
+
+    (void)state;
+    client->sink.room = 0;
+    assert_true(publish(2 * QUEUE_MESSAGES - 2));
+    assert_int_equal(sse_registry_hold(registry), 0);
+    assert_true(publish(2));
+    assert_int_equal(fake_client_info(client).queued_messages, 2 * QUEUE_MESSAGES);
+    assert_true(publish(1));
+    assert_int_equal(fake_client_info(client).queued_messages, 2 * QUEUE_MESSAGES);
+    assert_int_equal(sse_registry_release(registry), 0);
+    assert_int_equal(client->completions, 1);
+    assert_int_equal(client->completion.reason, SSE_REASON_OVERFLOW);
+}
+
 static void read_all(struct fake_client *client, void *user)
 {
     (void)user;
@@ -213,6 +231,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_release_that_takes_long_makes_no_queue_overflow),
         TEST(a_reader_who_does_not_read_has_no_more_room),
+        TEST(a_sink_that_is_full_has_no_more_room),
         TEST(a_reader_who_reads_when_told_misses_nothing),
         TEST(a_reader_who_comes_before_the_release_is_not_told),
         TEST(a_send_behind_what_is_held_is_not_too_much),
