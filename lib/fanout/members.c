@@ -55,11 +55,12 @@ static void forget_order(struct sse_registry *registry)
     (void)sse_topics_next_order(&registry->topics);
 }
 
-/* Where ids are assigned every member will have one: its first event is to need no memory. */
-static bool reserve_id(struct sse_registry *registry, struct sse_emitter *emitter)
+/* Where ids are assigned every member will have one: its first event is to need no memory. Without memory, or
+ * where the present id is too long for a block, the message that holds it will be kept instead. */
+static void reserve_id(struct sse_registry *registry, struct sse_emitter *emitter)
 {
-    return !sse_archive_is_on(&registry->archive) ||
-           sse_last_id_reserve(&emitter->last_id, sse_archive_id_size(&registry->archive), emitter->host);
+    if (sse_archive_is_on(&registry->archive))
+        (void)sse_last_id_reserve(&emitter->last_id, sse_archive_id_size(&registry->archive), emitter->host);
 }
 
 static int join(struct sse_registry *registry, struct sse_emitter *emitter)
@@ -74,8 +75,9 @@ static int join(struct sse_registry *registry, struct sse_emitter *emitter)
         registry->counts.refused++;
         return -EAGAIN;
     }
-    if (!reserve_member(registry) || !reserve_id(registry, emitter))
+    if (!reserve_member(registry))
         return -ENOMEM;
+    reserve_id(registry, emitter);
     if (sse_topics_order_is_used_up(&registry->topics))
         forget_order(registry);
     emitter->owner = &registry->owner;

@@ -257,6 +257,23 @@ static void an_id_that_is_given_again_means_the_later_event(void **state)
 }
 
 /* An empty id resets the client: it is kept and replayed, and names no place. */
+/* The host sent it something before, or another registry did. */
+static void one_whose_last_id_is_long_may_join(void **state)
+{
+    char id[SSE_EPOCH_SIZE_MAX + 1000];
+    struct sse_event event = {.data = sse_str("before"), .id = {id, sizeof(id)}};
+
+    (void)state;
+    memset(id, 'i', sizeof(id));
+    assert_int_equal(sse_emitter_send(connect_client(0)->emitter, &event), 0);
+    assert_int_equal(subscribe(&clients[0], "a", no_id, NULL), 0);
+    fake_client_forget(&clients[0]);
+    (void)publish('a', "1");
+    assert_string_equal(fake_client_text(&clients[0]), EVENT("1", "1"));
+    assert_int_equal(sse_emitter_complete(clients[0].emitter), 0);
+    assert_string_equal(clients[0].last_id, ID("1"));
+}
+
 static void an_empty_id_names_no_place(void **state)
 {
     (void)state;
@@ -381,6 +398,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_id_that_may_be_of_a_lost_event_is_a_gap, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_id_that_looks_assigned_cannot_be_given, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_id_that_is_given_again_means_the_later_event, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(one_whose_last_id_is_long_may_join, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_empty_id_names_no_place, set_up, tear_down),
         cmocka_unit_test_setup_teardown(comments_are_not_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_message_without_id_gets_a_copy_with_one, set_up, tear_down),
