@@ -34,7 +34,7 @@ struct sse_loop_options {
     /** Holds the registry between two dispatches (sse_registry_hold): what is published, by any thread,
      *  wakes the loop, which writes it: one write for each client, however many events came meanwhile.
      *  Publishing then never waits for a socket, and counts its receivers as queued. False: whoever
-     *  publishes writes. */
+     *  publishes writes. A loop from which another took the wake goes on holding until it is freed. */
     bool cork;
 };
 

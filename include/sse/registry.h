@@ -312,7 +312,8 @@ SSE_API int sse_registry_broadcast_message(struct sse_registry *registry, struct
  * once what is held reaches 64 KiB, or half of the smallest queue that ever joined, the call that added the
  * last of it writes it all. sse_emitter_send and sse_emitter_flush are not held, and write what is queued
  * before. on_wake is called when the first event is held, and at a release that leaves events held, for a
- * loop that holds between its rounds. The stall timer counts the hold, which is meant for one burst.
+ * loop that holds between its rounds; the wake of its own release it may ignore, since another's follows.
+ * The stall timer counts the hold, which is meant for one burst.
  * Errors: -EINVAL (NULL).
  */
 SSE_API int sse_registry_hold(struct sse_registry *registry);
