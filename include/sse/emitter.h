@@ -147,7 +147,8 @@ struct sse_emitter_options {
     /** Reconnection time that the stream begins with, in milliseconds; 0 for none. */
     int64_t retry_ms;
 
-    /* Timers, in milliseconds: 0 for the default, SSE_TIMER_OFF for none. They run in
+    /* Timers, in milliseconds: 0 for the default, SSE_TIMER_OFF for none; another
+     * negative value is -EINVAL, and so is any negative lifetime_jitter_ms. They run in
      * sse_emitter_tick and sse_registry_tick; no thread is started. A stall_ms, drain_ms or heartbeat_ms
      * above 4 294 967 294 (49 days) is none. */
 

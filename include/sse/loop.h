@@ -31,10 +31,11 @@ struct sse_loop_options {
     size_t size;                 /**< sizeof(struct sse_loop_options) */
     const struct sse_host *host; /**< not copied: see <sse/host.h> */
     enum sse_poller poller;
-    /** Holds the registry between two dispatches (sse_registry_hold): what is published, by any thread,
-     *  wakes the loop, which writes it: one write for each client, however many events came meanwhile.
-     *  Publishing then never waits for a socket, and counts its receivers as queued. False: whoever
-     *  publishes writes. A loop from which another took the wake goes on holding until it is freed. */
+    /** The loop holds the registry (sse_registry_hold, whose limits apply): what is published, by any
+     *  thread, wakes the loop, which writes it all in its next round, and counts as queued. While nobody
+     *  runs the loop, events wait; sse_loop_free writes them. The hold is the loop's: a release without a
+     *  hold of one's own takes it away. A loop from which another took the wake goes on holding until it is
+     *  freed. False: whoever publishes writes. */
     bool cork;
 };
 

@@ -120,7 +120,8 @@ struct sse_registry_options {
      * One wake for all connections: the host's loop should call sse_registry_next_ready until it
      * returns NULL, sse_registry_tick, and ask for sse_registry_next_timeout again. Called when
      * the first emitter becomes ready after the list was empty, when a timer moved nearer
-     * than what next_timeout last returned, and when after a shutdown none remains; from any
+     * than what next_timeout last returned, when after a shutdown none remains, and, for a loop that
+     * holds the registry, when there is something for sse_registry_flush; from any
      * thread, by one at a time. Without it the
      * registry keeps no list of ready emitters. Typically: write to an eventfd, or the loop's own
      * thread-safe wake.
@@ -134,7 +135,7 @@ struct sse_registry_options {
 struct sse_delivery {
     size_t size;    /**< sizeof(struct sse_delivery), set by the caller */
     size_t written; /**< the sink has taken all of it */
-    size_t queued;  /**< it waits, whole or in part: for the sink, or for the host to take it */
+    size_t queued;  /**< it waits, whole or in part: for the sink, or for the host to take it; or it is held */
     size_t dropped; /**< overflow dropped it */
     size_t closed;  /**< the emitter ended over it: overflow, or an error of the sink */
     char id[SSE_ASSIGNED_ID_SIZE]; /**< the id that was assigned, else "" */
@@ -188,7 +189,8 @@ SSE_API bool sse_registry_has(struct sse_registry *registry, struct sse_emitter 
 SSE_API struct sse_registry *sse_registry_ref(struct sse_registry *registry);
 
 /**
- * Gives a reference back. The last one removes all emitters, without ending them, waits for
+ * Gives a reference back. The last one writes what sse_registry_hold held back, removes all emitters,
+ * without ending those to which the host has a reference, waits for
  * another thread that is inside on_wake (which never runs again, so what it uses may be closed),
  * and frees the registry. NULL is nothing.
  *
@@ -264,7 +266,8 @@ SSE_API int sse_registry_unsubscribe(struct sse_registry *registry, struct sse_e
  * runs the hooks that this brings about. An emitter that joins meanwhile does not receive it; one
  * that ends meanwhile disturbs nobody. No subscriber is no error. `*delivery`, if not NULL, is
  * filled on success. From inside a hook or write callback of a publish to the same registry it
- * only queues, in order, and that outer call writes: hooks that publish do not nest without end.
+ * only queues, in order, and that outer call writes: hooks that publish do not nest without end. Between
+ * sse_registry_hold and release it only queues too.
  * With a history, an event without id gets one, and is kept, if it has data.
  * Ownership: the event is borrowed.
  * Errors, nothing sent: -EINVAL (NULL; topic absent or empty; a delivery of unknown size; with a
@@ -304,16 +307,18 @@ SSE_API int sse_registry_broadcast_message(struct sse_registry *registry, struct
                                            struct sse_delivery *delivery);
 
 /**
- * Holds writing back, so that many events leave in one write for each client: until sse_registry_release
- * has been called as often, publish and broadcast, of every thread, only queue.
+ * Holds writing back, so that many events leave in one write for each client (for up to 16 messages; more take
+ * more): until sse_registry_release has been called as often, publish and broadcast, of every thread, only
+ * queue.
  *
  * Effect: an event is queued for all its receivers when publish returns, which counts them as queued. One
- * for whom it is too much ends, and its hooks run at the release. A hold by itself makes no queue overflow:
- * once what is held reaches 64 KiB, or half of the smallest queue that ever joined, the call that added the
- * last of it writes it all. sse_emitter_send and sse_emitter_flush are not held, and write what is queued
- * before. on_wake is called when the first event is held, and at a release that leaves events held, for a
- * loop that holds between its rounds; the wake of its own release it may ignore, since another's follows.
- * The stall timer counts the hold, which is meant for one burst.
+ * for whom it is too much ends, and its hooks run when what is held is written. A hold by itself makes no
+ * queue overflow: once what is held, counted over all topics together, reaches 64 KiB or 1,024 messages, or
+ * half of the smallest queue_bytes or queue_messages of any emitter that ever joined, the publish that added
+ * the last of it writes it all, and runs the hooks. Only publish and broadcast are held: every other call that
+ * writes to an emitter (send, flush, complete, sse_registry_remove, sse_registry_shutdown) writes what is
+ * queued for it before. on_wake is called when the first event is held, and at a release that leaves events
+ * held. The stall timer counts the hold, which is meant for one burst.
  * Errors: -EINVAL (NULL).
  */
 SSE_API int sse_registry_hold(struct sse_registry *registry);
@@ -326,6 +331,15 @@ SSE_API int sse_registry_hold(struct sse_registry *registry);
  * Errors: -EINVAL (NULL), -EALREADY (nothing holds it).
  */
 SSE_API int sse_registry_release(struct sse_registry *registry);
+
+/**
+ * Writes what is held, as the last sse_registry_release does, and goes on holding: for a loop that holds
+ * between its rounds. What is published meanwhile, by any thread, is held for the next. If there are other
+ * holds beside the caller's it does nothing; the release that leaves the caller's calls on_wake.
+ *
+ * Errors: -EINVAL (NULL), -EALREADY (nothing holds it).
+ */
+SSE_API int sse_registry_flush(struct sse_registry *registry);
 
 /**
  * Calls `visit` for every subscriber of a topic, or with an absent topic for every emitter.

@@ -28,7 +28,6 @@ struct sse_loop {
     struct watches watches;
     struct watch *first_closed; /* in this round */
     bool cork;
-    bool releasing; /* the thread inside, which alone looks at this */
     atomic_bool stopped;
 
     pthread_mutex_t inside_lock;
@@ -129,15 +128,10 @@ static bool is_inside(struct sse_loop *loop)
     return inside;
 }
 
-/* What the loop's own release leaves to another's hold is for that one's release to tell of. Whatever else
- * the wake was for, the round goes on to see to. */
 static void on_wake(struct sse_registry *registry, void *user)
 {
-    struct sse_loop *loop = user;
-
     (void)registry;
-    if (!is_inside(loop) || !loop->releasing)
-        wake(loop);
+    wake(user);
 }
 
 int sse_loop_new(struct sse_loop **loop, struct sse_registry *registry,
@@ -323,17 +317,6 @@ static void serve_due(struct sse_loop *loop)
     }
 }
 
-/* Writes what was published since the last round. */
-static void write_held(struct sse_loop *loop)
-{
-    if (!loop->cork)
-        return;
-    loop->releasing = true;
-    (void)sse_registry_release(loop->registry);
-    loop->releasing = false;
-    (void)sse_registry_hold(loop->registry);
-}
-
 static void set_inside(struct sse_loop *loop, bool inside)
 {
     pthread_mutex_lock(&loop->inside_lock);
@@ -350,7 +333,8 @@ static void finish_round(struct sse_loop *loop, struct poller_event *events, int
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     set_inside(loop, true);
     serve_all_events(loop, events, count);
-    write_held(loop);
+    if (loop->cork)
+        (void)sse_registry_flush(loop->registry);
     (void)sse_registry_tick(loop->registry);
     collect_ready(loop);
     serve_due(loop);

@@ -114,7 +114,17 @@ static int release(struct sse_registry *registry, uint64_t now)
     return 0;
 }
 
-int sse_registry_release(struct sse_registry *registry)
+/* What others hold as well is for their release to tell of. Lock held; let go meanwhile. */
+static int flush(struct sse_registry *registry, uint64_t now)
+{
+    if (!registry->cork.holds)
+        return -EALREADY;
+    if (registry->cork.holds == 1)
+        sse_registry_write_held(registry, now);
+    return 0;
+}
+
+static int with_lock(struct sse_registry *registry, int (*act)(struct sse_registry *registry, uint64_t now))
 {
     uint64_t now;
     int error = sse_registry_check(registry);
@@ -125,8 +135,18 @@ int sse_registry_release(struct sse_registry *registry)
     /* A hook may give back the reference that the caller came with. */
     sse_owner_hold(&registry->owner);
     pthread_mutex_lock(&registry->lock);
-    error = release(registry, now);
+    error = act(registry, now);
     pthread_mutex_unlock(&registry->lock);
     sse_owner_release(&registry->owner);
     return error;
+}
+
+int sse_registry_release(struct sse_registry *registry)
+{
+    return with_lock(registry, release);
+}
+
+int sse_registry_flush(struct sse_registry *registry)
+{
+    return with_lock(registry, flush);
 }

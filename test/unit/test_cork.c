@@ -162,6 +162,61 @@ static void the_last_of_several_releases_writes(void **state)
     expect_numbers(&clients[0], 2);
 }
 
+static void a_flush_of_the_registry_writes_and_goes_on_holding(void **state)
+{
+    (void)state;
+    join(prepare(0, SSE_DRAIN_CALLBACK), "t");
+    assert_int_equal(sse_registry_flush(registry), -EALREADY);
+    assert_int_equal(sse_registry_flush(NULL), -EINVAL);
+    hold();
+    publish_numbers("t", 2);
+    assert_int_equal(sse_registry_flush(registry), 0);
+    expect_numbers(&clients[0], 2);
+    (void)publish("t", "2");
+    assert_int_equal(clients[0].sink.calls, 1);
+    release();
+    expect_numbers(&clients[0], 3);
+}
+
+static void a_flush_leaves_what_another_holds(void **state)
+{
+    (void)state;
+    join(prepare(0, SSE_DRAIN_CALLBACK), "t");
+    hold();
+    hold();
+    publish_numbers("t", 2);
+    assert_int_equal(sse_registry_flush(registry), 0);
+    assert_int_equal(clients[0].sink.calls, 0);
+    wakes = 0;
+    release();
+    assert_int_equal(wakes, 1);
+    assert_int_equal(sse_registry_flush(registry), 0);
+    expect_numbers(&clients[0], 2);
+    release();
+}
+
+static void publish_more(struct fake_sink *sink, void *user)
+{
+    (void)user;
+    sink->on_write = NULL;
+    (void)publish("t", "2");
+}
+
+/* As by another thread meanwhile: it is held for the next time. */
+static void what_is_published_in_a_flush_is_held(void **state)
+{
+    (void)state;
+    join(prepare(0, SSE_DRAIN_CALLBACK), "t");
+    hold();
+    publish_numbers("t", 2);
+    clients[0].sink.on_write = publish_more;
+    wakes = 0;
+    assert_int_equal(sse_registry_flush(registry), 0);
+    assert_int_equal(wakes, 1);
+    release();
+    expect_numbers(&clients[0], 3);
+}
+
 static void bad_calls_are_refused(void **state)
 {
     (void)state;
@@ -571,6 +626,9 @@ int main(void)
         TEST(a_burst_is_one_write_for_each_client),
         TEST(receivers_of_several_topics_and_of_all_are_written_to_once),
         TEST(the_last_of_several_releases_writes),
+        TEST(a_flush_of_the_registry_writes_and_goes_on_holding),
+        TEST(a_flush_leaves_what_another_holds),
+        TEST(what_is_published_in_a_flush_is_held),
         TEST(bad_calls_are_refused),
         TEST(what_is_held_is_counted_as_queued),
         TEST(a_hold_makes_no_queue_overflow),
