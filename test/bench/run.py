@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Measures, one line a figure: name value unit goal pass|miss. Times are medians of interleaved pairs of the
-bench server and the limit server. The status is 1 only if an event was lost or a program failed."""
+bench server and the limit server, unless streams.py says otherwise. The status is 1 only if an event was lost or a program failed."""
 
 import argparse
 import os
