@@ -16,6 +16,7 @@ run_under() {
     shift 2
     passed=0
     failed=0
+    failures=
     for program in "$@"; do
         log=$SSE_BUILD/$name-$program.log
         # shellcheck disable=SC2086
@@ -24,11 +25,12 @@ run_under() {
             passed=$((passed + $(grep -c '^\[       OK \]' "$log")))
         else
             failed=$((failed + 1))
+            failures="$failures $program;"
             echo "$name: $program"
             tail -60 "$log"
         fi
     done
-    record "$name" "$passed" "$failed" 0
+    record "$name" "$passed" "$failed" 0 "$failures"
 }
 
 run_under helgrind "--tool=helgrind" threads threads_detach threads_cancel

@@ -100,5 +100,6 @@ run_tests() {
         grep -q "^ *not ok" "$log" || tail -20 "$log"
     fi
     reasons=$(sed -n 's/^ *ok .*# SKIP *//p' "$log" | sort -u | tr '\n' ' ')
-    record "$name" "$passed" "$failed" "$skipped" "$reasons"
+    failures=$(sed -nE 's/^ *not ok [0-9]+ - (.*)$/\1;/p' "$log" | tr '\n' ' ')
+    record "$name" "$passed" "$failed" "$skipped" "$reasons" "$failures"
 }

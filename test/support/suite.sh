@@ -106,14 +106,19 @@ build_bench() {
 # checks, which are programs without cmocka.
 count_tests() {
     passed=$(grep -c '^\[       OK \]' "$2")
-    failed=$(grep -cE '^\[  FAILED  \] [a-zA-Z0-9_]+$' "$2")
+    failed=$(sed -nE 's/^\[  FAILED  \] ([0-9]+) test\(s\), listed below:$/\1/p' "$2" | awk '{ n += $1 } END { print n + 0 }')
     skipped=$(grep -cE '^\[  SKIPPED \] [a-zA-Z0-9_]+$' "$2")
     checks=$(grep -cE ':checks / .* OK ' "$4")
     skipped_checks=$(sed -nE 's/.*:checks \/ ([a-z_]+) +SKIP .*/\1/p' "$4")
+    # Programs that failed and how they ended, so that the last lines of a run tell it.
+    failures=$(sed -nE 's/^ *[0-9]+\/[0-9]+ [^/]*\/ ([a-z_]+) +(FAIL|TIMEOUT|ERROR) +[0-9.]+s *(.*)$/\1: \2 \3;/p' "$4" | sort -u)
+    broken=$(grep -cE '^\[  ERROR   \] [a-zA-Z0-9_]+$' "$2")
+    killed=$(echo "$failures" | grep -cE 'TIMEOUT|killed by signal')
+    failed=$((failed + broken + killed))
     [ "$3" -eq 0 ] || [ "$failed" -gt 0 ] || failed=1
     for check in $skipped_checks; do
         skipped=$((skipped + 1))
     done
     # shellcheck disable=SC2086
-    record "$1" "$((passed + checks))" "$failed" "$skipped" $skipped_checks
+    record "$1" "$((passed + checks))" "$failed" "$skipped" $skipped_checks $failures
 }

@@ -24,9 +24,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* A call that blocks shows itself as a test that the alarm kills. */
-#define WATCHDOG_SECONDS 30
-
 enum kind { STREAM_SOCKET, PACKET_SOCKET, PIPE, KIND_COUNT };
 
 /* An emitter on one end of a channel, what was accepted for it, and what its hooks told. */
@@ -220,7 +217,6 @@ static void in_child(void (*body)(void **state), const char *name)
     if (!child) {
         const struct CMUnitTest tests[] = {{.name = name, .test_func = body}};
 
-        alarm(WATCHDOG_SECONDS);
         _exit(cmocka_run_group_tests_name(name, tests, NULL, NULL));
     }
     assert_int_equal(waitpid(child, &status, 0), child);
@@ -594,6 +590,5 @@ int main(void)
         cmocka_unit_test(test_in_processes_of_their_own),
     };
 
-    alarm(WATCHDOG_SECONDS);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
