@@ -315,10 +315,12 @@ SSE_API int sse_registry_broadcast_message(struct sse_registry *registry, struct
  * for whom it is too much ends, and its hooks run when what is held is written. A hold by itself makes no
  * queue overflow: once what is held, counted over all topics together, reaches 64 KiB or 1,024 messages, or
  * half of the smallest queue_bytes or queue_messages of any emitter that ever joined, the publish that added
- * the last of it writes it all, and runs the hooks. Only publish and broadcast are held: every other call that
- * writes to an emitter (send, flush, complete, sse_registry_remove, sse_registry_shutdown) writes what is
- * queued for it before. on_wake is called when the first event is held, and at a release that leaves events
- * held. The stall timer counts the hold, which is meant for one burst.
+ * the last of it writes it all, and runs the hooks. Only publish and broadcast are held: every other call
+ * that writes to an emitter (send, flush, complete, sse_registry_remove, sse_registry_shutdown) writes what
+ * is queued for it before. If a send has no room beside that, it is accepted when that has left, and what is
+ * published meanwhile, by another thread or by the write callback, comes before it. on_wake is called when
+ * the first event is held, and at a release that leaves events held. The stall timer counts the hold, which
+ * is meant for one burst.
  * Errors: -EINVAL (NULL).
  */
 SSE_API int sse_registry_hold(struct sse_registry *registry);

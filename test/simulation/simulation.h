@@ -81,6 +81,7 @@ struct item {
     size_t sent;   /* bytes that the sink had taken then */
     bool pinned;   /* the sink or the reader was looking at others */
     bool replayed; /* without regard to keys */
+    bool late;     /* what was held left first, and what was offered meanwhile may come before it */
 };
 
 enum mood { MOOD_FAST, MOOD_SLOW, MOOD_STUCK };

@@ -105,9 +105,10 @@ static size_t find_item(const struct stream *stream, size_t at, size_t from)
     }
     /* What others were sent meanwhile comes before or after it. */
     for (size_t i = 0; i < from; i++) {
-        const struct record *record = &connection->world->records[connection->items[i].record];
+        const struct item *item = &connection->items[i];
+        const struct record *record = &connection->world->records[item->record];
 
-        if (connection->items[i].fate == FATE_FAREWELL &&
+        if ((item->fate == FATE_FAREWELL || (item->late && item->fate < FATE_REFUSED)) &&
             begins_with(stream, at, record->frame, record->size))
             return i;
     }
@@ -292,9 +293,9 @@ static void check_order(const struct stream *stream)
         if (stream->pieces[i].item == SIZE_MAX || stream->pieces[i].item < next)
             continue;
         for (; next < stream->pieces[i].item; next++)
-            expect(connection->world, connection->items[next].fate != FATE_OWED,
-                   "connection %zu: record %zu is missing", connection->number,
-                   connection->items[next].record);
+            expect(
+                connection->world, connection->items[next].fate != FATE_OWED || connection->items[next].late,
+                "connection %zu: record %zu is missing", connection->number, connection->items[next].record);
         next++;
     }
 }
