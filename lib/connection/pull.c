@@ -46,8 +46,9 @@ int sse_emitter_peek(struct sse_emitter *emitter, struct iovec *iov, int count)
         result = sse_queue_gather(&emitter->queue, iov, count < QUEUE_PINNED_MAX ? count : QUEUE_PINNED_MAX);
         emitter->sink.shown = sse_iovec_size(iov, result);
         emitter->queue.pinned = (uint16_t)result;
-        emitter->armed = !result;
     }
+    /* Who has seen the end waits for nothing. */
+    emitter->armed = !result;
     pthread_mutex_unlock(&emitter->lock);
     return result;
 }

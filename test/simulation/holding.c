@@ -44,6 +44,7 @@ void holding_joined(struct connection *connection)
 
 void holding_written(struct holding *holding)
 {
+    holding->written++;
     holding->bytes = holding->messages = 0;
     holding->any = holding->unsure = false;
     memset(holding->waits, 0, sizeof(holding->waits));

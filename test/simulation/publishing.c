@@ -38,6 +38,7 @@ struct publication {
     bool held;   /* it only queues, */
     bool full;   /* but is so much that all is written */
     bool unsure; /* or may be */
+    uint64_t written_before;
     struct sse_delivery delivery;
 };
 
@@ -256,7 +257,7 @@ static void wait_for_release(struct world *world, const struct publication *publ
            "a publish that is held back writes");
     expect(world, world->woken || !world->scenario.wakes || woken || !waiting,
            "the first event is held, and the host sleeps");
-    if (publication->full || !holding->holds)
+    if (holding->written != publication->written_before || !holding->holds)
         return;
     holding->any |= waiting > 0;
     for (size_t i = 0; i < publication->count; i++)
@@ -288,6 +289,7 @@ void publish(struct world *world, int topic)
     owe_clients(world, publication.record);
     publication.full = publication.held && holding_add(&world->holding, record);
     publication.unsure = world->holding.unsure;
+    publication.written_before = holding.written;
     error = call(world, &publication);
     if (error) {
         world->holding = holding;
@@ -341,6 +343,9 @@ static enum fate judge_send(const struct sending *sending, int result)
         expect(world,
                result == -ENOBUFS || connection->options.overflow > SSE_OVERFLOW_DROP_NEWEST || sending->held,
                "connection %zu: what does not fit gives %d", connection->number, result);
+    /* It may have ended while what was held made way. */
+    if (connection->items[sending->item].late && result && result != -ENOBUFS)
+        return FATE_OPEN;
     if (result != -ENOBUFS || sending->fits || drops(connection) || connection->refused_one ||
         connection->evicted)
         return FATE_OWED;

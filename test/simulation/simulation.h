@@ -193,6 +193,7 @@ struct holding {
      *  or not. */
     struct held_limits least, most;
     bool unsure;                 /* whether it has */
+    uint64_t written;            /* how often all was written */
     bool waits[CONNECTIONS_MAX]; /* for the release, by number */
 };
 

@@ -11,6 +11,7 @@
 
 #include "fake_client.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -176,6 +177,26 @@ static void a_reader_who_comes_before_the_release_is_not_told(void **state)
     assert_int_equal(client->ready, 1);
 }
 
+/* The end comes with the release; who looks before that has seen it. */
+static void a_reader_who_has_seen_the_end_is_not_told(void **state)
+{
+    struct fake_client *client = join(0, SSE_DRAIN_PULL, 0);
+    struct iovec iov;
+
+    (void)state;
+    assert_int_equal(fake_client_pull(client), 0);
+    assert_int_equal(sse_registry_hold(registry), 0);
+    assert_true(publish(1));
+    /* The message is made, and the audience known, but the queue cannot grow. */
+    fake_host_fail_at(&host, 3, false);
+    assert_true(publish(1));
+    fake_host_fail_at(&host, 0, false);
+    assert_int_equal(sse_emitter_peek(client->emitter, &iov, 1), -ENOMEM);
+    assert_int_equal(sse_registry_release(registry), 0);
+    assert_int_equal(client->ready, 0);
+    assert_int_equal(client->completions, 1);
+}
+
 /* What is before it could have left: it needs no room beside it. */
 static void a_send_behind_what_is_held_is_not_too_much(void **state)
 {
@@ -234,6 +255,7 @@ int main(void)
         TEST(a_sink_that_is_full_has_no_more_room),
         TEST(a_reader_who_reads_when_told_misses_nothing),
         TEST(a_reader_who_comes_before_the_release_is_not_told),
+        TEST(a_reader_who_has_seen_the_end_is_not_told),
         TEST(a_send_behind_what_is_held_is_not_too_much),
         TEST(those_who_come_and_go_meanwhile_cost_no_memory),
     };
