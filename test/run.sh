@@ -12,7 +12,8 @@
 # clients (real clients, a browser), hosts (every server of examples/hosts, under ASan with UBSan and under
 # TSan), redis (three nodes that share a Redis stream, behind nginx), proxies (nginx and haproxy in front of
 # the hub). Not run unless named: bench (speed, memory and scale, beside a bare loop of sends; see
-# test/bench/README.md), peers (the same beside other servers; see test/bench/peers/README.md).
+# test/bench/README.md), peers (the same beside other servers; see test/bench/peers/README.md), portability
+# (the simulation on s390x, aarch64, i686 and with musl).
 #
 # The last line is "N passed, N failed, N skipped" over all suites that ran. A skip names its reason.
 # With SSE_TEST_NO_SKIP=1 a skip makes the run fail.

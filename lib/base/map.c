@@ -22,7 +22,7 @@ void sse_map_free(struct map *map, const struct sse_host *host)
 /* Those that have been divided already, and what they were divided into, go by one bit more of the hash. */
 static size_t bucket_of(const struct map *map, uint64_t hash)
 {
-    size_t bucket = hash & (2 * map->mask + 1);
+    size_t bucket = (size_t)hash & (2 * map->mask + 1);
 
     return bucket < map->bucket_count ? bucket : bucket & map->mask;
 }

@@ -60,7 +60,8 @@ static ssize_t send_pieces(int fd, const struct iovec *iov, int count)
 
     memset(&message, 0, sizeof(message));
     message.msg_iov = (struct iovec *)(uintptr_t)iov;
-    message.msg_iovlen = (unsigned)count;
+    /* An int by POSIX, a size_t by glibc: either holds what is smaller without a warning. */
+    message.msg_iovlen = (unsigned short)count;
     do
         sent = sendmsg(fd, &message, SEND_FLAGS);
     while (sent < 0 && errno == EINTR);

@@ -106,12 +106,16 @@ uint64_t world_now(const struct world *world)
 
 void fail_begin(struct world *world)
 {
+    size_t nth;
+
     if (world->depth)
         return;
     world->failed = false;
     if (!chance_percent(world, world->scenario.fails))
         return;
-    fake_host_fail_at(&world->fake, 1 + chance_below(world, 6), chance_percent(world, 50));
+    /* One after the other: every compiler draws the same. */
+    nth = 1 + chance_below(world, 6);
+    fake_host_fail_at(&world->fake, nth, chance_percent(world, 50));
     narrate(world, "memory is short");
 }
 

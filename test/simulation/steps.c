@@ -500,6 +500,13 @@ static void act_on(struct world *world, size_t action, struct connection *connec
         drive(connection);
 }
 
+static void act_on_any(struct world *world)
+{
+    struct connection *connection = draw_connection(world);
+
+    act_on(world, chance_below(world, 100), connection);
+}
+
 static void act_for_client(struct world *world, struct client *client)
 {
     if (!client->connection)
@@ -532,7 +539,7 @@ void step(struct world *world)
     else if (action < 54)
         act_for_client(world, &world->clients[chance_below(world, world->scenario.clients)]);
     else if (action < 84)
-        act_on(world, chance_below(world, 100), draw_connection(world));
+        act_on_any(world);
     else if (action < 93)
         advance_clock(world);
     else if (action < 97)
