@@ -196,11 +196,11 @@ int sse_emitter_send_message(struct sse_emitter *emitter, struct sse_message *me
 }
 
 /* Whether a message on the stack may go straight to the sink: nothing is before it, nobody else is
- * there, and its id need not be kept with it. */
+ * there, and its id need not be kept with it. Of one that has ended, hooks may be looking at the last id. */
 static bool may_go_directly(struct sse_emitter *emitter, const struct small_message *small)
 {
-    return emitter->sink_kind != SINK_PULL && !emitter->busy && !emitter->queue.count &&
-           !emitter->queue.ringed &&
+    return emitter->state == SSE_STATE_OPEN && emitter->sink_kind != SINK_PULL && !emitter->busy &&
+           !emitter->queue.count && !emitter->queue.ringed &&
            (!small->message.has_id ||
             sse_last_id_reserve(&emitter->last_id, small->message.id_size, emitter->host));
 }

@@ -374,6 +374,47 @@ static void go_on(struct client *client)
 
 /* Hooks that bring about their own next turn are called in turn, never inside themselves. A flush that
  * the callback itself refuses ends, one by another thread is another try. */
+#define LONG_ID "an id that is longer than what an emitter keeps in its own memory"
+
+static void expect_id_in_record(struct client *client)
+{
+    struct sse_str id = client->record.last_event_id;
+
+    assert_int_equal(id.len, client->count);
+    assert_memory_equal(id.ptr, LONG_ID, id.len);
+}
+
+/* In a hook that comes before the one that is given the record. */
+static void send_a_longer_id(struct client *client)
+{
+    const struct sse_event event = {.id = sse_str("and " LONG_ID), .data = sse_str("x")};
+
+    client->act = expect_id_in_record;
+    client->place = IN_COMPLETION;
+    client->answer = sse_emitter_send(client->emitter, &event);
+}
+
+static void the_last_id_is_told_whatever_is_sent_at_the_end(void **state)
+{
+    const size_t sizes[] = {1, 15, 16, 40};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(sizes); i++) {
+        const struct sse_event event = {.id = {LONG_ID, sizes[i]}, .data = sse_str("x")};
+        struct client client;
+
+        open_emitter(&client, false);
+        client.act = send_a_longer_id;
+        client.place = IN_ERROR;
+        client.count = sizes[i];
+        assert_int_equal(sse_emitter_send(client.emitter, &event), 0);
+        assert_int_equal(fail_it(client.emitter), 0);
+        assert_int_equal(client.answer, -EPROTO);
+        assert_null(client.act);
+        finish(&client);
+    }
+}
+
 static void hooks_do_not_nest(void **state)
 {
     static const struct {
@@ -489,6 +530,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_call_may_come_from_every_hook),
         cmocka_unit_test(a_detached_sink_is_never_entered_again),
+        cmocka_unit_test(the_last_id_is_told_whatever_is_sent_at_the_end),
         cmocka_unit_test(hooks_do_not_nest),
         cmocka_unit_test(the_last_reference_detaches),
         cmocka_unit_test(detach_waits_for_who_is_inside),
