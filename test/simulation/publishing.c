@@ -407,7 +407,7 @@ int send_record(struct connection *connection, size_t index)
     sending.fits = connection_fits(connection, &sending.before, record);
     sending.held = connection_waits(connection);
     sending.item = connection_offer(connection, index);
-    connection->items[sending.item].late = sending.held && !sending.fits;
+    connection->items[sending.item].late = !sending.fits && (sending.held || world->depth);
     narrate(world, "send record %zu to connection %zu, %zu bytes", index, connection->number, record->size);
     result = call_send(&sending, record);
     narrate(world, "gives %d", result);
