@@ -343,8 +343,9 @@ static enum fate judge_send(const struct sending *sending, int result)
         expect(world,
                result == -ENOBUFS || connection->options.overflow > SSE_OVERFLOW_DROP_NEWEST || sending->held,
                "connection %zu: what does not fit gives %d", connection->number, result);
-    /* It may have ended while what was held made way. */
-    if (connection->items[sending->item].late && result && result != -ENOBUFS)
+    /* It may have ended while what was before it made way. */
+    if (connection->items[sending->item].late && result &&
+        (result != -ENOBUFS || connection->refused_one || connection->evicted))
         return FATE_OPEN;
     if (result != -ENOBUFS || sending->fits || drops(connection) || connection->refused_one ||
         connection->evicted)

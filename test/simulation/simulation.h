@@ -81,7 +81,7 @@ struct item {
     size_t sent;   /* bytes that the sink had taken then */
     bool pinned;   /* the sink or the reader was looking at others */
     bool replayed; /* without regard to keys */
-    bool late;     /* what is before it, and not yet tried, leaves first: others may then come before it too */
+    bool late; /* what is before it, and not yet tried, leaves first: others may then come before it too */
 };
 
 enum mood { MOOD_FAST, MOOD_SLOW, MOOD_STUCK };
