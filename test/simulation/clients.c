@@ -104,6 +104,17 @@ static void see(struct client *client, struct world *world, size_t record)
     client->seen[record] = true;
 }
 
+/* A client that has so many bytes of it names its place when it comes back; 0: not by this one. An event of a
+ * gap stands for all that came before it. */
+static size_t names_place(const struct world *world, const struct record *record)
+{
+    struct sse_str gap_type = world->scenario.options.gap_type;
+
+    if (gap_type.ptr && record->events[0].type.ptr == gap_type.ptr && record->id.ptr)
+        return record->size;
+    return record->seen_at;
+}
+
 /* Once it has the id of a later one, what the queue dropped before that is not sent again. What lies
  * between two that are seen was seen itself, was owed to nobody, or was dropped. */
 static void see_all(struct client *client, const struct reader *reader)
@@ -115,9 +126,12 @@ static void see_all(struct client *client, const struct reader *reader)
         const struct piece *piece = &reader->stream->pieces[i];
         const struct record *record = record_of(reader->stream, i);
 
-        if (!record || !record->seen_at || piece->start + record->seen_at > reader->size)
+        size_t size = record ? names_place(reader->world, record) : 0;
+
+        if (!size || piece->start + size > reader->size)
             continue;
-        see(client, reader->world, connection->items[piece->item].record);
+        if (record->seen_at)
+            see(client, reader->world, connection->items[piece->item].record);
         for (; from < piece->item; from++)
             client->owed[connection->items[from].record] = false;
         from = piece->item + 1;
