@@ -125,7 +125,6 @@ static void see_all(struct client *client, const struct reader *reader)
     for (size_t i = 0; i < reader->stream->piece_count; i++) {
         const struct piece *piece = &reader->stream->pieces[i];
         const struct record *record = record_of(reader->stream, i);
-
         size_t size = record ? names_place(reader->world, record) : 0;
 
         if (!size || piece->start + size > reader->size)
