@@ -323,19 +323,34 @@ static int listen_on(int port)
     return fd;
 }
 
+/** The number that a text is; -1 if it is none, or above `max`. */
+static int parse_number(const char *text, int max)
+{
+    char *end;
+    long number = strtol(text, &end, 10);
+
+    return *text >= '0' && *text <= '9' && *end == '\0' && number <= max ? (int)number : -1;
+}
+
 int main(int argument_count, char **arguments)
 {
-    int port = argument_count == 2 ? atoi(arguments[1]) : -1;
+    int port = argument_count == 2 ? parse_number(arguments[1], 65535) : -1;
     int listener;
+    int error;
 
-    if (port < 0 || port > 65535) {
+    if (port < 0) {
         fputs("usage: 02_user_alarms PORT\n", stderr);
         return 2;
     }
     for (size_t i = 0; i < CLIENTS_MAX; ++i)
         clients[i].fd = -1;
+    error = sse_registry_new(&registry, NULL);
+    if (error < 0) {
+        fprintf(stderr, "02_user_alarms: %s\n", strerror(-error));
+        return 1;
+    }
     listener = listen_on(port);
-    if (listener < 0 || sse_registry_new(&registry, NULL) < 0)
+    if (listener < 0)
         return 1;
     return loop(listener);
 }

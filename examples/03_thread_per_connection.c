@@ -376,15 +376,25 @@ static int listen_on(int port)
     return fd;
 }
 
+/** The number that a text is; -1 if it is none, or above `max`. */
+static int parse_number(const char *text, int max)
+{
+    char *end;
+    long number = strtol(text, &end, 10);
+
+    return *text >= '0' && *text <= '9' && *end == '\0' && number <= max ? (int)number : -1;
+}
+
 int main(int argument_count, char **arguments)
 {
     const struct sigaction action = {.sa_handler = on_signal};
-    int port = argument_count == 2 ? atoi(arguments[1]) : -1;
+    int port = argument_count == 2 ? parse_number(arguments[1], 65535) : -1;
     sigset_t blocked;
     sigset_t unblocked;
     int listener;
+    int error;
 
-    if (port < 0 || port > 65535) {
+    if (port < 0) {
         fputs("usage: 03_thread_per_connection PORT\n", stderr);
         return 2;
     }
@@ -397,8 +407,13 @@ int main(int argument_count, char **arguments)
     pthread_sigmask(SIG_BLOCK, &blocked, &unblocked);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
+    error = sse_registry_new(&registry, NULL);
+    if (error < 0) {
+        fprintf(stderr, "03_thread_per_connection: %s\n", strerror(-error));
+        return 1;
+    }
     listener = listen_on(port);
-    if (listener < 0 || sse_registry_new(&registry, NULL) < 0)
+    if (listener < 0)
         return 1;
     accept_all(listener, &unblocked);
     close(listener);

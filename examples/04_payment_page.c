@@ -18,6 +18,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
@@ -513,6 +514,15 @@ static int listen_on(int port)
     return fd;
 }
 
+/** The number that a text is; -1 if it is none, or above `max`. */
+static int parse_number(const char *text, int max)
+{
+    char *end;
+    long number = strtol(text, &end, 10);
+
+    return *text >= '0' && *text <= '9' && *end == '\0' && number <= max ? (int)number : -1;
+}
+
 int main(int argument_count, char **arguments)
 {
     const struct sse_registry_options options = {
@@ -520,12 +530,13 @@ int main(int argument_count, char **arguments)
     const struct sse_loop_options loop_options = {.size = sizeof(loop_options)};
     const struct sigaction action = {.sa_handler = on_signal};
     bool usable = argument_count == 3 || argument_count == 4;
-    int port = usable ? atoi(arguments[1]) : -1;
+    int port = usable ? parse_number(arguments[1], 65535) : -1;
     bool served;
     int listener;
+    int error;
 
-    bank_ms = atoi(argument_count == 4 ? arguments[3] : BANK_MS);
-    if (port < 0 || port > 65535 || bank_ms <= 0) {
+    bank_ms = parse_number(argument_count == 4 ? arguments[3] : BANK_MS, INT_MAX);
+    if (port < 0 || bank_ms <= 0) {
         fputs("usage: 04_payment_page PORT FILE [BANK-MILLISECONDS]\n", stderr);
         return 2;
     }
@@ -533,8 +544,15 @@ int main(int argument_count, char **arguments)
         clients[i].fd = -1;
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
-    if (!open_store(arguments[2]) || sse_registry_new(&registry, &options) < 0 ||
-        sse_loop_new(&loop, registry, &loop_options) < 0 || (listener = listen_on(port)) < 0)
+    if (!open_store(arguments[2]))
+        return 1;
+    if ((error = sse_registry_new(&registry, &options)) < 0 ||
+        (error = sse_loop_new(&loop, registry, &loop_options)) < 0) {
+        fprintf(stderr, "04_payment_page: %s\n", strerror(-error));
+        return 1;
+    }
+    listener = listen_on(port);
+    if (listener < 0)
         return 1;
     /* Payments from before a restart: their states get ids of this run. */
     for (size_t i = 0; i < payment_count; ++i)

@@ -256,16 +256,32 @@ static int listen_on(int port)
     return fd;
 }
 
+static int fail(int error)
+{
+    fprintf(stderr, "05_driver_thread: %s\n", strerror(error));
+    return 1;
+}
+
+/** The number that a text is; -1 if it is none, or above `max`. */
+static int parse_number(const char *text, int max)
+{
+    char *end;
+    long number = strtol(text, &end, 10);
+
+    return *text >= '0' && *text <= '9' && *end == '\0' && number <= max ? (int)number : -1;
+}
+
 int main(int argument_count, char **arguments)
 {
     const struct sigaction action = {.sa_handler = on_signal};
     const struct sse_loop_options options = {.size = sizeof(options)};
-    int port = argument_count == 2 ? atoi(arguments[1]) : -1;
-    int listener = -1;
+    int port = argument_count == 2 ? parse_number(arguments[1], 65535) : -1;
     sigset_t blocked, unblocked;
     pthread_t driver;
+    int listener;
+    int error;
 
-    if (port < 0 || port > 65535) {
+    if (port < 0) {
         fputs("usage: 05_driver_thread PORT\n", stderr);
         return 2;
     }
@@ -276,9 +292,15 @@ int main(int argument_count, char **arguments)
     pthread_sigmask(SIG_BLOCK, &blocked, &unblocked);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
-    if (sse_registry_new(&registry, NULL) < 0 || sse_loop_new(&loop, registry, &options) < 0 ||
-        (listener = listen_on(port)) < 0 || pthread_create(&driver, NULL, run, NULL) != 0)
+    if ((error = -sse_registry_new(&registry, NULL)) != 0 ||
+        (error = -sse_loop_new(&loop, registry, &options)) != 0)
+        return fail(error);
+    listener = listen_on(port);
+    if (listener < 0)
         return 1;
+    error = pthread_create(&driver, NULL, run, NULL);
+    if (error)
+        return fail(error);
     accept_all(listener, &unblocked);
     close(listener);
     atomic_store(&completing, true);
