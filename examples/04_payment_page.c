@@ -459,16 +459,22 @@ static bool serve(int listener)
     bool accepts = true;
 
     while (!stopped) {
-        polls[CLIENTS_MAX] = (struct pollfd){.fd = sse_loop_fd(loop), .events = POLLIN};
-        polls[CLIENTS_MAX + 1] =
-            (struct pollfd){.fd = accepts && vacant_client() ? listener : -1, .events = POLLIN};
-        for (size_t i = 0; i < CLIENTS_MAX; ++i)
-            polls[i] = (struct pollfd){.fd = clients[i].fd, .events = POLLIN};
-        if (poll(polls, CLIENTS_MAX + 2, POLL_MS) < 0 && errno != EINTR)
+        nfds_t count = 2; /* poll refuses a list that is longer than the limit of descriptors */
+
+        polls[0] = (struct pollfd){.fd = sse_loop_fd(loop), .events = POLLIN};
+        polls[1] = (struct pollfd){.fd = accepts && vacant_client() ? listener : -1, .events = POLLIN};
+        for (size_t i = 0; i < CLIENTS_MAX; ++i) {
+            polls[i + 2] = (struct pollfd){.fd = clients[i].fd, .events = POLLIN};
+            if (clients[i].fd >= 0)
+                count = (nfds_t)i + 3;
+        }
+        if (poll(polls, count, POLL_MS) < 0 && errno != EINTR) {
+            perror("04_payment_page");
             return false;
+        }
         for (size_t i = 0; i < CLIENTS_MAX; ++i)
-            look_after(&clients[i], polls[i].revents != 0);
-        accepts = (polls[CLIENTS_MAX + 1].revents & POLLIN) == 0 || accept_client(listener);
+            look_after(&clients[i], polls[i + 2].revents != 0);
+        accepts = (polls[1].revents & POLLIN) == 0 || accept_client(listener);
         run_bank();
         sse_loop_dispatch(loop, 0);
     }
