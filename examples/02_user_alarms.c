@@ -9,11 +9,14 @@
  * A user is a topic. Start two of the first curl, end the older one and publish: the newer one
  * still gets the alarm, for the end of a connection takes away its own emitter and nothing else.
  * A table from user to connection would have lost the newer one here.
+ *
+ * SIGTERM and SIGINT end it: every stream is completed.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <signal.h>
 #include <sse/sse.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,6 +46,7 @@ struct client {
 static struct client clients[CLIENTS_MAX];
 static struct sse_registry *registry;
 static time_t accept_again;
+static volatile sig_atomic_t stopped;
 
 static time_t now(void)
 {
@@ -275,33 +279,53 @@ static void sweep(struct client *client)
         forget(client);
 }
 
-static int loop(int listener)
+static int complete(struct sse_emitter *emitter, void *user)
+{
+    (void)user;
+    sse_emitter_complete(emitter);
+    return 0;
+}
+
+/* Once it is stopped it goes on until the last stream is over, which the emitters' drain_ms bounds. */
+static bool loop(int listener)
 {
     struct pollfd polls[CLIENTS_MAX + 1];
 
-    for (;;) {
+    while (!stopped || sse_registry_count(registry, sse_str(NULL)) > 0) {
         int timeout = sse_registry_next_timeout(registry);
-        bool accepts = free_slot() && now() >= accept_again;
+        bool accepts = !stopped && free_slot() && now() >= accept_again;
+        nfds_t count = 1; /* poll refuses a list that is longer than the limit of descriptors */
 
-        polls[CLIENTS_MAX] = (struct pollfd){.fd = accepts ? listener : -1, .events = POLLIN};
+        polls[0] = (struct pollfd){.fd = accepts ? listener : -1, .events = POLLIN};
         for (size_t i = 0; i < CLIENTS_MAX; ++i) {
-            polls[i] = (struct pollfd){.fd = clients[i].fd};
-            polls[i].events =
-                (short)((clients[i].input_ended ? 0 : POLLIN) | (clients[i].blocked ? POLLOUT : 0));
+            const struct client *client = &clients[i];
+            int events = (client->input_ended ? 0 : POLLIN) | (client->blocked ? POLLOUT : 0);
+
+            polls[i + 1] = (struct pollfd){.fd = client->fd, .events = (short)events};
+            if (client->fd >= 0)
+                count = (nfds_t)i + 2;
         }
-        if (poll(polls, CLIENTS_MAX + 1, timeout < 0 || timeout > 1000 ? 1000 : timeout) < 0 &&
-            errno != EINTR)
-            return 1;
+        if (poll(polls, count, timeout < 0 || timeout > 1000 ? 1000 : timeout) < 0 && errno != EINTR)
+            return false;
         for (size_t i = 0; i < CLIENTS_MAX; ++i) {
-            if (polls[i].fd >= 0 && polls[i].revents != 0)
-                serve_client(&clients[i], polls[i].revents);
+            if (polls[i + 1].revents != 0)
+                serve_client(&clients[i], polls[i + 1].revents);
         }
         sse_registry_tick(registry);
+        if (stopped)
+            sse_registry_each(registry, sse_str(NULL), complete, NULL);
         for (size_t i = 0; i < CLIENTS_MAX; ++i)
             sweep(&clients[i]);
-        if (polls[CLIENTS_MAX].fd >= 0 && polls[CLIENTS_MAX].revents != 0)
+        if (polls[0].revents != 0)
             accept_client(listener);
     }
+    return true;
+}
+
+static void on_signal(int number)
+{
+    (void)number;
+    stopped = 1;
 }
 
 static int listen_on(int port)
@@ -335,6 +359,8 @@ static int parse_number(const char *text, int max)
 int main(int argument_count, char **arguments)
 {
     int port = argument_count == 2 ? parse_number(arguments[1], 65535) : -1;
+    const struct sigaction action = {.sa_handler = on_signal};
+    bool served;
     int listener;
     int error;
 
@@ -344,6 +370,8 @@ int main(int argument_count, char **arguments)
     }
     for (size_t i = 0; i < CLIENTS_MAX; ++i)
         clients[i].fd = -1;
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
     error = sse_registry_new(&registry, NULL);
     if (error < 0) {
         fprintf(stderr, "02_user_alarms: %s\n", strerror(-error));
@@ -352,5 +380,14 @@ int main(int argument_count, char **arguments)
     listener = listen_on(port);
     if (listener < 0)
         return 1;
-    return loop(listener);
+    served = loop(listener);
+    if (!served)
+        perror("02_user_alarms");
+    for (size_t i = 0; i < CLIENTS_MAX; ++i) {
+        if (clients[i].fd >= 0)
+            forget(&clients[i]);
+    }
+    close(listener);
+    sse_registry_unref(registry);
+    return served ? 0 : 1;
 }
