@@ -29,6 +29,7 @@
 #define REQUEST_MAX 4096
 #define REQUEST_SECONDS 10
 #define SOCKET_SECONDS 5
+#define LINGER_SECONDS 2
 #define PAUSE_NANOSECONDS 100000000
 
 /* A client that has left is noticed when a send fails: so often there is one at least. */
@@ -45,19 +46,15 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct sse_registry *registry;
 static atomic_bool stopped;
 
+/* Where send blocks it takes all, or time has run out. */
 static bool send_all(int fd, const char *bytes, size_t size)
 {
-    while (size > 0) {
-        ssize_t sent = send(fd, bytes, size, MSG_NOSIGNAL);
+    ssize_t sent;
 
-        if (sent < 0 && errno == EINTR)
-            continue;
-        if (sent < 0)
-            return false;
-        bytes += sent;
-        size -= (size_t)sent;
-    }
-    return true;
+    do
+        sent = send(fd, bytes, size, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    return sent == (ssize_t)size;
 }
 
 static void respond(int fd, const char *status, const char *text)
@@ -110,6 +107,8 @@ static void pump(struct sse_emitter *emitter, int fd)
             sse_emitter_complete_with_error(emitter, -EPIPE);
             return;
         }
+        /* While there are always bytes, wait looks at no timer: drain_ms bounds the end of a slow client. */
+        sse_emitter_tick(emitter);
     }
 }
 
@@ -246,10 +245,11 @@ static void handle(int fd)
 /** Waits for the client to close, for a moment: closing on unread bytes would reset the connection. */
 static void linger(int fd)
 {
+    const time_t deadline = now() + LINGER_SECONDS;
     char rest[1024];
 
     shutdown(fd, SHUT_WR);
-    for (int i = 0; i < 64 && recv(fd, rest, sizeof(rest), 0) > 0; ++i)
+    while (now() < deadline && recv(fd, rest, sizeof(rest), 0) > 0)
         ;
 }
 
@@ -330,7 +330,17 @@ static void on_signal(int number)
     atomic_store(&stopped, true);
 }
 
-/* The signals are blocked but for the time inside pselect, so none can come between look and wait. */
+/* Lets a signal in that waits: pselect does not while there are clients to accept. */
+static bool is_stopped(const sigset_t *unblocked)
+{
+    sigset_t blocked;
+
+    pthread_sigmask(SIG_SETMASK, unblocked, &blocked);
+    pthread_sigmask(SIG_SETMASK, &blocked, NULL);
+    return atomic_load(&stopped);
+}
+
+/* Elsewhere the signals are blocked but inside pselect, so none can come between look and wait. */
 static void wait_for_client(int listener, const sigset_t *unblocked)
 {
     const struct timespec pause = {.tv_nsec = PAUSE_NANOSECONDS};
@@ -344,7 +354,7 @@ static void wait_for_client(int listener, const sigset_t *unblocked)
 
 static void accept_all(int listener, const sigset_t *unblocked)
 {
-    while (!atomic_load(&stopped)) {
+    while (!is_stopped(unblocked)) {
         struct worker *worker = free_worker();
         int fd = worker ? accept(listener, NULL, NULL) : -1;
 
