@@ -42,9 +42,8 @@ static void respond(int fd, const char *status, const char *text)
     char response[512];
     int size = snprintf(response, sizeof(response), format, status, strlen(text), text);
 
-    /* So little fits into the buffer of a fresh socket. */
-    if (send(fd, response, (size_t)size, MSG_NOSIGNAL) == size)
-        shutdown(fd, SHUT_WR);
+    /* So little fits into the buffer of a fresh socket; who has left needs no answer. */
+    send(fd, response, (size_t)size, MSG_NOSIGNAL);
 }
 
 /* The emitter has left the registry already, so the last one to end finds it empty. */
@@ -174,27 +173,40 @@ static void take_event(int fd, struct request *request, char *body)
 }
 
 /** True if the descriptor belongs to the loop now. */
-static bool serve(int fd)
+static bool handle(int fd, struct request *request)
 {
-    const struct timeval limit = {.tv_sec = REQUEST_SECONDS};
-    struct request request = {.deadline = now() + REQUEST_SECONDS};
     char *end;
 
-    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-    while (!(end = strstr(request.bytes, "\r\n\r\n"))) {
-        if (!read_more(fd, &request)) {
+    while (!(end = strstr(request->bytes, "\r\n\r\n"))) {
+        if (!read_more(fd, request)) {
             respond(fd, "400 Bad Request", "no request in time and size\n");
             return false;
         }
     }
-    if (strncmp(request.bytes, "GET /events HTTP/1.1\r\n", 22) == 0)
+    if (strncmp(request->bytes, "GET /events HTTP/1.1\r\n", 22) == 0)
         return stream(fd);
-    if (strncmp(request.bytes, "POST /publish HTTP/1.1\r\n", 24) == 0)
-        take_event(fd, &request, end + 4);
+    if (strncmp(request->bytes, "POST /publish HTTP/1.1\r\n", 24) == 0)
+        take_event(fd, request, end + 4);
     else
         respond(fd, "404 Not Found", "GET /events or POST /publish, HTTP/1.1\n");
     return false;
+}
+
+/* Closing on unread bytes would reset the connection, so the client may close first, while its time lasts. */
+static void serve(int fd)
+{
+    const struct timeval limit = {.tv_sec = REQUEST_SECONDS};
+    struct request request = {.deadline = now() + REQUEST_SECONDS};
+    char rest[1024];
+
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    if (handle(fd, &request))
+        return;
+    shutdown(fd, SHUT_WR);
+    while (now() < request.deadline && recv(fd, rest, sizeof(rest), 0) > 0)
+        ;
+    close(fd);
 }
 
 static void on_signal(int number)
@@ -203,23 +215,32 @@ static void on_signal(int number)
     atomic_store(&stopped, true);
 }
 
-/* The signals are blocked but for the time inside pselect, so none can come between look and wait. */
+/* Lets a signal in that waits: pselect does not while there are clients to accept. */
+static bool is_stopped(const sigset_t *unblocked)
+{
+    sigset_t blocked;
+
+    pthread_sigmask(SIG_SETMASK, unblocked, &blocked);
+    pthread_sigmask(SIG_SETMASK, &blocked, NULL);
+    return atomic_load(&stopped);
+}
+
+/* Elsewhere the signals are blocked but inside pselect, so none can come between look and wait. */
 static void accept_all(int listener, const sigset_t *unblocked)
 {
     const struct timespec pause = {.tv_nsec = 100000000};
 
-    while (!atomic_load(&stopped)) {
+    while (!is_stopped(unblocked)) {
         int fd = accept(listener, NULL, NULL);
         bool full = fd < 0 && (errno == EMFILE || errno == ENFILE);
         fd_set readable;
 
         FD_ZERO(&readable);
         FD_SET(listener, &readable);
-        if (fd >= 0 && !serve(fd))
-            close(fd);
         if (fd >= 0)
-            continue;
-        pselect(listener + 1, full ? NULL : &readable, NULL, NULL, full ? &pause : NULL, unblocked);
+            serve(fd);
+        else
+            pselect(listener + 1, full ? NULL : &readable, NULL, NULL, full ? &pause : NULL, unblocked);
     }
 }
 
