@@ -171,10 +171,10 @@ export async function startHub(options = [], { before = [], stdin = 'ignore', po
     return hub;
 }
 
-/** Starts one of the numbered examples. */
-export async function startExample(name, options) {
-    const program = join(process.env.SSE_EXAMPLES, name);
-    const server = new Server(killedAtExit(spawn(program, options, { stdio: ['ignore', 'pipe', 'pipe'] })));
+/** Starts one of the numbered examples, perhaps with a command before it, as startHub does. */
+export async function startExample(name, options, { before = [] } = {}) {
+    const [program, ...rest] = [...before, join(process.env.SSE_EXAMPLES, name), ...options];
+    const server = new Server(killedAtExit(spawn(program, rest, { stdio: ['ignore', 'pipe', 'pipe'] })));
     await server.listen();
     return server;
 }

@@ -17,6 +17,7 @@ const CLOSED = 2;
 const SLOW_BANK = '1000';
 const FAST_BANK = '1';
 const PAYMENTS_MAX = 1024;
+const SPAWN_MS = 20000;
 
 const directory = mkdtempSync(join(tmpdir(), 'payments-'));
 after(() => rmSync(directory, { recursive: true }));
@@ -269,4 +270,26 @@ test('a file that is no store is left alone', () => {
         assert.deepEqual([status, stderr], [1, `${NAME}: ${store}: not our payments\n`], content);
         assert.equal(readFileSync(store, 'utf8'), content);
     }
+});
+
+test('bad arguments and a port in use are told', async (t) => {
+    const server = await start(t);
+    const bad = [[], ['0'], ['', 'f'], ['x', 'f'], ['8080x', 'f'], ['65536', 'f'], ['0', 'f', '0'], ['0', 'f', '2x'],
+        ['0', 'f', '9'.repeat(30)], ['0', 'f', '1', '1']];
+    const run = (options) => {
+        const { status, stdout, stderr } = spawnSync(join(process.env.SSE_EXAMPLES, NAME), options,
+            { cwd: directory, encoding: 'utf8', timeout: SPAWN_MS });
+        return [status, stdout, stderr];
+    };
+    for (const options of bad) {
+        assert.deepEqual(run(options), [2, '', `usage: ${NAME} PORT FILE [BANK-MILLISECONDS]\n`], `${options}`);
+    }
+    assert.deepEqual(run([String(server.port), newStore()]), [1, '', `${NAME}: Address already in use\n`]);
+});
+
+test('it serves where fewer descriptors are allowed than it takes clients', async (t) => {
+    const before = ['sh', '-c', 'ulimit -n 40 && exec "$@"', 'sh'];
+    const server = await startExample(NAME, ['0', newStore(), FAST_BANK], { before });
+    t.after(() => server.stop());
+    assert.equal((await readAll(server, await pay(server))).at(-1).data, 'paid');
 });

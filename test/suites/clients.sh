@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# Real clients against the hub and the payment page, each test with servers of its own on the loopback
+# Real clients against the hub and the examples, each test with servers of its own on the loopback
 # interface: npm eventsource, undici, fetch with eventsource-parser, curl, Chromium; and clients that
 # misbehave.
 . "$SSE_ROOT/test/support/suite.sh"
@@ -21,7 +21,7 @@ install_clients skip_all
 run_tests clients-node 300 clients/events.test.mjs clients/vectors.test.mjs clients/streams.test.mjs \
     clients/reconnect.test.mjs clients/faults.test.mjs clients/options.test.mjs clients/history.test.mjs \
     clients/limits.test.mjs clients/statistics.test.mjs clients/shutdown.test.mjs clients/restart.test.mjs \
-    clients/payment_page.test.mjs
+    clients/payment_page.test.mjs clients/examples.test.mjs
 
 if install_chromium; then
     run_tests clients-browser 300 clients/browser.test.mjs clients/page.test.mjs clients/payment_browser.test.mjs

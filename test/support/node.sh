@@ -19,10 +19,11 @@ make_servers() {
             -Ddefault_library=static -Doptimization=1 -Db_sanitize=address,undefined >"$servers.log" 2>&1 ||
             return 1
     fi
-    meson compile -C "$servers" hub 04_payment_page >"$servers.log" 2>&1
+    meson compile -C "$servers" hub 02_user_alarms 03_thread_per_connection 04_payment_page 05_driver_thread \
+        >"$servers.log" 2>&1
 }
 
-# build_servers SUITE: the hub and the payment page; records it when that fails.
+# build_servers SUITE: the hub and the examples that serve; records it when that fails.
 build_servers() {
     if ! make_servers; then
         grep -E 'error|warning|ERROR|FAILED' "$servers.log" | head -40
