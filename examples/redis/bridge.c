@@ -29,6 +29,38 @@ static bool publish_entry(struct bridge *bridge, const redisReply *reply)
     return true;
 }
 
+/* Trimming takes the oldest first: while the last entry that was read is there, nothing after it is gone.
+ * Otherwise everybody is told of a gap before the `next` entry. False: not now. */
+static bool look_for_gap(struct bridge *bridge, const redisReply *next)
+{
+    const struct place read = progress_read(&bridge->progress);
+    char last[PLACE_SIZE], id[PLACE_SIZE], data[2 * PLACE_SIZE];
+    struct sse_event gap = {.type = sse_str("gap")};
+    struct entry entry;
+    struct place before;
+    redisReply *found;
+    bool whole;
+
+    if (!entry_read(next, &entry))
+        return false;
+    before = place_before(entry.place);
+    found = redis_command(&bridge->reader, "XRANGE %s %s %s", bridge->stream, place_format(read, last), last);
+    whole = found && (found->elements || place_compare(read, before) >= 0);
+    freeReplyObject(found);
+    if (whole || !found)
+        return whole;
+    fprintf(stderr, "reader: entries after %s were trimmed before they were read\n", last);
+    snprintf(data, sizeof(data), "%s\n%s", last, entry.event.id.ptr);
+    gap.data = sse_str(data);
+    gap.id = sse_str(place_format(before, id));
+    progress_skip(&bridge->progress, before);
+    if (sse_registry_broadcast(bridge->registry, &gap, NULL) < 0)
+        return false;
+    atomic_fetch_add(&bridge->told, 1);
+    progress_note(&bridge->progress, before, true);
+    return true;
+}
+
 /* The reply is nil after a while without entries, or [[stream, [entry, ...]]]. */
 static bool read_more(struct bridge *bridge)
 {
@@ -36,7 +68,7 @@ static bool read_more(struct bridge *bridge)
     redisReply *reply = redis_command(&bridge->reader, "XREAD COUNT 256 BLOCK 500 STREAMS %s %s",
                                       bridge->stream, place_format(progress_read(&bridge->progress), after));
     const redisReply *entries = reply && reply->elements ? reply->element[0]->element[1] : NULL;
-    bool published = reply != NULL;
+    bool published = reply && (!entries || !entries->elements || look_for_gap(bridge, entries->element[0]));
 
     /* However many there are, they are one write for each client. */
     sse_registry_hold(bridge->registry);
@@ -92,8 +124,8 @@ static bool tell_of_gap(struct bridge *bridge, struct sse_emitter *emitter, stru
 
 /* A page begins with what the client has. If that entry is there, then so is all that follows it, since
  * trimming takes the oldest first. A client that reads too slowly comes back for the rest. False: not now. */
-static bool fill_page(struct bridge *bridge, struct sse_emitter *emitter, struct sse_str asked,
-                      struct place *have, struct place end)
+static bool fill_page(struct bridge *bridge, struct sse_emitter *emitter, struct place *have,
+                      struct place end)
 {
     char first[PLACE_SIZE], last[PLACE_SIZE];
     struct entry oldest = {.topic = {NULL, 0}};
@@ -106,7 +138,7 @@ static bool fill_page(struct bridge *bridge, struct sse_emitter *emitter, struct
     if (!page)
         return false;
     if (!page->elements || !entry_read(page->element[0], &oldest) || place_compare(oldest.place, *have))
-        sent = tell_of_gap(bridge, emitter, asked, oldest.event.id, NULL);
+        sent = tell_of_gap(bridge, emitter, sse_str(first), oldest.event.id, NULL);
     sent = sent && send_page(emitter, page, have);
     if (page->elements < PAGE)
         *have = end;
@@ -138,7 +170,7 @@ bool bridge_fill(struct sse_registry *registry, struct sse_emitter *emitter, con
     if (gap->oldest.ptr && place_parse(gap->oldest, &end))
         end = place_before(end);
     while (place_compare(have, end) < 0) {
-        if (!fill_page(bridge, emitter, gap->asked, &have, end)) {
+        if (!fill_page(bridge, emitter, &have, end)) {
             put_off(bridge, emitter);
             return false;
         }

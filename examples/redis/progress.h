@@ -15,6 +15,7 @@ struct progress {
     struct place start;
     struct place read;
     struct place published;
+    struct place skipped;
 };
 
 void progress_open(struct progress *progress);
@@ -26,6 +27,9 @@ void progress_begin(struct progress *progress, struct place start);
 /** Everything up to `place` has been read, and published if it is an event; whether the last is one. */
 void progress_note(struct progress *progress, struct place place, bool event);
 
+/** Something before `place` was trimmed before it could be read. */
+void progress_skip(struct progress *progress, struct place place);
+
 bool progress_has_begun(struct progress *progress);
 
 /** Where the node began. */
@@ -36,6 +40,9 @@ struct place progress_read(struct progress *progress);
 
 /** The place of the last event published, at first the start. */
 struct place progress_published(struct progress *progress);
+
+/** The place of the last progress_skip, at first 0-0: the history does not hold all that is before it. */
+struct place progress_skipped(struct progress *progress);
 
 /** Waits a while until everything up to `place` has been read, and published. Whether it has. */
 bool progress_await(struct progress *progress, struct place place);

@@ -82,16 +82,22 @@ static struct sse_emitter *make_emitter(const struct node *node, int fd, struct 
     return NULL;
 }
 
-/* A new client begins where this node is. */
+/* A new client begins where this node is. From before what the node itself has missed, only Redis knows what
+ * there was: with a zero in front, the history does not know an id, and on_gap is asked. */
 static int subscribe(const struct node *node, struct sse_emitter *emitter, struct sse_str asked)
 {
     const struct subscriber *subscriber = sse_emitter_user(emitter);
-    char ready[PLACE_SIZE];
+    char ready[PLACE_SIZE], unknown[PLACE_SIZE + 1] = "0";
+    struct place place;
 
-    if (!asked.len) {
-        struct place place = progress_published(&node->bridge->progress);
-        int error = client_ready(emitter, place);
+    if (place_parse(asked, &place) && place_compare(place, progress_skipped(&node->bridge->progress)) < 0) {
+        place_format(place, unknown + 1);
+        asked = sse_str(unknown);
+    } else if (!asked.len) {
+        int error;
 
+        place = progress_published(&node->bridge->progress);
+        error = client_ready(emitter, place);
         if (error)
             return error;
         asked = sse_str(place_format(place, ready));

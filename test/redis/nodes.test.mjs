@@ -183,6 +183,31 @@ test('what was trimmed is a gap, which the client is told of, and then all that 
     assert.deepEqual({ filled, gaps }, { filled: 2, gaps: 1 });
 });
 
+test('what was trimmed before a node had read it is a gap, which its clients are told of', async (t) => {
+    const server = await redisFor(t);
+    const publisher = await nodeFor(t, server);
+    const behind = await nodeFor(t, server);
+    const stream = await openFor(t, fetchSource, eventsUrl(behind.url, ['behind']), ['gap']);
+    const first = await accepted(publisher.url, { topic: 'behind', data: 'before' });
+    await stream.untilEvents(2);
+    behind.child.kill('SIGSTOP');
+    const sent = await acceptedMany(publisher.url, 'behind', 30);
+    await server.cli('XTRIM', 'events', 'MAXLEN', 10);
+    behind.child.kill('SIGCONT');
+    const last = (events) => events.at(-1)?.id === sent[29].id;
+    await until(() => last(stream.events), 'the last event', () => JSON.stringify(stream.events));
+    const back = await comeBack(t, behind, ['behind'], first.id);
+    await until(() => last(back.events), 'the last event', () => JSON.stringify(back.events));
+    // The first of them may have been in its hands already.
+    for (const events of [stream.events.slice(2), back.events]) {
+        const messages = events.filter(({ type }) => type === 'message');
+        const before = messages.length - 10;
+        assert.deepEqual(idsOf(messages), idsOf([...sent.slice(0, before), ...sent.slice(20)]));
+        const { type, data } = events.at(-11);
+        assert.deepEqual({ type, data }, { type: 'gap', data: `${[first, ...sent][before].id}\n${sent[20].id}` });
+    }
+});
+
 test('the stream is bounded', async (t) => {
     const server = await redisFor(t);
     const node = await nodeFor(t, server, ['-k', 100]);
@@ -238,6 +263,7 @@ for (const signal of ['SIGTERM', 'SIGKILL']) {
         const node = await nodeFor(t, server);
         const stream = await openFor(t, fetchSource, eventsUrl(node.url, ['away']));
         const first = await accepted(node.url, { topic: 'away', data: 'before' });
+        await stream.untilEvents(2);
         await server.end(signal);
         assert.equal((await publish(node.url, { topic: 'away', data: 'lost' })).status, 503);
         assert.equal((await publish(node.url, { topic: 'away', data: 'lost, too' })).status, 503);
