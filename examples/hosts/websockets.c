@@ -14,6 +14,7 @@
 /* -- the adapter ---------------------------------------------------------------------------- */
 
 #define WRITE_SIZE 16384
+#define VAIN_TURNS 100
 
 struct stream {
     struct sse_emitter *emitter;
@@ -27,13 +28,16 @@ static bool is_http2(struct lws *wsi)
     return lws_get_network_wsi(wsi) != wsi;
 }
 
-/* Version 4.1 does not read from a client of HTTP/1 that it answers: its poll then returns at
- * once, over and over, from the client's end to the next heartbeat, where it would need one more. */
+/* Version 4.1 does not read from a client of HTTP/1 that it answers. */
 static bool has_left(struct lws *wsi)
 {
-    char byte;
+    char bytes[4096];
+    ssize_t size;
 
-    return !is_http2(wsi) && !recv(lws_get_socket_fd(wsi), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (is_http2(wsi))
+        return false;
+    size = recv(lws_get_socket_fd(wsi), bytes, sizeof(bytes), MSG_DONTWAIT);
+    return !size || (size < 0 && errno == ECONNRESET);
 }
 
 /* LWS_CALLBACK_HTTP_WRITEABLE: what was written before has left. What it returns, the callback does. */
@@ -73,6 +77,25 @@ static void ask_for_ready(struct sse_registry *registry)
             lws_callback_on_writable(stream->wsi);
         sse_emitter_unref(emitter);
     }
+}
+
+static int ask_for(struct sse_emitter *emitter, void *user)
+{
+    const struct stream *stream = sse_emitter_user(emitter);
+
+    (void)user;
+    lws_callback_on_writable(stream->wsi);
+    return 0;
+}
+
+/* After each turn of the service. What such a client sends, be it its end, makes the poll return at once,
+ * over and over, with nothing for any callback: then all streams look for it. */
+static void look_for_input(struct sse_registry *registry, unsigned *vain_turns)
+{
+    if (++*vain_turns < VAIN_TURNS)
+        return;
+    *vain_turns = 0;
+    (void)sse_registry_each(registry, sse_str(NULL), ask_for, NULL);
 }
 
 static void close_stream(struct stream *stream)
@@ -149,6 +172,7 @@ struct server {
     struct service service;
     struct lws_context *context;
     lws_sorted_usec_list_t timer;
+    unsigned vain_turns;
     bool left;
 };
 
@@ -268,6 +292,7 @@ static int handle(struct lws *wsi, enum lws_callback_reasons reason, void *user,
     struct server *server = lws_context_user(lws_get_context(wsi));
     struct session *session = user;
 
+    server->vain_turns = 0;
     switch (reason) {
     case LWS_CALLBACK_HTTP:
         return on_request(&server->service, session, wsi, in);
@@ -311,7 +336,7 @@ int main(int argc, char **argv)
     if (!lws_create_vhost(server.context, &info))
         return 1;
     while (!server.left && lws_service(server.context, 0) >= 0)
-        ;
+        look_for_input(server.service.registry, &server.vain_turns);
     /* From here on no thread wakes the context. */
     service_close(&server.service);
     lws_context_destroy(server.context);

@@ -292,6 +292,7 @@ function defineTests(entry, build) {
     test('idle streams cost nothing', async (t) => {
         const { host } = it;
         const streams = await openAll(host, numbers(20));
+        streams[1].sendMore();
         const heard = streams[0].heartbeats;
         const [ticks, start] = [host.ticks(), performance.now()];
         await until(() => streams[0].heartbeats >= heard + 8, 'eight heartbeats');

@@ -12,6 +12,8 @@ export class Stream {
     status = null;
     /** 'end' once the body has ended as it should, otherwise what broke it off. */
     ended = null;
+    /** Sends what the server has no reason to read, where HTTP has a place for that. */
+    sendMore = () => {};
     #source;
     #close;
 
@@ -39,6 +41,7 @@ export class Stream {
         // As EventSource asks. The agent, which is this request's, closes the connection at its end.
         const request = get(url, { headers: { ...headers, connection: 'keep-alive' }, agent: false, ca });
         this.#close = () => request.destroy();
+        this.sendMore = () => request.socket.write('GET / HTTP/1.1\r\n');
         request.on('error', (error) => { this.ended ??= error.code ?? error.message; });
         request.on('response', (response) => {
             this.status = response.statusCode;
