@@ -66,7 +66,11 @@ static struct sse_emitter *open_stream(const struct service *service)
 
     options.drain = SSE_DRAIN_PULL;
     options.heartbeat_ms = (options.heartbeat_ms + 1) / 2;
-    return sse_emitter_new(&emitter, &options) ? NULL : emitter;
+    if (sse_emitter_new(&emitter, &options))
+        return NULL;
+    /* nginx passes no head on before a byte of what follows it: a comment. */
+    (void)sse_emitter_send(emitter, &(struct sse_event){.comment = sse_str("")});
+    return emitter;
 }
 
 /* Without FCGX_Finish_r the web server takes the response for a broken one, as it should; detached, the

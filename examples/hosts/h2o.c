@@ -114,10 +114,13 @@ static struct stream *open_stream(const struct service *service, h2o_req_t *requ
     options.heartbeat_ms = (options.heartbeat_ms + 1) / 2;
     options.on_release = free;
     options.user = stream;
-    if (!sse_emitter_new(&stream->emitter, &options))
-        return stream;
-    free(stream);
-    return NULL;
+    if (sse_emitter_new(&stream->emitter, &options)) {
+        free(stream);
+        return NULL;
+    }
+    /* Over HTTP/1.1 h2o sends no head before a byte of what follows it: a comment. */
+    (void)sse_emitter_send(stream->emitter, &(struct sse_event){.comment = sse_str("")});
+    return stream;
 }
 
 /* -- the server ----------------------------------------------------------------------------- */
@@ -170,8 +173,7 @@ static int answer_with_stream(h2o_req_t *request, const char *topic)
         h2o_add_header_by_str(&request->pool, &request->res.headers, headers[i].name.ptr, headers[i].name.len,
                               1, NULL, headers[i].value.ptr, headers[i].value.len);
     h2o_start_response(request, &stream->generator);
-    /* Only the head; proceed follows. */
-    h2o_send(request, NULL, 0, H2O_SEND_STATE_IN_PROGRESS);
+    send_more(stream);
     return 0;
 }
 

@@ -10,7 +10,7 @@ import { freePort, isListening, startLighttpd, startNginx } from '../clients/fro
 import { encode, killedAtExit, request, until } from '../clients/hub.mjs';
 import { request as requestHttp2 } from './http2.mjs';
 
-export const HEARTBEAT_MS = 300;
+const HEARTBEAT_MS = 300;
 const EXIT_MS = 30000;
 
 const fronts = {
@@ -36,15 +36,16 @@ export function missing(entry) {
 class Host {
     stderr = '';
 
-    constructor(entry, build) {
+    constructor(entry, build, heartbeatMs) {
         Object.assign(this, { http2: false, tls: false, ...entry });
         this.directory = mkdtempSync(join(tmpdir(), 'sse-host-'));
         this.build = build;
+        this.heartbeatMs = heartbeatMs;
     }
 
     async start() {
         const port = await freePort();
-        const options = [String(port), String(HEARTBEAT_MS)];
+        const options = [String(port), String(this.heartbeatMs)];
         if (this.tls) {
             const { file, keyFile } = makeCertificate(this.directory);
             options.push(file, keyFile);
@@ -150,8 +151,8 @@ class Host {
     }
 }
 
-export async function startHost(entry, build) {
-    const host = new Host(entry, build);
+export async function startHost(entry, build, heartbeatMs = HEARTBEAT_MS) {
+    const host = new Host(entry, build, heartbeatMs);
     await host.start();
     return host;
 }

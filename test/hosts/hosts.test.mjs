@@ -16,6 +16,7 @@ const PEER_GONE = 5;
 const OVERFLOW = 7;
 const SHUTDOWN = 10;
 const HOSTS_AT_A_TIME = 2;
+const HOUR_MS = 3600000;
 
 /* Data, and what becomes of it if it is not the same. */
 const texts = [
@@ -168,6 +169,14 @@ function defineTests(entry, build) {
             await host.untilEndings(count + 1);
         });
     }
+
+    test('a stream is open before anything is sent', async (t) => {
+        const host = await startHost(entry, build, HOUR_MS);
+        t.after(() => host.remove());
+        const stream = await Stream.open(host, 'quiet');
+        assert.deepEqual([stream.status, stream.ended], [200, null]);
+        stream.close();
+    });
 
     test('what is refused', async () => {
         const { host } = it;
