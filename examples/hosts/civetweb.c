@@ -29,7 +29,8 @@ static struct sse_emitter *open_stream(const struct service *service, const stru
     return sse_emitter_new(&emitter, &options) ? NULL : emitter;
 }
 
-static void send_head(struct mg_connection *connection, bool chunked)
+/* False for a client that asks for a WebSocket: civetweb then writes no head. */
+static bool send_head(struct mg_connection *connection, bool chunked)
 {
     struct sse_http_header headers[SERVICE_HEADERS];
     ssize_t count = sse_http_headers(headers, SERVICE_HEADERS, NULL);
@@ -40,7 +41,7 @@ static void send_head(struct mg_connection *connection, bool chunked)
                                (int)headers[i].value.len);
     if (chunked)
         mg_response_header_add(connection, "Transfer-Encoding", "chunked", -1);
-    mg_response_header_send(connection);
+    return !mg_response_header_send(connection);
 }
 
 /* Returns when the stream has ended, by whichever side. */
@@ -90,10 +91,8 @@ static int answer_with_stream(struct service *service, struct mg_connection *con
     if (!emitter)
         return answer(connection, 503);
     error = service_subscribe(service, emitter, topic, mg_get_header(connection, "Last-Event-ID"));
-    if (!error) {
-        send_head(connection, version && !strcmp(version, "1.1"));
+    if (!error && send_head(connection, version && !strcmp(version, "1.1")))
         stream(connection, emitter);
-    }
     close_stream(emitter);
     if (error)
         return answer(connection, error == -EINVAL || error == -EMSGSIZE ? 400 : 503);

@@ -2,6 +2,8 @@
 // The same for every server: what clients see of it, and what is left of it when they have gone.
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
+import http from 'node:http';
+import https from 'node:https';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { launchBrowser, listen } from '../clients/chromium.mjs';
@@ -193,6 +195,30 @@ function defineTests(entry, build) {
             assert.match(String(answer.status), status, `${method} ${target.slice(0, 40)}`);
         }
     });
+
+    if (!entry.http2) {
+        test('a client that asks for a WebSocket is answered in HTTP, or not at all', async () => {
+            const { host } = it;
+            const count = host.endings.length;
+            const headers = { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13',
+                'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==' };
+            const { get } = host.tls ? https : http;
+            const asking = get(host.events('socket'), { headers, agent: false, ca: host.ca });
+            const answer = await new Promise((resolve) => {
+                asking.on('response', ({ statusCode }) => resolve(String(statusCode)));
+                asking.on('upgrade', ({ statusCode }, socket) => {
+                    socket.destroy();
+                    resolve(String(statusCode));
+                });
+                asking.on('error', ({ code }) => resolve(code));
+            });
+            asking.destroy();
+            assert.match(answer, /^(200|101|ECONNRESET)$/);
+            if (answer !== '101') {
+                await host.untilEndings(count + 1);
+            }
+        });
+    }
 
     test('Last-Event-ID', async (t) => {
         const { host } = it;
