@@ -108,6 +108,9 @@ static void close_stream(struct sse_emitter *emitter, struct tls *tls)
 
 /* -- the server ----------------------------------------------------------------------------- */
 
+/* The most that SSL_read has for one call. */
+#define RECORD_SIZE 16384
+
 struct connection {
     struct connection *next;
     struct tls *tls;
@@ -176,24 +179,26 @@ static void answer_with_stream(struct connection *connection, struct service *se
     connection->over = error != 0;
 }
 
+/* One record for each turn of the loop, so that a client that sends without end holds up nobody. OpenSSL
+ * keeps nothing of it back, nor of the next: poll tells of that. */
 static void read_connection(struct connection *connection, struct service *service)
 {
-    char buffer[16384];
-    ssize_t size = 0;
+    char buffer[RECORD_SIZE];
+    ssize_t size = read_tls(connection->tls, buffer, sizeof(buffer));
     int result;
 
-    while (!connection->over && (size = read_tls(connection->tls, buffer, sizeof(buffer))) > 0) {
-        result = connection->emitter ? 0 : request_read(&connection->request, buffer, (size_t)size);
-        if (!result)
-            continue;
-        result = result < 0 ? 400 : request_serve(&connection->request, service);
-        if (result)
-            answer(connection, result);
-        else
-            answer_with_stream(connection, service);
-    }
     if (size < 0 && size != -EAGAIN)
         connection->over = true;
+    if (size <= 0 || connection->emitter)
+        return;
+    result = request_read(&connection->request, buffer, (size_t)size);
+    if (!result)
+        return;
+    result = result < 0 ? 400 : request_serve(&connection->request, service);
+    if (result)
+        answer(connection, result);
+    else
+        answer_with_stream(connection, service);
 }
 
 static void serve(struct connection *connection, struct service *service)
