@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcgiapp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,7 +44,10 @@ static int write_stream(struct sse_emitter *emitter, FCGX_Stream *out)
     while ((result = sse_emitter_wait(emitter, -1)) > 0) {
         if (sse_emitter_peek(emitter, &bytes, 1) < 1)
             continue;
-        if (FCGX_PutStr(bytes.iov_base, (int)bytes.iov_len, out) < 0 || FCGX_FFlush(out) < 0) {
+        (void)FCGX_PutStr(bytes.iov_base, (int)bytes.iov_len, out);
+        (void)FCGX_FFlush(out);
+        /* Once a write has failed, be it that of the head, the two take bytes and say nothing. */
+        if (FCGX_GetError(out)) {
             (void)sse_emitter_complete_with_error(emitter, -ECONNRESET);
             return -ECONNRESET;
         }
@@ -87,8 +91,9 @@ static void end_request(FCGX_Request *request, bool whole)
 /* -- the server ----------------------------------------------------------------------------- */
 
 #define BODY_SIZE_MAX (1024 * 1024)
-/* A web server that takes nothing for so long, every buffer being full, loses its stream. */
-#define WRITE_TIMEOUT_MS 1000
+/* A web server that takes nothing for so long, every buffer being full, loses its stream; one that sends only
+ * a part of its request, that request. */
+#define TIMEOUT_MS 1000
 
 struct server {
     struct service service;
@@ -132,6 +137,7 @@ static bool answer_with_stream(struct service *service, FCGX_Request *request, c
 
 static void publish(struct service *service, FCGX_Request *request, const char *topic)
 {
+    const char *length = FCGX_GetParam("CONTENT_LENGTH", request->envp);
     char *body = malloc(BODY_SIZE_MAX);
     int size = body ? FCGX_GetStr(body, BODY_SIZE_MAX, request->in) : 0;
 
@@ -139,6 +145,9 @@ static void publish(struct service *service, FCGX_Request *request, const char *
         answer(request->out, 503);
     else if (size == BODY_SIZE_MAX)
         answer(request->out, 413);
+    /* A part of a body is no event. */
+    else if (FCGX_GetError(request->in) || (length && size < atoi(length)))
+        answer(request->out, 400);
     else
         answer(request->out, service_publish(service, topic, body, (size_t)size));
     free(body);
@@ -224,14 +233,15 @@ static bool is_stopping(struct server *server)
     return stopping;
 }
 
-/* What has run out comes back. */
+/* What has run out comes back. The time limit is not for accepting. */
 static void *accept_all(void *user)
 {
     const struct timespec pause = {.tv_nsec = 100000000};
     struct server *server = user;
+    struct pollfd listening = {.fd = server->listener, .events = POLLIN};
 
     while (!is_stopping(server))
-        if (!accept_one(server))
+        if (poll(&listening, 1, -1) < 0 || !accept_one(server))
             nanosleep(&pause, NULL);
     return NULL;
 }
@@ -248,8 +258,7 @@ static void stop_accepting(struct server *server, pthread_t acceptor)
 /* Linux hands the time limit on to the sockets that are accepted: libfcgi has no call for it. */
 static int listen_on(int port)
 {
-    const struct timeval timeout = {.tv_sec = WRITE_TIMEOUT_MS / 1000,
-                                    .tv_usec = WRITE_TIMEOUT_MS % 1000 * 1000};
+    const struct timeval timeout = {.tv_sec = TIMEOUT_MS / 1000, .tv_usec = TIMEOUT_MS % 1000 * 1000};
     char address[32];
     int fd;
 
@@ -257,6 +266,8 @@ static int listen_on(int port)
     fd = FCGX_OpenSocket(address, SOMAXCONN);
     if (fd >= 0)
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
+    if (fd >= 0)
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
     return fd;
 }
 

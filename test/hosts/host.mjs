@@ -45,6 +45,7 @@ class Host {
 
     async start() {
         const port = await freePort();
+        this.port = port;
         const options = [String(port), String(this.heartbeatMs)];
         if (this.tls) {
             const { file, keyFile } = makeCertificate(this.directory);

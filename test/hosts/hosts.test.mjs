@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 // The same for every server: what clients see of it, and what is left of it when they have gone.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
+import net from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { launchBrowser, listen } from '../clients/chromium.mjs';
@@ -339,13 +341,16 @@ function defineTests(entry, build) {
         await untilDescriptors(host, atRest.descriptors);
     });
 
-    test('SIGTERM ends every stream with a farewell, and leaves nothing', async () => {
+    test('SIGTERM ends every stream with a farewell, and leaves nothing', async (t) => {
         const { host } = it;
         const reader = await Stream.open(host, 'stall');
         // Its stream has ended, but it does not let go of its connection.
         await overflow(host, reader);
         const before = host.endings.length;
         const streams = [reader, ...await openAll(host, numbers(49).map((number) => `last ${number % 5}`))];
+        const silent = net.connect(host.port, '127.0.0.1');
+        t.after(() => silent.destroy());
+        await once(silent.on('error', () => {}), 'connect');
         host.terminate();
         for (const stream of streams) {
             await stream.untilEnd();
