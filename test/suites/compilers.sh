@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Both compilers, without and with optimisation; every warning is an error. gcc with optimisation is the suite
-# unit.
+# unit. The examples are built with optimisation only.
 # One of the builds is without epoll, as on a system that has only POSIX.
 . "$SSE_ROOT/test/support/suite.sh"
 
@@ -8,6 +8,6 @@ install_build_tools && install_clang || exit 1
 
 # The sanitizers look at the racing threads for longer.
 export SSE_TEST_ROUNDS=25
-build_and_test gcc-O0 gcc "-Dwerror=true -Depoll=disabled -Doptimization=0 -Ddebug=true"
-build_and_test clang-O0 clang "-Dwerror=true -Doptimization=0 -Ddebug=true"
+build_and_test gcc-O0 gcc "-Dwerror=true -Dexamples=disabled -Depoll=disabled -Doptimization=0 -Ddebug=true"
+build_and_test clang-O0 clang "-Dwerror=true -Dexamples=disabled -Doptimization=0 -Ddebug=true"
 build_and_test clang-O2 clang "-Dwerror=true -Doptimization=2 -Ddebug=true"
