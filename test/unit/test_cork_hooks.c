@@ -236,20 +236,24 @@ static int free_in_child(void)
     return refused && !clients[0].completions && !atomic_load(&host.blocks) ? 0 : 1;
 }
 
-static void a_forked_child_frees_what_is_held(void **state)
+static void fork_and_free(void)
 {
-    pid_t child;
+    pid_t child = fork();
     int status;
 
-    (void)state;
-    hold();
-    publish("x");
-    child = fork();
     assert_true(child >= 0);
     if (!child)
         _exit(free_in_child());
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
+}
+
+static void a_forked_child_frees_what_is_held(void **state)
+{
+    (void)state;
+    hold();
+    publish("x");
+    fork_and_free();
     release();
     for (size_t i = 0; i < CLIENTS; i++)
         assert_string_equal(fake_client_text(&clients[i]), "data: x\n\n");
@@ -257,19 +261,11 @@ static void a_forked_child_frees_what_is_held(void **state)
 
 static void a_forked_child_frees_one_that_ended_over_what_is_held(void **state)
 {
-    pid_t child;
-    int status;
-
     (void)state;
     end_one_by_what_is_held();
     for (size_t i = 1; i < CLIENTS; i++)
         clients[i].sink.calls = 0;
-    child = fork();
-    assert_true(child >= 0);
-    if (!child)
-        _exit(free_in_child());
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_int_equal(status, 0);
+    fork_and_free();
     release();
     assert_int_equal(clients[0].errors + clients[0].completions, 2);
 }
