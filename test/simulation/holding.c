@@ -75,7 +75,8 @@ void hold(struct world *world)
     expect_equal(world, 0, (uint64_t)sse_registry_hold(world->registry), "result of a hold");
 }
 
-static void release_last(struct world *world)
+/* By the last release, or by a flush. */
+static void write_all(struct world *world, int (*call)(struct sse_registry *registry))
 {
     bool inside = world->publishing;
 
@@ -84,7 +85,7 @@ static void release_last(struct world *world)
         world->publishing_depth = world->depth;
     holding_written(&world->holding);
     fail_begin(world);
-    expect_equal(world, 0, (uint64_t)sse_registry_release(world->registry), "result of the last release");
+    expect_equal(world, 0, (uint64_t)call(world->registry), "result of writing what is held");
     (void)fail_end(world);
     if (!inside)
         world->publishing = false;
@@ -105,7 +106,7 @@ void release(struct world *world)
     }
     holding->holds--;
     if (last) {
-        release_last(world);
+        write_all(world, sse_registry_release);
     } else {
         world->woken &= !holding->any || holding->unsure;
         expect_equal(world, 0, (uint64_t)sse_registry_release(world->registry), "result of a release");
@@ -113,4 +114,20 @@ void release(struct world *world)
                "a release leaves events held, and the host sleeps");
     }
     expect(world, (last && !inside) || calls == world->calls, "a release calls back before its time");
+}
+
+void flush_held(struct world *world)
+{
+    unsigned holds = world->holding.holds;
+    bool inside = world->publishing;
+    uint64_t calls = world->calls;
+
+    narrate(world, "flush of what %u hold", holds);
+    requests_resolve(world);
+    if (holds == 1)
+        write_all(world, sse_registry_flush);
+    else
+        expect_equal(world, holds ? 0 : (uint64_t)-EALREADY, (uint64_t)sse_registry_flush(world->registry),
+                     "result of a flush of what others hold too, or nobody");
+    expect(world, (holds == 1 && !inside) || calls == world->calls, "a flush calls back before its time");
 }

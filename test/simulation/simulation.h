@@ -337,6 +337,7 @@ void holding_written(struct holding *holding);
 bool connection_waits(const struct connection *connection);
 void hold(struct world *world);
 void release(struct world *world);
+void flush_held(struct world *world);
 
 /* subscribing.c */
 

@@ -515,7 +515,7 @@ static void act_for_client(struct world *world, struct client *client)
         client_breaks(client, world);
 }
 
-static bool hold_or_release(struct world *world)
+static bool hold_or_write(struct world *world)
 {
     unsigned holds = world->holding.holds;
 
@@ -523,6 +523,8 @@ static bool hold_or_release(struct world *world)
         return false;
     if (chance_percent(world, holds ? 25 : 95))
         hold(world);
+    else if (chance_percent(world, 40))
+        flush_held(world);
     else
         release(world);
     return true;
@@ -532,7 +534,7 @@ void step(struct world *world)
 {
     size_t action = chance_below(world, 100);
 
-    if (hold_or_release(world))
+    if (hold_or_write(world))
         narrate(world, "%u hold", world->holding.holds);
     else if (action < 34)
         publish(world, (int)chance_below(world, TOPIC_COUNT + 1));
@@ -598,7 +600,7 @@ void nested_step(struct world *world, struct connection *self)
     if (world->quiet || world->depth > 4 || !chance_percent(world, world->scenario.nests))
         return;
     world->nested++;
-    if (hold_or_release(world))
+    if (hold_or_write(world))
         return;
     if (!self->emitter || chance_percent(world, 40))
         publish(world, (int)chance_below(world, TOPIC_COUNT + 1));
