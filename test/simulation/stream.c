@@ -92,6 +92,14 @@ static bool begins_with(const struct stream *stream, size_t at, const char *text
     return !memcmp(stream->body + at, text, size < left ? size : left);
 }
 
+static bool has_come(const struct stream *stream, size_t item)
+{
+    for (size_t i = 0; i < stream->piece_count; i++)
+        if (stream->pieces[i].item == item)
+            return true;
+    return false;
+}
+
 /* The next item whose frame is here, from `from` on, or the number of items. */
 static size_t find_item(const struct stream *stream, size_t at, size_t from)
 {
@@ -109,7 +117,7 @@ static size_t find_item(const struct stream *stream, size_t at, size_t from)
         const struct record *record = &connection->world->records[item->record];
 
         if ((item->fate == FATE_FAREWELL || (item->late && item->fate < FATE_REFUSED)) &&
-            begins_with(stream, at, record->frame, record->size))
+            !has_come(stream, i) && begins_with(stream, at, record->frame, record->size))
             return i;
     }
     return connection->item_count;

@@ -372,8 +372,6 @@ static void go_on(struct client *client)
         client->answer = client->again(client->emitter);
 }
 
-/* Hooks that bring about their own next turn are called in turn, never inside themselves. A flush that
- * the callback itself refuses ends, one by another thread is another try. */
 #define LONG_ID "an id that is longer than what an emitter keeps in its own memory"
 
 static void expect_id_in_record(struct client *client)
@@ -415,6 +413,8 @@ static void the_last_id_is_told_whatever_is_sent_at_the_end(void **state)
     }
 }
 
+/* Hooks that bring about their own next turn are called in turn, never inside themselves. A flush that
+ * the callback itself refuses ends, one by another thread is another try. */
 static void hooks_do_not_nest(void **state)
 {
     static const struct {

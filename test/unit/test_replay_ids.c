@@ -256,7 +256,6 @@ static void an_id_that_is_given_again_means_the_later_event(void **state)
     come_back(0, "a", sse_str("same"), SSE_REPLAY_COMPLETE, EVENT("a8", "8"));
 }
 
-/* An empty id resets the client: it is kept and replayed, and names no place. */
 /* The host sent it something before, or another registry did. */
 static void one_whose_last_id_is_long_may_join(void **state)
 {
@@ -274,6 +273,7 @@ static void one_whose_last_id_is_long_may_join(void **state)
     assert_string_equal(clients[0].last_id, ID("1"));
 }
 
+/* An empty id resets the client: it is kept and replayed, and names no place. */
 static void an_empty_id_names_no_place(void **state)
 {
     (void)state;
