@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Three events to standard output: an emitter that writes to a file descriptor. */
-#include <errno.h>
-#include <poll.h>
+/*
+ * The least that a program needs: one emitter, without a loop and without a registry. It is a CGI
+ * program, which a web server starts for each client. Run it in a terminal to see what it writes.
+ */
 #include <sse/sse.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -11,26 +12,28 @@ int main(void)
     const struct sse_event events[] = {
         {.data = sse_str("hello")},
         {.type = sse_str("poem"), .data = sse_str("roses are red\nviolets are blue")},
-        {.type = sse_str("farewell"), .data = sse_str("bye"), .id = sse_str("3"), .retry_ms = 2000},
+        {.data = sse_str("bye"), .id = sse_str("3"), .retry_ms = 2000},
     };
+    const struct sse_http_options http = {.size = sizeof(http), .version = SSE_HTTP_CGI};
     const struct sse_emitter_options options = {
         .size = sizeof(options),
-        .drain = SSE_DRAIN_FD,
+        .output = SSE_OUTPUT_FD,
         .fd = STDOUT_FILENO,
+        .keep_fd = true,
+        .http = &http,
     };
-    struct pollfd room = {.fd = STDOUT_FILENO, .events = POLLOUT};
     struct sse_emitter *emitter = NULL;
-    int error = sse_emitter_new(&emitter, &options);
+    int error = sse_emitter_new(&emitter, &options, NULL);
 
-    for (size_t i = 0; i < 3 && error == 0; ++i)
+    for (size_t i = 0; i < sizeof(events) / sizeof(events[0]) && error == 0; ++i)
         error = sse_emitter_send(emitter, &events[i]);
     if (error == 0)
         error = sse_emitter_complete(emitter);
-    /* What standard output had no room for is still queued; once all has left the stream is over. */
-    while (error == 0 && (error = sse_emitter_flush(emitter)) == 1)
-        error = poll(&room, 1, -1) < 0 ? -errno : 0;
-    sse_emitter_unref(emitter);
-    if (error == 0 || error == -ESHUTDOWN)
+    /* Anything that standard output could not accept yet is still queued. */
+    if (error == 0)
+        error = sse_emitter_wait(emitter, -1);
+    sse_emitter_close(emitter);
+    if (error == SSE_ENDED)
         return 0;
     fprintf(stderr, "01_hello_fd: %s\n", strerror(-error));
     return 1;

@@ -9,7 +9,7 @@
 # Suites: unit (gcc at -O2), compilers (gcc and clang at -O0, clang at -O2, warnings are errors), sanitizers
 # (ASan with UBSan, and TSan, with both compilers), valgrind (Helgrind and DRD), instructions (user
 # instructions of a delivery, each below its gate), simulation (160 000 seeds of clients, network and host
-# against a model), clients (real clients, a browser), hosts (every server of examples/hosts, under ASan
+# against a model), network (a client that vanishes, in a network namespace), clients (real clients, a browser), hosts (every server of examples/hosts, under ASan
 # with UBSan and under TSan), redis (three nodes that share a Redis stream, behind nginx), proxies (nginx
 # and haproxy in front of the hub). Not run unless named: bench (speed, memory and scale, beside a bare loop
 # of sends; see test/bench/README.md), peers (the same beside other servers; see
@@ -24,7 +24,7 @@ export SSE_ROOT="$root"
 export SSE_BUILD="${SSE_BUILD:-$root/build/test}"
 export SSE_RESULTS="$SSE_BUILD/results"
 
-suites=${*:-"unit compilers sanitizers valgrind instructions simulation clients hosts redis proxies"}
+suites=${*:-"unit compilers sanitizers valgrind instructions simulation network clients hosts redis proxies"}
 for suite in $suites; do
     if [ ! -f "$root/test/suites/$suite.sh" ]; then
         echo "unknown suite: $suite (there are: $(cd "$root/test/suites" && echo *.sh | sed 's/\.sh//g'))" >&2

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * civetweb, whose handler is a thread that may block: PULL. It waits for bytes, writes them, and says that
- * they were taken only then, so that a stream has not ended before its last byte was written.
+ * civetweb, whose handler is a thread that may block: PULL without a loop. It waits for bytes, writes them,
+ * and consumes them only then, so that a stream has not ended before its last byte was written. civetweb
+ * shows its sockets to nobody, and the first write after a client has left still succeeds, so the
+ * second heartbeat finds it out.
  */
 #include "service.h"
 
 #include <civetweb.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,91 +16,80 @@
 
 /* -- the adapter ---------------------------------------------------------------------------- */
 
-static struct sse_emitter *open_stream(const struct service *service, const struct mg_connection *connection)
+/* The emitter writes the head and the chunks: one write for each event. mg_send_chunk makes three. */
+static struct sse_http_options http_options(const struct mg_connection *connection)
 {
+    static const struct sse_http_header close = {{"Connection", 10}, {"close", 5}};
     const char *version = mg_get_request_info(connection)->http_version;
-    struct sse_emitter_options options = service_emitter_options(service);
-    struct sse_emitter *emitter;
+    const bool chunked = version && !strcmp(version, "1.1");
 
-    options.drain = SSE_DRAIN_PULL;
-    /* One write for each event; mg_send_chunk makes three. */
-    options.framing = version && !strcmp(version, "1.1") ? SSE_FRAMING_CHUNKED : SSE_FRAMING_RAW;
-    /* Only a write tells that the client has left: the second one, as the first is answered with a reset. */
-    options.heartbeat_ms = (options.heartbeat_ms + 1) / 2;
-    return sse_emitter_new(&emitter, &options) ? NULL : emitter;
+    return (struct sse_http_options){.size = sizeof(struct sse_http_options),
+                                     .version = chunked ? SSE_HTTP_1_1 : SSE_HTTP_1_0,
+                                     .chunked = chunked,
+                                     .headers = &close,
+                                     .header_count = 1};
 }
 
-/* False for a client that asks for a WebSocket: civetweb then writes no head. */
-static bool send_head(struct mg_connection *connection, bool chunked)
+static int open_stream(struct sse_emitter **emitter, struct sse_emitter_options options,
+                       const struct mg_connection *connection)
 {
-    struct sse_http_header headers[SERVICE_HEADERS];
-    ssize_t count = sse_http_headers(headers, SERVICE_HEADERS, NULL);
+    const struct sse_http_options http = http_options(connection);
 
-    mg_response_header_start(connection, 200);
-    for (ssize_t i = 0; i < count; i++)
-        mg_response_header_add(connection, headers[i].name.ptr, headers[i].value.ptr,
-                               (int)headers[i].value.len);
-    if (chunked)
-        mg_response_header_add(connection, "Transfer-Encoding", "chunked", -1);
-    return !mg_response_header_send(connection);
+    options.output = SSE_OUTPUT_PULL;
+    options.http = &http;
+    return sse_emitter_new(emitter, &options, NULL);
 }
 
 /* Returns when the stream has ended, by whichever side. */
-static void stream(struct mg_connection *connection, struct sse_emitter *emitter)
+static void write_stream(struct sse_emitter *emitter, struct mg_connection *connection)
 {
     struct iovec bytes;
 
-    while (sse_emitter_wait(emitter, -1) == 1 && sse_emitter_peek(emitter, &bytes, 1) == 1) {
-        if (mg_write(connection, bytes.iov_base, bytes.iov_len) != (int)bytes.iov_len) {
-            (void)sse_emitter_complete_with_error(emitter, -ECONNRESET);
-            return;
-        }
-        (void)sse_emitter_advance(emitter, bytes.iov_len);
+    while (sse_emitter_wait(emitter, -1) > 0) {
+        if (sse_emitter_peek(emitter, &bytes, 1) < 1)
+            continue;
+        if (mg_write(connection, bytes.iov_base, bytes.iov_len) == (int)bytes.iov_len)
+            (void)sse_emitter_consume(emitter, bytes.iov_len);
+        else
+            (void)sse_emitter_abort(emitter, -ECONNRESET);
     }
-}
-
-static void close_stream(struct sse_emitter *emitter)
-{
-    sse_emitter_detach(emitter);
-    sse_emitter_unref(emitter);
 }
 
 /* -- the server ----------------------------------------------------------------------------- */
 
-static int answer(struct mg_connection *connection, int status)
+static void answer(struct mg_connection *connection, int status)
 {
     mg_response_header_start(connection, status);
     mg_response_header_add(connection, "Content-Length", "0", -1);
     mg_response_header_send(connection);
-    return status;
 }
 
-/* NULL if there is none, or one that is too long. */
-static const char *find_topic(const struct mg_request_info *request, char *topic, size_t size)
+static void refuse(struct mg_connection *connection, int error)
 {
-    const char *query = request->query_string;
+    const struct sse_http_options http = http_options(connection);
+    char response[512];
+    ssize_t size = sse_http_refuse(response, sizeof(response), error, &http, service_random());
 
-    return query && mg_get_var(query, strlen(query), "topic", topic, size) >= 0 ? topic : NULL;
+    if (size > 0 && size <= (ssize_t)sizeof(response))
+        (void)mg_write(connection, response, (size_t)size);
 }
 
-static int answer_with_stream(struct service *service, struct mg_connection *connection, const char *topic)
+static void answer_with_stream(struct service *service, struct mg_connection *connection,
+                               const struct service_query *query)
 {
-    struct sse_emitter *emitter = open_stream(service, connection);
-    const char *version = mg_get_request_info(connection)->http_version;
-    int error;
+    struct sse_emitter *emitter;
+    int error = open_stream(&emitter, service_emitter_options(service, query), connection);
 
-    if (!emitter)
-        return answer(connection, 503);
-    error = service_subscribe(service, emitter, topic, mg_get_header(connection, "Last-Event-ID"));
-    if (!error && send_head(connection, version && !strcmp(version, "1.1")))
-        stream(connection, emitter);
-    close_stream(emitter);
-    if (error)
-        return answer(connection, error == -EINVAL || error == -EMSGSIZE ? 400 : 503);
-    return 200;
+    if (error) {
+        refuse(connection, error);
+        return;
+    }
+    write_stream(emitter, connection);
+    sse_emitter_close(emitter);
 }
 
-static int publish(struct service *service, struct mg_connection *connection, const char *topic)
+static void publish(struct service *service, struct mg_connection *connection,
+                    const struct service_query *query)
 {
     char *body = NULL;
     size_t size = 0;
@@ -111,28 +101,31 @@ static int publish(struct service *service, struct mg_connection *connection, co
 
         body = grown ? grown : body;
         if (count <= 0) {
-            status = count ? 400 : service_publish(service, topic, body, size);
+            status = count ? 400 : service_publish(service, query, body, size);
             break;
         }
         size += (size_t)count;
     }
     free(body);
-    return answer(connection, status);
+    answer(connection, status);
 }
 
-/* Registered before it listens, which mg_set_request_handler cannot be. */
+/* Registered before it listens, which mg_set_request_handler cannot be. 1: the request is answered. */
 static int handle(struct mg_connection *connection)
 {
     const struct mg_request_info *request = mg_get_request_info(connection);
     struct service *service = request->user_data;
-    char buffer[SSE_TOPIC_SIZE_MAX + 1];
-    const char *topic = find_topic(request, buffer, sizeof(buffer));
+    struct service_query query;
 
+    service_read_query(&query, sse_str(request->query_string),
+                       sse_str(mg_get_header(connection, "Last-Event-ID")));
     if (!strcmp(request->local_uri, "/events") && !strcmp(request->request_method, "GET"))
-        return answer_with_stream(service, connection, topic);
-    if (!strcmp(request->local_uri, "/publish") && !strcmp(request->request_method, "POST"))
-        return publish(service, connection, topic);
-    return answer(connection, 404);
+        answer_with_stream(service, connection, &query);
+    else if (!strcmp(request->local_uri, "/publish") && !strcmp(request->request_method, "POST"))
+        publish(service, connection, &query);
+    else
+        answer(connection, 404);
+    return 1;
 }
 
 int main(int argc, char **argv)

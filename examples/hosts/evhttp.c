@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libevent's evhttp: PULL, without copying. The loop's thread hands over a chunk and takes the next
- * when that one has been written; other threads make an event of the loop active.
+ * libevent's evhttp: PULL, without copying, in a driven loop. evhttp calls back when a chunk has been
+ * written, and is given the next one.
  */
 #include "service.h"
 
-#include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
@@ -23,84 +22,85 @@
 
 struct stream {
     struct sse_emitter *emitter;
-    struct evhttp_request *request;
-    struct service *service;
-    size_t writing; /* bytes that evhttp has and the socket has not */
-    bool ended;     /* the request is evhttp's again */
+    struct evhttp_request *request; /* NULL once the response has ended or the connection is closed */
+    size_t writing;
 };
 
-static void pump(struct stream *stream);
+static void write_more(struct stream *stream);
 
-/* Advanced only now: so a stalled client is seen by the emitter's timers. */
+/* Consumed only now, so that the timers of the emitter see a stalled client. */
 static void on_written(struct evhttp_connection *connection, void *user)
 {
     struct stream *stream = user;
 
     (void)connection;
-    (void)sse_emitter_advance(stream->emitter, stream->writing);
-    stream->writing = 0;
-    pump(stream);
+    (void)sse_emitter_consume(stream->emitter, stream->writing);
+    write_more(stream);
 }
 
-static void write_chunk(struct stream *stream, const struct iovec *iov, int count)
+static void write_more(struct stream *stream)
 {
-    struct evbuffer *chunk = evbuffer_new();
+    struct iovec shown[CHUNK_PIECES];
+    int count = sse_emitter_peek(stream->emitter, shown, CHUNK_PIECES);
+    struct evbuffer *chunk = count > 0 ? evbuffer_new() : NULL;
 
+    stream->writing = 0;
     for (int i = 0; chunk && i < count && stream->writing < CHUNK_SIZE; i++) {
         size_t room = CHUNK_SIZE - stream->writing;
-        size_t size = iov[i].iov_len < room ? iov[i].iov_len : room;
+        size_t size = shown[i].iov_len < room ? shown[i].iov_len : room;
 
-        if (evbuffer_add_reference(chunk, iov[i].iov_base, size, NULL, NULL))
+        if (evbuffer_add_reference(chunk, shown[i].iov_base, size, NULL, NULL))
             break;
         stream->writing += size;
     }
     if (stream->writing)
         evhttp_send_reply_chunk_with_cb(stream->request, chunk, on_written, stream);
-    else
-        (void)sse_emitter_complete_with_error(stream->emitter, -ENOMEM);
+    else if (count > 0)
+        (void)sse_emitter_abort(stream->emitter, -ENOMEM);
     if (chunk)
         evbuffer_free(chunk);
 }
 
-/* The stream may be gone when this returns. */
-static void pump(struct stream *stream)
+static void on_ready(struct sse_emitter *emitter, unsigned what, void *user)
 {
-    struct iovec iov[CHUNK_PIECES];
-    int result;
+    (void)emitter, (void)what;
+    write_more(user);
+}
 
-    if (stream->ended)
-        return;
-    /* What was peeked at stays where it is until it is written; flush only tells of a failure. */
-    result = stream->writing ? sse_emitter_flush(stream->emitter)
-                             : sse_emitter_peek(stream->emitter, iov, CHUNK_PIECES);
-    if (result == -ESHUTDOWN) {
-        stream->ended = true;
+/* Either every byte was written, or what is left will not be. */
+static void end_stream(struct sse_emitter *emitter, const struct sse_completion *completion, void *user)
+{
+    struct stream *stream = user;
+    struct evhttp_request *request = stream->request;
+    struct evhttp_connection *connection = request ? evhttp_request_get_connection(request) : NULL;
+
+    (void)emitter;
+    service_report(completion);
+    if (connection && completion->error) {
+        evhttp_connection_free(connection);
+    } else if (connection) {
+        stream->request = NULL;
         /* For the last chunk. */
-        evhttp_connection_set_timeout(evhttp_request_get_connection(stream->request), 2);
-        evhttp_send_reply_end(stream->request);
-    } else if (result < 0) {
-        evhttp_connection_free(evhttp_request_get_connection(stream->request));
-    } else if (result > 0 && !stream->writing) {
-        write_chunk(stream, iov, result);
+        evhttp_connection_set_timeout(connection, 2);
+        evhttp_send_reply_end(request);
     }
 }
 
-/* The one way out: the response says Connection: close, so that its end comes here as well. */
+/* The one way out: the response says Connection: close, so its end comes here as well. */
 static void close_stream(struct evhttp_connection *connection, void *user)
 {
     struct stream *stream = user;
 
     (void)connection;
     /* A connection that failed has let go of its request. */
-    if (!stream->ended && !evhttp_request_get_connection(stream->request))
+    if (stream->request && !evhttp_request_get_connection(stream->request))
         evhttp_request_free(stream->request);
-    service_end_stream(stream->service);
-    (void)sse_emitter_complete_with_error(stream->emitter, -ECONNRESET);
-    (void)sse_emitter_detach(stream->emitter);
-    sse_emitter_unref(stream->emitter);
+    stream->request = NULL;
+    (void)sse_emitter_abort(stream->emitter, -ECONNRESET);
+    sse_emitter_close(stream->emitter);
 }
 
-static void start_stream(struct stream *stream)
+static void send_head(struct stream *stream)
 {
     struct evhttp_connection *connection = evhttp_request_get_connection(stream->request);
     struct bufferevent *socket = evhttp_connection_get_bufferevent(connection);
@@ -112,53 +112,65 @@ static void start_stream(struct stream *stream)
         evhttp_add_header(head, headers[i].name.ptr, headers[i].value.ptr);
     evhttp_add_header(head, "Connection", "close");
     evhttp_connection_set_closecb(connection, close_stream, stream);
-    service_begin_stream(stream->service);
-    /* Nobody reads what such a client sends, and it may well send nothing for ever. */
+    /* Nobody uses what such a client sends, and it may well send nothing for ever. */
     bufferevent_setwatermark(socket, EV_READ, 0, 4096);
     bufferevent_set_timeouts(socket, NULL, NULL);
     evhttp_send_reply_start(stream->request, 200, "OK");
-    pump(stream);
 }
 
-/* In the loop's thread, after on_wake has made an event active. */
-static void pump_ready(struct sse_registry *registry)
+/* The first bytes follow in the loop's next turn, by on_ready. */
+static int open_stream(struct sse_emitter_options options, struct evhttp_request *request)
 {
-    struct sse_emitter *emitter;
+    struct stream *stream = calloc(1, sizeof(*stream));
+    int error;
 
-    while ((emitter = sse_registry_next_ready(registry))) {
-        pump(sse_emitter_user(emitter));
-        sse_emitter_unref(emitter);
-    }
+    if (!stream)
+        return -ENOMEM;
+    stream->request = request;
+    options.output = SSE_OUTPUT_PULL;
+    options.on_ready = on_ready;
+    options.on_completion = end_stream;
+    options.on_release = free;
+    options.user = stream;
+    error = sse_emitter_new(&stream->emitter, &options, NULL);
+    if (error)
+        free(stream);
+    else
+        send_head(stream);
+    return error;
 }
 
 /* -- the server ----------------------------------------------------------------------------- */
 
 struct server {
     struct service service;
+    struct sse_loop *streams;
     struct event_base *base;
-    struct event *wake;
-    struct event *timer;
+    struct event *turn;
 };
 
 static void wake(void *user)
 {
     struct server *server = user;
 
-    event_active(server->wake, EV_READ, 0);
+    event_active(server->turn, EV_READ, 0);
+}
+
+static void on_wake(struct sse_loop *streams, void *user)
+{
+    (void)streams;
+    wake(user);
 }
 
 static void turn(evutil_socket_t fd, short what, void *user)
 {
     struct server *server = user;
-    bool serving = service_turn(&server->service);
-    int timeout;
+    int timeout = sse_loop_turn(server->streams);
 
     (void)fd, (void)what;
-    pump_ready(server->service.registry);
-    timeout = service_timeout(&server->service);
     if (timeout >= 0)
-        event_add(server->timer, &(struct timeval){timeout / 1000, timeout % 1000 * 1000});
-    if (!serving)
+        event_add(server->turn, &(struct timeval){timeout / 1000, timeout % 1000 * 1000});
+    if (service_is_over(&server->service))
         event_base_loopbreak(server->base);
 }
 
@@ -167,77 +179,74 @@ static void answer(struct evhttp_request *request, int status)
     evhttp_send_reply(request, status, NULL, NULL);
 }
 
-/* The text belongs to `query`. */
-static const char *find_topic(struct evhttp_request *request, struct evkeyvalq *query)
+static void refuse(struct evhttp_request *request, int error)
 {
-    const char *text = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(request));
+    const struct sse_http_refusal refusal = service_refusal(error);
+    struct evbuffer *body = evbuffer_new();
 
-    (void)evhttp_parse_query_str(text ? text : "", query);
-    return evhttp_find_header(query, "topic");
+    if (body)
+        evbuffer_add(body, refusal.body, refusal.body_size);
+    if (refusal.event_stream)
+        evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Type", "text/event-stream");
+    evhttp_send_reply(request, refusal.status, refusal.reason, body);
+    if (body)
+        evbuffer_free(body);
+}
+
+static void read_query(struct service_query *query, struct evhttp_request *request)
+{
+    const char *encoded = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(request));
+    const char *id = evhttp_find_header(evhttp_request_get_input_headers(request), "Last-Event-ID");
+
+    service_read_query(query, sse_str(encoded), sse_str(id));
 }
 
 static void on_events(struct evhttp_request *request, void *user)
 {
     struct server *server = user;
-    struct sse_emitter_options options = service_emitter_options(&server->service);
-    struct stream *stream = calloc(1, sizeof(*stream));
-    struct evkeyvalq query;
+    struct service_query query;
+    struct sse_emitter_options options;
     int error;
 
-    if (evhttp_request_get_command(request) != EVHTTP_REQ_GET || !stream) {
-        answer(request, stream ? 405 : 503);
-        free(stream);
+    if (evhttp_request_get_command(request) != EVHTTP_REQ_GET) {
+        answer(request, 405);
         return;
     }
-    *stream = (struct stream){.request = request, .service = &server->service};
-    options.drain = SSE_DRAIN_PULL;
-    options.on_release = free;
-    options.user = stream;
-    error = sse_emitter_new(&stream->emitter, &options);
-    if (error) {
-        answer(request, 503);
-        free(stream);
-        return;
-    }
-    error = service_subscribe(&server->service, stream->emitter, find_topic(request, &query),
-                              evhttp_find_header(evhttp_request_get_input_headers(request), "Last-Event-ID"));
-    evhttp_clear_headers(&query);
-    if (!error) {
-        start_stream(stream);
-        return;
-    }
-    answer(request, error == -EINVAL || error == -EMSGSIZE ? 400 : 503);
-    sse_emitter_unref(stream->emitter);
+    read_query(&query, request);
+    options = service_emitter_options(&server->service, &query);
+    options.loop = server->streams;
+    error = open_stream(options, request);
+    if (error)
+        refuse(request, error);
 }
 
 static void on_publish(struct evhttp_request *request, void *user)
 {
     struct server *server = user;
     struct evbuffer *body = evhttp_request_get_input_buffer(request);
-    struct evkeyvalq query;
-    const char *topic;
+    struct service_query query;
 
     if (evhttp_request_get_command(request) != EVHTTP_REQ_POST) {
         answer(request, 405);
         return;
     }
-    topic = find_topic(request, &query);
-    answer(request, service_publish(&server->service, topic, (const char *)evbuffer_pullup(body, -1),
+    read_query(&query, request);
+    answer(request, service_publish(&server->service, &query, (const char *)evbuffer_pullup(body, -1),
                                     evbuffer_get_length(body)));
-    evhttp_clear_headers(&query);
 }
 
 int main(int argc, char **argv)
 {
     struct server server = {0};
+    const struct sse_loop_options options = {.size = sizeof(options), .on_wake = on_wake, .user = &server};
     struct evhttp *http;
 
-    if (evthread_use_pthreads() || !(server.base = event_base_new()))
+    if (evthread_use_pthreads() || !(server.base = event_base_new()) ||
+        sse_loop_new(&server.streams, &options))
         return 1;
-    server.wake = event_new(server.base, -1, 0, turn, &server);
-    server.timer = event_new(server.base, -1, 0, turn, &server);
+    server.turn = event_new(server.base, -1, 0, turn, &server);
     http = evhttp_new(server.base);
-    if (!server.wake || !server.timer || !http)
+    if (!server.turn || !http)
         return 1;
     service_open(&server.service, argc, argv, wake, &server);
     evhttp_set_max_headers_size(http, 16384);
@@ -249,10 +258,10 @@ int main(int argc, char **argv)
         return 1;
     }
     event_base_loop(server.base, EVLOOP_NO_EXIT_ON_EMPTY);
-    evhttp_free(http);
     service_close(&server.service);
-    event_free(server.timer);
-    event_free(server.wake);
+    evhttp_free(http);
+    sse_loop_free(server.streams);
+    event_free(server.turn);
     event_base_free(server.base);
     libevent_global_shutdown();
     return 0;

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * FastCGI behind nginx or lighttpd, with a thread for each request: blocking PULL. The thread waits in
- * the emitter, then writes and flushes, since libfcgi holds back up to 8 KiB.
+ * FastCGI behind nginx or lighttpd, with a thread for each request: PULL without a loop. The thread waits
+ * in the emitter, then writes and flushes, because libfcgi holds back up to 8 KiB. A web server that closes
+ * because its client has left is not heard: the first write after that succeeds, so the second heartbeat
+ * finds it out.
  *
- * The head tells nginx not to buffer; lighttpd needs server.stream-response-body = 2, and at any path
+ * The head tells nginx not to buffer. lighttpd needs server.stream-response-body = 2, and at any path
  * "check-local" => "disable".
  */
-#include "query.h"
 #include "service.h"
 
-#include <errno.h>
 #include <fcgiapp.h>
 #include <poll.h>
 #include <stdio.h>
@@ -23,58 +23,33 @@
 
 /* -- the adapter ---------------------------------------------------------------------------- */
 
-static void put_head(FCGX_Stream *out)
-{
-    struct sse_http_header headers[SERVICE_HEADERS];
-    ssize_t count = sse_http_headers(headers, SERVICE_HEADERS, NULL);
+static const struct sse_http_options cgi_head = {.size = sizeof(cgi_head), .version = SSE_HTTP_CGI};
 
-    for (ssize_t i = 0; i < count; i++)
-        FCGX_FPrintF(out, "%s: %s\r\n", headers[i].name.ptr, headers[i].value.ptr);
-    FCGX_PutS("\r\n", out);
-    FCGX_FFlush(out);
+static int open_stream(struct sse_emitter **emitter, struct sse_emitter_options options)
+{
+    options.output = SSE_OUTPUT_PULL;
+    options.http = &cgi_head;
+    return sse_emitter_new(emitter, &options, NULL);
 }
 
-/* Until the stream ends; -ESHUTDOWN if that was as it should be and every byte was written. */
-static int write_stream(struct sse_emitter *emitter, FCGX_Stream *out)
+/* Returns when the stream has ended; true if it ended gracefully, with every byte written. */
+static bool write_stream(struct sse_emitter *emitter, FCGX_Stream *out)
 {
     struct iovec bytes;
     int result;
 
-    put_head(out);
     while ((result = sse_emitter_wait(emitter, -1)) > 0) {
         if (sse_emitter_peek(emitter, &bytes, 1) < 1)
             continue;
         (void)FCGX_PutStr(bytes.iov_base, (int)bytes.iov_len, out);
         (void)FCGX_FFlush(out);
-        /* Once a write has failed, be it that of the head, the two take bytes and say nothing. */
-        if (FCGX_GetError(out)) {
-            (void)sse_emitter_complete_with_error(emitter, -ECONNRESET);
-            return -ECONNRESET;
-        }
-        (void)sse_emitter_advance(emitter, bytes.iov_len);
+        /* Once a write has failed, the two accept bytes and say nothing. */
+        if (FCGX_GetError(out))
+            (void)sse_emitter_abort(emitter, -ECONNRESET);
+        else
+            (void)sse_emitter_consume(emitter, bytes.iov_len);
     }
-    return result;
-}
-
-static void close_stream(struct sse_emitter *emitter)
-{
-    sse_emitter_detach(emitter);
-    sse_emitter_unref(emitter);
-}
-
-/* A web server that closes is not heard: the first write after that succeeds, the second one fails. */
-static struct sse_emitter *open_stream(const struct service *service)
-{
-    struct sse_emitter_options options = service_emitter_options(service);
-    struct sse_emitter *emitter;
-
-    options.drain = SSE_DRAIN_PULL;
-    options.heartbeat_ms = (options.heartbeat_ms + 1) / 2;
-    if (sse_emitter_new(&emitter, &options))
-        return NULL;
-    /* nginx passes no head on before a byte of what follows it: a comment. */
-    (void)sse_emitter_send(emitter, &(struct sse_event){.comment = sse_str("")});
-    return emitter;
+    return result == SSE_ENDED;
 }
 
 /* Without FCGX_Finish_r the web server takes the response for a broken one, as it should; detached, the
@@ -98,10 +73,6 @@ static void end_request(FCGX_Request *request, bool whole)
 struct server {
     struct service service;
     int listener;
-    pthread_mutex_t lock;
-    pthread_cond_t idle;
-    size_t requests;
-    bool stopping;
 };
 
 struct request {
@@ -114,28 +85,33 @@ static void answer(FCGX_Stream *out, int status)
     FCGX_FPrintF(out, "Status: %d\r\nContent-Type: text/plain\r\n\r\n", status);
 }
 
-static bool answer_with_stream(struct service *service, FCGX_Request *request, const char *topic)
+static void refuse(FCGX_Stream *out, int error)
 {
-    const char *id = FCGX_GetParam("HTTP_LAST_EVENT_ID", request->envp);
-    struct sse_emitter *emitter = open_stream(service);
-    int error;
+    char response[512];
+    ssize_t size = sse_http_refuse(response, sizeof(response), error, &cgi_head, service_random());
 
-    if (!emitter) {
-        answer(request->out, 503);
-        return true;
-    }
-    error = service_subscribe(service, emitter, topic, id);
-    if (error) {
-        answer(request->out, error == -EINVAL || error == -EMSGSIZE ? 400 : 503);
-        close_stream(emitter);
-        return true;
-    }
-    error = write_stream(emitter, request->out);
-    close_stream(emitter);
-    return error == -ESHUTDOWN;
+    if (size > 0 && size <= (ssize_t)sizeof(response))
+        (void)FCGX_PutStr(response, (int)size, out);
 }
 
-static void publish(struct service *service, FCGX_Request *request, const char *topic)
+/* Whether the response is whole. */
+static bool answer_with_stream(struct service *service, FCGX_Request *request,
+                               const struct service_query *query)
+{
+    struct sse_emitter *emitter;
+    int error = open_stream(&emitter, service_emitter_options(service, query));
+    bool whole;
+
+    if (error) {
+        refuse(request->out, error);
+        return true;
+    }
+    whole = write_stream(emitter, request->out);
+    sse_emitter_close(emitter);
+    return whole;
+}
+
+static void publish(struct service *service, FCGX_Request *request, const struct service_query *query)
 {
     const char *length = FCGX_GetParam("CONTENT_LENGTH", request->envp);
     char *body = malloc(BODY_SIZE_MAX);
@@ -149,7 +125,7 @@ static void publish(struct service *service, FCGX_Request *request, const char *
     else if (FCGX_GetError(request->in) || (length && size < atoi(length)))
         answer(request->out, 400);
     else
-        answer(request->out, service_publish(service, topic, body, (size_t)size));
+        answer(request->out, service_publish(service, query, body, (size_t)size));
     free(body);
 }
 
@@ -159,47 +135,32 @@ static bool handle(struct service *service, FCGX_Request *request)
     const char *method = FCGX_GetParam("REQUEST_METHOD", request->envp);
     const char *target = FCGX_GetParam("REQUEST_URI", request->envp);
     size_t size = target ? strcspn(target, "?") : 0;
-    char buffer[SSE_TOPIC_SIZE_MAX + 1];
-    const char *topic = query_topic(FCGX_GetParam("QUERY_STRING", request->envp), buffer);
+    struct service_query query;
 
+    service_read_query(&query, sse_str(FCGX_GetParam("QUERY_STRING", request->envp)),
+                       sse_str(FCGX_GetParam("HTTP_LAST_EVENT_ID", request->envp)));
     if (size == 7 && !memcmp(target, "/events", size) && method && !strcmp(method, "GET"))
-        return answer_with_stream(service, request, topic);
+        return answer_with_stream(service, request, &query);
     if (size == 8 && !memcmp(target, "/publish", size) && method && !strcmp(method, "POST"))
-        publish(service, request, topic);
+        publish(service, request, &query);
     else
         answer(request->out, 404);
     return true;
 }
 
-static void count_request(struct server *server, bool begins)
-{
-    pthread_mutex_lock(&server->lock);
-    if (begins)
-        server->requests++;
-    else if (!--server->requests)
-        pthread_cond_signal(&server->idle);
-    pthread_mutex_unlock(&server->lock);
-}
-
-static void *serve(void *user)
+static void serve(void *user)
 {
     struct request *request = user;
-    struct server *server = request->server;
 
-    end_request(&request->fastcgi, handle(&server->service, &request->fastcgi));
+    end_request(&request->fastcgi, handle(&request->server->service, &request->fastcgi));
     free(request);
-    count_request(server, false);
-    return NULL;
 }
 
-/* Takes a request, and starts its thread. False if descriptors, memory or threads have run out, or if the
+/* Accepts a request, and starts its thread. False if descriptors, memory or threads have run out, or if the
  * listening socket is shut down. */
 static bool accept_one(struct server *server)
 {
     struct request *request = calloc(1, sizeof(*request));
-    pthread_attr_t detached;
-    pthread_t thread;
-    int error;
 
     if (!request)
         return false;
@@ -210,27 +171,11 @@ static bool accept_one(struct server *server)
         free(request);
         return false;
     }
-    count_request(server, true);
-    pthread_attr_init(&detached);
-    pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
-    error = pthread_create(&thread, &detached, serve, request);
-    pthread_attr_destroy(&detached);
-    if (!error)
+    if (service_start_thread(&server->service, serve, request))
         return true;
     end_request(&request->fastcgi, false);
     free(request);
-    count_request(server, false);
     return false;
-}
-
-static bool is_stopping(struct server *server)
-{
-    bool stopping;
-
-    pthread_mutex_lock(&server->lock);
-    stopping = server->stopping;
-    pthread_mutex_unlock(&server->lock);
-    return stopping;
 }
 
 /* What has run out comes back. The time limit is not for accepting. */
@@ -240,19 +185,10 @@ static void *accept_all(void *user)
     struct server *server = user;
     struct pollfd listening = {.fd = server->listener, .events = POLLIN};
 
-    while (!is_stopping(server))
+    while (!service_is_over(&server->service))
         if (poll(&listening, 1, -1) < 0 || !accept_one(server))
             nanosleep(&pause, NULL);
     return NULL;
-}
-
-static void stop_accepting(struct server *server, pthread_t acceptor)
-{
-    pthread_mutex_lock(&server->lock);
-    server->stopping = true;
-    pthread_mutex_unlock(&server->lock);
-    shutdown(server->listener, SHUT_RDWR);
-    pthread_join(acceptor, NULL);
 }
 
 /* Linux hands the time limit on to the sockets that are accepted: libfcgi has no call for it. */
@@ -284,7 +220,7 @@ static void limit_descriptors(void)
 
 int main(int argc, char **argv)
 {
-    struct server server = {.lock = PTHREAD_MUTEX_INITIALIZER, .idle = PTHREAD_COND_INITIALIZER};
+    struct server server;
     pthread_t acceptor;
 
     service_open(&server.service, argc, argv, NULL, NULL);
@@ -295,11 +231,8 @@ int main(int argc, char **argv)
     if (server.listener < 0 || pthread_create(&acceptor, NULL, accept_all, &server))
         return 1;
     service_run(&server.service);
-    stop_accepting(&server, acceptor);
-    pthread_mutex_lock(&server.lock);
-    while (server.requests)
-        pthread_cond_wait(&server.idle, &server.lock);
-    pthread_mutex_unlock(&server.lock);
+    shutdown(server.listener, SHUT_RDWR);
+    pthread_join(acceptor, NULL);
     service_close(&server.service);
     return 0;
 }

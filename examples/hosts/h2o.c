@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * libh2o with its own event loop, HTTP/1.1 and HTTP/2: PULL without a copy. What peek shows is h2o's until
- * it calls proceed; the registry's wake brings the loop to the streams that wait for nothing but bytes.
+ * it calls proceed. The loop of the streams is polled, and h2o waits for its descriptor, because only a
+ * polled loop watches sockets: h2o reads no more from an HTTP/1.1 connection while it answers.
  */
 #define H2O_USE_LIBUV 0
 
-#include "query.h"
 #include "service.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <h2o.h>
-#include <string.h>
 
 /* -- the adapter ---------------------------------------------------------------------------- */
 
@@ -20,107 +18,98 @@
 struct stream {
     h2o_generator_t generator; /* the first member: h2o hands it back */
     struct sse_emitter *emitter;
-    h2o_req_t *request;
+    h2o_req_t *request; /* NULL once h2o has disposed of it */
     size_t sending;
-    bool busy;
+    bool broken;
 };
-
-/* h2o has closed the request, or has been told of its end. */
-static void close_stream(struct stream *stream)
-{
-    (void)sse_emitter_complete_with_error(stream->emitter, -ECONNRESET);
-    sse_emitter_detach(stream->emitter);
-    sse_emitter_unref(stream->emitter);
-}
 
 /* One send at a time, and none that is empty: h2o would never call proceed. */
 static void send_more(struct stream *stream)
 {
     struct iovec shown[PIECES];
     h2o_iovec_t pieces[PIECES];
-    h2o_req_t *request = stream->request;
     int count = sse_emitter_peek(stream->emitter, shown, PIECES);
 
-    stream->busy = count > 0;
-    if (count < 0) {
-        close_stream(stream);
-        h2o_send(request, NULL, 0, count == -ESHUTDOWN ? H2O_SEND_STATE_FINAL : H2O_SEND_STATE_ERROR);
-        return;
-    }
     stream->sending = 0;
     for (int i = 0; i < count; i++) {
         pieces[i] = h2o_iovec_init(shown[i].iov_base, shown[i].iov_len);
         stream->sending += shown[i].iov_len;
     }
-    if (count)
-        h2o_send(request, pieces, (size_t)count, H2O_SEND_STATE_IN_PROGRESS);
+    if (count > 0)
+        h2o_send(stream->request, pieces, (size_t)count, H2O_SEND_STATE_IN_PROGRESS);
 }
 
 static void proceed(h2o_generator_t *generator, h2o_req_t *request)
 {
     struct stream *stream = (struct stream *)generator;
 
-    (void)request;
-    (void)sse_emitter_advance(stream->emitter, stream->sending);
-    send_more(stream);
+    (void)sse_emitter_consume(stream->emitter, stream->sending);
+    if (stream->broken)
+        h2o_send(request, NULL, 0, H2O_SEND_STATE_ERROR);
+    else
+        send_more(stream);
 }
 
-static void stop(h2o_generator_t *generator, h2o_req_t *request)
+static void on_ready(struct sse_emitter *emitter, unsigned what, void *user)
 {
-    (void)request;
-    close_stream((struct stream *)generator);
+    (void)emitter, (void)what;
+    send_more(user);
 }
 
-/* h2o has no call to break off a send that nobody takes. Over HTTP/2 the socket is others' as well. */
-static void cut_off(const struct stream *stream)
+/* h2o has no call to break off a send that nobody takes. Over HTTP/2 the socket serves others as well. */
+static void cut_off(h2o_req_t *request)
 {
-    h2o_conn_t *connection = stream->request->conn;
-
-    if (stream->request->version < 0x200)
-        shutdown(h2o_socket_get_fd(connection->callbacks->get_socket(connection)), SHUT_RDWR);
+    if (request->version < 0x200)
+        shutdown(h2o_socket_get_fd(request->conn->callbacks->get_socket(request->conn)), SHUT_RDWR);
 }
 
-/* Whether there were any: what is sent outside of h2o's callbacks is finished by its next turn, which then
- * must not sleep first. */
-static bool resume_ready(const struct service *service)
+/* Either every byte was sent, or what is left will not be. */
+static void end_stream(struct sse_emitter *emitter, const struct sse_completion *completion, void *user)
 {
-    struct sse_emitter *emitter;
-    bool any = false;
+    struct stream *stream = user;
 
-    while ((emitter = sse_registry_next_ready(service->registry))) {
-        struct stream *stream = sse_emitter_user(emitter);
-
-        if (!stream->busy)
-            send_more(stream);
-        else if (sse_emitter_flush(emitter) < 0)
-            cut_off(stream);
-        sse_emitter_unref(emitter);
-        any = true;
-    }
-    return any;
+    (void)emitter;
+    service_report(completion);
+    stream->broken = completion->error;
+    if (stream->request && stream->sending)
+        cut_off(stream->request);
+    else if (stream->request)
+        h2o_send(stream->request, NULL, 0, completion->error ? H2O_SEND_STATE_ERROR : H2O_SEND_STATE_FINAL);
 }
 
-/* While it answers, h2o reads no more from an HTTP/1.1 connection: a client that leaves is found out by
- * writing, and the first write after that succeeds. */
-static struct stream *open_stream(const struct service *service, h2o_req_t *request)
+/* h2o has sent the end of the response, or closed the request, and frees its memory. */
+static void close_stream(void *link)
 {
-    struct sse_emitter_options options = service_emitter_options(service);
+    struct stream *stream = *(struct stream **)link;
+
+    stream->request = NULL;
+    (void)sse_emitter_abort(stream->emitter, -ECONNRESET);
+    sse_emitter_close(stream->emitter);
+}
+
+static int open_stream(struct stream **opened, struct sse_emitter_options options, h2o_req_t *request)
+{
     struct stream *stream = calloc(1, sizeof(*stream));
+    struct stream **link;
+    int error;
 
     if (!stream)
-        return NULL;
-    *stream = (struct stream){.generator = {proceed, stop}, .request = request, .busy = true};
-    options.drain = SSE_DRAIN_PULL;
-    options.heartbeat_ms = (options.heartbeat_ms + 1) / 2;
+        return -ENOMEM;
+    *stream = (struct stream){.generator = {proceed, NULL}, .request = request};
+    options.output = SSE_OUTPUT_PULL;
+    options.watch_fd = h2o_socket_get_fd(request->conn->callbacks->get_socket(request->conn));
+    options.on_ready = on_ready;
+    options.on_completion = end_stream;
     options.on_release = free;
     options.user = stream;
-    if (sse_emitter_new(&stream->emitter, &options)) {
+    error = sse_emitter_new(&stream->emitter, &options, NULL);
+    if (error) {
         free(stream);
-        return NULL;
+        return error;
     }
-    /* Over HTTP/1.1 h2o sends no head before a byte of what follows it: a comment. */
-    (void)sse_emitter_send(stream->emitter, &(struct sse_event){.comment = sse_str("")});
-    return stream;
+    link = h2o_mem_alloc_shared(&request->pool, sizeof(*link), close_stream);
+    *link = *opened = stream;
+    return 0;
 }
 
 /* -- the server ----------------------------------------------------------------------------- */
@@ -131,6 +120,7 @@ static struct stream *open_stream(const struct service *service, h2o_req_t *requ
 /* It lasts as long as the process: h2o cannot close the connections that are left at the end. */
 static struct server {
     struct service service;
+    struct sse_loop *streams;
     h2o_globalconf_t configuration;
     h2o_context_t context;
     h2o_accept_ctx_t accepting;
@@ -147,25 +137,33 @@ static int answer(h2o_req_t *request, int status)
     return 0;
 }
 
-static int answer_with_stream(h2o_req_t *request, const char *topic)
+static int refuse(h2o_req_t *request, int error)
 {
-    ssize_t at = h2o_find_header_by_str(&request->headers, H2O_STRLIT("last-event-id"), -1);
-    const h2o_iovec_t none = {NULL, 0};
-    h2o_iovec_t id = at < 0 ? none : request->headers.entries[at].value;
+    const struct sse_http_refusal refusal = service_refusal(error);
+
+    if (!refusal.event_stream)
+        return answer(request, refusal.status);
+    request->res.status = refusal.status;
+    request->res.reason = "OK";
+    request->res.content_length = refusal.body_size;
+    h2o_add_header(&request->pool, &request->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL,
+                   H2O_STRLIT("text/event-stream"));
+    h2o_send_inline(request, refusal.body, refusal.body_size);
+    return 0;
+}
+
+static int answer_with_stream(h2o_req_t *request, const struct service_query *query)
+{
+    struct sse_emitter_options options = service_emitter_options(&server.service, query);
     struct sse_http_header headers[SERVICE_HEADERS];
     ssize_t count = sse_http_headers(headers, SERVICE_HEADERS, NULL);
-    struct stream *stream = open_stream(&server.service, request);
+    struct stream *stream;
     int error;
 
-    if (!stream)
-        return answer(request, 503);
-    if (at >= 0)
-        id = h2o_strdup(&request->pool, id.base, id.len);
-    error = service_subscribe(&server.service, stream->emitter, topic, id.base);
-    if (error) {
-        close_stream(stream);
-        return answer(request, error == -EINVAL || error == -EMSGSIZE ? 400 : 503);
-    }
+    options.loop = server.streams;
+    error = open_stream(&stream, options, request);
+    if (error)
+        return refuse(request, error);
     request->res.status = 200;
     request->res.reason = "OK";
     request->http1_is_persistent = 0;
@@ -173,31 +171,43 @@ static int answer_with_stream(h2o_req_t *request, const char *topic)
         h2o_add_header_by_str(&request->pool, &request->res.headers, headers[i].name.ptr, headers[i].name.len,
                               1, NULL, headers[i].value.ptr, headers[i].value.len);
     h2o_start_response(request, &stream->generator);
-    send_more(stream);
     return 0;
+}
+
+static void read_query(struct service_query *query, const h2o_req_t *request)
+{
+    const size_t at = request->query_at == SIZE_MAX ? request->path.len : request->query_at + 1;
+    ssize_t header = h2o_find_header_by_str(&request->headers, H2O_STRLIT("last-event-id"), -1);
+    struct sse_text id = sse_str(NULL);
+
+    if (header >= 0)
+        id = (struct sse_text){request->headers.entries[header].value.base,
+                               request->headers.entries[header].value.len};
+    service_read_query(query, (struct sse_text){request->path.base + at, request->path.len - at}, id);
 }
 
 static int handle(h2o_handler_t *handler, h2o_req_t *request)
 {
     const h2o_iovec_t path = request->path_normalized;
     const h2o_iovec_t method = request->method;
-    h2o_iovec_t query = {NULL, 0};
-    char buffer[SSE_TOPIC_SIZE_MAX + 1];
-    const char *topic;
+    struct service_query query;
 
     (void)handler;
-    if (request->query_at != SIZE_MAX)
-        query = h2o_strdup(&request->pool, request->path.base + request->query_at + 1,
-                           request->path.len - request->query_at - 1);
-    topic = query_topic(query.base, buffer);
+    read_query(&query, request);
     if (h2o_memis(path.base, path.len, H2O_STRLIT("/events")) &&
         h2o_memis(method.base, method.len, H2O_STRLIT("GET")))
-        return answer_with_stream(request, topic);
+        return answer_with_stream(request, &query);
     if (!h2o_memis(path.base, path.len, H2O_STRLIT("/publish")) ||
         !h2o_memis(method.base, method.len, H2O_STRLIT("POST")))
         return answer(request, 404);
     return answer(request,
-                  service_publish(&server.service, topic, request->entity.base, request->entity.len));
+                  service_publish(&server.service, &query, request->entity.base, request->entity.len));
+}
+
+static void on_streams(h2o_socket_t *socket, const char *error)
+{
+    (void)socket, (void)error;
+    (void)sse_loop_dispatch(server.streams, 0);
 }
 
 /* Wakes the loop from any thread; nothing need be said. */
@@ -229,19 +239,25 @@ static void on_accept(h2o_socket_t *listener, const char *error)
     h2o_accept(&server.accepting, connection);
 }
 
+/* The callback reads for itself. */
+static h2o_socket_t *wait_for(int fd, h2o_socket_cb on_readable)
+{
+    h2o_socket_t *socket = h2o_evloop_socket_create(server.context.loop, fd, H2O_SOCKET_FLAG_DONT_READ);
+
+    h2o_socket_read_start(socket, on_readable);
+    return socket;
+}
+
 static h2o_socket_t *listen_on(int port)
 {
     const struct sockaddr_in address = {
         .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
-    h2o_socket_t *listener;
 
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
     if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) || listen(fd, SOMAXCONN))
         return NULL;
-    listener = h2o_evloop_socket_create(server.context.loop, fd, H2O_SOCKET_FLAG_DONT_READ);
-    h2o_socket_read_start(listener, on_accept);
-    return listener;
+    return wait_for(fd, on_accept);
 }
 
 static void open_server(void)
@@ -258,11 +274,6 @@ static void open_server(void)
     server.accepting = (h2o_accept_ctx_t){.ctx = &server.context, .hosts = server.configuration.hosts};
 }
 
-static void turn(int timeout_ms)
-{
-    h2o_evloop_run(server.context.loop, timeout_ms < 0 ? INT32_MAX : timeout_ms);
-}
-
 /* GOAWAY, and what is left to send. */
 static void say_goodbye(void)
 {
@@ -270,26 +281,30 @@ static void say_goodbye(void)
 
     h2o_context_request_shutdown(&server.context);
     while (server.connections && h2o_now(server.context.loop) < end)
-        turn((int)(end - h2o_now(server.context.loop)));
+        h2o_evloop_run(server.context.loop, (int32_t)(end - h2o_now(server.context.loop)));
 }
 
 int main(int argc, char **argv)
 {
-    h2o_socket_t *listener;
+    h2o_socket_t *listener, *streams;
 
     open_server();
+    if (sse_loop_new(&server.streams, NULL))
+        return 1;
     service_open(&server.service, argc, argv, wake, NULL);
     listener = listen_on(server.service.port);
     if (!listener) {
         perror("listen");
         return 1;
     }
-    while (service_turn(&server.service))
-        turn(resume_ready(&server.service) ? 0 : service_timeout(&server.service));
-    resume_ready(&server.service);
-    turn(0);
+    /* h2o closes what it waits for, so it gets a descriptor of its own. */
+    streams = wait_for(dup(sse_loop_fd(server.streams)), on_streams);
+    while (!service_is_over(&server.service))
+        h2o_evloop_run(server.context.loop, INT32_MAX);
     h2o_socket_close(listener);
     say_goodbye();
+    h2o_socket_close(streams);
     service_close(&server.service);
+    sse_loop_free(server.streams);
     return 0;
 }

@@ -1,26 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * libmicrohttpd with its own polling thread: PULL. Its reader suspends the connection when there is
- * nothing to read; on_ready resumes it, from whichever thread published.
+ * nothing to read. The main thread runs the loop of the streams, whose on_ready resumes the connection, and
+ * which watches the sockets: libmicrohttpd does not notice that a client leaves while it is suspended.
  */
-#include "service.h"
+#include "microhttpd_server.h"
 
-#include <errno.h>
-#include <microhttpd.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* -- the adapter ---------------------------------------------------------------------------- */
 
 struct stream {
-    struct service *service;
     struct sse_emitter *emitter;
     struct MHD_Connection *connection;
     pthread_mutex_t lock;
     bool suspended;
 };
 
-/* The lock makes one step of "nothing there" and the suspension: a resume never comes too early. */
+/* The lock makes one step of "nothing there" and the suspension: on_ready never comes between. */
 static ssize_t read_stream(void *user, uint64_t position, char *buffer, size_t size)
 {
     struct stream *stream = user;
@@ -36,14 +33,14 @@ static ssize_t read_stream(void *user, uint64_t position, char *buffer, size_t s
     pthread_mutex_unlock(&stream->lock);
     if (result >= 0)
         return result;
-    return result == -ESHUTDOWN ? MHD_CONTENT_READER_END_OF_STREAM : MHD_CONTENT_READER_END_WITH_ERROR;
+    return result == SSE_ENDED ? MHD_CONTENT_READER_END_OF_STREAM : MHD_CONTENT_READER_END_WITH_ERROR;
 }
 
-static void resume(struct sse_emitter *emitter, void *user)
+static void on_ready(struct sse_emitter *emitter, unsigned what, void *user)
 {
     struct stream *stream = user;
 
-    (void)emitter;
+    (void)emitter, (void)what;
     pthread_mutex_lock(&stream->lock);
     if (stream->suspended) {
         stream->suspended = false;
@@ -56,12 +53,9 @@ static void resume(struct sse_emitter *emitter, void *user)
 static void close_stream(void *user)
 {
     struct stream *stream = user;
-    struct service *service = stream->service;
 
-    (void)sse_emitter_complete_with_error(stream->emitter, -ECONNRESET);
-    sse_emitter_detach(stream->emitter);
-    sse_emitter_unref(stream->emitter);
-    service_end_stream(service);
+    (void)sse_emitter_abort(stream->emitter, -ECONNRESET);
+    sse_emitter_close(stream->emitter);
 }
 
 static void free_stream(void *user)
@@ -72,136 +66,59 @@ static void free_stream(void *user)
     free(stream);
 }
 
-static struct stream *open_stream(struct service *service, struct MHD_Connection *connection)
+int open_stream(struct MHD_Response **response, struct sse_emitter_options options,
+                struct MHD_Connection *connection)
 {
-    struct sse_emitter_options options = service_emitter_options(service);
     struct stream *stream = calloc(1, sizeof(*stream));
+    int error;
 
     if (!stream)
-        return NULL;
-    stream->service = service;
+        return -ENOMEM;
     stream->connection = connection;
     pthread_mutex_init(&stream->lock, NULL);
-    options.drain = SSE_DRAIN_PULL;
-    options.on_ready = resume;
+    options.output = SSE_OUTPUT_PULL;
+    options.watch_fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    options.on_ready = on_ready;
     options.on_release = free_stream;
     options.user = stream;
-    if (sse_emitter_new(&stream->emitter, &options)) {
+    error = sse_emitter_new(&stream->emitter, &options, NULL);
+    if (error) {
         free_stream(stream);
-        return NULL;
+        return error;
     }
-    service_begin_stream(service);
-    return stream;
+    *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 4096, read_stream, stream, close_stream);
+    if (*response)
+        return 0;
+    close_stream(stream);
+    return -ENOMEM;
 }
 
 /* -- the server ----------------------------------------------------------------------------- */
 
-struct body {
-    char *data;
-    size_t size;
-};
+/* For a client that reads nothing. */
+#define SEND_SECONDS 30
 
-static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status)
+static void stop(void *user)
 {
-    struct MHD_Response *response = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
-    enum MHD_Result result = MHD_queue_response(connection, status, response);
-
-    MHD_destroy_response(response);
-    return result;
-}
-
-static enum MHD_Result answer_with_stream(struct service *service, struct MHD_Connection *connection)
-{
-    const char *topic = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "topic");
-    const char *id = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Last-Event-ID");
-    struct stream *stream = open_stream(service, connection);
-    struct sse_http_header headers[SERVICE_HEADERS];
-    ssize_t count = sse_http_headers(headers, SERVICE_HEADERS, NULL);
-    struct MHD_Response *response;
-    enum MHD_Result result;
-    int error;
-
-    if (!stream)
-        return answer(connection, 503);
-    error = service_subscribe(service, stream->emitter, topic, id);
-    if (error) {
-        close_stream(stream);
-        return answer(connection, error == -EINVAL || error == -EMSGSIZE ? 400 : 503);
-    }
-    response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 4096, read_stream, stream, close_stream);
-    if (!response) {
-        close_stream(stream);
-        return MHD_NO;
-    }
-    for (ssize_t i = 0; i < count; i++)
-        MHD_add_response_header(response, headers[i].name.ptr, headers[i].value.ptr);
-    result = MHD_queue_response(connection, 200, response);
-    MHD_destroy_response(response);
-    return result;
-}
-
-static enum MHD_Result append(struct body *body, const char *data, size_t size)
-{
-    char *grown = body->size + size <= SSE_EVENT_SIZE_MAX ? realloc(body->data, body->size + size) : NULL;
-
-    if (!grown)
-        return MHD_NO;
-    memcpy(grown + body->size, data, size);
-    *body = (struct body){grown, body->size + size};
-    return MHD_YES;
-}
-
-static enum MHD_Result handle(void *user, struct MHD_Connection *connection, const char *url,
-                              const char *method, const char *version, const char *upload,
-                              size_t *upload_size, void **request)
-{
-    struct service *service = user;
-    struct body *body = *request;
-    size_t size = *upload_size;
-
-    (void)version;
-    if (!body) {
-        *request = calloc(1, sizeof(*body));
-        return *request ? MHD_YES : MHD_NO;
-    }
-    if (size) {
-        *upload_size = 0;
-        return append(body, upload, size);
-    }
-    if (!strcmp(url, "/events") && !strcmp(method, "GET"))
-        return answer_with_stream(service, connection);
-    if (strcmp(url, "/publish") || strcmp(method, "POST"))
-        return answer(connection, 404);
-    return answer(connection,
-                  (unsigned)service_publish(
-                      service, MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "topic"),
-                      body->data, body->size));
-}
-
-static void forget_request(void *user, struct MHD_Connection *connection, void **request,
-                           enum MHD_RequestTerminationCode why)
-{
-    struct body *body = *request;
-
-    (void)user, (void)connection, (void)why;
-    if (body)
-        free(body->data);
-    free(body);
+    (void)sse_loop_stop(user);
 }
 
 int main(int argc, char **argv)
 {
-    struct service service;
+    struct server server;
     struct MHD_Daemon *daemon;
 
-    service_open(&service, argc, argv, NULL, NULL);
-    daemon = MHD_start_daemon(MHD_USE_AUTO_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG,
-                              (uint16_t)service.port, NULL, NULL, handle, &service,
-                              MHD_OPTION_NOTIFY_COMPLETED, forget_request, NULL, MHD_OPTION_END);
+    if (sse_loop_new(&server.streams, NULL))
+        return 1;
+    service_open(&server.service, argc, argv, stop, server.streams);
+    /* Not epoll: with it version 0.9.75 keeps a connection that its reader has broken off, until something
+     * else happens. */
+    daemon = start_server(&server, MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, SEND_SECONDS);
     if (!daemon)
         return 1;
-    service_run(&service);
+    (void)sse_loop_run(server.streams);
     MHD_stop_daemon(daemon);
-    service_close(&service);
+    service_close(&server.service);
+    sse_loop_free(server.streams);
     return 0;
 }

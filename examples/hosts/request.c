@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "request.h"
 
-#include "query.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -106,48 +104,64 @@ static bool path_is(const struct request *request, const struct http_parser_url 
            !memcmp(request->target.data + url->field_data[UF_PATH].off, path, strlen(path));
 }
 
+static struct sse_text text_of(const struct request_text *text)
+{
+    return (struct sse_text){text->data, text->size};
+}
+
+static void read_query(struct request *request, const struct http_parser_url *url)
+{
+    struct sse_text encoded = sse_str(NULL);
+
+    if (url->field_set & 1 << UF_QUERY)
+        encoded = (struct sse_text){request->target.data + url->field_data[UF_QUERY].off,
+                                    url->field_data[UF_QUERY].len};
+    service_read_query(&request->query, encoded, text_of(&request->last_event_id));
+}
+
 int request_serve(struct request *request, struct service *service)
 {
-    const unsigned method = request->parser.method;
+    const enum http_method method = (enum http_method)request->parser.method;
     struct http_parser_url url;
 
     http_parser_url_init(&url);
     if (method == HTTP_CONNECT || !request->target.data ||
         http_parser_parse_url(request->target.data, request->target.size, 0, &url))
         return 400;
-    if (!(url.field_set & 1 << UF_QUERY) ||
-        !query_topic(request->target.data + url.field_data[UF_QUERY].off, request->topic))
-        request->topic[0] = '\0';
+    read_query(request, &url);
     if (path_is(request, &url, "/events"))
         return method == HTTP_GET ? 0 : 405;
     if (!path_is(request, &url, "/publish"))
         return 404;
     if (method != HTTP_POST)
         return 405;
-    return service_publish(service, request->topic, request->body.data, request->body.size);
+    return service_publish(service, &request->query, request->body.data, request->body.size);
 }
 
-void request_frame(const struct request *request, struct sse_emitter_options *options,
-                   char head[REQUEST_HEAD_SIZE])
+struct sse_http_options request_http_options(const struct request *request)
 {
+    static const struct sse_http_header close = {{"Connection", 10}, {"close", 5}};
     const struct http_parser *parser = &request->parser;
     const bool chunked = parser->http_major > 1 || (parser->http_major == 1 && parser->http_minor > 0);
-    const struct sse_http_header close = {sse_str("Connection"), sse_str("close")};
-    const struct sse_http_options http = {.size = sizeof(http),
-                                          .version = chunked ? SSE_HTTP_1_1 : SSE_HTTP_1_0,
-                                          .chunked = chunked,
-                                          .headers = &close,
-                                          .header_count = 1};
-    ssize_t size = sse_http_head(head, REQUEST_HEAD_SIZE, &http);
 
-    options->head = (struct sse_str){head, (size_t)size};
-    options->framing = chunked ? SSE_FRAMING_CHUNKED : SSE_FRAMING_RAW;
+    return (struct sse_http_options){.size = sizeof(struct sse_http_options),
+                                     .version = chunked ? SSE_HTTP_1_1 : SSE_HTTP_1_0,
+                                     .chunked = chunked,
+                                     .headers = &close,
+                                     .header_count = 1};
 }
 
-size_t request_answer(char *buffer, size_t size, int status)
+size_t request_answer(char answer[REQUEST_ANSWER_SIZE], int status)
 {
-    int length = snprintf(buffer, size, "HTTP/1.1 %d %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-                          status, http_status_str((enum http_status)status));
+    return (size_t)snprintf(answer, REQUEST_ANSWER_SIZE,
+                            "HTTP/1.1 %d %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", status,
+                            http_status_str((enum http_status)status));
+}
 
-    return length > 0 && (size_t)length < size ? (size_t)length : 0;
+size_t request_refuse(const struct request *request, char answer[REQUEST_ANSWER_SIZE], int error)
+{
+    const struct sse_http_options options = request_http_options(request);
+    ssize_t size = sse_http_refuse(answer, REQUEST_ANSWER_SIZE, error, &options, service_random());
+
+    return size > 0 && size <= REQUEST_ANSWER_SIZE ? (size_t)size : 0;
 }

@@ -21,27 +21,29 @@ struct request {
     struct request_text body;
     bool in_value;
     bool whole;
-    char topic[SSE_TOPIC_SIZE_MAX + 1];
+    struct service_query query; /**< after request_serve */
 };
 
 void request_init(struct request *request);
 void request_free(struct request *request);
 
-/** Reads on. 1: it is whole, and what follows is not looked at; 0: not yet; -EINVAL: it cannot be read. */
+/** Reads on. 1: the request is whole, and what follows is not looked at. 0: not yet. -EINVAL: it cannot be
+ *  read. */
 int request_read(struct request *request, const char *data, size_t size);
 
-/** Does what a whole request asks for. 0: a stream of `topic`, which may be empty; else the status to
+/** Does what a whole request asks for. 0: the client wants the stream of `query`. Otherwise the status to
  *  answer with. */
 int request_serve(struct request *request, struct service *service);
 
-#define REQUEST_HEAD_SIZE 512
+/** How the head of a stream looks: chunked if the client can read that. */
+struct sse_http_options request_http_options(const struct request *request);
 
-/** The head of a stream, which `head` holds from then on, and its framing: chunked if the client reads that.
- */
-void request_frame(const struct request *request, struct sse_emitter_options *options,
-                   char head[REQUEST_HEAD_SIZE]);
+/** Room for a response of the next two functions. */
+#define REQUEST_ANSWER_SIZE 512
 
-/** A response without a body, after which the connection is closed. Its size. */
-size_t request_answer(char *buffer, size_t size, int status);
+/** A response without a body, after which you close the connection. Returns its size. */
+size_t request_answer(char answer[REQUEST_ANSWER_SIZE], int status);
+/** The same for an error of sse_emitter_new. */
+size_t request_refuse(const struct request *request, char answer[REQUEST_ANSWER_SIZE], int error);
 
 #endif

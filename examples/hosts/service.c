@@ -1,28 +1,35 @@
 /* SPDX-License-Identifier: MIT */
 #include "service.h"
 
-#include <errno.h>
-#include <pthread.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <unistd.h>
 
-#define LAST_EVENT_ID_MAX 512
 #define DRAIN_MS 2000
+/* For what a server still does when the emitter has ended: its last frames, its own time-outs. */
+#define GRACE_MS 500
 
 struct service_event {
     struct service_event *next;
     char *data;
     size_t size;
-    char topic[SSE_TOPIC_SIZE_MAX + 1];
+    size_t topic_size;
+    char topic[SSE_TOPIC_SIZE_MAX];
+};
+
+struct task {
+    struct service *service;
+    void (*serve)(void *user);
+    void *user;
 };
 
 static void explain(const char *program)
 {
     fprintf(stderr,
-            "usage: %s [PORT [HEARTBEAT_MS]]\n"
+            "usage: %s [PORT [HEARTBEAT_MS [STREAMS_MAX]]]\n"
             "GET /events?topic=T streams, POST /publish?topic=T publishes its body.\n",
             program);
     exit(2);
@@ -34,23 +41,21 @@ static void fail(const char *what, int error)
     exit(1);
 }
 
-/* The host's wake, or else service_run's. */
-static void wake(struct service *service)
+/* The next event to publish. NULL: the service closes. */
+static struct service_event *next_event(struct service *service)
 {
-    if (service->wake) {
-        service->wake(service->user);
-        return;
-    }
-    pthread_mutex_lock(&service->lock);
-    service->woken = true;
-    pthread_cond_broadcast(&service->changed);
-    pthread_mutex_unlock(&service->lock);
-}
+    struct service_event *next;
 
-static void on_wake(struct sse_registry *registry, void *user)
-{
-    (void)registry;
-    wake(user);
+    pthread_mutex_lock(&service->lock);
+    while (!service->first && !service->closing)
+        pthread_cond_wait(&service->changed, &service->lock);
+    next = service->first;
+    if (next)
+        service->first = next->next;
+    if (!service->first)
+        service->last = &service->first;
+    pthread_mutex_unlock(&service->lock);
+    return next;
 }
 
 static void *publish_all(void *user)
@@ -58,136 +63,165 @@ static void *publish_all(void *user)
     struct service *service = user;
     struct service_event *next;
 
-    pthread_mutex_lock(&service->lock);
-    while (!service->closing) {
-        if (!(next = service->first)) {
-            pthread_cond_wait(&service->changed, &service->lock);
-            continue;
-        }
-        service->first = next->next;
-        if (!service->first)
-            service->last = &service->first;
-        pthread_mutex_unlock(&service->lock);
-        (void)sse_registry_publish(service->registry, sse_str(next->topic),
+    while ((next = next_event(service))) {
+        (void)sse_registry_publish(service->registry, (struct sse_text){next->topic, next->topic_size},
                                    &(struct sse_event){.data = {next->data, next->size}}, NULL);
         free(next->data);
         free(next);
-        pthread_mutex_lock(&service->lock);
     }
-    pthread_mutex_unlock(&service->lock);
     return NULL;
 }
 
-static int64_t now_ms(void)
+static sigset_t signals_that_end(void)
 {
-    struct timespec time;
+    sigset_t signals;
 
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    return signals;
 }
 
-static void *wait_for_signal(void *user)
+void service_run(struct service *service)
 {
-    struct service *service = user;
-    sigset_t signals;
+    const struct sse_event final_event = {.type = sse_str("final"), .data = sse_str("")};
+    const struct sse_shutdown_options options = {.size = sizeof(options),
+                                                 .final_event = &final_event,
+                                                 .retry_min_ms = 500,
+                                                 .retry_max_ms = 2000,
+                                                 .drain_ms = DRAIN_MS};
+    const sigset_t signals = signals_that_end();
     int received;
 
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
     sigwait(&signals, &received);
+    (void)sse_registry_shutdown(service->registry, &options);
+    /* A client that reads nothing must not keep the service. */
+    (void)sse_registry_wait(service->registry, DRAIN_MS + GRACE_MS);
     pthread_mutex_lock(&service->lock);
-    service->stopping = true;
-    service->deadline_ms = now_ms() + DRAIN_MS;
+    service->over = true;
     pthread_mutex_unlock(&service->lock);
-    wake(service);
+}
+
+bool service_is_over(struct service *service)
+{
+    bool over;
+
+    pthread_mutex_lock(&service->lock);
+    over = service->over;
+    pthread_mutex_unlock(&service->lock);
+    return over;
+}
+
+static void *run_and_stop(void *user)
+{
+    struct service *service = user;
+
+    service_run(service);
+    service->stop(service->user);
     return NULL;
 }
 
-static void block_signals(void)
+static int start_threads(struct service *service)
 {
-    sigset_t signals;
+    const sigset_t signals = signals_that_end();
+    int error;
 
     signal(SIGPIPE, SIG_IGN);
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
-}
-
-static void init_locks(struct service *service)
-{
-    pthread_condattr_t monotonic;
-
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&service->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&service->lock, NULL);
+    pthread_cond_init(&service->changed, NULL);
+    error = pthread_create(&service->publisher, NULL, publish_all, service);
+    if (!error && service->stop)
+        error = pthread_create(&service->ender, NULL, run_and_stop, service);
+    return error;
 }
 
-void service_open(struct service *service, int argc, char **argv, void (*wake_host)(void *user), void *user)
+void service_open(struct service *service, int argc, char **argv, void (*stop)(void *user), void *user)
 {
+    const int streams_max = argc > 3 ? atoi(argv[3]) : 0;
     const struct sse_registry_options options = {.size = sizeof(options),
                                                  .history = {.events = 10000},
                                                  .gap_type = sse_str("gap"),
-                                                 .on_wake = on_wake,
-                                                 .user = service};
+                                                 .emitters_max = (size_t)streams_max};
     int error;
 
     *service = (struct service){.port = argc > 1 ? atoi(argv[1]) : 8080,
                                 .heartbeat_ms = argc > 2 ? atoi(argv[2]) : 15000,
-                                .wake = wake_host,
+                                .stop = stop,
                                 .user = user};
-    if (service->port < 1 || service->port > 65535 || service->heartbeat_ms < 1)
+    if (service->port < 1 || service->port > 65535 || service->heartbeat_ms < 1 || streams_max < 0)
         explain(argv[0]);
     service->last = &service->first;
-    block_signals();
-    init_locks(service);
     error = sse_registry_new(&service->registry, &options);
     if (error)
         fail("registry", -error);
-    error = pthread_create(&service->publisher, NULL, publish_all, service);
-    if (!error)
-        error = pthread_create(&service->signals, NULL, wait_for_signal, service);
+    error = start_threads(service);
     if (error)
         fail("thread", error);
 }
 
-static void report_end(struct sse_emitter *emitter, const struct sse_completion *completion, void *user)
+void service_read_query(struct service_query *query, struct sse_text encoded, struct sse_text last_event_id)
 {
-    (void)emitter;
-    (void)user;
-    fprintf(stderr, "ended: reason %d, %llu events\n", completion->reason,
-            (unsigned long long)completion->events);
+    const size_t topic_max = sizeof(query->topic_bytes);
+    ssize_t topic = sse_http_parameter(encoded, "topic", 0, query->topic_bytes, topic_max);
+    ssize_t id = sse_http_last_event_id(last_event_id, encoded, query->id_bytes, sizeof(query->id_bytes));
+
+    query->topic.ptr = query->topic_bytes;
+    query->topic.len = topic > 0 && (size_t)topic <= topic_max ? (size_t)topic : 0;
+    query->last_event_id.ptr = query->id_bytes;
+    query->last_event_id.len = id > 0 ? (size_t)id : 0;
 }
 
-struct sse_emitter_options service_emitter_options(const struct service *service)
+void service_report(const struct sse_completion *completion)
+{
+    fprintf(stderr, "ended: reason %d (%s), %llu events\n", completion->reason,
+            sse_reason_name(completion->reason), (unsigned long long)completion->events);
+}
+
+static void report_end(struct sse_emitter *emitter, const struct sse_completion *completion, void *user)
+{
+    (void)emitter, (void)user;
+    service_report(completion);
+}
+
+struct sse_emitter_options service_emitter_options(const struct service *service,
+                                                   const struct service_query *query)
 {
     return (struct sse_emitter_options){.size = sizeof(struct sse_emitter_options),
+                                        .registry = service->registry,
+                                        .topics = &query->topic,
+                                        .topic_count = 1,
+                                        .last_event_id = query->last_event_id,
                                         .heartbeat_ms = service->heartbeat_ms,
                                         .on_completion = report_end};
 }
 
-int service_subscribe(struct service *service, struct sse_emitter *emitter, const char *topic,
-                      const char *last_event_id)
+uint64_t service_random(void)
 {
-    const struct sse_str name = sse_str(topic);
-    char id[LAST_EVENT_ID_MAX];
-    ssize_t size = sse_http_last_event_id(sse_str(last_event_id), sse_str(NULL), id, sizeof(id));
+    uint64_t bits = 0;
+    int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd < 0 ? 0 : read(fd, &bits, sizeof(bits));
 
-    /* One that cannot be an id is as if there were none: an error would end an EventSource for good. */
-    return sse_registry_subscribe(service->registry, emitter, &name, 1,
-                                  (struct sse_str){id, size > 0 ? (size_t)size : 0}, NULL);
+    (void)size;
+    if (fd >= 0)
+        close(fd);
+    return bits;
 }
 
-int service_publish(struct service *service, const char *topic, const char *data, size_t size)
+struct sse_http_refusal service_refusal(int error)
+{
+    struct sse_http_refusal refusal = {.status = 500};
+
+    (void)sse_http_get_refusal(&refusal, error, service_random());
+    return refusal;
+}
+
+int service_publish(struct service *service, const struct service_query *query, const char *data, size_t size)
 {
     struct service_event *event;
 
-    if (!topic || !*topic || strlen(topic) > SSE_TOPIC_SIZE_MAX)
-        return 400;
-    if (sse_event_encode(&(struct sse_event){.data = {size ? data : "", size}}, NULL, 0) < 0)
+    if (!query->topic.len ||
+        sse_event_encode(&(struct sse_event){.data = {size ? data : "", size}}, NULL, 0) < 0)
         return 400;
     event = calloc(1, sizeof(*event));
     if (!event || !(event->data = malloc(size + 1))) {
@@ -197,7 +231,8 @@ int service_publish(struct service *service, const char *topic, const char *data
     if (size)
         memcpy(event->data, data, size);
     event->size = size;
-    strcpy(event->topic, topic);
+    memcpy(event->topic, query->topic.ptr, query->topic.len);
+    event->topic_size = query->topic.len;
     pthread_mutex_lock(&service->lock);
     *service->last = event;
     service->last = &event->next;
@@ -206,120 +241,57 @@ int service_publish(struct service *service, const char *topic, const char *data
     return 202;
 }
 
-void service_begin_stream(struct service *service)
+static void count_thread(struct service *service, bool starts)
 {
     pthread_mutex_lock(&service->lock);
-    service->streams++;
+    service->threads += starts ? 1 : (size_t)-1;
+    pthread_cond_broadcast(&service->changed);
     pthread_mutex_unlock(&service->lock);
 }
 
-void service_end_stream(struct service *service)
+static void *run_task(void *user)
 {
-    bool is_last;
+    const struct task task = *(struct task *)user;
 
-    pthread_mutex_lock(&service->lock);
-    is_last = !--service->streams && service->stopping;
-    pthread_mutex_unlock(&service->lock);
-    if (is_last)
-        wake(service);
+    free(user);
+    task.serve(task.user);
+    count_thread(task.service, false);
+    return NULL;
 }
 
-/* Milliseconds that the host's streams may still take after everything has been read. A client that reads
- * nothing must not keep the service. */
-static int64_t time_for_streams(struct service *service)
+bool service_start_thread(struct service *service, void (*serve)(void *user), void *user)
 {
-    int64_t left = 0;
+    struct task *task = malloc(sizeof(*task));
+    pthread_attr_t detached;
+    pthread_t thread;
+    int error;
 
-    pthread_mutex_lock(&service->lock);
-    if (service->streams)
-        left = service->deadline_ms - now_ms();
-    pthread_mutex_unlock(&service->lock);
-    return left > 0 ? left : 0;
-}
-
-static bool is_stopping(struct service *service)
-{
-    bool stopping;
-
-    pthread_mutex_lock(&service->lock);
-    stopping = service->stopping;
-    pthread_mutex_unlock(&service->lock);
-    return stopping;
-}
-
-bool service_turn(struct service *service)
-{
-    const struct sse_event farewell = {.type = sse_str("farewell"), .data = sse_str("")};
-    const struct sse_shutdown_options options = {.size = sizeof(options),
-                                                 .farewell = &farewell,
-                                                 .retry_min_ms = 500,
-                                                 .retry_max_ms = 2000,
-                                                 .drain_ms = DRAIN_MS};
-    struct sse_shutdown_report report = {.size = sizeof(report)};
-
-    /* Every call after the first one is refused. */
-    if (is_stopping(service))
-        (void)sse_registry_shutdown(service->registry, &options);
-    (void)sse_registry_tick(service->registry);
-    return sse_registry_shutdown_report(service->registry, &report) || report.remaining ||
-           time_for_streams(service);
-}
-
-int service_timeout(struct service *service)
-{
-    int timeout = sse_registry_next_timeout(service->registry);
-    int64_t left = time_for_streams(service);
-
-    return left && (timeout < 0 || left < timeout) ? (int)left : timeout;
-}
-
-static void sleep_until_woken(struct service *service, int timeout_ms)
-{
-    struct timespec until;
-    int error = 0;
-
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += timeout_ms / 1000;
-    until.tv_nsec += timeout_ms % 1000 * 1000000L;
-    if (until.tv_nsec >= 1000000000L) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000L;
-    }
-    pthread_mutex_lock(&service->lock);
-    while (!service->woken && !error)
-        error = timeout_ms < 0 ? pthread_cond_wait(&service->changed, &service->lock)
-                               : pthread_cond_timedwait(&service->changed, &service->lock, &until);
-    service->woken = false;
-    pthread_mutex_unlock(&service->lock);
-}
-
-void service_run(struct service *service)
-{
-    struct sse_emitter *emitter;
-
-    while (service_turn(service)) {
-        /* Their own hooks have told the threads that serve them. */
-        while ((emitter = sse_registry_next_ready(service->registry)))
-            sse_emitter_unref(emitter);
-        sleep_until_woken(service, service_timeout(service));
-    }
+    if (!task)
+        return false;
+    *task = (struct task){service, serve, user};
+    count_thread(service, true);
+    pthread_attr_init(&detached);
+    pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+    error = pthread_create(&thread, &detached, run_task, task);
+    pthread_attr_destroy(&detached);
+    if (!error)
+        return true;
+    count_thread(service, false);
+    free(task);
+    return false;
 }
 
 void service_close(struct service *service)
 {
-    struct service_event *next;
-
     pthread_mutex_lock(&service->lock);
+    while (service->threads)
+        pthread_cond_wait(&service->changed, &service->lock);
     service->closing = true;
     pthread_cond_broadcast(&service->changed);
     pthread_mutex_unlock(&service->lock);
     pthread_join(service->publisher, NULL);
-    pthread_join(service->signals, NULL);
-    while ((next = service->first)) {
-        service->first = next->next;
-        free(next->data);
-        free(next);
-    }
+    if (service->stop)
+        pthread_join(service->ender, NULL);
     sse_registry_unref(service->registry);
     pthread_cond_destroy(&service->changed);
     pthread_mutex_destroy(&service->lock);

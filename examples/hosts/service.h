@@ -9,16 +9,16 @@
  *     GET  /events?topic=T     the events of a topic; Last-Event-ID is honoured
  *     POST /publish?topic=T    the body becomes the data of an event; 202
  *
- * Events are published by a thread of the service's own, never by the one that took the request: that
- * is the hard case for a server. SIGTERM ends all streams with a farewell.
+ * A thread of the service publishes, never the thread that took the request: that is the hard case for
+ * a server. SIGTERM ends all streams with a final event.
  *
- *     PROGRAM [PORT [HEARTBEAT_MS]]
+ *     PROGRAM [PORT [HEARTBEAT_MS [STREAMS_MAX]]]
  */
 
 #include <pthread.h>
 #include <sse/sse.h>
 
-/** More than sse_http_headers gives without options. */
+/** More fields than sse_http_headers gives without options. */
 #define SERVICE_HEADERS 8
 
 struct service_event;
@@ -28,53 +28,66 @@ struct service {
     int port;
     int64_t heartbeat_ms;
 
-    /** The host's own thread is to call service_turn. Any thread calls it. NULL: service_run does. */
-    void (*wake)(void *user);
+    /* Only service.c uses these. */
+    void (*stop)(void *user);
     void *user;
-
-    /* The service's own. */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     pthread_t publisher;
-    pthread_t signals;
+    pthread_t ender;
     struct service_event *first;
     struct service_event **last;
-    size_t streams;
-    int64_t deadline_ms;
-    bool woken;
-    bool stopping;
+    size_t threads;
+    bool over;
     bool closing;
 };
 
-/** Reads the arguments, blocks the signals, and starts the service's threads: before the host starts any.
- *  Exits with a message if that cannot be. `wake` may be NULL. */
-void service_open(struct service *service, int argc, char **argv, void (*wake)(void *user), void *user);
+/** What a request asks for. Do not copy it: its texts point into it. */
+struct service_query {
+    struct sse_text topic;
+    struct sse_text last_event_id;
+    char topic_bytes[SSE_TOPIC_SIZE_MAX];
+    char id_bytes[SSE_ASSIGNED_ID_SIZE];
+};
 
-/** Options with this service's heartbeat and a line to standard error at the end; fill in the rest. */
-struct sse_emitter_options service_emitter_options(const struct service *service);
+/**
+ * Reads the arguments, blocks the signals, and starts the threads of the service. Call it before your
+ * server starts threads. It ends the program with a message if something is wrong.
+ *
+ * `stop` is called once, in another thread, when SIGTERM came and every stream has ended: it makes your
+ * server's loop look at service_is_over. NULL: you call service_run yourself.
+ */
+void service_open(struct service *service, int argc, char **argv, void (*stop)(void *user), void *user);
 
-/** Subscribes an emitter. Texts as they came in the request, or NULL. 0 or a negative errno. */
-int service_subscribe(struct service *service, struct sse_emitter *emitter, const char *topic,
-                      const char *last_event_id);
+/** Reads the query of a request, still encoded, and its Last-Event-ID header. A topic that is missing,
+ *  too long or badly encoded becomes an empty one, which the library refuses. */
+void service_read_query(struct service_query *query, struct sse_text encoded, struct sse_text last_event_id);
 
-/** For hosts that send after they have taken the bytes: service_turn is true, and service_run goes on, until
- *  each stream that began has ended, or the time to drain is over. Any thread calls them. */
-void service_begin_stream(struct service *service);
-void service_end_stream(struct service *service);
+/** Options of an emitter for this request. Set the output, the loop and your callbacks. */
+struct sse_emitter_options service_emitter_options(const struct service *service,
+                                                   const struct service_query *query);
 
-/** Publishes soon, in another thread. The status to answer with: 202, 400 or 503. */
-int service_publish(struct service *service, const char *topic, const char *data, size_t size);
+/** Prints how a stream ended. It is the `on_completion` of the options: call it in your own. */
+void service_report(const struct sse_completion *completion);
 
-/** A turn of the host's loop, after `wake`, and when service_timeout has passed: runs the timers. Then
- *  sse_registry_next_ready gives the emitters to be seen to. False once everything has ended. */
-bool service_turn(struct service *service);
-/** Milliseconds until service_turn has something to do, -1 for none. */
-int service_timeout(struct service *service);
+/** How to answer when sse_emitter_new returned `error`. */
+struct sse_http_refusal service_refusal(int error);
+/** Random bits for sse_http_refuse. */
+uint64_t service_random(void);
 
-/** For hosts whose threads are their own: runs the timers here until everything has ended. */
+/** Publishes soon, in another thread. Returns the status to answer with: 202, 400 or 503. */
+int service_publish(struct service *service, const struct service_query *query, const char *data,
+                    size_t size);
+
+/** Runs `serve` in a new thread, for which service_close waits. False: there is no thread or no memory. */
+bool service_start_thread(struct service *service, void (*serve)(void *user), void *user);
+
+/** Waits for SIGTERM, ends every stream, and waits until your server is done with each. */
 void service_run(struct service *service);
+/** Whether service_run has come to its end. */
+bool service_is_over(struct service *service);
 
-/** After the host's threads are gone. */
+/** Ends the threads of the service. Call it while your loop can still be woken. */
 void service_close(struct service *service);
 
 #endif

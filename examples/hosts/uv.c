@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libuv: PULL, without copying. The loop's thread writes, and advances when that has been written;
- * other threads wake it with uv_async_send. libuv has no HTTP: http-parser reads the requests.
+ * libuv: PULL, without copying, in a driven loop. A write's callback consumes what was written and
+ * writes the next bytes. libuv has no HTTP: http-parser reads the requests, and the emitter writes the head.
  */
 #include "request.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <uv.h>
@@ -13,106 +12,105 @@
 /* -- the adapter ---------------------------------------------------------------------------- */
 
 #define WRITE_PIECES 16
-/* A slow client has stall_ms for so much. */
+/* A slow client has stall_ms for this much. */
 #define WRITE_SIZE ((size_t)64 << 10)
 
 struct stream {
     struct sse_emitter *emitter;
-    uv_stream_t *socket;
+    uv_stream_t *socket; /* NULL once it is closed */
     uv_close_cb on_close;
     uv_write_t write;
     size_t writing;
 };
 
-static void pump(struct stream *stream);
+static void write_more(struct stream *stream);
 
-/* Advanced only now: so a stalled client is seen by the emitter's timers. */
+/* Consumed only now, so that the timers of the emitter see a stalled client. */
 static void on_written(uv_write_t *write, int status)
 {
     struct stream *stream = write->data;
 
-    if (status)
-        (void)sse_emitter_complete_with_error(stream->emitter, -ECONNRESET);
-    else
-        (void)sse_emitter_advance(stream->emitter, stream->writing);
-    stream->writing = 0;
-    pump(stream);
+    if (status) {
+        (void)sse_emitter_abort(stream->emitter, -ECONNRESET);
+        return;
+    }
+    (void)sse_emitter_consume(stream->emitter, stream->writing);
+    write_more(stream);
 }
 
-static int write_pieces(struct stream *stream, const struct iovec *iov, int count)
+static void write_more(struct stream *stream)
 {
+    struct iovec shown[WRITE_PIECES];
     uv_buf_t pieces[WRITE_PIECES];
+    int count = sse_emitter_peek(stream->emitter, shown, WRITE_PIECES);
     unsigned n;
 
-    for (n = 0; n < (unsigned)count && stream->writing < WRITE_SIZE; n++) {
+    stream->writing = 0;
+    for (n = 0; (int)n < count && stream->writing < WRITE_SIZE; n++) {
         size_t room = WRITE_SIZE - stream->writing;
 
-        pieces[n].base = iov[n].iov_base;
-        pieces[n].len = iov[n].iov_len < room ? iov[n].iov_len : room;
+        pieces[n].base = shown[n].iov_base;
+        pieces[n].len = shown[n].iov_len < room ? shown[n].iov_len : room;
         stream->writing += pieces[n].len;
     }
-    return uv_write(&stream->write, stream->socket, pieces, n, on_written);
+    if (n && uv_write(&stream->write, stream->socket, pieces, n, on_written))
+        (void)sse_emitter_abort(stream->emitter, -ECONNRESET);
 }
 
-/* What the client sends is read all the while, so that closing does not cut off what was written. */
-static void pump(struct stream *stream)
+static void on_ready(struct sse_emitter *emitter, unsigned what, void *user)
 {
-    struct iovec iov[WRITE_PIECES];
-    int result;
+    (void)emitter, (void)what;
+    write_more(user);
+}
 
-    if (uv_is_closing((uv_handle_t *)stream->socket))
-        return;
-    /* What was peeked at stays where it is until it is written; flush only tells of a failure. */
-    result = stream->writing ? sse_emitter_flush(stream->emitter)
-                             : sse_emitter_peek(stream->emitter, iov, WRITE_PIECES);
-    if (result > 0 && !stream->writing)
-        result = write_pieces(stream, iov, result);
-    if (result < 0)
+/* Either every byte was written, or what is left will not be. libuv reads what the client sends all the
+ * while, so closing does not reset the connection. */
+static void end_stream(struct sse_emitter *emitter, const struct sse_completion *completion, void *user)
+{
+    struct stream *stream = user;
+
+    (void)emitter;
+    service_report(completion);
+    if (stream->socket && !uv_is_closing((uv_handle_t *)stream->socket))
         uv_close((uv_handle_t *)stream->socket, stream->on_close);
 }
 
-/* The loop's thread, after on_wake has called uv_async_send. */
-static void pump_ready(struct sse_registry *registry)
-{
-    struct sse_emitter *emitter;
-
-    while ((emitter = sse_registry_next_ready(registry))) {
-        pump(sse_emitter_user(emitter));
-        sse_emitter_unref(emitter);
-    }
-}
-
+/* The socket is closed, by whichever side. */
 static void close_stream(struct stream *stream)
 {
-    (void)sse_emitter_complete_with_error(stream->emitter, -ECONNRESET);
-    (void)sse_emitter_detach(stream->emitter);
-    sse_emitter_unref(stream->emitter);
+    stream->socket = NULL;
+    (void)sse_emitter_abort(stream->emitter, -ECONNRESET);
+    sse_emitter_close(stream->emitter);
 }
 
 /* `on_close` is for the socket, and calls close_stream. */
-static struct stream *open_stream(struct sse_emitter_options options, uv_stream_t *socket,
-                                  uv_close_cb on_close)
+static int open_stream(struct stream **opened, struct sse_emitter_options options, uv_stream_t *socket,
+                       uv_close_cb on_close)
 {
     struct stream *stream = calloc(1, sizeof(*stream));
+    int error;
 
     if (!stream)
-        return NULL;
-    stream->socket = socket;
-    stream->on_close = on_close;
-    stream->write.data = stream;
-    options.drain = SSE_DRAIN_PULL;
+        return -ENOMEM;
+    *stream = (struct stream){.socket = socket, .on_close = on_close, .write.data = stream};
+    options.output = SSE_OUTPUT_PULL;
+    options.on_ready = on_ready;
+    options.on_completion = end_stream;
     options.on_release = free;
     options.user = stream;
-    if (!sse_emitter_new(&stream->emitter, &options))
-        return stream;
-    free(stream);
-    return NULL;
+    error = sse_emitter_new(&stream->emitter, &options, NULL);
+    if (error)
+        free(stream);
+    else
+        *opened = stream;
+    return error;
 }
 
 /* -- the server ----------------------------------------------------------------------------- */
 
 struct server {
     struct service service;
+    struct sse_loop *streams;
     uv_loop_t loop;
     uv_tcp_t listener;
     uv_async_t wake;
@@ -125,7 +123,7 @@ struct connection {
     struct request request;
     struct stream *stream;
     uv_write_t write;
-    char answer[256];
+    char answer[REQUEST_ANSWER_SIZE];
     bool answered;
 };
 
@@ -148,9 +146,8 @@ static void on_answered(uv_write_t *write, int status)
         uv_close(socket, on_closed);
 }
 
-static void answer(struct connection *connection, int status)
+static void send_answer(struct connection *connection, size_t size)
 {
-    size_t size = request_answer(connection->answer, sizeof(connection->answer), status);
     const uv_buf_t text = uv_buf_init(connection->answer, (unsigned)size);
 
     connection->answered = true;
@@ -158,28 +155,18 @@ static void answer(struct connection *connection, int status)
         uv_close((uv_handle_t *)&connection->socket, on_closed);
 }
 
-static void answer_with_stream(struct connection *connection, struct service *service)
+static void answer_with_stream(struct connection *connection, struct server *server)
 {
-    struct sse_emitter_options options = service_emitter_options(service);
     struct request *request = &connection->request;
-    char head[REQUEST_HEAD_SIZE];
-    struct stream *stream;
+    const struct sse_http_options http = request_http_options(request);
+    struct sse_emitter_options options = service_emitter_options(&server->service, &request->query);
     int error;
 
-    request_frame(request, &options, head);
-    stream = open_stream(options, (uv_stream_t *)&connection->socket, on_closed);
-    if (!stream) {
-        answer(connection, 503);
-        return;
-    }
-    error = service_subscribe(service, stream->emitter, request->topic, request->last_event_id.data);
-    if (error) {
-        close_stream(stream);
-        answer(connection, error == -EINVAL || error == -EMSGSIZE ? 400 : 503);
-        return;
-    }
-    connection->stream = stream;
-    pump(stream);
+    options.loop = server->streams;
+    options.http = &http;
+    error = open_stream(&connection->stream, options, (uv_stream_t *)&connection->socket, on_closed);
+    if (error)
+        send_answer(connection, request_refuse(request, connection->answer, error));
 }
 
 static void on_read(uv_stream_t *socket, ssize_t size, const uv_buf_t *buffer)
@@ -197,9 +184,9 @@ static void on_read(uv_stream_t *socket, ssize_t size, const uv_buf_t *buffer)
         return;
     result = result < 0 ? 400 : request_serve(&connection->request, &server->service);
     if (result)
-        answer(connection, result);
+        send_answer(connection, request_answer(connection->answer, result));
     else
-        answer_with_stream(connection, &server->service);
+        answer_with_stream(connection, server);
 }
 
 /* Each piece has been looked at before the next one is read. */
@@ -235,37 +222,37 @@ static void close_handle(uv_handle_t *handle, void *user)
         uv_close(handle, handle->data ? on_closed : NULL);
 }
 
-static void on_timer(uv_timer_t *timer);
-
-static void turn(struct server *server)
-{
-    bool serving = service_turn(&server->service);
-    int timeout;
-
-    pump_ready(server->service.registry);
-    timeout = service_timeout(&server->service);
-    uv_update_time(&server->loop);
-    if (timeout >= 0)
-        uv_timer_start(&server->timer, on_timer, (uint64_t)timeout, 0);
-    if (!serving)
-        uv_walk(&server->loop, close_handle, NULL);
-}
-
-static void on_timer(uv_timer_t *timer)
-{
-    turn(timer->loop->data);
-}
-
-static void on_wake(uv_async_t *async)
-{
-    turn(async->loop->data);
-}
-
 static void wake(void *user)
 {
     struct server *server = user;
 
     uv_async_send(&server->wake);
+}
+
+static void on_loop_wake(struct sse_loop *streams, void *user)
+{
+    (void)streams;
+    wake(user);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    wake(timer->loop->data);
+}
+
+static void turn(uv_async_t *async)
+{
+    struct server *server = async->loop->data;
+    int timeout = sse_loop_turn(server->streams);
+
+    /* A timer of 0 would run again before libuv looks at its sockets. */
+    if (!timeout)
+        wake(server);
+    uv_update_time(&server->loop);
+    if (timeout > 0)
+        uv_timer_start(&server->timer, on_timer, (uint64_t)timeout, 0);
+    if (service_is_over(&server->service))
+        uv_walk(&server->loop, close_handle, NULL);
 }
 
 static int listen_on(struct server *server, int port)
@@ -287,16 +274,19 @@ static int listen_on(struct server *server, int port)
 int main(int argc, char **argv)
 {
     static struct server server;
+    const struct sse_loop_options options = {
+        .size = sizeof(options), .on_wake = on_loop_wake, .user = &server};
 
-    if (uv_loop_init(&server.loop))
+    if (uv_loop_init(&server.loop) || sse_loop_new(&server.streams, &options))
         return 1;
     server.loop.data = &server;
-    if (uv_async_init(&server.loop, &server.wake, on_wake) || uv_timer_init(&server.loop, &server.timer))
+    if (uv_async_init(&server.loop, &server.wake, turn) || uv_timer_init(&server.loop, &server.timer))
         return 1;
     service_open(&server.service, argc, argv, wake, &server);
     if (listen_on(&server, server.service.port))
         return 1;
     uv_run(&server.loop, UV_RUN_DEFAULT);
     service_close(&server.service);
+    sse_loop_free(server.streams);
     return uv_loop_close(&server.loop) ? 1 : 0;
 }

@@ -6,12 +6,12 @@ static char lower(char byte)
     return byte >= 'A' && byte <= 'Z' ? (char)(byte - 'A' + 'a') : byte;
 }
 
-bool ascii_equals(struct sse_str text, const char *expected)
+bool ascii_equals(struct sse_text text, const char *expected)
 {
     return text.len == strlen(expected) && (text.len == 0 || memcmp(text.ptr, expected, text.len) == 0);
 }
 
-bool ascii_equals_ignoring_case(struct sse_str text, const char *expected)
+bool ascii_equals_ignoring_case(struct sse_text text, const char *expected)
 {
     if (text.len != strlen(expected))
         return false;
@@ -27,7 +27,7 @@ static bool is_blank(char byte)
     return byte == ' ' || byte == '\t';
 }
 
-struct sse_str ascii_trim(struct sse_str text)
+struct sse_text ascii_trim(struct sse_text text)
 {
     while (text.len > 0 && is_blank(text.ptr[0])) {
         ++text.ptr;
@@ -38,7 +38,7 @@ struct sse_str ascii_trim(struct sse_str text)
     return text;
 }
 
-bool ascii_is_digits(struct sse_str text)
+bool ascii_is_digits(struct sse_text text)
 {
     for (size_t i = 0; i < text.len; ++i) {
         if (text.ptr[i] < '0' || text.ptr[i] > '9')
@@ -47,7 +47,7 @@ bool ascii_is_digits(struct sse_str text)
     return text.len > 0;
 }
 
-bool ascii_to_number(struct sse_str text, uint64_t maximum, uint64_t *number)
+bool ascii_to_number(struct sse_text text, uint64_t maximum, uint64_t *number)
 {
     uint64_t value = 0;
 
@@ -78,4 +78,20 @@ int ascii_hex_value(char digit)
     if (lower(digit) >= 'a' && lower(digit) <= 'f')
         return lower(digit) - 'a' + 10;
     return -1;
+}
+
+bool ascii_next_part(struct sse_text *rest, char separator, struct sse_text *part)
+{
+    const char *end = rest->len > 0 ? memchr(rest->ptr, separator, rest->len) : NULL;
+    size_t used;
+
+    if (rest->len == 0)
+        return false;
+    *part = *rest;
+    if (end)
+        part->len = (size_t)(end - rest->ptr);
+    used = end ? part->len + 1 : part->len;
+    rest->ptr += used;
+    rest->len -= used;
+    return true;
 }

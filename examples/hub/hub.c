@@ -2,57 +2,77 @@
 #include "hub.h"
 
 #include "clock.h"
-#include "stream.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <unistd.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <time.h>
 
 #define BODY_BYTES_MAX ((size_t)64 << 20)
-
-static uint64_t read_seed(void)
-{
-    uint64_t seed = (uint64_t)clock_now_ms();
-    int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
-
-    if (fd < 0)
-        return seed;
-    if (read(fd, &seed, sizeof(seed)) < 0)
-        seed = (uint64_t)clock_now_ms();
-    close(fd);
-    return seed;
-}
 
 static int make_registry(struct hub *hub)
 {
     const struct options *options = &hub->options;
     const struct sse_registry_options registry = {
         .size = sizeof(registry),
-        .host = &hub->memory.host,
+        .platform = &hub->memory.platform,
         .history = {.events = options->history_events, .bytes = options->history_bytes},
         .history_age_ms = options->history_age_ms,
-        .gap_type = sse_str(HUB_GAP_TYPE),
+        .gap_type = sse_str("gap"),
         .backlog_bytes = options->budget,
         .emitters_max = options->clients_max,
         .topic_emitters_max = options->topic_clients_max,
         .admission = options->admission,
-        .on_trace = stream_on_trace,
     };
 
     return sse_registry_new(&hub->registry, &registry);
 }
 
+static int make_loop(struct hub *hub)
+{
+    const struct sse_loop_options loop = {.size = sizeof(loop), .platform = &hub->memory.platform};
+
+    return sse_loop_new(&hub->loop, &loop);
+}
+
 int hub_begin(struct hub *hub, const struct options *options)
 {
-    *hub = (struct hub){.options = *options, .random_state = read_seed()};
-    hub->statistics.started_ms = clock_now_ms();
+    struct timespec now;
+    int error;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    *hub = (struct hub){
+        .options = *options,
+        .random_state = (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec,
+        .statistics = {.started_ms = clock_now_ms()},
+    };
     memory_begin(&hub->memory);
-    return make_registry(hub);
+    error = make_registry(hub);
+    if (error == 0)
+        error = make_loop(hub);
+    if (error < 0)
+        hub_end(hub);
+    return error;
+}
+
+static void report(const struct hub *hub)
+{
+    struct sse_registry_stats stats = {.emitters = 0};
+
+    sse_registry_get_stats(hub->registry, &stats, sizeof(stats));
+    printf("shutdown: %" PRIu64 " clients, %" PRIu64 " completed, %" PRIu64 " cut, %" PRIu64
+           " bytes left, %" PRId64 " ms\n",
+           stats.shutdown_completed + stats.shutdown_cut, stats.shutdown_completed, stats.shutdown_cut,
+           stats.shutdown_bytes_left, clock_now_ms() - hub->shutdown_ms);
+    fflush(stdout);
 }
 
 void hub_end(struct hub *hub)
 {
+    sse_loop_free(hub->loop);
+    if (hub->shutdown_ms > 0)
+        report(hub);
     sse_registry_unref(hub->registry);
+    hub->loop = NULL;
     hub->registry = NULL;
 }
 
@@ -74,13 +94,13 @@ size_t hub_body_bytes_max(const struct hub *hub)
     return four_bodies > BODY_BYTES_MAX ? four_bodies : BODY_BYTES_MAX;
 }
 
-/** What the line with an assigned id takes at most. */
+/** The most that the line with an assigned id needs. */
 static size_t id_size(const struct hub *hub, const struct sse_event *event)
 {
     return event->id.ptr || hub->options.history_events == 0 ? 0 : strlen("id: \n") + SSE_ASSIGNED_ID_SIZE;
 }
 
-int hub_send(const struct hub *hub, struct sse_str topic, const struct sse_event *event,
+int hub_send(const struct hub *hub, struct sse_text topic, const struct sse_event *event,
              struct sse_delivery *delivery)
 {
     ssize_t size = sse_event_encode(event, NULL, 0);
@@ -89,10 +109,7 @@ int hub_send(const struct hub *hub, struct sse_str topic, const struct sse_event
         return (int)size;
     if ((size_t)size + id_size(hub, event) > hub_message_max(hub))
         return -EMSGSIZE;
-    *delivery = (struct sse_delivery){.size = sizeof(*delivery)};
-    if (topic.ptr)
-        return sse_registry_publish(hub->registry, topic, event, delivery);
-    return sse_registry_broadcast(hub->registry, event, delivery);
+    return sse_registry_publish(hub->registry, topic, event, delivery);
 }
 
 static int complete_one(struct sse_emitter *emitter, void *user)
@@ -104,12 +121,33 @@ static int complete_one(struct sse_emitter *emitter, void *user)
     return 0;
 }
 
-ssize_t hub_complete(struct hub *hub, struct sse_str topic)
+ssize_t hub_complete(struct hub *hub, struct sse_text topic)
 {
     ssize_t completed = 0;
     int error = sse_registry_each(hub->registry, topic, complete_one, &completed);
 
     return error < 0 ? error : completed;
+}
+
+int hub_shut_down(struct hub *hub)
+{
+    const struct sse_event final_event = {
+        .type = sse_str("farewell"),
+        .data = sse_str("The hub is going away. Please come back."),
+    };
+    const struct sse_shutdown_options shutdown = {
+        .size = sizeof(shutdown),
+        .final_event = &final_event,
+        .retry_min_ms = hub->options.retry_min_ms,
+        .retry_max_ms = hub->options.retry_max_ms,
+        .drain_ms = hub->options.grace_ms,
+    };
+    int64_t now_ms = clock_now_ms();
+    int error = sse_registry_shutdown(hub->registry, &shutdown);
+
+    if (error == 0)
+        hub->shutdown_ms = now_ms;
+    return error;
 }
 
 /* splitmix64 */

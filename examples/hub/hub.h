@@ -2,31 +2,30 @@
 #ifndef HUB_HUB_H
 #define HUB_HUB_H
 
-/** What all parts of the hub share: options, registry, counts; and the one way to send an event. */
+/** What all parts of the hub share: options, registry, loop, counts; and the one way to send an event. */
 
 #include "memory.h"
 #include "options.h"
 #include "statistics.h"
 
+#include <sse/loop.h>
 #include <sse/registry.h>
-
-/** Time for a stream that completes to send what waits. */
-#define HUB_DRAIN_MS 5000
-
-/** Type of the event that tells a client that it may have missed some. */
-#define HUB_GAP_TYPE "gap"
 
 struct hub {
     struct options options;
     struct memory memory;
     struct sse_registry *registry;
+    struct sse_loop *loop; /**< polled by the library; the server dispatches it */
     struct statistics statistics;
-    size_t body_bytes; /**< memory that bodies of unfinished requests hold */
+    size_t body_bytes; /**< memory that bodies of unfinished requests use */
     uint64_t random_state;
+    int64_t shutdown_ms; /**< when the shutdown began, or 0 */
 };
 
 /** Returns 0 or a negative errno. */
 int hub_begin(struct hub *hub, const struct options *options);
+
+/** Ends every stream that is left, and reports on the shutdown if there was one. */
 void hub_end(struct hub *hub);
 
 /**
@@ -35,18 +34,22 @@ void hub_end(struct hub *hub);
  */
 size_t hub_message_max(const struct hub *hub);
 
-/** The most memory that bodies of unfinished requests may hold together. */
+/** The most memory that bodies of unfinished requests may use together. */
 size_t hub_body_bytes_max(const struct hub *hub);
 
 /**
- * Publishes to a topic, or to all if it is absent. Returns 0 or a negative errno: -EMSGSIZE if the
+ * Publishes to a topic, or to everyone if it is absent. Returns 0 or a negative errno: -EMSGSIZE if the
  * event is too large for the queue of a client with the id that it will get.
  */
-int hub_send(const struct hub *hub, struct sse_str topic, const struct sse_event *event,
+int hub_send(const struct hub *hub, struct sse_text topic, const struct sse_event *event,
              struct sse_delivery *delivery);
 
-/** Ends the streams of a topic gracefully, or all if it is absent. Returns how many, or a negative errno. */
-ssize_t hub_complete(struct hub *hub, struct sse_str topic);
+/** Completes the streams of a topic, or all if it is absent. Returns how many, or a negative errno. */
+ssize_t hub_complete(struct hub *hub, struct sse_text topic);
+
+/** Begins the shutdown of all streams: a final event, and a time to come back for each client. The loop
+ *  does the rest. Returns 0 or a negative errno. */
+int hub_shut_down(struct hub *hub);
 
 /** 64 random bits, good enough to spread clients in time. */
 uint64_t hub_random(struct hub *hub);

@@ -2,15 +2,20 @@
 #ifndef HUB_INPUT_H
 #define HUB_INPUT_H
 
-/** Standard input, each line of which is broadcast. */
+/**
+ * Standard input, each line of which is published to everyone. A line ends at LF or CR LF. A line that is
+ * too long for an event is cut between two characters. Bytes that are not UTF-8 become U+FFFD.
+ */
 
+#include "buffer.h"
 #include "hub.h"
-#include "lines.h"
 
 struct input {
     struct hub *hub;
     int fd; /**< -1 once it has ended */
-    struct lines lines;
+    struct buffer line;
+    size_t cost;  /**< the most bytes that `line` needs on the wire */
+    size_t limit; /**< of `cost` */
 };
 
 /** Reads `fd`, which stays the caller's; -1 for nothing to read. */

@@ -15,7 +15,7 @@ static void write_byte(struct buffer *buffer, char byte)
         buffer_append(buffer, &byte, 1);
 }
 
-void json_string(struct buffer *buffer, struct sse_str text)
+void json_string(struct buffer *buffer, struct sse_text text)
 {
     if (!text.ptr) {
         buffer_text(buffer, "null");

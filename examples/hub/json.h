@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 /** A string, or null for an absent text. The text must be UTF-8. */
-void json_string(struct buffer *buffer, struct sse_str text);
+void json_string(struct buffer *buffer, struct sse_text text);
 
 /** `"name":number`, with a comma before it unless it follows an opening brace. */
 void json_count(struct buffer *buffer, const char *name, uint64_t number);

@@ -5,29 +5,21 @@
 
 #include <errno.h>
 #include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-static int set_option(int fd, int level, int option)
-{
-    const int on = 1;
-
-    return setsockopt(fd, level, option, &on, sizeof(on)) < 0 ? -errno : 0;
-}
-
 static int open_address(const struct addrinfo *address)
 {
     int fd = socket(address->ai_family, address->ai_socktype, address->ai_protocol);
+    const int on = 1;
     int error;
 
     if (fd < 0)
         return -errno;
     error = descriptor_prepare(fd);
-    if (error == 0)
-        error = set_option(fd, SOL_SOCKET, SO_REUSEADDR);
+    if (error == 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
+        error = -errno;
     if (error == 0 && bind(fd, address->ai_addr, address->ai_addrlen) < 0)
         error = -errno;
     if (error == 0 && listen(fd, SOMAXCONN) < 0)
@@ -108,8 +100,6 @@ int listener_accept(int fd)
     if (client < 0)
         return accept_error(errno);
     error = descriptor_prepare(client);
-    if (error == 0)
-        error = set_option(client, IPPROTO_TCP, TCP_NODELAY);
     if (error == 0)
         return client;
     close(client);

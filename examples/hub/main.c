@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The hub: a small server of Server-Sent Events, made of one poll(2) loop and the public headers of
- * the library. main and server are the program, connection is one client, request, body and query
- * read what it wants, routes decides, stream and publish are where the library comes in.
+ * The hub: a small server of Server-Sent Events, in one thread. server polls, connection is one request,
+ * request and body read it, routes decides. stream, publish and hub are where the library comes in:
+ * stream gives it the descriptor of a client, and from then on its loop does the work.
  */
-#include "ending.h"
 #include "hub.h"
 #include "listener.h"
 #include "options.h"
@@ -38,7 +37,6 @@ static int serve(struct hub *hub, int listener)
     if (error == 0)
         error = server_run(&server);
     server_end(&server);
-    ending_report(&server.ending);
     return error;
 }
 

@@ -22,7 +22,7 @@ static void *allocate(size_t size, void *user)
     return header + 1;
 }
 
-static void release(void *block, void *user)
+static void deallocate(void *block, void *user)
 {
     struct memory *memory = user;
     union header *header = (union header *)block - 1;
@@ -35,6 +35,12 @@ static void release(void *block, void *user)
 void memory_begin(struct memory *memory)
 {
     *memory = (struct memory){
-        .host = {.size = sizeof(memory->host), .allocate = allocate, .release = release, .user = memory},
+        .platform =
+            {
+                .size = sizeof(memory->platform),
+                .allocate = allocate,
+                .deallocate = deallocate,
+                .user = memory,
+            },
     };
 }

@@ -2,17 +2,18 @@
 #ifndef HUB_MEMORY_H
 #define HUB_MEMORY_H
 
-/** Where the library has its memory from, counted: what an event really costs, however many wait for it. */
+/** The memory of the library, counted: it shows that an event is stored once, however many clients it
+ *  is queued for. */
 
-#include <sse/host.h>
+#include <sse/platform.h>
 
 struct memory {
-    struct sse_host host; /**< for the options of the library */
-    size_t bytes;         /**< that the library holds at present */
+    struct sse_platform platform; /**< for the options of the library */
+    size_t bytes;                 /**< that the library uses now */
     size_t blocks;
 };
 
-/** `memory` must outlive all that is made with its host, and is for one thread. */
+/** `memory` must outlive everything that is made with its platform. It is not for several threads. */
 void memory_begin(struct memory *memory);
 
 #endif

@@ -2,16 +2,16 @@
 #include "options.h"
 
 #include "ascii.h"
-#include "buffer.h"
 
 #include <sse/event.h>
 #include <sse/http.h>
 #include <stdarg.h>
 #include <stdio.h>
 
-/* The head of a stream must fit into the queue, with the longest origin that is taken. */
+/* A small event with its id must fit into the queue. */
 #define QUEUE_BYTES_MIN 1024
 #define QUEUE_BYTES_MAX ((size_t)1 << 30)
+#define MILLISECONDS_MAX ((uint64_t)SSE_RETRY_MAX)
 #define COUNT_MAX ((size_t)1 << 30)
 #define BYTES_MAX (SIZE_MAX >> 1)
 #define ORIGIN_SIZE_MAX 512
@@ -62,8 +62,8 @@ static const char help[] =
     "The end, at SIGTERM or SIGINT; a second one does not wait:\n"
     "  --grace MS           time for what waits to be sent; 0 for none (5000)\n"
     "  --retry-range MIN-MAX\n"
-    "                       each client comes back after a time of its own from this range; also\n"
-    "                       those that are one too many (1000-5000)\n"
+    "                       each client comes back after a time of its own from this range\n"
+    "                       (1000-5000)\n"
     "\n"
     "  --help               show this\n";
 
@@ -79,34 +79,15 @@ static bool refuse(const char *format, ...)
     return false;
 }
 
-static bool read_number(const char *name, const char *value, uint64_t minimum, uint64_t maximum,
-                        uint64_t *number)
-{
-    if (ascii_to_number(sse_str(value), maximum, number) && *number >= minimum)
-        return true;
-    return refuse("%s needs a whole number from %llu to %llu, not '%s'", name, (unsigned long long)minimum,
-                  (unsigned long long)maximum, value);
-}
-
-static bool read_milliseconds(const char *name, const char *value, int64_t *milliseconds)
-{
-    uint64_t number;
-
-    if (!read_number(name, value, 0, (uint64_t)SSE_RETRY_MAX, &number))
-        return false;
-    *milliseconds = (int64_t)number;
-    return true;
-}
-
 static bool read_listen(struct options *options, const char *value)
 {
     const char *colon = strrchr(value, ':');
-    struct sse_str host;
+    struct sse_text host;
     uint64_t port;
 
     if (!colon)
         return refuse("--listen needs ADDR:PORT, not '%s'", value);
-    host = (struct sse_str){.ptr = value, .len = (size_t)(colon - value)};
+    host = (struct sse_text){.ptr = value, .len = (size_t)(colon - value)};
     if (host.len >= 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']') {
         ++host.ptr;
         host.len -= 2;
@@ -146,51 +127,43 @@ static bool read_token(struct options *options, const char *value)
     return true;
 }
 
-static bool read_choice(const char *name, const char *value, const char *const *choices, size_t count,
-                        size_t *choice)
+/** The index of a word, or -1. */
+static int find_word(const char *value, const char *const *words, int count)
 {
-    struct buffer list = {.length = 0};
-
-    for (size_t i = 0; i < count; ++i) {
-        if (strcmp(value, choices[i]) == 0) {
-            *choice = i;
-            return true;
-        }
+    for (int i = 0; i < count; ++i) {
+        if (strcmp(value, words[i]) == 0)
+            return i;
     }
-    for (size_t i = 0; i < count; ++i)
-        buffer_format(&list, "%s%s", i == 0 ? "" : i + 1 < count ? ", " : " or ", choices[i]);
-    refuse("%s needs %s, not '%s'", name, list.failed ? "another word" : list.bytes, value);
-    buffer_release(&list);
-    return false;
+    return -1;
 }
 
 static bool read_overflow(struct options *options, const char *value)
 {
-    static const char *const choices[] = {
-        [SSE_OVERFLOW_CLOSE] = "close",
+    static const char *const words[] = {
+        [SSE_OVERFLOW_END] = "close",
         [SSE_OVERFLOW_DROP_NEWEST] = "drop-newest",
         [SSE_OVERFLOW_DROP_OLDEST] = "drop-oldest",
         [SSE_OVERFLOW_COALESCE] = "coalesce",
     };
-    size_t choice;
+    int word = find_word(value, words, 4);
 
-    if (!read_choice("--overflow", value, choices, sizeof(choices) / sizeof(choices[0]), &choice))
-        return false;
-    options->overflow = (enum sse_overflow)choice;
+    if (word < 0)
+        return refuse("--overflow needs close, drop-newest, drop-oldest or coalesce, not '%s'", value);
+    options->overflow = (enum sse_overflow)word;
     return true;
 }
 
 static bool read_admission(struct options *options, const char *value)
 {
-    static const char *const choices[] = {
+    static const char *const words[] = {
         [SSE_ADMISSION_REFUSE] = "refuse",
-        [SSE_ADMISSION_NEWEST] = "newest",
+        [SSE_ADMISSION_EVICT_OLDEST] = "newest",
     };
-    size_t choice;
+    int word = find_word(value, words, 2);
 
-    if (!read_choice("--admission", value, choices, sizeof(choices) / sizeof(choices[0]), &choice))
-        return false;
-    options->admission = (enum sse_admission)choice;
+    if (word < 0)
+        return refuse("--admission needs refuse or newest, not '%s'", value);
+    options->admission = (enum sse_admission)word;
     return true;
 }
 
@@ -200,10 +173,9 @@ static bool read_retry_range(struct options *options, const char *value)
     uint64_t minimum, maximum;
 
     if (!dash ||
-        !ascii_to_number((struct sse_str){.ptr = value, .len = (size_t)(dash - value)},
-                         (uint64_t)SSE_RETRY_MAX, &minimum) ||
-        !ascii_to_number(sse_str(dash + 1), (uint64_t)SSE_RETRY_MAX, &maximum) || minimum == 0 ||
-        minimum > maximum)
+        !ascii_to_number((struct sse_text){.ptr = value, .len = (size_t)(dash - value)}, MILLISECONDS_MAX,
+                         &minimum) ||
+        !ascii_to_number(sse_str(dash + 1), MILLISECONDS_MAX, &maximum) || minimum == 0 || minimum > maximum)
         return refuse("--retry-range needs two whole numbers from 1 to %lld, the smaller one first, as in "
                       "1000-5000, not '%s'",
                       (long long)SSE_RETRY_MAX, value);
@@ -212,100 +184,62 @@ static bool read_retry_range(struct options *options, const char *value)
     return true;
 }
 
-/* The options with a value, by what their value is. */
-
-typedef bool text_reader(struct options *options, const char *value);
-
-static text_reader *find_text(const char *name)
-{
-    static const struct {
-        const char *name;
-        text_reader *read;
-    } texts[] = {
-        {"--listen", read_listen},     {"--cors", read_cors},           {"--token", read_token},
-        {"--overflow", read_overflow}, {"--admission", read_admission}, {"--retry-range", read_retry_range},
-    };
-
-    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); ++i) {
-        if (strcmp(name, texts[i].name) == 0)
-            return texts[i].read;
-    }
-    return NULL;
-}
-
-static int64_t *find_milliseconds(struct options *options, const char *name)
-{
-    const struct {
-        const char *name;
-        int64_t *milliseconds;
-    } times[] = {
-        {"--heartbeat", &options->heartbeat_ms}, {"--lifetime", &options->lifetime_ms},
-        {"--stall", &options->stall_ms},         {"--retry", &options->retry_ms},
-        {"--grace", &options->grace_ms},         {"--history-age", &options->history_age_ms},
-    };
-
-    for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); ++i) {
-        if (strcmp(name, times[i].name) == 0)
-            return times[i].milliseconds;
-    }
-    return NULL;
-}
-
-struct size_option {
+/** An option with a value: `read` reads it, or it is a number that goes to one of the others. */
+struct option {
     const char *name;
-    size_t minimum;
-    size_t maximum;
+    bool (*read)(struct options *options, const char *value);
+    int64_t *milliseconds;
     size_t *size;
+    uint64_t minimum;
+    uint64_t maximum;
 };
 
-static bool find_size(struct options *options, const char *name, struct size_option *found)
+static bool find_option(struct options *options, const char *name, struct option *found)
 {
-    const struct size_option sizes[] = {
-        {"--queue-bytes", QUEUE_BYTES_MIN, QUEUE_BYTES_MAX, &options->queue_bytes},
-        {"--history-events", 0, COUNT_MAX, &options->history_events},
-        {"--history-bytes", 1, BYTES_MAX, &options->history_bytes},
-        {"--budget", 0, BYTES_MAX, &options->budget},
-        {"--max-clients", 0, COUNT_MAX, &options->clients_max},
-        {"--max-per-topic", 0, COUNT_MAX, &options->topic_clients_max},
+    const struct option all[] = {
+        {"--listen", read_listen, NULL, NULL, 0, 0},
+        {"--cors", read_cors, NULL, NULL, 0, 0},
+        {"--token", read_token, NULL, NULL, 0, 0},
+        {"--overflow", read_overflow, NULL, NULL, 0, 0},
+        {"--admission", read_admission, NULL, NULL, 0, 0},
+        {"--retry-range", read_retry_range, NULL, NULL, 0, 0},
+        {"--heartbeat", NULL, &options->heartbeat_ms, NULL, 0, MILLISECONDS_MAX},
+        {"--lifetime", NULL, &options->lifetime_ms, NULL, 0, MILLISECONDS_MAX},
+        {"--stall", NULL, &options->stall_ms, NULL, 0, MILLISECONDS_MAX},
+        {"--retry", NULL, &options->retry_ms, NULL, 0, MILLISECONDS_MAX},
+        {"--grace", NULL, &options->grace_ms, NULL, 0, MILLISECONDS_MAX},
+        {"--history-age", NULL, &options->history_age_ms, NULL, 0, MILLISECONDS_MAX},
+        {"--queue-bytes", NULL, NULL, &options->queue_bytes, QUEUE_BYTES_MIN, QUEUE_BYTES_MAX},
+        {"--history-events", NULL, NULL, &options->history_events, 0, COUNT_MAX},
+        {"--history-bytes", NULL, NULL, &options->history_bytes, 1, BYTES_MAX},
+        {"--budget", NULL, NULL, &options->budget, 0, BYTES_MAX},
+        {"--max-clients", NULL, NULL, &options->clients_max, 0, COUNT_MAX},
+        {"--max-per-topic", NULL, NULL, &options->topic_clients_max, 0, COUNT_MAX},
     };
 
-    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); ++i) {
-        if (strcmp(name, sizes[i].name) == 0) {
-            *found = sizes[i];
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); ++i) {
+        if (strcmp(name, all[i].name) == 0) {
+            *found = all[i];
             return true;
         }
     }
     return false;
 }
 
-static bool read_size(const struct size_option *option, const char *value)
+static bool read_value(struct options *options, const struct option *option, const char *value)
 {
     uint64_t number;
 
-    if (!read_number(option->name, value, option->minimum, option->maximum, &number))
-        return false;
-    *option->size = (size_t)number;
+    if (option->read)
+        return option->read(options, value);
+    if (!ascii_to_number(sse_str(value), option->maximum, &number) || number < option->minimum)
+        return refuse("%s needs a whole number from %llu to %llu, not '%s'", option->name,
+                      (unsigned long long)option->minimum, (unsigned long long)option->maximum, value);
+    if (option->milliseconds)
+        *option->milliseconds = (int64_t)number;
+    else
+        *option->size = (size_t)number;
     return true;
-}
-
-static bool takes_value(struct options *options, const char *name)
-{
-    struct size_option size;
-
-    return find_text(name) || find_milliseconds(options, name) || find_size(options, name, &size);
-}
-
-static bool read_option(struct options *options, const char *name, const char *value)
-{
-    text_reader *read_text = find_text(name);
-    int64_t *milliseconds = find_milliseconds(options, name);
-    struct size_option size;
-
-    if (read_text)
-        return read_text(options, value);
-    if (milliseconds)
-        return read_milliseconds(name, value, milliseconds);
-    return find_size(options, name, &size) && read_size(&size, value);
 }
 
 /** Splits `--name=value`; returns the value, or NULL if there is no `=`. */
@@ -342,6 +276,7 @@ enum options_result options_read(struct options *options, int count, char **argu
     *options = defaults;
     for (int i = 1; i < count; ++i) {
         char name[32];
+        struct option option;
         const char *value = split_argument(arguments[i], name, sizeof(name));
 
         if (!value && strcmp(name, "--help") == 0) {
@@ -352,7 +287,7 @@ enum options_result options_read(struct options *options, int count, char **argu
             options->read_stdin = true;
             continue;
         }
-        if (!takes_value(options, name)) {
+        if (!find_option(options, name, &option)) {
             refuse("'%s' is no option", arguments[i]);
             return OPTIONS_BAD;
         }
@@ -362,7 +297,7 @@ enum options_result options_read(struct options *options, int count, char **argu
             refuse("%s needs a value", name);
             return OPTIONS_BAD;
         }
-        if (!read_option(options, name, value))
+        if (!read_value(options, &option, value))
             return OPTIONS_BAD;
     }
     return OPTIONS_RUN;

@@ -17,8 +17,8 @@ struct options {
     char host[OPTIONS_HOST_SIZE]; /**< an address or a name; IPv6 without its brackets */
     char port[OPTIONS_PORT_SIZE]; /**< digits */
     bool read_stdin;
-    struct sse_str cors_origin; /**< absent for none */
-    struct sse_str token;       /**< absent for none */
+    struct sse_text cors_origin; /**< absent for none */
+    struct sse_text token;       /**< absent for none */
 
     /* Of each stream. */
     int64_t heartbeat_ms;
@@ -37,8 +37,9 @@ struct options {
     size_t topic_clients_max;
     enum sse_admission admission;
 
+    /* Of the shutdown. */
     int64_t grace_ms;
-    int64_t retry_min_ms; /**< of the clients that are sent away */
+    int64_t retry_min_ms;
     int64_t retry_max_ms;
 };
 

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 #include "publish.h"
 
-#include "json.h"
-#include "query.h"
 #include "ascii.h"
+#include "json.h"
 
 #include <errno.h>
 
-/** The parameters of a query, each at most once; absent if they are not there. */
+enum parameter { TOPIC, TYPE, ID, RETRY, KEY, PARAMETERS };
+
+static const char *const names[PARAMETERS] = {"topic", "type", "id", "retry", "key"};
+
+/** The parameters of a query, decoded, each at most once; absent if they are not there. */
 struct parameters {
-    struct query query;
-    struct sse_str topic;
-    struct sse_str type;
-    struct sse_str id;
-    struct sse_str retry;
-    struct sse_str key;
+    struct sse_text values[PARAMETERS];
+    char bytes[REQUEST_HEAD_MAX]; /* decoding never makes a query longer */
+    size_t used;
 };
 
 static bool refuse(struct response *response, const char *error, const char *field)
@@ -23,13 +23,12 @@ static bool refuse(struct response *response, const char *error, const char *fie
     return false;
 }
 
-static bool refuse_error(struct response *response, int error)
+static void refuse_error(struct response *response, int error)
 {
     if (error == -ENOMEM)
         response_error(response, 503, "out of memory", NULL);
     else
         response_error(response, 500, "the event could not be published", NULL);
-    return false;
 }
 
 void publish_refuse_size(struct response *response)
@@ -37,59 +36,53 @@ void publish_refuse_size(struct response *response)
     response_error(response, 413, "the event is larger than the queue of a client", "data");
 }
 
-/** Where the value of a parameter goes; `*name` is then the name as a C string. NULL for an unknown one. */
-static struct sse_str *find_parameter(struct parameters *parameters, struct sse_str name, bool event,
-                                      const char **text)
+static bool read_parameter(struct parameters *parameters, struct sse_text text, size_t count,
+                           struct response *response)
 {
-    const struct {
-        const char *name;
-        struct sse_str *value;
-    } known[] = {
-        {"topic", &parameters->topic}, {"type", &parameters->type}, {"id", &parameters->id},
-        {"retry", &parameters->retry}, {"key", &parameters->key},
-    };
-    size_t count = event ? sizeof(known) / sizeof(known[0]) : 1;
+    char *bytes = parameters->bytes + parameters->used;
+    ssize_t size = -ENOENT;
+    size_t i = 0;
 
-    for (size_t i = 0; i < count; ++i) {
-        *text = known[i].name;
-        if (ascii_equals(name, known[i].name))
-            return known[i].value;
+    for (; i < count; ++i) {
+        size = sse_http_parameter(text, names[i], 0, bytes, sizeof(parameters->bytes) - parameters->used);
+        if (size != -ENOENT)
+            break;
     }
-    return NULL;
+    if (i == count)
+        return refuse(response, "unknown parameter", "query");
+    if (size < 0)
+        return refuse(response, "the parameter has a broken escape or a NUL, or is not UTF-8", names[i]);
+    if (parameters->values[i].ptr)
+        return refuse(response, "the parameter is there twice", names[i]);
+    parameters->values[i] = (struct sse_text){.ptr = bytes, .len = (size_t)size};
+    parameters->used += (size_t)size;
+    return true;
 }
 
-/** Reads a query; only `topic` is known unless it is that of an event. */
-static bool read_parameters(struct parameters *parameters, struct sse_str query, bool event,
+/** Reads a query of the first `count` parameters. */
+static bool read_parameters(struct parameters *parameters, struct sse_text query, size_t count,
                             struct response *response)
 {
-    struct query_parameter parameter;
-    const char *name;
-    int result;
+    struct sse_text text;
 
-    parameters->topic = parameters->type = parameters->id = sse_str(NULL);
-    parameters->retry = parameters->key = sse_str(NULL);
-    query_begin(&parameters->query, query);
-    while ((result = query_next(&parameters->query, &parameter)) > 0) {
-        struct sse_str *value = find_parameter(parameters, parameter.name, event, &name);
-
-        if (!value)
-            return refuse(response, "unknown parameter", "query");
-        if (value->ptr)
-            return refuse(response, "the parameter is there twice", name);
-        *value = parameter.value;
+    memset(parameters->values, 0, sizeof(parameters->values));
+    parameters->used = 0;
+    while (ascii_next_part(&query, '&', &text)) {
+        if (text.len > 0 && !read_parameter(parameters, text, count, response))
+            return false;
     }
-    if (result < 0)
-        return refuse(response, "the query has a broken escape", "query");
-    if (parameters->topic.ptr && parameters->topic.len == 0)
+    if (parameters->values[TOPIC].ptr && parameters->values[TOPIC].len == 0)
         return refuse(response, "a topic must not be empty", "topic");
-    if (parameters->topic.len > SSE_TOPIC_SIZE_MAX)
+    if (parameters->values[TOPIC].len > SSE_TOPIC_SIZE_MAX)
         return refuse(response, "the topic is too long", "topic");
-    if (parameters->key.len > SSE_KEY_SIZE_MAX)
+    if (parameters->values[ID].len > SSE_ID_SIZE_MAX)
+        return refuse(response, "the id is too long", "id");
+    if (parameters->values[KEY].len > SSE_KEY_SIZE_MAX)
         return refuse(response, "the key is too long", "key");
     return true;
 }
 
-static bool read_retry(struct sse_str text, int64_t *retry_ms, struct response *response)
+static bool read_retry(struct sse_text text, int64_t *retry_ms, struct response *response)
 {
     uint64_t number;
 
@@ -101,46 +94,27 @@ static bool read_retry(struct sse_str text, int64_t *retry_ms, struct response *
     return true;
 }
 
-/** What is wrong with an event of these fields alone: -EINVAL, -EILSEQ, or 0. */
-static int check_fields(struct sse_str id, struct sse_str type, struct sse_str data)
+/** Id, type and topic are UTF-8 already: see sse_http_parameter. */
+static void refuse_event(struct response *response, const struct sse_event *event, int error)
 {
-    const struct sse_event event = {.id = id, .type = type, .data = data};
-    ssize_t size = id.ptr || data.ptr ? sse_event_encode(&event, NULL, 0) : 0;
+    const struct sse_event without_id = {.type = event->type, .data = sse_str("")};
 
-    return size == -EINVAL || size == -EILSEQ ? (int)size : 0;
+    if (error == -EMSGSIZE)
+        publish_refuse_size(response);
+    else if (error == -EILSEQ)
+        refuse(response, "the data is not UTF-8", "data");
+    else if (error == -EINVAL && sse_event_encode(&without_id, NULL, 0) < 0)
+        refuse(response, "a type has no line ends", "type");
+    else if (error == -EINVAL)
+        refuse(response,
+               "an id has no control bytes, no white space at its ends, and does not look like one that the "
+               "hub assigns",
+               "id");
+    else
+        refuse_error(response, error);
 }
 
-/** Finds the field that made the library refuse the event. */
-static bool refuse_fields(struct response *response, const struct sse_event *event)
-{
-    const struct sse_str absent = sse_str(NULL);
-    int error = check_fields(event->id, absent, absent);
-
-    if (error == -EINVAL)
-        return refuse(response, "an id holds no control bytes, and no white space at its ends", "id");
-    if (error == -EILSEQ)
-        return refuse(response, "the id is not UTF-8", "id");
-    error = check_fields(absent, event->type, sse_str(""));
-    if (error == -EINVAL)
-        return refuse(response, "a type holds no line ends and no NUL", "type");
-    if (error == -EILSEQ)
-        return refuse(response, "the type is not UTF-8", "type");
-    if (!check_fields(absent, absent, event->data))
-        return refuse(response, "an id must not look like one that the hub gives itself", "id");
-    return refuse(response, "the data is not UTF-8", "data");
-}
-
-static bool refuse_event(struct response *response, const struct sse_event *event, int error)
-{
-    if (error == -EINVAL || error == -EILSEQ)
-        return refuse_fields(response, event);
-    if (error != -EMSGSIZE && error != -EOVERFLOW)
-        return refuse_error(response, error);
-    publish_refuse_size(response);
-    return false;
-}
-
-static void write_delivery(struct response *response, struct sse_str id, const struct sse_delivery *delivery)
+static void write_delivery(struct response *response, struct sse_text id, const struct sse_delivery *delivery)
 {
     if (!id.ptr && delivery->id[0] != '\0')
         id = sse_str(delivery->id);
@@ -148,14 +122,13 @@ static void write_delivery(struct response *response, struct sse_str id, const s
     buffer_text(&response->body, "{");
     json_name(&response->body, "id");
     json_string(&response->body, id);
-    json_count(&response->body, "written", delivery->written);
-    json_count(&response->body, "queued", delivery->queued);
+    json_count(&response->body, "receivers", delivery->receivers);
     json_count(&response->body, "dropped", delivery->dropped);
-    json_count(&response->body, "closed", delivery->closed);
+    json_count(&response->body, "ended", delivery->ended);
     buffer_text(&response->body, "}");
 }
 
-void publish_event(struct hub *hub, const struct request *request, struct sse_str body,
+void publish_event(struct hub *hub, const struct request *request, struct sse_text body,
                    struct response *response)
 {
     struct sse_event event = {.data = body.ptr ? body : sse_str("")};
@@ -163,14 +136,14 @@ void publish_event(struct hub *hub, const struct request *request, struct sse_st
     struct parameters parameters;
     int error;
 
-    if (!read_parameters(&parameters, request->query, true, response))
+    if (!read_parameters(&parameters, request->query, PARAMETERS, response))
         return;
-    if (!read_retry(parameters.retry, &event.retry_ms, response))
+    if (!read_retry(parameters.values[RETRY], &event.retry_ms, response))
         return;
-    event.id = parameters.id;
-    event.type = parameters.type;
-    event.key = parameters.key;
-    error = hub_send(hub, parameters.topic, &event, &delivery);
+    event.id = parameters.values[ID];
+    event.type = parameters.values[TYPE];
+    event.key = parameters.values[KEY];
+    error = hub_send(hub, parameters.values[TOPIC], &event, &delivery);
     if (error < 0)
         refuse_event(response, &event, error);
     else
@@ -182,9 +155,9 @@ void publish_complete(struct hub *hub, const struct request *request, struct res
     struct parameters parameters;
     ssize_t completed;
 
-    if (!read_parameters(&parameters, request->query, false, response))
+    if (!read_parameters(&parameters, request->query, TOPIC + 1, response))
         return;
-    completed = hub_complete(hub, parameters.topic);
+    completed = hub_complete(hub, parameters.values[TOPIC]);
     if (completed < 0) {
         refuse_error(response, (int)completed);
         return;

@@ -9,7 +9,7 @@
 #include "response.h"
 
 /** Publishes the event that query and body tell of. */
-void publish_event(struct hub *hub, const struct request *request, struct sse_str body,
+void publish_event(struct hub *hub, const struct request *request, struct sse_text body,
                    struct response *response);
 
 /** The answer to an event that no queue can hold. */

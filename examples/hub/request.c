@@ -18,17 +18,17 @@ static bool is_control(char byte)
     return code < 0x20 || code == 0x7f;
 }
 
-static struct sse_str next_line(struct sse_str *rest)
+static struct sse_text next_line(struct sse_text *rest)
 {
     const char *end = memchr(rest->ptr, '\r', rest->len);
-    struct sse_str line = {.ptr = rest->ptr, .len = (size_t)(end - rest->ptr)};
+    struct sse_text line = {.ptr = rest->ptr, .len = (size_t)(end - rest->ptr)};
 
     rest->ptr += line.len + 2;
     rest->len -= line.len + 2;
     return line;
 }
 
-static int parse_version(struct request *request, struct sse_str version)
+static int parse_version(struct request *request, struct sse_text version)
 {
     if (version.len != 8 || memcmp(version.ptr, "HTTP/", 5) != 0 || version.ptr[6] != '.')
         return refuse(request, 400, "the request line does not end in an HTTP version");
@@ -42,13 +42,13 @@ static int parse_version(struct request *request, struct sse_str version)
 }
 
 /** Takes scheme and authority off a target in absolute form; false if it has none. */
-static bool strip_authority(struct sse_str *target)
+static bool strip_authority(struct sse_text *target)
 {
     static const char *const schemes[] = {"http://", "https://"};
 
     for (size_t i = 0; i < 2; ++i) {
         size_t size = strlen(schemes[i]);
-        struct sse_str start = {.ptr = target->ptr, .len = size};
+        struct sse_text start = {.ptr = target->ptr, .len = size};
 
         if (target->len <= size || !ascii_equals_ignoring_case(start, schemes[i]))
             continue;
@@ -63,7 +63,7 @@ static bool strip_authority(struct sse_str *target)
     return false;
 }
 
-static int parse_target(struct request *request, struct sse_str target)
+static int parse_target(struct request *request, struct sse_text target)
 {
     const char *mark;
 
@@ -89,15 +89,15 @@ static int parse_target(struct request *request, struct sse_str target)
     return 0;
 }
 
-static int parse_request_line(struct request *request, struct sse_str line)
+static int parse_request_line(struct request *request, struct sse_text line)
 {
     const char *space = memchr(line.ptr, ' ', line.len);
-    struct sse_str target;
+    struct sse_text target;
     int status;
 
     if (!space || space == line.ptr)
         return refuse(request, 400, "the request line is not METHOD TARGET VERSION");
-    request->method = (struct sse_str){.ptr = line.ptr, .len = (size_t)(space - line.ptr)};
+    request->method = (struct sse_text){.ptr = line.ptr, .len = (size_t)(space - line.ptr)};
     for (size_t i = 0; i < request->method.len; ++i) {
         if (!ascii_is_token_byte(request->method.ptr[i]))
             return refuse(request, 400, "the method is no token");
@@ -107,7 +107,7 @@ static int parse_request_line(struct request *request, struct sse_str line)
     space = memchr(target.ptr, ' ', target.len);
     if (!space)
         return refuse(request, 400, "the request line is not METHOD TARGET VERSION");
-    status = parse_version(request, (struct sse_str){
+    status = parse_version(request, (struct sse_text){
                                         .ptr = space + 1,
                                         .len = target.len - (size_t)(space - target.ptr) - 1,
                                     });
@@ -115,7 +115,7 @@ static int parse_request_line(struct request *request, struct sse_str line)
     return status != 0 ? status : parse_target(request, target);
 }
 
-static int parse_header(struct request *request, struct sse_str line)
+static int parse_header(struct request *request, struct sse_text line)
 {
     struct sse_http_header header = {.name = {.ptr = line.ptr}};
 
@@ -146,7 +146,7 @@ static int check_single_headers(struct request *request)
     return 0;
 }
 
-static int parse_content_length(struct request *request, struct sse_str value)
+static int parse_content_length(struct request *request, struct sse_text value)
 {
     uint64_t length;
 
@@ -184,7 +184,7 @@ static int parse_framing(struct request *request)
 
 static int parse_head(struct request *request)
 {
-    struct sse_str rest = {.ptr = request->head, .len = request->length - 2};
+    struct sse_text rest = {.ptr = request->head, .len = request->length - 2};
     int status = parse_request_line(request, next_line(&rest));
 
     while (status == 0 && rest.len > 0)
@@ -258,7 +258,7 @@ size_t request_header_count(const struct request *request, const char *name)
     return count;
 }
 
-struct sse_str request_header(const struct request *request, const char *name)
+struct sse_text request_header(const struct request *request, const char *name)
 {
     for (size_t i = 0; i < request->header_count; ++i) {
         if (ascii_equals_ignoring_case(request->headers[i].name, name))
@@ -267,12 +267,12 @@ struct sse_str request_header(const struct request *request, const char *name)
     return sse_str(NULL);
 }
 
-struct sse_str request_joined_header(const struct request *request, const char *name, char *buffer)
+struct sse_text request_joined_header(const struct request *request, const char *name, char *buffer)
 {
-    struct sse_str joined = {.ptr = NULL};
+    struct sse_text joined = {.ptr = NULL};
 
     for (size_t i = 0; i < request->header_count; ++i) {
-        struct sse_str value = request->headers[i].value;
+        struct sse_text value = request->headers[i].value;
 
         if (!ascii_equals_ignoring_case(request->headers[i].name, name))
             continue;

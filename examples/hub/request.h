@@ -19,9 +19,9 @@ enum request_framing { REQUEST_FRAMING_NONE, REQUEST_FRAMING_LENGTH, REQUEST_FRA
 
 /** All members zero is a request of which nothing has been read. */
 struct request {
-    struct sse_str method;
-    struct sse_str path;
-    struct sse_str query; /**< what follows the `?`, still encoded; absent if there is none */
+    struct sse_text method;
+    struct sse_text path;
+    struct sse_text query; /**< what follows the `?`, still encoded; absent if there is none */
     enum sse_http_version version;
     struct sse_http_header headers[REQUEST_HEADERS_MAX];
     size_t header_count;
@@ -47,12 +47,12 @@ int request_feed(struct request *request, const char *bytes, size_t size, size_t
 size_t request_header_count(const struct request *request, const char *name);
 
 /** The value of the first header field of that name; absent if there is none. */
-struct sse_str request_header(const struct request *request, const char *name);
+struct sse_text request_header(const struct request *request, const char *name);
 
 /**
  * The values of all header fields of that name, joined by commas as RFC 9110 section 5.3 has it,
  * in a buffer of REQUEST_HEAD_MAX bytes; absent if there is none.
  */
-struct sse_str request_joined_header(const struct request *request, const char *name, char *buffer);
+struct sse_text request_joined_header(const struct request *request, const char *name, char *buffer);
 
 #endif

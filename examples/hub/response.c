@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "response.h"
 
-#include "json.h"
 #include "ascii.h"
+#include "json.h"
 
 static const char *reason_phrase(int status)
 {
@@ -57,9 +57,17 @@ void response_error(struct response *response, int status, const char *error, co
     buffer_text(&response->body, "}");
 }
 
+void response_whole(struct response *response, const char *bytes, size_t room, ssize_t size)
+{
+    if (size > 0 && (size_t)size <= room)
+        buffer_append(&response->whole, bytes, (size_t)size);
+    else
+        response_error(response, 500, "the head is too long", NULL);
+}
+
 static void write_cors(const struct options *options, struct buffer *wire)
 {
-    const struct sse_str origin = options->cors_origin;
+    const struct sse_text origin = options->cors_origin;
 
     if (!origin.ptr)
         return;

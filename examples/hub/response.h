@@ -7,6 +7,8 @@
 #include "buffer.h"
 #include "options.h"
 
+#include <sys/types.h>
+
 struct response {
     int status;
     const char *content_type; /**< NULL for a response without content */
@@ -21,6 +23,10 @@ void response_json(struct response *response, int status);
 
 /** Makes it an error; `field` names the part of the request that is wrong, or is NULL. */
 void response_error(struct response *response, int status, const char *error, const char *field);
+
+/** Makes it a response that the library wrote into `bytes`, with its result: the size that it needs, or an
+ *  error. */
+void response_whole(struct response *response, const char *bytes, size_t room, ssize_t size);
 
 /** Appends all bytes of the response to `wire`. */
 void response_write(const struct response *response, const struct options *options, struct buffer *wire);

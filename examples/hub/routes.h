@@ -10,15 +10,11 @@
 
 enum route_action {
     ROUTE_RESPOND, /**< the response is filled in */
-    ROUTE_BODY,    /**< the body is wanted first: then routes_take_body */
+    ROUTE_BODY,    /**< the body is wanted first: then publish_event */
     ROUTE_STREAM   /**< the connection becomes a stream */
 };
 
 /** Decides by the head of the request. */
 enum route_action routes_take_head(struct hub *hub, const struct request *request, struct response *response);
-
-/** Answers a request that got ROUTE_BODY. */
-void routes_take_body(struct hub *hub, const struct request *request, struct sse_str body,
-                      struct response *response);
 
 #endif

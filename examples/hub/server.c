@@ -10,18 +10,21 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* Descriptors that are no connections: the standard three, listener, signals, and some to spare. */
+/* Descriptors that are no connections: the standard three, listener, signals, the loop's, some to spare. */
 #define DESCRIPTORS_RESERVED 16
 #define CONNECTIONS_MAX 65536
-/* Connections kept free to send clients away politely; a part of all, up to this. */
+/* Connections that are kept free to refuse clients politely; a part of all, up to this. */
 #define SHED_MAX 64
 
 #define ACCEPTS_PER_TURN 64
 #define ACCEPT_REST_MS 250
 
-enum poll_index { POLL_SIGNALS, POLL_LISTENER, POLL_INPUT, POLL_CONNECTIONS };
+/* Where the loop of the streams has no descriptor to wait for. */
+#define DISPATCH_INTERVAL_MS 20
 
-/* What a system grants a program that does not ask is often less than the streams that are wanted. */
+enum poll_index { POLL_SIGNALS, POLL_LISTENER, POLL_INPUT, POLL_STREAMS, POLL_CONNECTIONS };
+
+/* The system often grants less than the streams that are wanted, unless a program asks. */
 static void raise_limit(struct rlimit *limit)
 {
     const rlim_t wanted = CONNECTIONS_MAX + DESCRIPTORS_RESERVED;
@@ -54,34 +57,21 @@ static int set_limits(struct server *server)
     return 0;
 }
 
-static int make_room(struct server *server)
+static int allocate(struct server *server)
 {
-    size_t capacity = server->capacity > 0 ? 2 * server->capacity : 16;
-    struct connection **connections;
-    struct pollfd *polls;
-
-    if (server->count < server->capacity)
-        return 0;
-    polls = realloc(server->polls, (POLL_CONNECTIONS + capacity) * sizeof(*polls));
-    if (!polls)
-        return -ENOMEM;
-    server->polls = polls;
-    connections = realloc(server->connections, capacity * sizeof(struct connection *));
-    if (!connections)
-        return -ENOMEM;
-    server->connections = connections;
-    server->capacity = capacity;
-    return 0;
+    server->connections = calloc(server->connections_max, sizeof(struct connection *));
+    server->polls = calloc(POLL_CONNECTIONS + server->connections_max, sizeof(*server->polls));
+    return server->connections && server->polls ? 0 : -ENOMEM;
 }
 
 int server_begin(struct server *server, struct hub *hub, int listener)
 {
     int error;
 
-    *server = (struct server){.hub = hub, .listener = listener};
+    *server = (struct server){.hub = hub, .listener = listener, .streams = sse_loop_fd(hub->loop)};
     error = set_limits(server);
     if (error == 0)
-        error = make_room(server);
+        error = allocate(server);
     if (error == 0)
         error = signals_begin(&server->signals);
     if (error < 0) {
@@ -94,18 +84,24 @@ int server_begin(struct server *server, struct hub *hub, int listener)
     return 0;
 }
 
+/** Connections of all kinds: requests and streams. */
+static size_t count_all(const struct server *server)
+{
+    return server->count + sse_loop_count(server->hub->loop);
+}
+
 static int min_timeout(int timeout, int64_t deadline_ms, int64_t now_ms)
 {
     int64_t left = deadline_ms > now_ms ? deadline_ms - now_ms : 0;
 
-    if (deadline_ms == CLOCK_NEVER || (timeout >= 0 && timeout <= left))
+    if (timeout >= 0 && timeout <= left)
         return timeout;
     return left > INT32_MAX ? INT32_MAX : (int)left;
 }
 
 static int next_timeout(const struct server *server, int64_t now_ms)
 {
-    int timeout = sse_registry_next_timeout(server->hub->registry);
+    int timeout = server->streams >= 0 ? -1 : DISPATCH_INTERVAL_MS;
 
     if (now_ms < server->accept_again_ms)
         timeout = min_timeout(timeout, server->accept_again_ms, now_ms);
@@ -119,11 +115,12 @@ static int next_timeout(const struct server *server, int64_t now_ms)
 static void fill_polls(struct server *server, int64_t now_ms)
 {
     struct pollfd *polls = server->polls;
-    bool accepts = server->count < server->connections_max && now_ms >= server->accept_again_ms;
+    bool accepts = count_all(server) < server->connections_max && now_ms >= server->accept_again_ms;
 
     polls[POLL_SIGNALS] = (struct pollfd){.fd = server->signals.fd, .events = POLLIN};
     polls[POLL_LISTENER] = (struct pollfd){.fd = accepts ? server->listener : -1, .events = POLLIN};
     polls[POLL_INPUT] = (struct pollfd){.fd = server->input.fd, .events = POLLIN};
+    polls[POLL_STREAMS] = (struct pollfd){.fd = server->streams, .events = POLLIN};
     for (size_t i = 0; i < server->count; ++i) {
         struct connection *connection = server->connections[i];
 
@@ -134,40 +131,31 @@ static void fill_polls(struct server *server, int64_t now_ms)
     }
 }
 
-static void accept_one(struct server *server, int fd)
-{
-    struct connection *connection;
-
-    ++server->hub->statistics.accepted;
-    if (server->count < server->served_max)
-        connection = connection_new(server->hub, fd);
-    else
-        connection = connection_new_shed(server->hub, fd);
-    if (connection)
-        server->connections[server->count++] = connection;
-}
-
 static void accept_all(struct server *server, int64_t now_ms)
 {
-    for (int i = 0; i < ACCEPTS_PER_TURN && server->count < server->connections_max; ++i) {
-        int fd = make_room(server);
+    for (int i = 0; i < ACCEPTS_PER_TURN; ++i) {
+        size_t count = count_all(server);
+        struct connection *connection;
+        int fd = count < server->connections_max ? listener_accept(server->listener) : -EAGAIN;
 
-        if (fd == 0)
-            fd = listener_accept(server->listener);
-        if (fd >= 0) {
-            accept_one(server, fd);
-        } else if (fd == -EAGAIN) {
+        if (fd == -EAGAIN)
             return;
-        } else if (fd != -ECONNABORTED) {
+        if (fd == -ECONNABORTED)
+            continue;
+        if (fd < 0) {
             server->accept_again_ms = now_ms + ACCEPT_REST_MS;
             return;
         }
+        ++server->hub->statistics.accepted;
+        connection = connection_new(server->hub, fd, count >= server->served_max);
+        if (connection)
+            server->connections[server->count++] = connection;
     }
 }
 
 static void stop(struct server *server, int64_t now_ms)
 {
-    int error = ending_begin(&server->ending, server->hub->registry, &server->hub->options);
+    int error = hub_shut_down(server->hub);
 
     server->stopping = true;
     server->stop_deadline_ms = now_ms + server->hub->options.grace_ms;
@@ -190,7 +178,7 @@ static void take_signals(struct server *server, int64_t now_ms)
         stop(server, now_ms);
         --signals;
     }
-    /* Whoever asks again does not want to wait. */
+    /* A second signal asks not to wait. */
     if (signals > 0)
         server->stop_deadline_ms = now_ms;
 }
@@ -200,7 +188,7 @@ static void settle_all(struct server *server, int64_t now_ms)
     for (size_t i = 0; i < server->count;) {
         struct connection *connection = server->connections[i];
 
-        connection_settle(connection, now_ms);
+        connection_check_deadline(connection, now_ms);
         if (connection->state != CONNECTION_CLOSED) {
             ++i;
             continue;
@@ -210,11 +198,12 @@ static void settle_all(struct server *server, int64_t now_ms)
     }
 }
 
-static void turn(struct server *server)
+static int turn(struct server *server)
 {
     const struct pollfd *polls = server->polls;
     size_t polled = server->count;
     int64_t now_ms = clock_now_ms();
+    int error;
 
     for (size_t i = 0; i < polled; ++i) {
         if (polls[POLL_CONNECTIONS + i].revents != 0)
@@ -224,33 +213,34 @@ static void turn(struct server *server)
         input_read(&server->input);
     if (polls[POLL_SIGNALS].revents != 0)
         take_signals(server, now_ms);
-    sse_registry_tick(server->hub->registry);
-    ending_check(&server->ending);
+    error = sse_loop_dispatch(server->hub->loop, 0);
     settle_all(server, now_ms);
     if (polls[POLL_LISTENER].revents != 0 && !server->stopping)
         accept_all(server, now_ms);
+    return error;
 }
 
 static bool is_done(const struct server *server)
 {
-    return server->stopping && (server->count == 0 || clock_now_ms() >= server->stop_deadline_ms);
+    return server->stopping && (count_all(server) == 0 || clock_now_ms() >= server->stop_deadline_ms);
 }
 
 int server_run(struct server *server)
 {
-    while (!is_done(server)) {
+    int error = 0;
+
+    while (error == 0 && !is_done(server)) {
         int64_t now_ms = clock_now_ms();
         int ready;
 
         fill_polls(server, now_ms);
         ready = poll(server->polls, (nfds_t)(POLL_CONNECTIONS + server->count), next_timeout(server, now_ms));
-        if (ready < 0 && errno != EINTR && errno != EAGAIN)
-            return -errno;
-        if (ready < 0)
-            continue;
-        turn(server);
+        if (ready >= 0)
+            error = turn(server);
+        else if (errno != EINTR && errno != EAGAIN)
+            error = -errno;
     }
-    return 0;
+    return error;
 }
 
 void server_end(struct server *server)

@@ -2,10 +2,9 @@
 #ifndef HUB_SERVER_H
 #define HUB_SERVER_H
 
-/** The loop: one poll(2) over listener, signals, standard input and all connections. */
+/** One poll(2) over listener, signals, standard input, requests, and the loop that serves the streams. */
 
 #include "connection.h"
-#include "ending.h"
 #include "input.h"
 #include "signals.h"
 
@@ -14,26 +13,25 @@
 struct server {
     struct hub *hub;
     int listener; /**< not polled if -1 */
+    int streams;  /**< of the loop that serves them; negative if it has no descriptor */
     struct signals signals;
     struct input input;
 
-    struct connection **connections;
+    struct connection **connections; /**< requests: a connection that becomes a stream leaves */
     size_t count;
     struct pollfd *polls;
-    size_t capacity; /**< connections that there is memory for; `polls` holds a few more */
 
-    size_t served_max;       /**< above so many connections, new ones are sent away */
-    size_t connections_max;  /**< those that are sent away included */
+    size_t served_max;       /**< above that many requests and streams, new ones are refused */
+    size_t connections_max;  /**< those that are refused included */
     int64_t accept_again_ms; /**< accepting rests until then */
     bool stopping;
-    struct ending ending;
     int64_t stop_deadline_ms;
 };
 
 /** Takes over `listener`. Returns 0; or a negative errno, and `listener` is closed. */
 int server_begin(struct server *server, struct hub *hub, int listener);
 
-/** Serves until a signal stops it and all is drained. Returns 0 or a negative errno. */
+/** Serves until a signal stops it and every stream has ended. Returns 0 or a negative errno. */
 int server_run(struct server *server);
 
 void server_end(struct server *server);

@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "stream.h"
 
-#include "query.h"
 #include "ascii.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <sys/socket.h>
 
+#define DRAIN_MS 5000
 #define TOPICS_MAX 256
 #define HEAD_SIZE 1024
-
-/* Stands for an id that cannot be read: no event has it. */
-#define UNREADABLE_ID "\n"
 
 static const struct sse_http_header connection_close = {
     .name = {.ptr = "Connection", .len = 10},
@@ -21,11 +17,11 @@ static const struct sse_http_header connection_close = {
 
 /** What a request asks for. */
 struct wish {
-    struct sse_str topics[TOPICS_MAX];
+    struct sse_text topics[TOPICS_MAX];
     size_t topic_count;
-    struct sse_str last_event_id;
-    struct query query;
-    char buffer[REQUEST_HEAD_MAX]; /* of the joined Accept, then of the last event id */
+    struct sse_text last_event_id;
+    char topic_bytes[REQUEST_HEAD_MAX]; /* decoding never makes a query longer */
+    char bytes[REQUEST_HEAD_MAX];       /* of the joined Accept, then of the last event id */
 };
 
 static bool refuse(struct response *response, const char *error, const char *field)
@@ -34,34 +30,35 @@ static bool refuse(struct response *response, const char *error, const char *fie
     return false;
 }
 
-static bool add_topic(struct wish *wish, struct sse_str topic, struct response *response)
+static bool is_last_event_id(struct sse_text parameter)
 {
-    if (topic.len == 0)
-        return refuse(response, "a topic must not be empty", "topic");
-    if (topic.len > SSE_TOPIC_SIZE_MAX)
-        return refuse(response, "a topic is too long", "topic");
-    if (wish->topic_count == TOPICS_MAX)
-        return refuse(response, "too many topics", "topic");
-    wish->topics[wish->topic_count++] = topic;
-    return true;
+    struct sse_text name = parameter;
+
+    return ascii_next_part(&parameter, '=', &name) && (ascii_equals_ignoring_case(name, "lastEventId") ||
+                                                       ascii_equals_ignoring_case(name, "Last-Event-ID"));
 }
 
-static bool read_topics(struct wish *wish, const struct request *request, struct response *response)
+static bool read_topics(struct wish *wish, struct sse_text query, struct response *response)
 {
-    struct query_parameter parameter;
-    int result;
+    struct sse_text parameter;
+    size_t used = 0;
 
-    query_begin(&wish->query, request->query);
-    while ((result = query_next(&wish->query, &parameter)) > 0) {
-        if (ascii_equals(parameter.name, "topic")) {
-            if (!add_topic(wish, parameter.value, response))
-                return false;
-        } else if (!ascii_equals_ignoring_case(parameter.name, "lastEventId") &&
-                   !ascii_equals_ignoring_case(parameter.name, "Last-Event-ID")) {
+    while (ascii_next_part(&query, '&', &parameter)) {
+        char *bytes = wish->topic_bytes + used;
+        ssize_t size = sse_http_parameter(parameter, "topic", 0, bytes, sizeof(wish->topic_bytes) - used);
+
+        if (size == -ENOENT && (parameter.len == 0 || is_last_event_id(parameter)))
+            continue;
+        if (size == -ENOENT)
             return refuse(response, "unknown parameter", "query");
-        }
+        if (size < 0)
+            return refuse(response, "a topic has a broken escape or a NUL, or is not UTF-8", "topic");
+        if (wish->topic_count == TOPICS_MAX)
+            return refuse(response, "too many topics", "topic");
+        wish->topics[wish->topic_count++] = (struct sse_text){.ptr = bytes, .len = (size_t)size};
+        used += (size_t)size;
     }
-    return result == 0 || refuse(response, "the query has a broken escape", "query");
+    return true;
 }
 
 static bool read_wish(struct wish *wish, const struct request *request, struct response *response)
@@ -69,80 +66,35 @@ static bool read_wish(struct wish *wish, const struct request *request, struct r
     ssize_t size;
 
     wish->topic_count = 0;
-    if (!sse_http_accepts(request_joined_header(request, "Accept", wish->buffer))) {
+    if (!sse_http_accepts(request_joined_header(request, "Accept", wish->bytes))) {
         response_error(response, 406, "this is text/event-stream, which Accept does not admit", NULL);
         return false;
     }
-    if (!read_topics(wish, request, response))
+    if (!read_topics(wish, request->query, response))
         return false;
-    size = sse_http_last_event_id(request_header(request, "Last-Event-ID"), request->query, wish->buffer,
-                                  sizeof(wish->buffer));
-    /* Some clients send an id back in another encoding. Refusing it would close an EventSource for
-     * good: it has missed something, that is all. */
-    wish->last_event_id = (struct sse_str){.ptr = wish->buffer, .len = (size_t)size};
-    if (size < 0)
-        wish->last_event_id = sse_str(UNREADABLE_ID);
+    size = sse_http_last_event_id(request_header(request, "Last-Event-ID"), request->query, wish->bytes,
+                                  sizeof(wish->bytes));
+    wish->last_event_id = (struct sse_text){.ptr = wish->bytes, .len = size > 0 ? (size_t)size : 0};
     return true;
 }
 
-static struct sse_http_options http_options(const struct hub *hub, enum sse_http_version version)
+static struct sse_http_options http_options(const struct hub *hub, const struct request *request)
 {
     return (struct sse_http_options){
         .size = sizeof(struct sse_http_options),
-        .version = version,
-        .chunked = version == SSE_HTTP_1_1,
+        .version = request->version,
+        .chunked = request->version == SSE_HTTP_1_1,
         .cors_origin = hub->options.cors_origin,
         .headers = &connection_close,
         .header_count = 1,
     };
 }
 
-void stream_on_trace(struct sse_registry *registry, struct sse_emitter *emitter, enum sse_trace step,
-                     void *user)
-{
-    struct stream *stream = sse_emitter_user(emitter);
-
-    (void)registry;
-    (void)user;
-    if (step == SSE_TRACE_ADDED)
-        stream->admitted = true;
-}
-
-/* The head must not leave before the registry has admitted the client: one that is refused gets another. */
-static ssize_t on_write(void *user, const struct iovec *iov, int count)
-{
-    const struct stream *stream = user;
-    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)count};
-    ssize_t size;
-
-    if (!stream->admitted)
-        return -EAGAIN;
-    do
-        size = sendmsg(stream->fd, &message, MSG_NOSIGNAL);
-    while (size < 0 && errno == EINTR);
-    return size < 0 ? -errno : size;
-}
-
-static void on_blocked(struct sse_emitter *emitter, void *user)
-{
-    struct stream *stream = user;
-
-    (void)emitter;
-    stream->blocked = true;
-}
-
-static bool is_graceful(const struct sse_completion *completion)
-{
-    return completion->error == 0 || completion->reason == SSE_REASON_LIFETIME;
-}
-
 static void on_completion(struct sse_emitter *emitter, const struct sse_completion *completion, void *user)
 {
-    struct stream *stream = user;
-
-    (void)emitter;
-    stream->ended = true;
-    stream->graceful = is_graceful(completion);
+    (void)completion;
+    (void)user;
+    sse_emitter_close(emitter);
 }
 
 /** For timers, where the library has a default for 0. */
@@ -151,91 +103,70 @@ static int64_t timer(int64_t milliseconds)
     return milliseconds > 0 ? milliseconds : SSE_TIMER_OFF;
 }
 
-static int make_emitter(struct stream *stream, const struct request *request)
+static int make_emitter(struct sse_emitter **emitter, const struct hub *hub, int fd, const struct wish *wish,
+                        const struct sse_http_options *http, struct sse_replay *replay)
 {
-    const struct options *options = &stream->hub->options;
-    struct sse_http_options http = http_options(stream->hub, request->version);
-    char head[HEAD_SIZE];
-    ssize_t size = sse_http_head(head, sizeof(head), &http);
-    struct sse_emitter_options emitter = {
-        .size = sizeof(emitter),
-        .host = &stream->hub->memory.host,
-        .drain = SSE_DRAIN_CALLBACK,
-        .framing = http.chunked ? SSE_FRAMING_CHUNKED : SSE_FRAMING_RAW,
-        .write = on_write,
-        .head = {.ptr = head, .len = (size_t)size},
+    const struct options *options = &hub->options;
+    const struct sse_emitter_options emitter_options = {
+        .size = sizeof(emitter_options),
+        .platform = &hub->memory.platform,
+        .registry = hub->registry,
+        .loop = hub->loop,
+        .topics = wish->topics,
+        .topic_count = wish->topic_count,
+        .last_event_id = wish->last_event_id,
+        .output = SSE_OUTPUT_FD,
+        .fd = fd,
+        .http = http,
         .retry_ms = options->retry_ms,
         .lifetime_ms = timer(options->lifetime_ms),
         .stall_ms = timer(options->stall_ms),
-        .drain_ms = HUB_DRAIN_MS,
+        .drain_ms = DRAIN_MS,
         .heartbeat_ms = timer(options->heartbeat_ms),
         .queue_bytes = options->queue_bytes,
         .overflow = options->overflow,
-        .on_blocked = on_blocked,
         .on_completion = on_completion,
-        .user = stream,
     };
 
-    if (size < 0 || (size_t)size > sizeof(head))
-        return size < 0 ? (int)size : -EMSGSIZE;
-    return sse_emitter_new(&stream->emitter, &emitter);
+    return sse_emitter_new(emitter, &emitter_options, replay);
 }
 
-/** Replays and joins. On an error nothing has been written. */
-static int join(struct stream *stream, const struct wish *wish)
+/* An EventSource cannot know by itself which events are a replay. */
+static void report_replay(struct sse_emitter *emitter, size_t messages)
 {
-    struct sse_replay replay = {.size = sizeof(replay)};
-    int error = sse_registry_subscribe(stream->hub->registry, stream->emitter, wish->topics,
-                                       wish->topic_count, wish->last_event_id, &replay);
+    struct sse_event event = {.type = sse_str("replay")};
+    char count[24];
 
-    if (error < 0)
-        return error;
-    stream->replayed = replay.messages;
-    stream_flush(stream);
-    return 0;
+    snprintf(count, sizeof(count), "%zu", messages);
+    event.data = sse_str(count);
+    sse_emitter_send(emitter, &event);
 }
 
-int stream_send_away(struct hub *hub, enum sse_http_version version, struct buffer *wire)
+bool stream_begin(struct hub *hub, int fd, const struct request *request, struct response *response)
 {
-    struct sse_http_options http = http_options(hub, version);
-    char bytes[HEAD_SIZE];
-    ssize_t size;
-
-    http.chunked = false;
-    size = sse_http_shed(bytes, sizeof(bytes), &http, hub->options.retry_min_ms, hub->options.retry_max_ms,
-                         hub_random(hub));
-    if (size < 0 || (size_t)size > sizeof(bytes))
-        return size < 0 ? (int)size : -EMSGSIZE;
-    buffer_append(wire, bytes, (size_t)size);
-    ++hub->statistics.shed;
-    return 0;
-}
-
-int stream_begin(struct stream *stream, struct hub *hub, int fd, const struct request *request,
-                 struct response *response)
-{
+    const struct sse_http_options http = http_options(hub, request);
+    struct sse_emitter *emitter;
+    struct sse_replay replay;
     struct wish wish;
     int error;
 
     if (!read_wish(&wish, request, response))
-        return 0;
-    *stream = (struct stream){.hub = hub, .fd = fd};
-    error = make_emitter(stream, request);
-    if (error == 0)
-        error = join(stream, &wish);
-    if (error == 0) {
-        ++hub->statistics.streams;
-        return 1;
+        return false;
+    error = make_emitter(&emitter, hub, fd, &wish, &http, &replay);
+    if (error == -EBADMSG)
+        return refuse(response, "a topic is empty or too long", "topic");
+    if (error < 0) {
+        stream_refuse(hub, request, error, response);
+        return false;
     }
-    stream_end(stream);
-    *stream = (struct stream){.hub = NULL};
-    /* Over a cap, without memory, or at the end of the hub: it is to come back. */
-    return stream_send_away(hub, request->version, &response->whole);
+    if (replay.messages > 0)
+        report_replay(emitter, replay.messages);
+    return true;
 }
 
 void stream_describe(const struct hub *hub, const struct request *request, struct response *response)
 {
-    struct sse_http_options http = http_options(hub, request->version);
+    const struct sse_http_options http = http_options(hub, request);
     struct wish wish;
     char head[HEAD_SIZE];
     ssize_t size;
@@ -243,54 +174,15 @@ void stream_describe(const struct hub *hub, const struct request *request, struc
     if (!read_wish(&wish, request, response))
         return;
     size = sse_http_head(head, sizeof(head), &http);
-    if (size > 0 && (size_t)size <= sizeof(head))
-        buffer_append(&response->whole, head, (size_t)size);
-    else
-        response_error(response, 500, "the head is too long", NULL);
+    response_whole(response, head, sizeof(head), size);
 }
 
-/* An EventSource cannot tell by itself what is sent again and what is new. Waits until the replay
- * has left, for a full queue must not be what ends the stream. */
-static void tell_of_replay(struct stream *stream)
+void stream_refuse(struct hub *hub, const struct request *request, int error, struct response *response)
 {
-    struct sse_event event = {.type = sse_str("replay")};
-    char count[24];
+    const struct sse_http_options http = http_options(hub, request);
+    char bytes[HEAD_SIZE];
+    ssize_t size = sse_http_refuse(bytes, sizeof(bytes), error, &http, hub_random(hub));
 
-    snprintf(count, sizeof(count), "%zu", stream->replayed);
-    event.data = sse_str(count);
-    stream->replayed = 0;
-    sse_emitter_send(stream->emitter, &event);
-}
-
-void stream_flush(struct stream *stream)
-{
-    if (sse_emitter_flush(stream->emitter) != 0)
-        return;
-    stream->blocked = false;
-    if (stream->replayed > 0)
-        tell_of_replay(stream);
-}
-
-void stream_probe(struct stream *stream)
-{
-    const struct sse_event probe = {.comment = sse_str("")};
-
-    /* Bytes that wait will do as well, and a full queue must not be what ends the stream. */
-    if (!stream->blocked && sse_emitter_send(stream->emitter, &probe) == 0)
-        ++stream->hub->statistics.probes;
-}
-
-void stream_break(struct stream *stream, int error)
-{
-    if (sse_emitter_complete_with_error(stream->emitter, error) == -EINVAL)
-        sse_emitter_complete_with_error(stream->emitter, -EIO);
-}
-
-void stream_end(struct stream *stream)
-{
-    if (!stream->emitter)
-        return;
-    sse_emitter_detach(stream->emitter);
-    sse_emitter_unref(stream->emitter);
-    stream->emitter = NULL;
+    ++hub->statistics.shed;
+    response_whole(response, bytes, sizeof(bytes), size);
 }

@@ -4,177 +4,172 @@
 #include "client.h"
 #include "entry.h"
 #include "store.h"
-#include "subscriber.h"
 
 #include <errno.h>
-#include <stdio.h>
 
-/* Entries that are fetched at once. */
+/* In this file, false means: not now. The client comes back with the id that it has. */
+
+/* Entries that one command reads. */
 #define PAGE 64
 
-/* -- XREAD -> publish ------------------------------------------------------------------------ */
-
-/* False: it is to be read again. */
-static bool publish_entry(struct bridge *bridge, const redisReply *reply)
-{
-    struct entry entry;
-
-    if (!entry_read(reply, &entry))
-        return false;
-    if (!entry.error && sse_registry_publish(bridge->registry, entry.topic, &entry.event, NULL) < 0)
-        return false;
-    if (entry.error && entry.error != -ENOENT)
-        fprintf(stderr, "the entry %s is no event: %s\n", entry.event.id.ptr, strerror(-entry.error));
-    progress_note(&bridge->progress, entry.place, !entry.error);
-    return true;
-}
-
-/* Trimming takes the oldest first: while the last entry that was read is there, nothing after it is gone.
- * Otherwise everybody is told of a gap before the `next` entry. False: not now. */
-static bool look_for_gap(struct bridge *bridge, const redisReply *next)
-{
-    const struct place read = progress_read(&bridge->progress);
-    char last[PLACE_SIZE], id[PLACE_SIZE], data[2 * PLACE_SIZE];
-    struct sse_event gap = {.type = sse_str("gap")};
-    struct entry entry;
-    struct place before;
-    redisReply *found;
-    bool whole;
-
-    if (!entry_read(next, &entry))
-        return false;
-    before = place_before(entry.place);
-    found = redis_command(&bridge->reader, "XRANGE %s %s %s", bridge->stream, place_format(read, last), last);
-    whole = found && (found->elements || place_compare(read, before) >= 0);
-    freeReplyObject(found);
-    if (whole || !found)
-        return whole;
-    fprintf(stderr, "reader: entries after %s were trimmed before they were read\n", last);
-    snprintf(data, sizeof(data), "%s\n%s", last, entry.event.id.ptr);
-    gap.data = sse_str(data);
-    gap.id = sse_str(place_format(before, id));
-    progress_skip(&bridge->progress, before);
-    if (sse_registry_broadcast(bridge->registry, &gap, NULL) < 0)
-        return false;
-    atomic_fetch_add(&bridge->told, 1);
-    progress_note(&bridge->progress, before, true);
-    return true;
-}
-
-/* The reply is nil after a while without entries, or [[stream, [entry, ...]]]. */
-static bool read_more(struct bridge *bridge)
-{
-    char after[PLACE_SIZE];
-    redisReply *reply = redis_command(&bridge->reader, "XREAD COUNT 256 BLOCK 500 STREAMS %s %s",
-                                      bridge->stream, place_format(progress_read(&bridge->progress), after));
-    const redisReply *entries = reply && reply->elements ? reply->element[0]->element[1] : NULL;
-    bool published = reply && (!entries || !entries->elements || look_for_gap(bridge, entries->element[0]));
-
-    /* However many there are, they are one write for each client. */
-    sse_registry_hold(bridge->registry);
-    for (size_t i = 0; entries && published && i < entries->elements; i++)
-        published = publish_entry(bridge, entries->element[i]);
-    sse_registry_release(bridge->registry);
-    freeReplyObject(reply);
-    return published;
-}
-
-/* What is in the stream when a node begins is not published there: on_gap gives it to those who ask. */
-bool bridge_read(struct bridge *bridge)
-{
-    const struct store store = {.redis = &bridge->reader, .stream = bridge->stream};
+/** What one client missed. */
+struct gap {
+    struct bridge *bridge;
+    struct sse_emitter *emitter;
+    const struct sse_emitter_options *options;
+    struct place have; /* the client has every event up to this place */
     struct place end;
+};
 
-    if (progress_has_begun(&bridge->progress))
-        return read_more(bridge);
-    if (!store_end(&store, &end))
-        return false;
-    progress_begin(&bridge->progress, end);
-    return true;
+static bool is_wanted(const struct sse_emitter_options *options, struct sse_text topic)
+{
+    for (size_t i = 0; i < options->topic_count; i++) {
+        if (options->topics[i].len == topic.len && !memcmp(options->topics[i].ptr, topic.ptr, topic.len))
+            return true;
+    }
+    return false;
 }
 
-/* -- on_gap -> XRANGE ------------------------------------------------------------------------ */
-
-/* Those after `*have`, which moves along. False: not all could be sent. */
-static bool send_page(struct sse_emitter *emitter, const redisReply *page, struct place *have)
+static bool send_page(struct gap *gap, const redisReply *page)
 {
     struct entry entry;
 
     for (size_t i = 0; i < page->elements; i++) {
         if (!entry_read(page->element[i], &entry))
             return false;
-        if (place_compare(entry.place, *have) <= 0)
+        if (place_compare(entry.place, gap->have) <= 0)
             continue;
-        if (!entry.error && subscriber_has(sse_emitter_user(emitter), entry.topic) &&
-            sse_emitter_send(emitter, &entry.event) < 0)
+        if (!entry.error && is_wanted(gap->options, entry.topic) &&
+            sse_emitter_send(gap->emitter, &entry.event) < 0)
             return false;
-        *have = entry.place;
+        gap->have = entry.place;
     }
     return true;
 }
 
-static bool tell_of_gap(struct bridge *bridge, struct sse_emitter *emitter, struct sse_str asked,
-                        struct sse_str oldest, const struct place *place)
+static bool tell_of_gap(struct gap *gap, struct sse_text have, struct sse_text oldest, struct sse_text id)
 {
-    if (client_gap(emitter, asked, oldest, place) < 0)
+    if (client_gap(gap->emitter, have, oldest, id) < 0)
         return false;
-    atomic_fetch_add(&bridge->told, 1);
+    atomic_fetch_add(&gap->bridge->told, 1);
     return true;
 }
 
-/* A page begins with what the client has. If that entry is there, then so is all that follows it, since
- * trimming takes the oldest first. A client that reads too slowly comes back for the rest. False: not now. */
-static bool fill_page(struct bridge *bridge, struct sse_emitter *emitter, struct place *have,
-                      struct place end)
+/* A page begins with the entry that the client has. Redis trims the oldest entries first, so no later entry
+ * is gone while this one is there. */
+static bool fill_page(struct gap *gap)
 {
-    char first[PLACE_SIZE], last[PLACE_SIZE];
-    struct entry oldest = {.topic = {NULL, 0}};
-    redisReply *page = NULL;
-    bool sent = true;
+    char have[PLACE_SIZE], end[PLACE_SIZE];
+    struct entry first = {.topic = {NULL, 0}};
+    redisReply *page = redis_command(&gap->bridge->commands, "XRANGE %s %s %s COUNT %d", gap->bridge->stream,
+                                     place_format(gap->have, have), place_format(gap->end, end), PAGE);
+    bool sent = page != NULL;
 
-    if (client_has_room(emitter))
-        page = redis_command(&bridge->commands, "XRANGE %s %s %s COUNT %d", bridge->stream,
-                             place_format(*have, first), place_format(end, last), PAGE);
-    if (!page)
-        return false;
-    if (!page->elements || !entry_read(page->element[0], &oldest) || place_compare(oldest.place, *have))
-        sent = tell_of_gap(bridge, emitter, sse_str(first), oldest.event.id, NULL);
-    sent = sent && send_page(emitter, page, have);
-    if (page->elements < PAGE)
-        *have = end;
+    if (sent && (!page->elements || !entry_read(page->element[0], &first) ||
+                 place_compare(first.place, gap->have) != 0))
+        sent = tell_of_gap(gap, sse_str(have), first.event.id, sse_str(NULL));
+    sent = sent && send_page(gap, page);
+    if (sent && page->elements < PAGE)
+        gap->have = gap->end;
     freeReplyObject(page);
     return sent;
 }
 
-static void put_off(struct bridge *bridge, struct sse_emitter *emitter)
+/* A paused emitter accepts events without a limit, so this function stops when many are queued. */
+static bool fill(struct gap *gap, struct place end)
 {
-    client_return(emitter);
-    atomic_fetch_add(&bridge->put_off, 1);
+    bool missed = place_compare(gap->have, end) < 0;
+
+    gap->end = end;
+    while (place_compare(gap->have, end) < 0) {
+        if (!client_has_room(gap->emitter) || !fill_page(gap))
+            return false;
+    }
+    atomic_fetch_add(&gap->bridge->filled, missed);
+    return true;
 }
 
-bool bridge_fill(struct sse_registry *registry, struct sse_emitter *emitter, const struct sse_gap *gap,
-                 void *user)
+/* Before its first event, a registry has no newest one. It publishes what comes after the start. */
+static struct place newest_place(struct bridge *bridge, const struct sse_replay *replay)
 {
-    struct bridge *bridge = user;
-    struct place have, end = progress_start(&bridge->progress);
+    struct place newest;
 
-    (void)registry;
-    if (gap->newest.ptr)
-        (void)place_parse(gap->newest, &end);
-    if (!place_parse(gap->asked, &have) || place_compare(have, end) > 0) {
-        /* An id that this stream never had. The client is told, with an id that all nodes know. */
-        if (!tell_of_gap(bridge, emitter, gap->asked, sse_str(NULL), &end))
-            put_off(bridge, emitter);
+    return place_parse(sse_str(replay->newest), &newest) ? newest : progress_start(&bridge->progress);
+}
+
+static bool reject_id(struct gap *gap, struct place newest)
+{
+    char id[PLACE_SIZE];
+
+    return tell_of_gap(gap, gap->options->last_event_id, sse_str(NULL), sse_str(place_format(newest, id))) &&
+           !sse_emitter_start(gap->emitter, false);
+}
+
+static bool close_gap(struct gap *gap, const struct sse_replay *replay)
+{
+    struct place newest = newest_place(gap->bridge, replay), oldest;
+
+    if (!place_parse(gap->options->last_event_id, &gap->have) ||
+        place_compare(gap->have, progress_read(&gap->bridge->progress)) > 0)
+        return reject_id(gap, newest);
+    if (!place_parse(sse_str(replay->oldest), &oldest))
+        return fill(gap, newest) && !sse_emitter_start(gap->emitter, true);
+    if (place_compare(gap->have, oldest) < 0)
+        return fill(gap, place_before(oldest)) && !sse_emitter_start(gap->emitter, true);
+    /* The registry does not know the id, and has queued events that the client may have: false drops them. */
+    return fill(gap, newest) && !sse_emitter_start(gap->emitter, false);
+}
+
+/* The node that the client comes from may have been ahead of this one. An id beyond the end of the stream is
+ * no reason to wait. */
+static bool is_ready_for(struct bridge *bridge, struct sse_text asked)
+{
+    const struct store store = {.redis = &bridge->commands, .stream = bridge->stream};
+    struct place place, end;
+
+    if (!progress_has_begun(&bridge->progress))
+        return false;
+    if (!place_parse(asked, &place) || place_compare(place, progress_read(&bridge->progress)) <= 0)
         return true;
+    if (!store_end(&store, &end))
+        return false;
+    return place_compare(place, end) > 0 || progress_await(&bridge->progress, place);
+}
+
+/* While the emitter is paused, live events queue up behind what is sent here, so no event is lost or sent
+ * twice. */
+static bool begin_paused(struct gap *gap, const struct sse_replay *replay, bool is_new)
+{
+    if (is_new && client_ready(gap->emitter, gap->options->last_event_id) < 0)
+        return false;
+    if (replay->outcome != SSE_REPLAY_GAP)
+        return !sse_emitter_start(gap->emitter, true);
+    return close_gap(gap, replay);
+}
+
+int bridge_begin_stream(struct bridge *bridge, const struct sse_emitter_options *wanted)
+{
+    struct sse_emitter_options options = *wanted;
+    struct gap gap = {.bridge = bridge, .options = &options};
+    bool is_new = !options.last_event_id.len;
+    struct sse_replay replay;
+    char published[PLACE_SIZE];
+    int error;
+
+    if (!is_ready_for(bridge, options.last_event_id))
+        return -EAGAIN;
+    options.registry = bridge->registry;
+    options.paused = true;
+    if (is_new)
+        options.last_event_id = sse_str(place_format(progress_published(&bridge->progress), published));
+    error = sse_emitter_new(&gap.emitter, &options, &replay);
+    if (error)
+        return error;
+    if (!begin_paused(&gap, &replay, is_new)) {
+        client_return(gap.emitter);
+        atomic_fetch_add(&bridge->put_off, 1);
     }
-    if (gap->oldest.ptr && place_parse(gap->oldest, &end))
-        end = place_before(end);
-    while (place_compare(have, end) < 0) {
-        if (!fill_page(bridge, emitter, &have, end)) {
-            put_off(bridge, emitter);
-            return false;
-        }
-    }
-    atomic_fetch_add(&bridge->filled, 1);
-    return true;
+    /* The loop keeps the emitter until it ends. */
+    sse_emitter_unref(gap.emitter);
+    return 0;
 }

@@ -3,12 +3,13 @@
 #define REDIS_BRIDGE_H
 
 /**
- * Between a Redis stream and a registry. Everybody's events are in one stream, in one order, whatever their
- * topics, and the Redis id is the event id: so any node understands the Last-Event-ID of any other, for
- * any number of topics.
+ * Connects a registry to a Redis stream. All events of all nodes are in one stream, in one order, whatever
+ * their topics. The Redis id of an entry is the id of its event, so every node understands the
+ * Last-Event-ID that another node gave, for any number of topics.
  *
- * A node reads the stream from where it ended when the node began, and publishes each entry. What a client
- * wants from before that, or from before the history, on_gap fetches from the stream.
+ * reader.c reads the stream in a thread and publishes each entry to the registry. It begins where the stream
+ * ends when the node begins. bridge.c begins the streams of clients. What a client missed and the registry
+ * does not retain, bridge.c reads from Redis.
  */
 
 #include "progress.h"
@@ -21,37 +22,32 @@ struct bridge {
     struct sse_registry *registry;
     const char *stream;
     struct redis reader;   /**< waits for entries */
-    struct redis commands; /**< all else */
+    struct redis commands; /**< for everything else */
     struct progress progress;
     pthread_t thread;
     atomic_bool stopping;
-    atomic_ullong filled;  /**< gaps that could be filled */
-    atomic_ullong told;    /**< gaps that clients were told of */
-    atomic_ullong put_off; /**< clients that were told to come back for the rest */
+    atomic_ullong filled;  /**< gaps that were filled */
+    atomic_ullong told;    /**< `gap` events that clients were sent */
+    atomic_ullong put_off; /**< clients that must come back for the rest of a gap */
 };
 
-/** The texts are borrowed. */
+/** Ownership: the texts are borrowed. */
 void bridge_open(struct bridge *bridge, const char *host, int port, const char *stream);
 
-/**
- * From now on publishes what comes into the stream. The registry's on_gap is bridge_fill, its `user` the
- * bridge, its gap_type "gap", and the `user` of each of its emitters a struct subscriber. The history should
- * hold what comes in some seconds: if a gap cannot be filled before the history lets go of what follows it,
- * then the client is told so. 0 or a negative errno.
- */
+/** Starts the thread that publishes. The registry needs a history. Returns 0 or a negative errno. */
 int bridge_start(struct bridge *bridge, struct sse_registry *registry);
 
-/** One step of the reader's thread: publishes what has come, or waits a while for it. False: Redis is away,
- * or memory ran out; nothing is lost by it. */
-bool bridge_read(struct bridge *bridge);
+/**
+ * Begins the stream of a client, as sse_emitter_new with these options. The call sets `registry` and
+ * `paused`. It sends the events that the client missed, so it may take seconds.
+ *
+ * Errors, with nothing written: -EAGAIN: this node is not ready for the client, who should come back.
+ * Every error of sse_emitter_new.
+ */
+int bridge_begin_stream(struct bridge *bridge, const struct sse_emitter_options *options);
 
-/** The hook: sends what is missing. Without Redis, the client is told to come back. */
-bool bridge_fill(struct sse_registry *registry, struct sse_emitter *emitter, const struct sse_gap *gap,
-                 void *user);
-
-/** Nothing is published after this, and no gap filled. */
+/** Nothing is published after this call, and no gap is filled. */
 void bridge_stop(struct bridge *bridge);
-/** After the last emitter has left. */
 void bridge_close(struct bridge *bridge);
 
 #endif

@@ -1,50 +1,52 @@
 /* SPDX-License-Identifier: MIT */
 #include "client.h"
 
+#include "place.h"
 #include "redis.h"
 
 #include <stdio.h>
 
 #define RETRY_MIN_MS 200
 #define RETRY_MAX_MS 1000
-#define CROWD_MESSAGES 1024
-#define CROWD_BYTES (CLIENT_QUEUE_BYTES / 8)
+#define ENOUGH_MESSAGES 1024
+#define ENOUGH_BYTES ((size_t)1 << 20)
 
-int client_ready(struct sse_emitter *emitter, struct place place)
+int client_ready(struct sse_emitter *emitter, struct sse_text id)
 {
-    char id[PLACE_SIZE];
-    const struct sse_event event = {
-        .type = sse_str("ready"), .data = sse_str(""), .id = sse_str(place_format(place, id))};
+    const struct sse_event event = {.type = sse_str("ready"), .data = sse_str(""), .id = id};
 
     return sse_emitter_send(emitter, &event);
 }
 
-int client_gap(struct sse_emitter *emitter, struct sse_str asked, struct sse_str oldest,
-               const struct place *place)
+/* Other bytes could forge a line of the data. */
+static bool can_be_id(struct sse_text text)
 {
-    char data[CLIENT_ID_MAX + 1 + PLACE_SIZE], id[PLACE_SIZE];
-    int size =
-        snprintf(data, sizeof(data), "%.*s\n%.*s", (int)asked.len, asked.ptr, (int)oldest.len, oldest.ptr);
-    const struct sse_event event = {
-        .type = sse_str("gap"),
-        .data = {data, (size_t)size},
-        .id = sse_str(place ? place_format(*place, id) : NULL),
-    };
+    return sse_event_encode(&(struct sse_event){.id = text}, NULL, 0) > 0;
+}
+
+int client_gap(struct sse_emitter *emitter, struct sse_text have, struct sse_text oldest, struct sse_text id)
+{
+    char data[CLIENT_ID_SIZE + 1 + PLACE_SIZE];
+    const char *first_line = can_be_id(have) ? have.ptr : "";
+    int size = snprintf(data, sizeof(data), "%.*s\n%.*s", (int)have.len, first_line, (int)oldest.len,
+                        oldest.ptr ? oldest.ptr : "");
+    const struct sse_event event = {.type = sse_str("gap"), .data = {data, (size_t)size}, .id = id};
 
     return sse_emitter_send(emitter, &event);
 }
 
 void client_return(struct sse_emitter *emitter)
 {
-    (void)sse_emitter_send(emitter,
-                           &(struct sse_event){.retry_ms = redis_jitter(RETRY_MIN_MS, RETRY_MAX_MS)});
+    const struct sse_event retry = {.retry_ms = redis_jitter(RETRY_MIN_MS, RETRY_MAX_MS)};
+
+    (void)sse_emitter_send(emitter, &retry);
     (void)sse_emitter_complete(emitter);
 }
 
 bool client_has_room(struct sse_emitter *emitter)
 {
-    struct sse_emitter_info info = {.size = sizeof(info)};
+    struct sse_emitter_info info;
 
-    return !sse_emitter_info(emitter, &info) && info.state == SSE_STATE_OPEN &&
-           info.queued_messages < CROWD_MESSAGES && info.queued_bytes < CROWD_BYTES;
+    return !sse_emitter_get_info(emitter, &info, sizeof(info)) && info.state == SSE_STATE_OPEN &&
+           info.queued_messages < ENOUGH_MESSAGES && info.queued_bytes < ENOUGH_BYTES;
 }

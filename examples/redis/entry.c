@@ -4,17 +4,17 @@
 #include <errno.h>
 #include <sse/registry.h>
 
-static struct sse_str text_of(const redisReply *reply)
+static struct sse_text text_of(const redisReply *reply)
 {
-    return (struct sse_str){reply->str, reply->len};
+    return (struct sse_text){reply->str, reply->len};
 }
 
-static bool is(struct sse_str text, const char *expected)
+static bool is(struct sse_text text, const char *expected)
 {
     return text.len == strlen(expected) && !memcmp(text.ptr, expected, text.len);
 }
 
-static void take_field(struct entry *entry, struct sse_str name, struct sse_str value)
+static void take_field(struct entry *entry, struct sse_text name, struct sse_text value)
 {
     if (is(name, "topic"))
         entry->topic = value;
@@ -24,7 +24,7 @@ static void take_field(struct entry *entry, struct sse_str name, struct sse_str 
         entry->event.data = value;
 }
 
-int entry_check(struct sse_str topic, const struct sse_event *event)
+int entry_check(struct sse_text topic, const struct sse_event *event)
 {
     struct sse_event without_id = *event;
     ssize_t size;

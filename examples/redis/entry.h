@@ -11,19 +11,19 @@
 
 struct entry {
     struct place place;
-    struct sse_str topic;
+    struct sse_text topic;
     struct sse_event event;
-    int error; /**< 0: it is an event. -ENOENT: somebody else's, without a topic. Else that of entry_check */
+    int error; /**< 0: it is an event. -ENOENT: it has no topic, so it is no event. Otherwise as entry_check
+                */
 };
 
-/** The largest event, as it is on the wire, without its id. */
+/** The largest event, in bytes on the wire without its id. */
 #define ENTRY_EVENT_MAX 65536
 
-/** Whether that can be an event of this topic: 0, or -EINVAL, -EILSEQ, -EMSGSIZE and other errors of
- *  sse_event_encode. */
-int entry_check(struct sse_str topic, const struct sse_event *event);
+/** Checks an event and its topic. Errors: -EINVAL, -EILSEQ, -EMSGSIZE and others of sse_event_encode. */
+int entry_check(struct sse_text topic, const struct sse_event *event);
 
-/** Reads one element of a reply to XRANGE or XREAD; the texts are the reply's. False if it is no entry. */
+/** Reads one element of a reply to XRANGE or XREAD. The texts point into the reply. False: it is no entry. */
 bool entry_read(const redisReply *reply, struct entry *entry);
 
 #endif

@@ -6,16 +6,16 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-bool place_parse(struct sse_str text, struct place *place)
+bool place_parse(struct sse_text text, struct place *place)
 {
     const char *dash = text.len ? memchr(text.ptr, '-', text.len) : NULL;
-    struct sse_str milliseconds, sequence;
+    struct sse_text milliseconds, sequence;
     struct place parsed;
 
     if (!dash)
         return false;
-    milliseconds = (struct sse_str){text.ptr, (size_t)(dash - text.ptr)};
-    sequence = (struct sse_str){dash + 1, text.len - milliseconds.len - 1};
+    milliseconds = (struct sse_text){text.ptr, (size_t)(dash - text.ptr)};
+    sequence = (struct sse_text){dash + 1, text.len - milliseconds.len - 1};
     if (!ascii_to_number(milliseconds, UINT64_MAX, &parsed.milliseconds) ||
         !ascii_to_number(sequence, UINT64_MAX, &parsed.sequence))
         return false;

@@ -2,7 +2,7 @@
 #ifndef REDIS_PLACE_H
 #define REDIS_PLACE_H
 
-/** The id of an entry of a Redis stream, which is its place in it: "<milliseconds>-<sequence>". */
+/** The id of an entry of a Redis stream, "<milliseconds>-<sequence>", which is its place in the stream. */
 
 #include <sse/base.h>
 #include <stdbool.h>
@@ -15,13 +15,13 @@ struct place {
     uint64_t sequence;
 };
 
-/** False, and nothing written, for everything but a whole id: Redis itself takes "5" and "$" as well. */
-bool place_parse(struct sse_str text, struct place *place);
+/** Reads a complete id. Everything else is false, "5" and "$" too, which Redis itself accepts. */
+bool place_parse(struct sse_text text, struct place *place);
 
 /** Writes a string to `text`, PLACE_SIZE bytes, and returns it. */
 const char *place_format(struct place place, char *text);
 
-/** Below, equal to or above 0, as strcmp. */
+/** Returns a number below, equal to or above 0, as strcmp. */
 int place_compare(struct place left, struct place right);
 
 /** The place before one that is not the very first. */

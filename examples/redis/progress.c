@@ -41,13 +41,6 @@ void progress_note(struct progress *progress, struct place place, bool event)
     pthread_mutex_unlock(&progress->lock);
 }
 
-void progress_skip(struct progress *progress, struct place place)
-{
-    pthread_mutex_lock(&progress->lock);
-    progress->skipped = place;
-    pthread_mutex_unlock(&progress->lock);
-}
-
 bool progress_has_begun(struct progress *progress)
 {
     bool begun;
@@ -81,11 +74,6 @@ struct place progress_read(struct progress *progress)
 struct place progress_published(struct progress *progress)
 {
     return look(progress, &progress->published);
-}
-
-struct place progress_skipped(struct progress *progress)
-{
-    return look(progress, &progress->skipped);
 }
 
 bool progress_await(struct progress *progress, struct place place)

@@ -2,7 +2,7 @@
 #ifndef REDIS_PROGRESS_H
 #define REDIS_PROGRESS_H
 
-/** How far a node has published the stream. Any thread may call any function. */
+/** How far a node has read and published the stream. Any thread may call any function. */
 
 #include "place.h"
 
@@ -15,20 +15,16 @@ struct progress {
     struct place start;
     struct place read;
     struct place published;
-    struct place skipped;
 };
 
 void progress_open(struct progress *progress);
 void progress_close(struct progress *progress);
 
-/** This node publishes what comes after `start`, and nothing else. */
+/** This node publishes only what comes after `start`. */
 void progress_begin(struct progress *progress, struct place start);
 
-/** Everything up to `place` has been read, and published if it is an event; whether the last is one. */
+/** Everything up to `place` has been read and published. `event`: an event was published with this place. */
 void progress_note(struct progress *progress, struct place place, bool event);
-
-/** Something before `place` was trimmed before it could be read. */
-void progress_skip(struct progress *progress, struct place place);
 
 bool progress_has_begun(struct progress *progress);
 
@@ -38,13 +34,10 @@ struct place progress_start(struct progress *progress);
 /** The place of the last entry that was read. */
 struct place progress_read(struct progress *progress);
 
-/** The place of the last event published, at first the start. */
+/** The place of the last event that was published; before the first one, the start. */
 struct place progress_published(struct progress *progress);
 
-/** The place of the last progress_skip, at first 0-0: the history does not hold all that is before it. */
-struct place progress_skipped(struct progress *progress);
-
-/** Waits a while until everything up to `place` has been read, and published. Whether it has. */
+/** Waits up to two seconds until everything up to `place` has been published. Returns whether it has. */
 bool progress_await(struct progress *progress, struct place place);
 
 #endif

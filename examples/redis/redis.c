@@ -8,7 +8,7 @@
 #include <time.h>
 
 #define CONNECT_SECONDS 1
-/* Longer than any XREAD of ours blocks. */
+/* Longer than XREAD blocks in reader.c. */
 #define COMMAND_SECONDS 2
 #define DELAY_FIRST_MS 100
 #define DELAY_MAX_MS 2000
@@ -68,8 +68,8 @@ static bool connect_if_need_be(struct redis *redis)
     return false;
 }
 
-/* Each error is one of the server's state: it loads, is no longer the master, has no memory, cannot write its
- * file. Whoever asks next connects anew, perhaps to another server behind the same name. */
+/* Every error tells of the state of the server: it is loading, is no longer the master, has no memory, cannot
+ * write its file. The next command connects again, perhaps to another server with the same name. */
 static void refuse(struct redis *redis, const char *why)
 {
     if (!redis->refused)

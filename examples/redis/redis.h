@@ -3,8 +3,9 @@
 #define REDIS_REDIS_H
 
 /**
- * A connection to Redis that comes back. While Redis is away, commands fail at once, and it is tried again
- * after a delay that doubles up to a limit; half of the delay is chance, so that nodes do not come together.
+ * A connection to Redis that reconnects. While Redis is away, commands fail at once. The next attempt to
+ * connect comes after a delay that doubles up to a limit. Half of the delay is random, so that the nodes do
+ * not all connect at once.
  */
 
 #include <hiredis/hiredis.h>
@@ -13,7 +14,7 @@
 #include <stdint.h>
 
 struct redis {
-    const char *name; /**< for what it reports */
+    const char *name; /**< for messages */
     const char *host;
     int port;
 
@@ -22,29 +23,30 @@ struct redis {
     redisContext *context;
     int64_t retry_at_ms;
     unsigned failures; /**< in a row */
-    bool refused;      /**< has been reported */
+    bool refused;      /**< this has been reported */
     bool stopping;
 };
 
-/** Connects with the first command. The texts are borrowed. */
+/** The first command connects. Ownership: the texts are borrowed. */
 void redis_open(struct redis *redis, const char *name, const char *host, int port);
 
 /**
- * Sends a command, in the format of redisCommand, and returns the reply, for freeReplyObject; from any
- * thread, one at a time. NULL: Redis is away, still loads, or refuses. What the command was to do may have
- * been done all the same.
+ * Sends a command in the format of redisCommand and returns the reply: free it with freeReplyObject. NULL:
+ * Redis is away, is still loading, or refuses. Redis may have executed the command even then.
+ *
+ * Threads: any; they take turns.
  */
 redisReply *redis_command(struct redis *redis, const char *format, ...);
 
-/** After a command has failed: waits until it makes sense to try again, or until redis_stop. */
+/** Call it after a command has failed. It waits until the next attempt is due, or until redis_stop. */
 void redis_pause(struct redis *redis);
 
-/** From now on all commands fail. Waits for the one that runs. */
+/** Waits for the command that is running. Every later command fails. */
 void redis_stop(struct redis *redis);
 
 void redis_close(struct redis *redis);
 
-/** A number from `minimum` to `maximum`, another for each caller; not for secrets. */
+/** Returns a random number from `minimum` to `maximum`. Not for secrets. */
 int64_t redis_jitter(int64_t minimum, int64_t maximum);
 
 #endif

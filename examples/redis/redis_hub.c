@@ -1,19 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One of several nodes that share their events through a Redis stream. A client may connect, and come back,
- * to any of them:
+ * One of several nodes that share their events through a Redis stream. A client may connect and reconnect to
+ * any of them:
  *
  *     redis_hub -p 8081 & redis_hub -p 8082 &
  *     curl -N 'http://127.0.0.1:8081/events?topic=news'
  *     curl -d hello 'http://127.0.0.1:8082/publish?topic=news'
  *
- * Options: -p PORT (8080), -r HOST (127.0.0.1) and -q PORT (6379) of Redis, -s STREAM (events), -k KEEP: how
- * many entries the stream keeps at least (100000), -n EVENTS that the node itself keeps (10000), -t
- * MILLISECONDS of retry. Redis should run with `appendonly yes` and `appendfsync always`, or it may forget
- * what it accepted.
+ * Options:
  *
- * bridge.c is what makes a registry one of several; all else here is a server like any other. SIGTERM and
- * SIGINT end it with a farewell.
+ *     -p PORT      to listen on (8080)
+ *     -r HOST      of Redis (127.0.0.1)
+ *     -q PORT      of Redis (6379)
+ *     -s STREAM    the name of the stream (events)
+ *     -k KEEP      the fewest entries that the stream keeps (100000)
+ *     -n EVENTS    that the node itself retains (10000)
+ *     -t MS        the reconnection time that clients are told (none)
+ *
+ * Run Redis with `appendonly yes` and `appendfsync always`, otherwise it may lose events that it accepted.
+ *
+ * bridge.c and reader.c connect the registry to Redis. Everything else is an ordinary server. SIGTERM and
+ * SIGINT end it with a final event for each client.
  */
 #include "listener.h"
 #include "options.h"
@@ -86,7 +93,7 @@ static int listen_on(const char *port)
     return fd;
 }
 
-/* The threads inherit this; one waits for the signals. */
+/* Every thread inherits the mask. The main thread waits for the signals. */
 static void block_signals(sigset_t *signals)
 {
     /* hiredis writes without MSG_NOSIGNAL. */
@@ -103,41 +110,32 @@ static void *drive(void *user)
     return NULL;
 }
 
-/* Takes the loop over from its thread, until everybody has been told, or has had the time. */
-static void say_farewell(struct node *node, pthread_t driver)
+/* Returns when every stream has ended: with its final event, or when its time was up. */
+static void shut_down(struct node *node, pthread_t driver)
 {
-    const struct sse_event farewell = {.type = sse_str("farewell"), .data = sse_str("")};
+    const struct sse_event final_event = {.type = sse_str("farewell"), .data = sse_str("")};
     const struct sse_shutdown_options options = {.size = sizeof(options),
-                                                 .farewell = &farewell,
+                                                 .final_event = &final_event,
                                                  .retry_min_ms = 200,
                                                  .retry_max_ms = 1000,
                                                  .drain_ms = 2000};
-    struct sse_shutdown_report report = {.size = sizeof(report)};
 
-    (void)sse_registry_shutdown(node->registry, &options);
-    sse_loop_stop(node->loop);
+    if (sse_registry_shutdown(node->registry, &options) < 0)
+        sse_loop_stop(node->loop);
+    sse_loop_finish(node->loop);
     pthread_join(driver, NULL);
-    while (!sse_registry_shutdown_report(node->registry, &report) && report.remaining) {
-        if (sse_loop_dispatch(node->loop, -1) < 0)
-            break;
-    }
 }
 
 static int make_registry(struct node *node, const struct settings *settings)
 {
-    const struct sse_registry_options options = {.size = sizeof(options),
-                                                 .history = {.events = settings->history},
-                                                 .gap_type = sse_str("gap"),
-                                                 .backlog_bytes = BACKLOG_BYTES,
-                                                 .on_gap = bridge_fill,
-                                                 .user = node->bridge};
-    const struct sse_loop_options loop_options = {.size = sizeof(loop_options)};
+    const struct sse_registry_options options = {
+        .size = sizeof(options), .history = {.events = settings->history}, .backlog_bytes = BACKLOG_BYTES};
     int error = sse_registry_new(&node->registry, &options);
 
-    return error ? error : sse_loop_new(&node->loop, node->registry, &loop_options);
+    return error ? error : sse_loop_new(&node->loop, NULL);
 }
 
-/* Until a signal comes. 0 or a negative errno. */
+/* Runs until a signal comes. Returns 0 or a negative errno. */
 static int run(struct node *node, int listener, const sigset_t *signals)
 {
     struct workers workers;
@@ -155,7 +153,7 @@ static int run(struct node *node, int listener, const sigset_t *signals)
         }
         bridge_stop(node->bridge);
     }
-    say_farewell(node, driver);
+    shut_down(node, driver);
     return error;
 }
 

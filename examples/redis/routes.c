@@ -3,17 +3,28 @@
 
 #include "ascii.h"
 #include "client.h"
-#include "query.h"
-#include "subscriber.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 
-#define SHED_MIN_MS 200
-#define SHED_MAX_MS 1000
+#define HEAD_SIZE 512
+#define TOPICS_MAX 64
+
+/** What a client asks for. */
+struct wish {
+    struct sse_text topics[TOPICS_MAX];
+    size_t topic_count;
+    struct sse_text last_event_id;
+    char topic_bytes[REQUEST_HEAD_MAX]; /* decoding never makes a query longer */
+    char id[CLIENT_ID_SIZE];
+};
+
+static const struct sse_http_header connection_close = {
+    .name = {.ptr = "Connection", .len = 10},
+    .value = {.ptr = "close", .len = 5},
+};
 
 static const char *reason_of(int status)
 {
@@ -41,7 +52,7 @@ void routes_respond(int fd, int status, const char *text)
                         "Connection: close\r\n\r\n%s",
                         status, reason_of(status), strlen(text), text);
 
-    /* So little fits into the buffer of a fresh socket. */
+    /* The send buffer of a new socket has room for it. */
     (void)send(fd, response, (size_t)size, MSG_NOSIGNAL);
 }
 
@@ -55,128 +66,85 @@ static void respond_error(int fd, int status, const char *error)
 
 /* -- streams --------------------------------------------------------------------------------- */
 
-static void on_release(void *user)
+static struct sse_http_options http_options(const struct request *request)
 {
-    subscriber_free(user);
-}
-
-/* Takes the subscriber, whatever happens. The end of the stream is that of the connection. */
-static struct sse_emitter *make_emitter(const struct node *node, int fd, struct subscriber *subscriber)
-{
-    char head[512];
-    const struct sse_emitter_options options = {
-        .size = sizeof(options),
-        .drain = SSE_DRAIN_FD,
-        .fd = fd,
-        .head = {head, (size_t)sse_http_head(head, sizeof(head), NULL)},
-        .retry_ms = node->retry_ms,
-        .queue_bytes = CLIENT_QUEUE_BYTES,
-        .on_release = on_release,
-        .user = subscriber,
+    return (struct sse_http_options){
+        .size = sizeof(struct sse_http_options),
+        .version = request->version,
+        .chunked = request->version == SSE_HTTP_1_1,
+        .headers = &connection_close,
+        .header_count = 1,
     };
-    struct sse_emitter *emitter;
-
-    if (options.head.len <= sizeof(head) && sse_emitter_new(&emitter, &options) == 0)
-        return emitter;
-    subscriber_free(subscriber);
-    return NULL;
 }
 
-/* A new client begins where this node is. From before what the node itself has missed, only Redis knows what
- * there was: with a zero in front, the history does not know an id, and on_gap is asked. */
-static int subscribe(const struct node *node, struct sse_emitter *emitter, struct sse_str asked)
+static void refuse(int fd, const struct request *request, int error)
 {
-    const struct subscriber *subscriber = sse_emitter_user(emitter);
-    char ready[PLACE_SIZE], unknown[PLACE_SIZE + 1] = "0";
-    struct place place;
-
-    if (place_parse(asked, &place) && place_compare(place, progress_skipped(&node->bridge->progress)) < 0) {
-        place_format(place, unknown + 1);
-        asked = sse_str(unknown);
-    } else if (!asked.len) {
-        int error;
-
-        place = progress_published(&node->bridge->progress);
-        error = client_ready(emitter, place);
-        if (error)
-            return error;
-        asked = sse_str(place_format(place, ready));
-    }
-    return sse_registry_subscribe(node->registry, emitter, subscriber->topics, subscriber->count, asked,
-                                  NULL);
-}
-
-/* The loop has it before it subscribes: on_gap may end it gracefully, and then the loop sees that through. */
-static bool begin_stream(const struct node *node, int fd, struct subscriber *subscriber, struct sse_str asked)
-{
-    struct sse_emitter *emitter = make_emitter(node, fd, subscriber);
-
-    if (!emitter)
-        return false;
-    sse_emitter_ref(emitter);
-    if (sse_registry_add(node->registry, emitter) < 0 || sse_loop_add(node->loop, emitter) < 0) {
-        sse_emitter_detach(emitter);
-        sse_emitter_unref(emitter);
-        sse_emitter_unref(emitter);
-        return false;
-    }
-    /* It comes back with the id that it has. The bridge may have ended it already. */
-    if (subscribe(node, emitter, asked) < 0)
-        (void)sse_emitter_complete(emitter);
-    sse_emitter_unref(emitter);
-    return true;
-}
-
-/* The node that the client comes from may have been ahead of this one. An id that is beyond the stream itself
- * is no reason to wait: on_gap tells of that. */
-static bool is_ready_for(const struct node *node, struct sse_str asked)
-{
-    struct progress *progress = &node->bridge->progress;
-    struct place place, end;
-
-    if (!progress_has_begun(progress))
-        return false;
-    if (!place_parse(asked, &place) || place_compare(place, progress_read(progress)) <= 0)
-        return true;
-    if (!store_end(&node->store, &end))
-        return false;
-    return place_compare(place, end) > 0 || progress_await(progress, place);
-}
-
-/* An error status would end an EventSource for good. */
-static void shed(int fd)
-{
-    char response[512];
-    ssize_t size = sse_http_shed(response, sizeof(response), NULL, SHED_MIN_MS, SHED_MAX_MS,
-                                 (uint64_t)redis_jitter(0, INT32_MAX));
+    const struct sse_http_options http = http_options(request);
+    char response[HEAD_SIZE];
+    ssize_t size =
+        sse_http_refuse(response, sizeof(response), error, &http, (uint64_t)redis_jitter(0, INT32_MAX));
 
     if (size > 0 && (size_t)size <= sizeof(response))
         (void)send(fd, response, (size_t)size, MSG_NOSIGNAL);
 }
 
+static int read_topics(struct wish *wish, struct sse_text query)
+{
+    size_t used = 0;
+
+    for (wish->topic_count = 0;; wish->topic_count++) {
+        char *bytes = wish->topic_bytes + used;
+        ssize_t size =
+            sse_http_parameter(query, "topic", wish->topic_count, bytes, sizeof(wish->topic_bytes) - used);
+
+        if (size == -ENOENT)
+            return wish->topic_count ? 0 : -EBADMSG;
+        if (size < 0)
+            return (int)size;
+        if (wish->topic_count == TOPICS_MAX)
+            return -EBADMSG;
+        wish->topics[wish->topic_count] = (struct sse_text){bytes, (size_t)size};
+        used += (size_t)size;
+    }
+}
+
+static int read_wish(struct wish *wish, const struct request *request)
+{
+    ssize_t size = sse_http_last_event_id(request_header(request, "Last-Event-ID"), request->query, wish->id,
+                                          sizeof(wish->id));
+
+    if (size < 0)
+        return (int)size;
+    wish->last_event_id = (struct sse_text){wish->id, (size_t)size};
+    return read_topics(wish, request->query);
+}
+
 static bool stream(const struct node *node, int fd, const struct request *request)
 {
-    char id[CLIENT_ID_MAX];
-    ssize_t size =
-        sse_http_last_event_id(request_header(request, "Last-Event-ID"), request->query, id, sizeof(id));
-    struct sse_str asked = {id, size > 0 ? (size_t)size : 0};
-    struct subscriber *subscriber;
-    int error = size < 0 ? (int)size : subscriber_new(&subscriber, request->query);
+    const struct sse_http_options http = http_options(request);
+    struct wish wish;
+    int error = read_wish(&wish, request);
 
-    if (error) {
-        respond_error(fd, error == -ENOMEM ? 503 : 400, "GET /events?topic=T, with an id that can be one");
-        return false;
-    }
-    if (is_ready_for(node, asked))
-        return begin_stream(node, fd, subscriber, asked);
-    subscriber_free(subscriber);
-    shed(fd);
-    return false;
+    if (!error)
+        error = bridge_begin_stream(node->bridge, &(struct sse_emitter_options){
+                                                      .size = sizeof(struct sse_emitter_options),
+                                                      .loop = node->loop,
+                                                      .topics = wish.topics,
+                                                      .topic_count = wish.topic_count,
+                                                      .last_event_id = wish.last_event_id,
+                                                      .output = SSE_OUTPUT_FD,
+                                                      .fd = fd,
+                                                      .http = &http,
+                                                      .retry_ms = node->retry_ms,
+                                                  });
+    if (error)
+        refuse(fd, request, error);
+    return !error;
 }
 
 /* -- events ---------------------------------------------------------------------------------- */
 
-static void publish(struct node *node, int fd, struct sse_str topic, const struct sse_event *event)
+static void publish(struct node *node, int fd, struct sse_text topic, const struct sse_event *event)
 {
     char id[PLACE_SIZE], text[64];
     int error = store_append(&node->store, topic, event, id);
@@ -193,36 +161,42 @@ static void publish(struct node *node, int fd, struct sse_str topic, const struc
     }
 }
 
+/* Absent if the query does not have it. */
+static int read_parameter(const struct request *request, const char *name, char *bytes,
+                          struct sse_text *value)
+{
+    ssize_t size = sse_http_parameter(request->query, name, 0, bytes, REQUEST_HEAD_MAX);
+
+    *value = sse_str(NULL);
+    if (size >= 0)
+        *value = (struct sse_text){bytes, (size_t)size};
+    return size < 0 && size != -ENOENT ? (int)size : 0;
+}
+
 static void read_and_publish(struct node *node, int fd, const struct request *request,
                              const struct body *body)
 {
-    struct query *query = malloc(sizeof(*query));
+    char topic_bytes[REQUEST_HEAD_MAX], type_bytes[REQUEST_HEAD_MAX];
     struct sse_event event = {.data = {body->bytes.length ? body->bytes.bytes : "", body->bytes.length}};
-    struct sse_str topic = {NULL, 0};
-    struct query_parameter parameter;
-    int more = -ENOMEM;
+    struct sse_text topic;
+    int error = read_parameter(request, "topic", topic_bytes, &topic);
 
-    if (query)
-        query_begin(query, request->query);
-    while (query && (more = query_next(query, &parameter)) > 0) {
-        if (ascii_equals(parameter.name, "topic"))
-            topic = parameter.value;
-        else if (ascii_equals(parameter.name, "type") && parameter.value.len)
-            event.type = parameter.value;
-    }
-    if (more)
-        respond_error(fd, more == -ENOMEM ? 503 : 400, strerror(-more));
+    if (!error)
+        error = read_parameter(request, "type", type_bytes, &event.type);
+    if (!event.type.len)
+        event.type = sse_str(NULL);
+    if (error)
+        respond_error(fd, 400, strerror(-error));
     else
         publish(node, fd, topic, &event);
-    free(query);
 }
 
-static void tell_counts(struct node *node, int fd)
+static void report_counts(struct node *node, int fd)
 {
-    struct sse_registry_stats stats = {.size = sizeof(stats)};
+    struct sse_registry_stats stats = {.emitters = 0};
     char text[512];
 
-    (void)sse_registry_stats(node->registry, &stats);
+    (void)sse_registry_get_stats(node->registry, &stats, sizeof(stats));
     snprintf(text, sizeof(text),
              "{\"begun\": %s, \"emitters\": %zu, \"published\": %" PRIu64 ", \"accepted\": %llu, "
              "\"refused\": %llu, \"filled\": %llu, \"gaps\": %llu, \"put_off\": %llu}\n",
@@ -241,8 +215,8 @@ bool routes_answer(struct node *node, int fd, const struct request *request, con
     if (post && ascii_equals(request->path, "/publish"))
         read_and_publish(node, fd, request, body);
     else if (get && ascii_equals(request->path, "/stats"))
-        tell_counts(node, fd);
+        report_counts(node, fd);
     else
-        respond_error(fd, 404, "GET /events, POST /publish, GET /stats");
+        respond_error(fd, 404, "there are GET /events, POST /publish and GET /stats");
     return false;
 }

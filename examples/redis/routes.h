@@ -3,10 +3,10 @@
 #define REDIS_ROUTES_H
 
 /**
- * What a node answers:
+ * The requests that a node answers:
  *
- *     GET  /events?topic=T&topic=U    the events of these topics; Last-Event-ID of any node is honoured
- *     POST /publish?topic=T&type=Y    the body becomes the data of an event; 202 once Redis has it, else 503
+ *     GET  /events?topic=T&topic=U    the events of these topics; the Last-Event-ID may be any node's
+ *     POST /publish?topic=T&type=Y    publishes the body as an event; 202 once Redis has it, otherwise 503
  *     GET  /stats                     counts
  */
 
@@ -22,15 +22,15 @@ struct node {
     struct store store;
     struct sse_registry *registry;
     struct sse_loop *loop;
-    int64_t retry_ms; /**< told to every client; 0: none is */
+    int64_t retry_ms; /**< that every client is told; 0: none */
     atomic_ullong accepted;
     atomic_ullong refused;
 };
 
-/** Answers a request. True: the descriptor is the loop's now. */
+/** Answers a request. Returns true if the library owns the descriptor now. */
 bool routes_answer(struct node *node, int fd, const struct request *request, const struct body *body);
 
-/** A short answer. */
+/** Sends a short response of JSON text. */
 void routes_respond(int fd, int status, const char *text);
 
 #endif

@@ -5,7 +5,7 @@
 
 #include <errno.h>
 
-int store_append(const struct store *store, struct sse_str topic, const struct sse_event *event, char *id)
+int store_append(const struct store *store, struct sse_text topic, const struct sse_event *event, char *id)
 {
     redisReply *reply;
     struct place place;

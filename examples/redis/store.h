@@ -2,7 +2,7 @@
 #ifndef REDIS_STORE_H
 #define REDIS_STORE_H
 
-/** The stream in Redis, but for reading it. */
+/** Appends to the stream in Redis, and finds its end. */
 
 #include "place.h"
 #include "redis.h"
@@ -12,20 +12,20 @@
 struct store {
     struct redis *redis;
     const char *stream;
-    unsigned long keep; /**< so many entries at least; older ones are trimmed */
+    unsigned long keep; /**< the fewest entries that the stream keeps; older ones are trimmed */
 };
 
 /**
- * Appends an event, whose id Redis makes, and writes that to `id`, PLACE_SIZE bytes. Once this has returned 0
- * the event is stored, as safely as Redis is told to (appendfsync).
+ * Appends an event. Redis makes its id, which the call writes to `id`, PLACE_SIZE bytes. After 0 the event is
+ * stored as safely as Redis is configured to (appendfsync).
  *
- * Errors: those of entry_check: nothing is stored. -EAGAIN: no answer, or a refusal; it may have been
- * stored all the same.
+ * Errors: those of entry_check, with nothing stored. -EAGAIN: Redis did not answer, or refused; the event may
+ * have been stored.
  */
-int store_append(const struct store *store, struct sse_str topic, const struct sse_event *event, char *id);
+int store_append(const struct store *store, struct sse_text topic, const struct sse_event *event, char *id);
 
-/** The place of the last entry. An empty stream gets one that is no event, so that every place that a client
- * may hold is that of an entry. False: Redis is away. */
+/** Finds the place of the last entry. An empty stream gets an entry that is no event first, so that a client
+ * never has a place without an entry. False: Redis is away. */
 bool store_end(const struct store *store, struct place *end);
 
 #endif

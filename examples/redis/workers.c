@@ -14,7 +14,7 @@
 #define REQUEST_MS 2000
 #define EXHAUSTED_MS 100
 
-/* The next connection, or -1 at the end. */
+/* Returns the next connection; -1 at the end. */
 static int next_connection(const struct workers *workers)
 {
     for (;;) {
@@ -34,7 +34,7 @@ static int next_connection(const struct workers *workers)
     }
 }
 
-/* 0 at the end, or when the time is up. */
+/* Returns 0 at the end of the input, or when the time is up. */
 static size_t receive(int fd, char *bytes, size_t size, int64_t deadline_ms)
 {
     for (;;) {
@@ -52,7 +52,7 @@ static size_t receive(int fd, char *bytes, size_t size, int64_t deadline_ms)
     }
 }
 
-/* 1, or the status to refuse it with. */
+/* Returns 1, or the HTTP status of the refusal. */
 static int read_request(int fd, struct request *request, struct body *body)
 {
     const int64_t deadline_ms = clock_now_ms() + REQUEST_MS;

@@ -2,7 +2,7 @@
 #ifndef REDIS_WORKERS_H
 #define REDIS_WORKERS_H
 
-/** Threads that each take a connection, read its request, answer it, and take the next. */
+/** Threads. Each one accepts a connection, reads its request, answers it, and accepts the next. */
 
 #include "routes.h"
 
@@ -11,15 +11,15 @@
 struct workers {
     struct node *node;
     int listener;
-    int stop[2]; /**< a pipe; it ends, and so do they */
+    int stop[2]; /**< a pipe; the threads end when it does */
     size_t count;
     pthread_t threads[WORKERS];
 };
 
-/** 0 or a negative errno. */
+/** Returns 0 or a negative errno. */
 int workers_start(struct workers *workers, struct node *node, int listener);
 
-/** Waits for the requests that are being answered, a few seconds at most. */
+/** Waits until the requests that have begun are answered: a few seconds at most. */
 void workers_stop(struct workers *workers);
 
 #endif

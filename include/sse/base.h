@@ -3,17 +3,25 @@
 #define SSE_BASE_H
 
 /**
- * What every other header needs: visibility, text, version.
+ * What every other header needs: visibility, text, errors, version.
  *
- * Errors everywhere in this library are negative errno values; there is no thread-local or
- * global error state.
+ * Errors. A function that can fail returns a negative errno. There is no global and no thread-local
+ * error state. Each function lists its errors.
  *
- * Fork: an emitter, a registry and a loop are for the process that made them. In a forked child every
- * function that is given one does nothing and returns -EPERM, or NULL, false or 0 where its type holds no
- * errno. Only ref, unref, free and sse_emitter_user work there: the last unref frees without
- * running any hook but on_release, and what another thread of the parent was inside of at that
- * moment stays in the child's memory. A child that is forked inside a hook must not return from it.
- * Messages are plain memory, and usable everywhere.
+ * Options. A struct of options begins with `size`: set it to sizeof the struct, and every other
+ * member to zero or to a value. A program and a library of different versions work together: members
+ * that the program does not know are zero, and members that the library does not know must be zero,
+ * else the call returns -EINVAL.
+ *
+ * Fork. An emitter, a registry and a loop belong to the process that made them. In a forked child only
+ * these functions work: those that take and release references, sse_emitter_close, sse_emitter_user and
+ * sse_loop_free. They free memory, close the child's copy of a descriptor that the library owns without a
+ * word to the client, and run no callback but on_release. Every other function returns -EPERM there, or NULL
+ * or 0. Memory that another thread of the parent was using at the fork stays allocated in the child. Messages
+ * work everywhere.
+ *
+ * Cancellation. No function is a cancellation point, except sse_loop_run and sse_loop_dispatch while
+ * they wait. Callbacks run with cancellation disabled.
  */
 
 #include <errno.h>
@@ -32,39 +40,51 @@ extern "C" {
 #endif
 
 #define SSE_VERSION_MAJOR 0
-#define SSE_VERSION_MINOR 1
+#define SSE_VERSION_MINOR 2
 #define SSE_VERSION_PATCH 0
 
 /**
- * Text that need not end in NUL and may hold any byte.
+ * What a call on an emitter returns once its stream has ended, or is ending, gracefully.
  *
- * `ptr == NULL` with `len == 0` means absent. `len == 0` with a pointer means present and empty;
- * the protocol tells the two apart. `ptr == NULL` with a length is refused with -EINVAL.
- * The library never keeps `ptr` past the call that it was passed to.
+ * After any other end the call returns the errno that ended the stream. If that errno is one that such
+ * calls use themselves, they return -EIO instead: -EINVAL, -EINTR, -EAGAIN, -EALREADY, -EPERM,
+ * -EDEADLK, -EMSGSIZE, -ENOBUFS, -ENOMEM, -EILSEQ, -ERANGE, -EOVERFLOW, SSE_ENDED. The completion record
+ * always has the real one.
  */
-struct sse_str {
+#define SSE_ENDED (-ENOMSG)
+
+/**
+ * Text that may hold any byte and need not end in NUL.
+ *
+ * - `ptr` NULL and `len` 0: the text is absent.
+ * - `ptr` not NULL and `len` 0: the text is present and empty. The protocol tells the two apart.
+ * - `ptr` NULL and `len` not 0: every function refuses it with -EINVAL.
+ *
+ * The library does not keep `ptr` after the call.
+ */
+struct sse_text {
     const char *ptr;
     size_t len; /**< bytes */
 };
 
 /**
- * Text from a NUL-terminated string; NULL gives absent text.
+ * Makes a text from a NUL-terminated string. NULL makes an absent text.
  *
- * Ownership: borrows `text`. Threads: any. Hooks: may call. Errors: none.
+ * Ownership: the text points into the string. Threads: any. Callbacks: may call it. Errors: none.
  */
-static inline struct sse_str sse_str(const char *text)
+static inline struct sse_text sse_str(const char *string)
 {
-    struct sse_str str;
-    str.ptr = text;
-    str.len = text ? strlen(text) : 0;
-    return str;
+    struct sse_text text;
+    text.ptr = string;
+    text.len = string ? strlen(string) : 0;
+    return text;
 }
 
 /**
- * The version of the library that is linked, as "MAJOR.MINOR.PATCH"; compare it with the macros
- * above, which are those of the headers.
+ * Returns the version of the linked library, as "MAJOR.MINOR.PATCH". The macros above are the
+ * version of the headers.
  *
- * Ownership: a static string. Threads: any. Hooks: may call. Errors: none.
+ * Ownership: a static string. Threads: any. Callbacks: may call it. Errors: none.
  */
 SSE_API const char *sse_version(void);
 

@@ -3,20 +3,33 @@
 #define SSE_EMITTER_H
 
 /**
- * An emitter: the stream of one client.
+ * An emitter: the event stream of one client. The least that a program needs, without loop and
+ * registry:
  *
- * Rules that hold for every function below, and are repeated only where they differ:
+ *     sse_emitter_new(&emitter, &options, NULL);
+ *     sse_emitter_send(emitter, &(struct sse_event){.data = sse_str("hello")});
+ *     sse_emitter_complete(emitter);
+ *     sse_emitter_wait(emitter, 5000);
+ *     sse_emitter_close(emitter);
  *
- * - Threads: any thread may call any function while it holds a reference.
- * - Hooks: every function may be called from every hook and from the write callback, of this
- *   emitter or of another. From inside the write callback, on_ready or on_blocked of the same
- *   emitter, sending only queues, and ending it takes its course when the callback returns; peek,
- *   advance, read and info act at once.
- * - No lock of the library is held while a hook or a write callback runs.
+ * Threads. An emitter has an owner, which does its work:
+ *
+ * - With a loop: the loop's thread. Any thread may call any function while it holds a reference. The
+ *   loop writes and runs the callbacks in its next turn. sse_emitter_new, send and publish may write to a
+ *   descriptor at once, in any thread, because that runs none of your code.
+ * - Without a loop: one thread at a time; you may hand the emitter to another thread. Its calls of send,
+ *   send_message, ping, start, complete, abort, flush and wait write, run the timers that are due and run
+ *   the callbacks. Timers run only inside these calls: while you wait for something else, call
+ *   sse_emitter_flush about once a second. `on_release` runs in the thread that releases the last reference.
+ *   Exception: with SSE_OUTPUT_PULL, other threads may call everything but wait, peek, consume, read,
+ *   flush and close, and may publish; what they cause is done by the owner's next call of one of these.
+ *
+ * Callbacks. They run without a lock of the library, and the emitter stays valid while they run.
+ * They may call every function, for their own emitter too, unless the function says otherwise.
  */
 
 #include <sse/event.h>
-#include <sse/host.h>
+#include <sse/http.h>
 #include <sse/message.h>
 #include <stdbool.h>
 #include <sys/types.h>
@@ -27,400 +40,501 @@ extern "C" {
 #endif
 
 struct sse_emitter;
+struct sse_loop;
+struct sse_registry;
 
-/** How the bytes leave. */
-enum sse_drain {
-    /** The emitter writes to a file descriptor: sockets, pipes, terminals, files. */
-    SSE_DRAIN_FD = 1,
-    /** The emitter calls a write callback. */
-    SSE_DRAIN_CALLBACK = 2,
-    /** The host takes them: sse_emitter_peek and advance, or read, or wait and read. */
-    SSE_DRAIN_PULL = 3
+/** Where the bytes of an emitter go. */
+enum sse_output {
+    /** To a descriptor: a socket, a pipe, a terminal, a file. */
+    SSE_OUTPUT_FD = 1,
+    /** To a write callback. */
+    SSE_OUTPUT_CALLBACK = 2,
+    /** To whoever asks for them: sse_emitter_peek and consume, or sse_emitter_read. */
+    SSE_OUTPUT_PULL = 3
 };
 
 /** What surrounds each message on the wire. */
 enum sse_framing {
-    /** Nothing: HTTP/1.0, HTTP/2, and servers that chunk by themselves. */
+    /** Nothing: HTTP/1.0, HTTP/2, and servers that write chunks themselves. */
     SSE_FRAMING_RAW = 0,
-    /** A chunk for each message, and the last chunk at completion: RFC 9112 section 7.1. */
+    /** A chunk for each message, and the last chunk at the end: RFC 9112 section 7.1. */
     SSE_FRAMING_CHUNKED = 1
 };
 
 /** open -> draining -> closed, or open -> closed. */
 enum sse_state {
     SSE_STATE_OPEN = 0,
-    /** It ends once the queue is empty; nothing more is accepted. */
+    /** No more events are accepted. The emitter ends when its queue is empty. */
     SSE_STATE_DRAINING = 1,
     SSE_STATE_CLOSED = 2
 };
 
 /**
- * Why an emitter ended. Exactly one reason ends it; each has its `error` in the completion record.
- * After a graceful end, COMPLETED, LIFETIME, or a SHUTDOWN whose error is 0, calls on the emitter return -ESHUTDOWN,
- * after any other they return that error. Later versions may add reasons.
+ * Why an emitter ended, with the `error` of its completion record. Each emitter has one reason. The
+ * graceful reasons are COMPLETED, LIFETIME, and SHUTDOWN with the error 0: every byte was written.
+ * Later versions may add reasons.
  */
 enum sse_reason {
-    SSE_REASON_NONE = 0,        /**< it has not ended */
-    SSE_REASON_COMPLETED = 1,   /**< sse_emitter_complete, and every byte was written: 0 */
-    SSE_REASON_LIFETIME = 2,    /**< the lifetime ran out, and every byte was written: -ETIMEDOUT */
-    SSE_REASON_STALL = 3,       /**< bytes were queued and none left in stall_ms: -ETIMEDOUT */
-    SSE_REASON_DRAIN = 4,       /**< draining took longer than drain_ms: -ETIMEDOUT */
-    SSE_REASON_PEER_GONE = 5,   /**< from the sink or from the host: -EPIPE, -ECONNRESET */
-    SSE_REASON_IO_ERROR = 6,    /**< any other error of the sink: that error */
-    SSE_REASON_OVERFLOW = 7,    /**< the queue was full: -ENOBUFS; no memory to grow it: -ENOMEM;
-                                     a published event over queue_bytes: -EMSGSIZE */
-    SSE_REASON_APPLICATION = 8, /**< sse_emitter_complete_with_error: its error */
-    SSE_REASON_DETACHED = 9,    /**< detached, or the last reference given back: -ECANCELED */
-    SSE_REASON_SHUTDOWN = 10    /**< sse_registry_shutdown: 0 if every byte was written, which is
-                                     graceful, -ETIMEDOUT if it was cut */
+    SSE_REASON_NONE = 0,          /**< it has not ended */
+    SSE_REASON_COMPLETED = 1,     /**< sse_emitter_complete: 0 */
+    SSE_REASON_LIFETIME = 2,      /**< lifetime_ms is over: 0 */
+    SSE_REASON_STALLED = 3,       /**< bytes were queued, and none was written for stall_ms: -ETIMEDOUT */
+    SSE_REASON_DRAIN_TIMEOUT = 4, /**< draining took longer than drain_ms: -ETIMEDOUT */
+    SSE_REASON_DISCONNECTED = 5,  /**< the client is gone: -EPIPE, -ECONNRESET, -ETIMEDOUT,
+                                       -EHOSTUNREACH, -ENETUNREACH */
+    SSE_REASON_OUTPUT_ERROR = 6,  /**< another error of the output: that error */
+    SSE_REASON_OVERFLOW = 7,      /**< the queue was full: -ENOBUFS; no memory for it: -ENOMEM; one event
+                                       larger than the queue: -EMSGSIZE */
+    SSE_REASON_ABORTED = 8,       /**< sse_emitter_abort: its error */
+    SSE_REASON_CLOSED =
+        9, /**< sse_emitter_close or sse_loop_free before every byte was written: -ECANCELED */
+    SSE_REASON_SHUTDOWN = 10,   /**< sse_registry_shutdown: 0, or -ETIMEDOUT if bytes were left */
+    SSE_REASON_NOT_STARTED = 11 /**< it was paused for longer than start_ms: -ETIMEDOUT */
 };
 
 /**
- * What becomes of an event that does not fit into the queue. An event whose first byte has left is
- * never dropped, nor are head and retry. Dropped events are counted.
+ * Returns the name of a reason for a log, such as "client disconnected". A reason that this version
+ * does not know is "unknown".
+ *
+ * Ownership: a static string. Threads: any. Callbacks: may call it. Errors: none.
+ */
+SSE_API const char *sse_reason_name(enum sse_reason reason);
+
+/**
+ * What happens to an event that does not fit into the queue. Dropped events are counted. Never dropped
+ * are the head, a replay, and an event that is partly written or that sse_emitter_peek is showing.
  */
 enum sse_overflow {
-    /** The emitter ends. The client reconnects with its Last-Event-ID and loses nothing that the
-     *  history holds. */
-    SSE_OVERFLOW_CLOSE = 0,
-    /** The new event is dropped: sse_emitter_send returns -ENOBUFS, the emitter goes on. */
+    /** The emitter ends. The client reconnects with its Last-Event-ID and gets what it missed. */
+    SSE_OVERFLOW_END = 0,
+    /** The new event is dropped, and the emitter stays open. */
     SSE_OVERFLOW_DROP_NEWEST = 1,
-    /** The oldest events are dropped, as many as it takes. */
+    /** The oldest events are dropped, as many as necessary. */
     SSE_OVERFLOW_DROP_OLDEST = 2,
-    /** An event with a key takes the place of a waiting one with the same key, full or not: the
-     *  older is dropped, the newer waits at the end, so that ids keep their order. If it does not
-     *  fit even so, as CLOSE. */
+    /**
+     * An event with a key replaces the queued event with the same key, whether the queue is full or
+     * not. The new event goes to the end of the queue, so ids keep their order. If it does not fit even
+     * then, the emitter ends.
+     */
     SSE_OVERFLOW_COALESCE = 3
 };
 
-/** The record that on_completion receives. Valid during the hook. */
-struct sse_completion {
-    size_t size; /**< sizeof(struct sse_completion), as the library has it */
-    enum sse_reason reason;
-    int error;                    /**< 0, or the negative errno that ended it */
-    struct sse_str last_event_id; /**< of the last event written whole; absent if none had one */
-    uint64_t events;              /**< events written whole; comments count, heartbeats do not. Of a
-                                       batch that was torn, those before the tear that end in a
-                                       blank line */
-    uint64_t bytes;               /**< bytes written: head and chunk framing included */
-    uint64_t dropped;             /**< events lost: to overflow, or unsent at the end; not the one that was one too many for CLOSE */
-    int64_t age_ms;               /**< milliseconds since sse_emitter_new */
+/** Why `on_ready` was called: bits. */
+enum sse_ready {
+    /** PULL: there are bytes to consume, or the stream has ended. */
+    SSE_READABLE = 1,
+    /** FD in a driven loop, and CALLBACK: a write left bytes because the output is full. Call
+     *  sse_emitter_flush when it has room again. */
+    SSE_BLOCKED = 2
 };
 
-/** A timer that is off. */
+/** How an emitter ended. Valid during `on_completion`. The library may add members at the end. */
+struct sse_completion {
+    enum sse_reason reason;
+    int error;                     /**< 0, or the negative errno that ended it */
+    struct sse_text last_event_id; /**< of the last event that was written whole; absent if none had one */
+    uint64_t events;               /**< events written whole; heartbeats do not count */
+    uint64_t bytes;                /**< bytes written, with head and chunk framing */
+    uint64_t dropped; /**< events that were accepted and never written, or dropped by a full queue */
+    int64_t age_ms;   /**< milliseconds since sse_emitter_new */
+};
+
+/** Turns a timer off. */
 #define SSE_TIMER_OFF INT64_C(-1)
 
-/**
- * What an emitter is made of. All members but `size` and `drain` may be zero, which means the
- * default given. Copied by sse_emitter_new.
- */
+/** Options of an emitter. Every member but `size` and `output` may be zero. Copied by sse_emitter_new. */
 struct sse_emitter_options {
-    size_t size;                 /**< sizeof(struct sse_emitter_options) */
-    const struct sse_host *host; /**< not copied: see <sse/host.h> */
+    size_t size;                         /**< sizeof(struct sse_emitter_options) */
+    const struct sse_platform *platform; /**< not copied: see <sse/platform.h> */
 
-    enum sse_drain drain;
-    enum sse_framing framing;
+    /* Where it belongs. */
 
+    /** The registry that publishes to it. NULL: none; it gets what it is sent. */
+    struct sse_registry *registry;
+    /** The loop that serves it. NULL: it has a thread of its own. Needed for FD and CALLBACK in a
+     *  registry, because publishing never writes on behalf of an emitter's thread. */
+    struct sse_loop *loop;
+    /** The topics that it is subscribed to, `topic_count` of them. An emitter in a registry also gets
+     *  what is published to everyone. */
+    const struct sse_text *topics;
+    size_t topic_count;
+    /** What the client sent: see sse_http_last_event_id. Any bytes: what cannot be an id is an unknown
+     *  id, and so a gap. Absent or empty: a new client, no replay. */
+    struct sse_text last_event_id;
+
+    /* Where its bytes go. */
+
+    enum sse_output output;
     /**
-     * SSE_DRAIN_FD. The emitter never closes it, never changes its flags, never blocks on it
-     * whatever O_NONBLOCK says, and never raises SIGPIPE. A blocking descriptor that is no socket
-     * is written in small pieces after poll(2) says that there is room; do not share such a pipe
-     * with another writer.
+     * FD. The library never blocks on it and never raises SIGPIPE, whatever its flags are. It closes
+     * the descriptor at the end, after `on_completion`, unless `keep_fd` is set. A blocking descriptor
+     * that is not a socket is written in small pieces; do not share such a pipe with another writer.
+     *
+     * - Polled loop: it reads the socket and throws away what it reads. When the client closes its
+     *   sending side, it sends a comment: a client that is gone answers with a reset, and one that still
+     *   listens goes on.
+     * - Driven loop: you poll the descriptor. When it has room after SSE_BLOCKED: sse_emitter_flush. End of
+     *   input: sse_emitter_ping. POLLHUP or POLLERR: sse_emitter_abort(emitter, -ECONNRESET). Take it out
+     *   of your poll set in `on_completion`.
      */
     int fd;
-
+    /** FD. You close the descriptor, after sse_emitter_close. */
+    bool keep_fd;
     /**
-     * SSE_DRAIN_CALLBACK. Returns the bytes taken (fewer than offered is fine), -EAGAIN if there
-     * is no room (0 means the same), or another negative errno, which ends the emitter. It must
-     * not block: whoever publishes would wait. It may be entered from whichever thread sends,
-     * publishes, flushes or ticks, but never by two at once. After -EAGAIN, sse_emitter_flush
-     * says that there is room again. At least one byte is offered; a result above what was offered
-     * or below -4095 ends the emitter with -EIO. What was offered and not taken may be dropped before the
-     * next call: a TLS library that must then be given the same bytes wants SSE_OVERFLOW_CLOSE or
-     * DROP_NEWEST, and one piece at a time.
+     * FD. Leaves the socket's options alone. Otherwise the library sets TCP_NODELAY, and where the
+     * system has it TCP_USER_TIMEOUT to stall_ms: without it a client that vanished without a word
+     * (no FIN, no RST) is noticed only after many minutes. It also ends a client that takes no bytes
+     * for stall_ms while some wait in the kernel.
+     */
+    bool keep_socket_options;
+    /**
+     * CALLBACK. Writes bytes. Returns how many were written, -EAGAIN if there is no room (0 means the
+     * same), or another negative errno, which ends the emitter.
+     *
+     * - It must not block: the other emitters of the loop would wait.
+     * - `iov` is valid during the call. It holds at least one byte and at most 16 pieces.
+     * - A result above the bytes offered, or below -4095, ends the emitter with -EIO.
+     * - Bytes that were offered and not written may be dropped before the next call. A TLS library
+     *   that must be given the same bytes again needs SSE_OVERFLOW_END or SSE_OVERFLOW_DROP_NEWEST, and
+     *   must be given one piece at a time.
      */
     ssize_t (*write)(void *user, const struct iovec *iov, int count);
+    /**
+     * CALLBACK and PULL in a polled loop. The client's socket, which the loop watches. 0: none.
+     *
+     * - The emitter ends (SSE_REASON_DISCONNECTED) when the socket has an error or was hung up. When the
+     *   client closes its sending side, a comment is sent: a client that is gone answers with a reset.
+     * - A write callback that returned -EAGAIN is called again when the socket has room. If it has room
+     *   already (TLS that must read first, a closed HTTP/2 window), call sse_emitter_flush yourself:
+     *   see SSE_BLOCKED.
+     * - The loop never reads the socket and never closes it. Close it only after sse_emitter_close.
+     * - Several emitters may name one socket, as over HTTP/2.
+     */
+    int watch_fd;
+    /** If `http` is NULL: the framing. If `http` is set, it decides. */
+    enum sse_framing framing;
 
-    /** Bytes sent before all else and outside the chunk framing: the response head, if the host
-     *  does not send it itself. See sse_http_head. */
-    struct sse_str head;
-    /** Reconnection time that the stream begins with, in milliseconds; 0 for none. */
+    /* What comes first. */
+
+    /** The response head, which the emitter writes first. NULL: the server sends the head itself. */
+    const struct sse_http_options *http;
+    /** The reconnection time that the client is told, in milliseconds; 0: none. */
     int64_t retry_ms;
+    /**
+     * The emitter begins paused: what you send it goes first, without a limit; replay and live events
+     * wait behind it until sse_emitter_start. Use it to send the current state, or to fill a gap.
+     *
+     * - To have every change exactly once, hold the lock under which you change the state and publish,
+     *   over sse_emitter_new and over reading the state. Then unlock, send the state, and start.
+     * - Live events that wait may reach four times the queue's limits. Heartbeats are sent meanwhile.
+     * - If the stream ends gracefully meanwhile, what waits is dropped: the client asks for it again.
+     * - `emitter` of sse_emitter_new must not be NULL.
+     */
+    bool paused;
 
-    /* Timers, in milliseconds: 0 for the default, SSE_TIMER_OFF for none; another
-     * negative value is -EINVAL, and so is any negative lifetime_jitter_ms. They run in
-     * sse_emitter_tick and sse_registry_tick; no thread is started. A stall_ms, drain_ms or heartbeat_ms
-     * above 4 294 967 294 (49 days) is none. */
+    /* Timers, in milliseconds. 0: the default. SSE_TIMER_OFF: none. */
 
-    /** The stream ends gracefully at this age. Default: none. */
-    int64_t lifetime_ms;
-    /** Up to so much is taken off the lifetime, at random. Default: nothing. */
-    int64_t lifetime_jitter_ms;
-    /** Bytes are queued, and none has left for so long. Default: 30 000. */
-    int64_t stall_ms;
-    /** From complete (or the lifetime) to the last byte. Default: 5 000. */
-    int64_t drain_ms;
-    /** After so long without a byte, less up to a quarter at random, a comment is sent. Default:
-     *  15 000 (WHATWG HTML 9.2.7). It also finds out who has left without a word: the first write is
-     *  answered with a reset, the second fails; a host that watches its socket sees the reset. */
+    int64_t start_ms;    /**< the longest pause. Default: 30 000 */
+    int64_t lifetime_ms; /**< the stream ends gracefully at this age. Default: none */
+    int64_t
+        lifetime_jitter_ms; /**< taken off the lifetime at random: from 0 up to this, at most the lifetime */
+    int64_t stall_ms;       /**< bytes are queued, and none was written for this long. Default: 30 000 */
+    int64_t drain_ms;       /**< the longest draining. Default: 5 000 */
+    /** After this long without a byte, less up to a quarter at random, a comment is sent. Default:
+     *  15 000 (WHATWG HTML 9.2.7). */
     int64_t heartbeat_ms;
 
-    /** The most bytes that wait, chunk framing included. An event larger than this can never be
-     *  sent. Default: 1 MiB. 4 GiB and more means a byte less than that. */
-    size_t queue_bytes;
-    /** The most messages that wait. Default: 4096. */
-    size_t queue_messages;
+    /* The queue. Head, first byte, retry, replay, what a paused emitter is sent and the final event of a
+     * shutdown do not count. */
+
+    size_t queue_bytes;    /**< the most bytes, with chunk framing. Default: 1 MiB */
+    size_t queue_messages; /**< the most messages. Default: 4096 */
     enum sse_overflow overflow;
 
-    /* Hooks, each optional. They run in the thread whose call brings them about. */
+    /* Callbacks, each optional. See the top of this file for their thread. */
 
     /**
-     * SSE_DRAIN_PULL. The last peek or read found nothing, and now there are bytes to take, or the
-     * end. Once after one or more of them returned 0. Another thread may be inside the hook
-     * before that call has returned, or tell of bytes that a later read has taken already: a host
-     * in which waking twice, or too early, does harm keeps a flag under a lock of its own (see
-     * sse_emitter_peek). It is part of the sink: never entered by two threads, and never running
-     * once sse_emitter_detach has returned.
+     * Only with a loop. `what` is one of enum sse_ready.
+     *
+     * - SSE_READABLE comes once after sse_emitter_peek or read has returned 0; a new emitter counts as if
+     *   one had. So read until you get 0 or an error.
+     * - It also tells of the end of the stream, if you had got 0. If the emitter ends while bytes are still
+     *   unread, there is no `on_ready`: break the connection in `on_completion`.
+     * - It never runs after `on_completion`, nor once sse_emitter_close has returned.
      */
-    void (*on_ready)(struct sse_emitter *emitter, void *user);
-    /**
-     * SSE_DRAIN_FD and SSE_DRAIN_CALLBACK. The sink takes no more: call sse_emitter_flush when it
-     * does. Once until the queue has been empty again. In another thread than the loop's, tell the
-     * loop and let it change its poll interest, unless that is one-shot or edge-triggered. Part of
-     * the sink, as on_ready.
-     */
-    void (*on_blocked)(struct sse_emitter *emitter, void *user);
-    /** A timer ended the emitter. `reason` is LIFETIME, STALL or DRAIN. At most once. */
+    void (*on_ready)(struct sse_emitter *emitter, unsigned what, void *user);
+    /** A timer ended the emitter: LIFETIME, STALLED, DRAIN_TIMEOUT or NOT_STARTED. At most once. */
     void (*on_timeout)(struct sse_emitter *emitter, enum sse_reason reason, void *user);
-    /** PEER_GONE, IO_ERROR, OVERFLOW or APPLICATION ended it; `error` is a negative errno. At most
-     *  once, and never beside on_timeout. */
+    /** DISCONNECTED, OUTPUT_ERROR, OVERFLOW or ABORTED: the emitter ended with this negative errno. At
+     *  most once, and never together with `on_timeout`. */
     void (*on_error)(struct sse_emitter *emitter, int error, void *user);
-    /** The emitter has ended, whatever the reason: exactly once, the last of its hooks, after its
-     *  registry has forgotten it. From its beginning on the sink is never touched again. It may run
-     *  in any thread: if another thread polls the descriptor, reads from the emitter or may call
-     *  it, only tell that thread, which then detaches, closes and gives its reference back; a host
-     *  with one thread does so here. */
+    /**
+     * The emitter has ended, for whatever reason. Exactly once, after `on_timeout` or `on_error`. Its
+     * registry has forgotten it already, and its output is not written to any more. It may come after
+     * sse_emitter_close: then only `user` is still valid.
+     */
     void (*on_completion)(struct sse_emitter *emitter, const struct sse_completion *completion, void *user);
-
-    /** The emitter is gone: its last reference was given back and all hooks have returned. Exactly
-     *  once, unless sse_emitter_new failed. The place to free `user`, and not earlier: after a
-     *  detach, on_error, on_timeout and on_completion may still run in another thread. */
+    /** The last callback, exactly once, if sse_emitter_new succeeded: every reference is released and
+     *  every other callback has returned. Free `user` here. */
     void (*on_release)(void *user);
+    void *user; /**< passed to the write callback and to every callback */
+};
 
-    void *user; /**< handed to the write callback and the hooks */
+/** How a subscription begins. */
+enum sse_replay_outcome {
+    /** The client sent no Last-Event-ID: it gets live events only. */
+    SSE_REPLAY_NONE = 0,
+    /** Every event after that id is queued, or there was none. */
+    SSE_REPLAY_COMPLETE = 1,
+    /** The registry does not hold every event after that id, or does not know the id. What it holds
+     *  after a known id is queued. The client may have missed events. */
+    SSE_REPLAY_GAP = 2
+};
+
+/** Room for an id of a history in struct sse_replay, with its NUL. */
+#define SSE_REPLAY_ID_SIZE 1025
+
+/** The result of a subscription. This struct never grows. */
+struct sse_replay {
+    enum sse_replay_outcome outcome;
+    size_t messages; /**< how many were queued */
+    /**
+     * At a gap: `oldest` is the first event after the gap that is queued, `newest` the last one that was
+     * published before the call. "" if there is none. To fill the gap of a paused emitter from your own
+     * store:
+     *
+     * - Send the events after the client's id, up to but without `oldest`; if `oldest` is "", up to and
+     *   with `newest`. Then sse_emitter_start(emitter, true).
+     * - If your store has `oldest` before the client's id, the registry did not know the id: send the events
+     *   after it up to and with `newest`. Then sse_emitter_start(emitter, false).
+     */
+    char oldest[SSE_REPLAY_ID_SIZE];
+    char newest[SSE_REPLAY_ID_SIZE];
 };
 
 /**
- * Makes an emitter, and for the drains FD and CALLBACK writes head and retry at once, as far as
- * the sink takes them.
+ * Makes an emitter, subscribes it, and queues the head, a first byte of the body, the retry and the
+ * replay. All of it happens, or nothing.
  *
- * Ownership: `*emitter` is a new reference. Options are copied, the head included. The descriptor
- * stays the host's. No hook but on_blocked runs before this returns; on an error none ever runs.
- * Errors, with *emitter untouched and nothing more written: -EINVAL (NULL; unknown size; drain or
- * another member out of range; FD with a negative descriptor; CALLBACK without write), -ERANGE
- * (retry_ms), -EMSGSIZE (head and retry exceed queue_bytes, or the head SSE_EVENT_SIZE_MAX), -EBADF
- * (the descriptor is not open), -ENOMEM, and any error of the first write (-EPIPE: the client has
- * left already).
+ * Effect: on an error nothing was written, nobody was evicted, no callback has run and none will, and
+ * the descriptor and `user` are still yours: answer the request as you like (sse_http_refuse). On
+ * success the emitter belongs to its owner. A client that has left already ends like any other.
+ *
+ * - FD: what is queued is written before the call returns, in one write where it fits.
+ * - No event is lost or doubled: what was published before the call is in the replay, what is published
+ *   after it follows.
+ * - No callback runs inside the call, but the thread of the loop may run some before it returns: fill in
+ * `user` first. `*emitter` is set before the first callback. With `emitter` NULL, `on_release` may have freed
+ *   `user` already. `on_wake` of a driven loop may run inside the call.
+ * Ownership: `*emitter` is a new reference: end it with sse_emitter_close. The descriptor is the
+ * library's, unless `keep_fd`. `emitter` may be NULL if the library owns the descriptor and there is a
+ * loop: then the loop keeps the emitter until it ends. `replay` may be NULL.
+ * Threads: any. Callbacks: may call it.
+ * Errors, with nothing changed:
+ * - -EINVAL: NULL options, or an option that is not valid or does not go with another one.
+ * - -EOVERFLOW: a length in `http` is larger than any memory.
+ * - -EBADMSG: a topic is empty, or longer than SSE_TOPIC_SIZE_MAX. The client's mistake.
+ * - -ERANGE: `retry_ms` is above SSE_RETRY_MAX or negative.
+ * - -EMSGSIZE: the head is larger than SSE_EVENT_SIZE_MAX.
+ * - -EBADF: `fd` or `watch_fd` is not open.
+ * - -EEXIST: an emitter of this polled loop writes to or watches this descriptor already.
+ * - -ENOSPC: the system cannot watch more descriptors.
+ * - -EAGAIN: over a cap of the registry.
+ * - -ECONNREFUSED: the registry is shutting down, or the loop takes no more emitters.
+ * - -ENOMEM.
+ * Specification: WHATWG HTML 9.2.2 (processing model), 9.2.4 (Last-Event-ID).
  */
-SSE_API int sse_emitter_new(struct sse_emitter **emitter, const struct sse_emitter_options *options);
+SSE_API int sse_emitter_new(struct sse_emitter **emitter, const struct sse_emitter_options *options,
+                            struct sse_replay *replay);
 
 /**
- * Takes one more reference and returns `emitter`; NULL gives NULL.
+ * Ends the pause of a paused emitter: the replay and the live events follow what you have sent.
+ *
+ * `gap_filled`: you have sent the events that were missing, as struct sse_replay describes it. The client
+ * is then not told of a gap. Ignored if there was none.
+ * Errors: -EINVAL: NULL. -EALREADY: it is not paused. SSE_ENDED, or the errno that ended it.
+ */
+SSE_API int sse_emitter_start(struct sse_emitter *emitter, bool gap_filled);
+
+/**
+ * Takes another reference and returns `emitter`. NULL returns NULL.
  *
  * Errors: none.
  */
 SSE_API struct sse_emitter *sse_emitter_ref(struct sse_emitter *emitter);
 
 /**
- * Gives a reference back. The last one frees the emitter; if it has not ended yet, it is detached
- * first, and its hooks run; a reference that they take keeps it. A registry holds a reference to each of its
- * emitters, so an emitter in a registry lives on without the host's. NULL is nothing.
+ * Releases a reference that sse_emitter_ref took. NULL is ignored. For the reference of
+ * sse_emitter_new use sse_emitter_close; if you use this function, the loop keeps the emitter until it ends.
  *
- * Hooks: may call, for their own emitter too; it is freed when the hook has returned.
- * Errors: none.
+ * Callbacks: may call it, for their own emitter too. Errors: none.
  */
 SSE_API void sse_emitter_unref(struct sse_emitter *emitter);
 
 /**
- * The `user` of the options. NULL for NULL.
+ * Returns the `user` of the options. NULL returns NULL.
  *
  * Errors: none.
  */
 SSE_API void *sse_emitter_user(const struct sse_emitter *emitter);
 
 /**
- * The descriptor of an emitter with the drain FD; it stays the host's.
+ * Sends an event to this client alone.
  *
- * Errors: -EINVAL (NULL, or another drain).
- */
-SSE_API int sse_emitter_fd(const struct sse_emitter *emitter);
-
-/**
- * Sends an event: encodes and queues it, then writes as much of the queue as the sink takes.
- *
- * Effect: 0 means that the event was accepted: it was written, or it will be, in order, unless the
- * emitter ends first. When another thread is writing to this sink, that thread takes it along.
- * Hooks that this brings about run before it returns.
- * Ownership: the event is borrowed; its memory may be reused at once.
- * Errors: those of sse_event_encode, with the emitter unchanged; -EINVAL (emitter NULL);
- * -EMSGSIZE (larger than queue_bytes, unchanged); -ENOMEM (unchanged, unless the sink had taken a
- * part of this very event: then the emitter ends with it); -ENOBUFS (the queue was full: the
- * emitter has ended, or the event was dropped, as `overflow` says); once the emitter has begun to end
- * -ESHUTDOWN, or the errno that ended it. Specification: WHATWG HTML 9.2.5.
+ * Effect: 0 means that the event was accepted. It is written in order, unless the emitter ends first.
+ * FD: the call writes it at once if nothing is queued before it and the output has room.
+ * Ownership: the event is borrowed.
+ * Errors:
+ * - -EINVAL: `emitter` is NULL. Every error of sse_event_encode. Nothing changed.
+ * - -EMSGSIZE: the event is larger than queue_bytes. Nothing changed.
+ * - -ENOBUFS: the queue is full. The event was dropped, or the emitter has ended, as `overflow` says.
+ * - -ENOMEM: nothing changed, unless a part of this event was written: then the emitter has ended.
+ * - SSE_ENDED, or the errno that ended the emitter.
+ * Specification: WHATWG HTML 9.2.5.
  */
 SSE_API int sse_emitter_send(struct sse_emitter *emitter, const struct sse_event *event);
 
 /**
- * Sends a message that was encoded before, as sse_emitter_send does.
+ * Sends a message that is encoded already, as sse_emitter_send does.
  *
  * Ownership: the queue takes a reference of its own.
- * Errors: -EINVAL (NULL), and those of sse_emitter_send from -EMSGSIZE on.
+ * Errors: -EINVAL: NULL. -EMSGSIZE, -ENOBUFS, -ENOMEM, SSE_ENDED and others as sse_emitter_send.
  */
 SSE_API int sse_emitter_send_message(struct sse_emitter *emitter, struct sse_message *message);
 
 /**
- * Ends the stream gracefully: what is queued is still written, then the last chunk when chunked,
- * within drain_ms. Nothing more is accepted.
+ * Sends a comment that counts as no event, to find out whether the client is still there. Does nothing
+ * if bytes are queued, because those find it out too.
  *
- * Errors: -EINVAL (NULL), -EALREADY (it is ending or has ended).
+ * Errors: -EINVAL: NULL. SSE_ENDED, or the errno that ended the emitter.
+ */
+SSE_API int sse_emitter_ping(struct sse_emitter *emitter);
+
+/**
+ * Ends the stream gracefully: what is queued is written, then the last chunk if it is chunked, within
+ * drain_ms. No more events are accepted. A replay and live events that wait behind a pause are
+ * dropped.
+ *
+ * Errors: -EINVAL: NULL. -EALREADY: it is draining or has ended.
  */
 SSE_API int sse_emitter_complete(struct sse_emitter *emitter);
 
 /**
- * Ends the stream at once. What is queued is not written, and no last chunk: the client sees a
- * broken stream, and reconnects. A draining emitter can still be ended so.
+ * Ends the stream at once. What is queued is not written, nor the last chunk: the client sees a broken
+ * stream and reconnects. A draining emitter can be aborted too.
  *
- * Effect: `error` is a negative errno, but not -ESHUTDOWN, -EINTR or -EINVAL, which would be
- * mistaken for other answers of peek, read and wait. -EPIPE and -ECONNRESET mean that the client
- * has left, and give the reason PEER_GONE, all others APPLICATION. If another thread is inside the
- * sink, that thread runs the hooks when it leaves the sink.
- * Errors: -EINVAL (NULL, error not negative, below -4095 or one of those three), -EALREADY (it has
- * ended).
+ * `error` is any negative errno. It stands in the completion record and is passed to `on_error`.
+ * -EPIPE, -ECONNRESET, -ETIMEDOUT, -EHOSTUNREACH and -ENETUNREACH give the reason DISCONNECTED, every
+ * other ABORTED. Later calls on the emitter return it: see SSE_ENDED.
+ * Errors: -EINVAL: NULL, or `error` is not a negative errno. -EALREADY: it has ended.
  */
-SSE_API int sse_emitter_complete_with_error(struct sse_emitter *emitter, int error);
+SSE_API int sse_emitter_abort(struct sse_emitter *emitter, int error);
 
 /**
- * Takes the sink away from the emitter. After it returns the descriptor, the write callback,
- * on_ready and on_blocked are never touched again, whatever other threads do: the descriptor may
- * be closed, and the server's own connection forgotten (`user` lives until on_release). An emitter
- * that has not ended ends with the reason DETACHED. For the owner of the connection: on_ready does
- * not tell a suspended host of it; others use complete or complete_with_error.
+ * You are done with the emitter: the counterpart of sse_emitter_new. NULL is ignored.
  *
- * Effect: waits for a thread that is inside the sink, on_ready or on_blocked at this moment. Called
- * from inside them it does not wait, and the promise holds from their return on. Afterwards
- * sse_registry_next_ready never returns this emitter.
- * Threads: do not hold a lock that the write callback, on_ready or on_blocked of this emitter
- * take; and two emitters must not detach each other from inside those callbacks at once.
- * Errors: -EINVAL (NULL). Detaching twice is fine.
+ * - Draining, and a polled loop writes to a descriptor that the library owns: the rest is still written.
+ * - Otherwise, if it has not ended, it ends (SSE_REASON_CLOSED), and the output is taken away. After the
+ *   call the descriptor of `keep_fd`, `watch_fd`, the write callback and `on_ready` are never used again.
+ *   The call waits for another thread that is using one of them at this moment. Called from inside
+ *   one of them, it returns at once, and the promise holds from the return of that callback.
+ *
+ * Then it releases the reference. If the client left, call sse_emitter_abort(emitter, -ECONNRESET)
+ * first, so that the reason says so.
+ * Ownership: `user` must stay valid until on_release.
+ * Threads: do not hold a lock that the write callback or `on_ready` takes. Two emitters must not close
+ * each other from inside those callbacks at the same time.
+ * Callbacks: with a loop, the callbacks that are owed run in its next turn; otherwise they run before
+ * the call returns. Errors: none.
  */
-SSE_API int sse_emitter_detach(struct sse_emitter *emitter);
+SSE_API void sse_emitter_close(struct sse_emitter *emitter);
 
 /**
- * Writes as much of the queue as the sink takes: to be called when the sink has room again.
+ * Tells the emitter that its output has room again. With a loop, the next turn writes, which is due at
+ * once: in a driven loop you may call sse_loop_turn now. Without a loop, the call writes.
  *
- * Returns 1 if bytes are left, 0 if none are. If another thread is inside the sink, that thread
- * tries once more before it leaves: room that was announced is never lost. For PULL: the same
- * answer, and nothing is written.
- * Errors: -EINVAL (NULL); after the end -ESHUTDOWN, or the errno that ended it.
+ * Returns 1 if bytes are queued, 0 if not. PULL: only returns that.
+ * Errors: -EINVAL: NULL. SSE_ENDED, or the errno that ended the emitter.
  */
 SSE_API int sse_emitter_flush(struct sse_emitter *emitter);
 
 /**
- * Shows the next bytes, without copying: PULL only. Take them, all or a part, then say how many
- * with sse_emitter_advance.
+ * PULL: shows the next bytes without copying them. Use them, then say how many you used with
+ * sse_emitter_consume.
  *
- * Effect: fills up to `count` iovecs and returns how many. 0 means that there is nothing now, and
- * has armed on_ready in the same atomic step, so that no wake can be missed; a host that suspends
- * a connection, and must not be woken before it has, holds a lock of its own over this call and
- * the suspension, and takes it in on_ready, not in on_completion.
- * Until they are advanced the bytes count as waiting: no heartbeat is due, and only stall_ms ends a
- * client that does not take them. Whether the emitter has failed meanwhile sse_emitter_flush tells.
- * Ownership: the memory is valid until the next peek, advance or read, even if the emitter ends,
- * while the caller holds its reference.
- * Threads: one at a time takes bytes from an emitter.
- * Errors: -EINVAL (NULL, count < 1, not PULL). The end of the stream: -ESHUTDOWN when it ended
- * gracefully and every byte was taken, otherwise the errno that ended it: break the connection.
+ * Effect: fills up to `count` pieces and returns how many it filled. 0 means that nothing is queued;
+ * the same atomic step arms `on_ready`, so no wake is lost. A server that suspends its connection holds
+ * a lock of its own over peek and suspend, and takes it in `on_ready`.
+ * Bytes that were shown and not consumed are still queued: stall_ms runs, and no heartbeat is due.
+ * Ownership: the bytes are valid until the next peek, consume or read, even if the emitter ends, while
+ * you hold your reference.
+ * Threads: one thread at a time consumes from an emitter; it need not be the loop's.
+ * Errors: -EINVAL: NULL, `count` below 1, or not PULL. At the end of the stream: SSE_ENDED if it ended
+ * gracefully and every byte was consumed, otherwise the errno that ended it: break the connection.
  */
 SSE_API int sse_emitter_peek(struct sse_emitter *emitter, struct iovec *iov, int count);
 
 /**
- * Says that `size` of the bytes that the last peek showed have been taken. What it did not take is
- * to be peeked at again. After the end nothing is counted any more.
+ * PULL: says that the first `size` of the bytes that the last peek showed are used. They count as
+ * written. Peek again to see the rest.
  *
  * Threads: as sse_emitter_peek.
- * Errors: -EINVAL (NULL, not PULL, or more than was shown: nothing is taken).
+ * Errors: -EINVAL: NULL, not PULL, or more than was shown; nothing is consumed.
  */
-SSE_API int sse_emitter_advance(struct sse_emitter *emitter, size_t size);
+SSE_API int sse_emitter_consume(struct sse_emitter *emitter, size_t size);
 
 /**
- * Copies the next bytes to `buffer` and takes them: peek and advance in one step, PULL only.
+ * PULL: copies the next bytes to `buffer` and consumes them.
  *
- * Returns the bytes copied; 0 as sse_emitter_peek, with on_ready armed. They count as written: a host
- * that keeps them for long before the client has them takes peek and advance.
+ * Returns how many bytes it copied; 0 as sse_emitter_peek, with `on_ready` armed. If you keep the bytes
+ * for long before the client has them, use peek and consume instead.
  * Threads: as sse_emitter_peek.
- * Errors: -EINVAL (NULL, size 0 or over SSIZE_MAX, not PULL), and the end as sse_emitter_peek.
+ * Errors: -EINVAL: NULL, `size` 0 or above SSIZE_MAX, or not PULL. The end of the stream as
+ * sse_emitter_peek.
  */
 SSE_API ssize_t sse_emitter_read(struct sse_emitter *emitter, void *buffer, size_t size);
 
 /**
- * Blocks until there are bytes to take, or the end: for hosts with a thread for each connection,
- * PULL only. It runs the emitter's timers meanwhile, so such a host needs no other driver.
+ * Waits until there is something to do. Without a loop it does the emitter's work meanwhile: timers, writes,
+ * callbacks. With a loop, PULL only: the loop does the work, and the call only waits.
  *
- * Effect: returns 1 when a read will find bytes, 0 when `timeout_ms` milliseconds have passed;
- * -1 waits without limit. Measured by CLOCK_MONOTONIC. Bytes that wait already are told before any
- * timer is looked at. An emitter that a registry ticks as well needs a stall_ms above the time that
- * its host's own write may take.
- * Threads: one at a time waits. Not a cancellation point.
- * Errors: -EINVAL (NULL, timeout below -1, not PULL), -EINTR (sse_emitter_interrupt), -ENOMEM,
- * -EDEADLK (from inside on_ready of this emitter), and the end as sse_emitter_peek.
+ * Returns 1 when there is something to do: PULL: bytes to consume. FD: every byte is written. Returns 0
+ * after `timeout_ms` milliseconds of CLOCK_MONOTONIC; -1 waits without a limit.
+ * Threads: one at a time.
+ * Callbacks: must not call it for their own emitter (-EDEADLK).
+ * Errors: -EINVAL: NULL, `timeout_ms` below -1, CALLBACK, or FD with a loop. -EINTR:
+ * sse_emitter_interrupt. -ENOMEM. -EDEADLK. The end of the stream as sse_emitter_peek.
  */
 SSE_API int sse_emitter_wait(struct sse_emitter *emitter, int timeout_ms);
 
 /**
- * Makes the sse_emitter_wait that is running, or else the next one, return -EINTR.
+ * PULL: makes the sse_emitter_wait that is running, or else the next one, return -EINTR.
  *
- * Errors: -EINVAL (NULL).
+ * Threads: any that holds a reference. Errors: -EINVAL: NULL, or not PULL.
  */
 SSE_API int sse_emitter_interrupt(struct sse_emitter *emitter);
 
-/**
- * Milliseconds until sse_emitter_tick has something to do, rounded up; 0 now, -1 never. The form
- * that poll(2) takes. Any call may change it, in other threads too; only a registry's on_wake tells
- * of that.
- *
- * Errors: -EINVAL (NULL).
- */
-SSE_API int sse_emitter_next_timeout(struct sse_emitter *emitter);
-
-/**
- * Runs the timers that are due. Calling it too early, too late or too often does no harm. An
- * emitter in a registry is ticked by sse_registry_tick.
- *
- * Errors: -EINVAL (NULL).
- */
-SSE_API int sse_emitter_tick(struct sse_emitter *emitter);
-
-/** A look at an emitter. */
+/** A snapshot of an emitter. The library may add members at the end. */
 struct sse_emitter_info {
-    size_t size; /**< sizeof(struct sse_emitter_info), set by the caller */
     enum sse_state state;
     enum sse_reason reason; /**< NONE until it has ended */
     int error;              /**< as in the completion record */
-    size_t queued_bytes;    /**< not yet taken by the sink */
-    size_t queued_messages; /**< not yet taken whole */
+    bool paused;
+    size_t queued_bytes;    /**< accepted and not yet written; without what waits behind a pause */
+    size_t queued_messages; /**< not yet written whole */
     uint64_t events;        /**< written whole */
     uint64_t bytes;         /**< written */
-    uint64_t dropped;       /**< events lost: to overflow, or unsent at the end; not the one that was one too many for CLOSE */
+    uint64_t dropped;       /**< as in the completion record */
     int64_t age_ms;         /**< milliseconds since sse_emitter_new */
 };
 
 /**
- * Fills `info` with a consistent snapshot.
+ * Fills `info` with a consistent snapshot. `size` is sizeof(struct sse_emitter_info): a smaller struct,
+ * of an older program, gets the members that it has.
  *
- * Ownership: the caller's struct, with `size` set.
- * Errors, nothing written: -EINVAL (NULL, unknown size).
+ * Errors: -EINVAL: NULL, or `size` is 0.
  */
-SSE_API int sse_emitter_info(struct sse_emitter *emitter, struct sse_emitter_info *info);
+SSE_API int sse_emitter_get_info(struct sse_emitter *emitter, struct sse_emitter_info *info, size_t size);
 
 #ifdef __cplusplus
 }

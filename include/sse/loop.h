@@ -3,15 +3,31 @@
 #define SSE_LOOP_H
 
 /**
- * A driver for descriptors: it writes when they are writable, notices clients that leave, and runs
- * the timers. Optional: it uses the public headers only, and a host with a loop of its own can do
- * the same with them.
+ * A loop: it writes, runs timers and runs callbacks for the emitters that are bound to it, in one
+ * thread. Create one loop for each thread that serves connections. An emitter is bound to its loop
+ * when it is made, and stays there until it is freed.
  *
- * Hand it an emitter and its socket, and forget both. Run it in a thread of its own, or inside
- * another loop by its descriptor.
+ * A loop comes in two forms:
+ *
+ * - Polled: the library waits for the descriptors itself. Give the loop a thread (sse_loop_run), or
+ *   put its descriptor into your own event loop (sse_loop_fd and sse_loop_dispatch).
+ * - Driven: your own event loop waits. It calls sse_loop_turn when the time that the last turn
+ *   returned is over, and after `on_wake`.
+ *
+ * A loop knows no registries: its emitters may belong to several registries, or to none.
+ *
+ * Threads: one thread at a time may be inside sse_loop_run, dispatch or turn of one loop; another one
+ * gets -EBUSY, and nothing is lost: the turn that runs returns 0, or `on_wake` comes again. The thread
+ * inside is the thread of the loop. Every callback and every write callback of the loop's emitters runs
+ * inside those calls, and inside sse_loop_free. It runs nowhere else, except an `on_release` that is still
+ * owed after sse_loop_free.
+ *
+ * A turn is fair. It serves the emitters that have work when it begins, each once, and writes a limited
+ * number of messages to each. Work that comes during the turn, or is left over, waits for the next turn,
+ * which is due at once.
  */
 
-#include <sse/registry.h>
+#include <sse/platform.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -19,111 +35,134 @@ extern "C" {
 
 struct sse_loop;
 
-/** What the loop waits with. */
+/** What a polled loop waits with. */
 enum sse_poller {
-    SSE_POLLER_BEST = 0, /**< epoll where the library was built with it, else poll */
+    SSE_POLLER_BEST = 0, /**< epoll if the library was built with it, otherwise poll */
     SSE_POLLER_POLL = 1, /**< poll(2) */
-    SSE_POLLER_EPOLL = 2 /**< epoll(7); -ENOTSUP where the library was built without */
+    SSE_POLLER_EPOLL = 2 /**< epoll(7); -ENOTSUP if the library was built without it */
 };
 
-/** What a loop is made of. All members but `size` may be zero. Copied by sse_loop_new. */
+/** Options of a loop. Copied by sse_loop_new. */
 struct sse_loop_options {
-    size_t size;                 /**< sizeof(struct sse_loop_options) */
-    const struct sse_host *host; /**< not copied: see <sse/host.h> */
+    size_t size;                         /**< sizeof(struct sse_loop_options) */
+    const struct sse_platform *platform; /**< not copied: see <sse/platform.h> */
+    /** Who waits, if `on_wake` is NULL. */
     enum sse_poller poller;
-    /** The loop holds the registry (sse_registry_hold, whose limits apply): what is published, by any
-     *  thread, wakes the loop, which writes it all in its next round, and counts as queued. While nobody
-     *  runs the loop, events wait; sse_loop_free writes them. The hold is the loop's: a release without a
-     *  hold of one's own takes it away. A loop from which another took the wake goes on holding until it is
-     *  freed. False: whoever publishes writes. */
-    bool cork;
+    /**
+     * If set, the loop is driven. The library calls it when a turn is due earlier than the last turn
+     * returned, once until the next turn begins. A new loop counts as if its last turn had returned -1.
+     *
+     * - It may run inside any call on an emitter or a registry, in any thread, the loop's own included.
+     *   No lock of the library is held.
+     * - It is the only code of yours that publishing can reach. Make it wake your event loop (an eventfd, a
+     *   pipe, uv_async_send), and nothing else. It must not call sse_loop_turn or sse_loop_free.
+     * - Work that comes during a turn makes that turn return 0, or `on_wake` comes after it. Clear
+     *   your eventfd or pipe before you call sse_loop_turn, not after it.
+     */
+    void (*on_wake)(struct sse_loop *loop, void *user);
+    void *user; /**< passed to `on_wake` */
 };
 
 /**
- * Makes a loop that drives `registry`: it takes the registry's wake (sse_registry_set_wake) until
- * it is freed, and ticks it. `options` may be NULL.
+ * Makes a loop. `options` may be NULL: then it is polled, with every default.
  *
- * Ownership: `*loop` is the caller's, for sse_loop_free. The loop holds a reference to the
- * registry, which has one loop at a time: a second takes the wake from the first. It keeps three
- * descriptors or fewer.
- * Threads: any. Hooks: may call.
- * Errors, *loop untouched: -EINVAL (NULL, unknown size, unknown poller), -ENOTSUP (epoll where it
- * was not built), -ENOMEM, -EMFILE, -ENFILE.
+ * Ownership: `*loop` is yours: free it with sse_loop_free. A polled loop keeps up to four descriptors.
+ * Threads: any. Callbacks: may call it.
+ * Errors, with *loop unchanged:
+ * - -EINVAL: `loop` is NULL, or an option is not valid.
+ * - -ENOTSUP: epoll was asked for, and the library was built without it.
+ * - -ENOMEM.
+ * - -EMFILE, -ENFILE: no descriptor is left.
  */
-SSE_API int sse_loop_new(struct sse_loop **loop, struct sse_registry *registry,
-                         const struct sse_loop_options *options);
+SSE_API int sse_loop_new(struct sse_loop **loop, const struct sse_loop_options *options);
 
 /**
- * Ends the loop. Every emitter that is still in it is detached (reason DETACHED), and its descriptor
- * closed. NULL is nothing.
+ * Ends a loop, and every emitter that is still bound to it (SSE_REASON_CLOSED, -ECANCELED). NULL is
+ * ignored. To end streams gracefully, complete them first and run the loop until it is empty:
+ * sse_loop_finish.
  *
- * Threads: no other thread may be inside the loop's functions, and none may call them any more.
- * Hooks: not from a hook that runs inside sse_loop_dispatch or sse_loop_run. Errors: none.
+ * Effect: no new emitter can be bound (-ECONNREFUSED). The remaining emitters end, their callbacks
+ * run (`on_ready` first, so that a suspended connection ends), and descriptors that the library owns are
+ * closed. References that you hold stay yours; an `on_release` that is still owed then runs in the thread
+ * that releases the last one.
+ * Threads: any thread, while none is inside another function of this loop, or in sse_emitter_new with
+ * it. Other threads may still publish and send: the call waits for those that are waking this loop or are
+ * inside an output, so do not hold a lock that `on_wake` takes. Callbacks: must not call it for their own
+ * loop. Errors: none.
  */
 SSE_API void sse_loop_free(struct sse_loop *loop);
 
 /**
- * Hands over an emitter with the drain FD, and its descriptor. The emitter must be in the loop's
- * registry.
+ * Polled: waits and serves until sse_loop_stop, or until the loop is empty after sse_loop_finish.
  *
- * Effect: from now on the loop flushes it when the descriptor is writable; reads and throws away
- * what the client sends; ends it (PEER_GONE) when the client has left, which it notices without an
- * event being sent, while a client that only closed its sending side goes on receiving (to tell the
- * two apart it is sent a comment, which counts as an event); and when
- * the emitter has ended, for whatever reason, it detaches it, closes the descriptor and gives the
- * reference back.
- * Ownership: on success the descriptor and the caller's reference to the emitter belong to the
- * loop; on an error both stay the caller's. O_NONBLOCK is set on a socket.
- * Threads: any. Hooks: may call.
- * Errors: -EINVAL (NULL, another drain than FD, not in the loop's registry), -EEXIST (the
- * descriptor is in the loop), -ENOMEM, -EPERM and -ENOSPC (of epoll_ctl: a regular file, too many).
- * -EBADF (the descriptor is not open). An emitter that has ended already is accepted, and closed in the
- * next dispatch. One that is taken out of the registry meanwhile no longer tells the loop of its end.
- */
-SSE_API int sse_loop_add(struct sse_loop *loop, struct sse_emitter *emitter);
-
-/**
- * Waits and dispatches until sse_loop_stop. For a host that gives the loop a thread.
- *
- * Returns 0 after a stop. One stop ends one run; a stop before the run ends it at once.
- * Threads: one at a time in run or dispatch. Hooks: not from a hook that runs inside it (-EDEADLK).
- * Errors: -EINVAL (NULL), -EDEADLK, and those of the system's wait, which do not pass.
+ * Returns 0. One stop ends one run; a stop before the run makes it return at once.
+ * Callbacks: must not call it (-EDEADLK).
+ * Errors:
+ * - -EINVAL: NULL, or the loop is driven.
+ * - -EDEADLK: called from inside a turn of this loop. -EBUSY: another thread is inside.
+ * - The errors of poll(2) or epoll_wait(2) that do not pass.
  */
 SSE_API int sse_loop_run(struct sse_loop *loop);
 
 /**
- * Makes sse_loop_run return, the one that runs or else the next.
+ * Makes sse_loop_run return: the one that is running, or else the next one. Emitters stay as they are.
  *
- * Threads: any; also from a signal handler (async-signal-safe, the only function of the library
- * that is). Hooks: may call. Errors: -EINVAL (NULL).
+ * Threads: any. This is the only function of the library that a signal handler may call.
+ * Callbacks: may call it. Errors: -EINVAL: NULL, or the loop is driven.
  */
 SSE_API int sse_loop_stop(struct sse_loop *loop);
 
 /**
- * A descriptor that becomes readable when sse_loop_dispatch has something to do, for a host that
- * has a loop of its own. It stays the same, and the loop's: do not read from it or close it.
+ * Makes sse_loop_run return as soon as the loop has no emitters: now, or when the last one is freed.
+ * An emitter is bound until it has ended, its callbacks have run, and every reference is released. No
+ * new emitter can be bound from now on (-ECONNREFUSED).
  *
- * Threads: any. Hooks: may call. Errors: -EINVAL (NULL), -ENOTSUP (the poller is poll, which has no
- * such descriptor: run it in a thread, or dispatch with a short timeout).
+ * It ends nobody: use it after sse_registry_shutdown or sse_registry_complete. In a driven loop,
+ * sse_loop_turn returns -1 and sse_loop_count 0 when the loop is empty.
+ * Threads: any. Callbacks: may call it. Errors: -EINVAL: NULL.
+ */
+SSE_API int sse_loop_finish(struct sse_loop *loop);
+
+/**
+ * Returns how many emitters are bound to the loop. 0 for NULL.
+ *
+ * Threads: any. Callbacks: may call it. Errors: none.
+ */
+SSE_API size_t sse_loop_count(struct sse_loop *loop);
+
+/**
+ * Polled: waits until there is work, but no longer than `timeout_ms` milliseconds (0: does not wait,
+ * -1: no limit), then serves one turn. The wait ends early when a timer is due.
+ *
+ * Callbacks: must not call it (-EDEADLK).
+ * Errors: as sse_loop_run; also -EINVAL: `timeout_ms` is below -1.
+ */
+SSE_API int sse_loop_dispatch(struct sse_loop *loop, int timeout_ms);
+
+/**
+ * Polled: returns a descriptor that is readable while sse_loop_dispatch has something to do, timers
+ * included. Wait for it in your own event loop (a GSource, uv_poll_t, QSocketNotifier), level-triggered,
+ * and then call sse_loop_dispatch(loop, 0). You need no timer of your own.
+ *
+ * Ownership: the descriptor stays the loop's: do not read it and do not close it. It never changes.
+ * Threads: any. Callbacks: may call it.
+ * Errors: -EINVAL: NULL, or the loop is driven. -ENOTSUP: the loop uses poll(2), or the system has no
+ * timerfd: run the loop in a thread, or dispatch at short intervals. -EMFILE, -ENFILE, -ENOMEM: the
+ * first call needs a descriptor for the timer.
  */
 SSE_API int sse_loop_fd(struct sse_loop *loop);
 
 /**
- * Milliseconds until sse_loop_dispatch has something to do without the descriptor becoming
- * readable, rounded up; -1 never.
+ * Driven: runs the timers that are due, writes what is queued, and runs callbacks, once.
  *
- * Threads: that of the dispatch. Hooks: may call. Errors: -EINVAL (NULL).
+ * Returns the milliseconds until the next turn is due, rounded up: 0 if work is left, -1 if no turn is
+ * due before `on_wake`. This is the form that poll(2) takes.
+ * Callbacks: must not call it (-EDEADLK).
+ * Errors:
+ * - -EINVAL: NULL, or the loop is polled.
+ * - -EDEADLK: called from inside a turn of this loop. -EBUSY: another thread is inside.
  */
-SSE_API int sse_loop_next_timeout(struct sse_loop *loop);
-
-/**
- * Waits up to `timeout_ms` milliseconds (0: not at all, -1: until something happens), then does all
- * that there is to do, once: writes, departures, timers.
- *
- * Threads: one at a time in run or dispatch. Hooks: not from a hook that runs inside it (-EDEADLK).
- * Errors: -EINVAL (NULL, timeout below -1), -EDEADLK, and those of the system's wait.
- */
-SSE_API int sse_loop_dispatch(struct sse_loop *loop, int timeout_ms);
+SSE_API int sse_loop_turn(struct sse_loop *loop);
 
 #ifdef __cplusplus
 }

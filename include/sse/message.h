@@ -3,12 +3,12 @@
 #define SSE_MESSAGE_H
 
 /**
- * A message: an event, or several that travel together, encoded once and shared by every queue
- * that holds it. It cannot be changed after it is made.
+ * A message: one event, or several that are sent together, encoded once and shared by every queue
+ * that it is in. A message never changes.
  */
 
 #include <sse/event.h>
-#include <sse/host.h>
+#include <sse/platform.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -17,41 +17,43 @@ extern "C" {
 struct sse_message;
 
 /**
- * Encodes `count` events into one message. Between the events of a batch nothing else is ever
- * sent, and overflow takes or leaves the batch as a whole.
+ * Encodes `count` events into one message. Nothing is ever sent between the events of one message,
+ * and a full queue accepts or drops the message as a whole.
  *
- * Ownership: `*message` is a new reference, to be given back with sse_message_unref. The events
- * are borrowed: their memory may be reused at once. `host` may be NULL, and must otherwise
- * outlive the message.
- * Threads: any. Hooks: may call.
- * Errors, with *message untouched: -EINVAL (NULL, count 0 or over UINT_MAX, a host of unknown size), -ENOMEM,
- * and those of sse_event_encode for any event; -EMSGSIZE also if the batch as a whole is over
- * SSE_EVENT_SIZE_MAX, -EINVAL also if an event of a batch has a key.
+ * Ownership: `*message` is a new reference: release it with sse_message_unref. The events are
+ * borrowed. `platform` may be NULL; otherwise it must live longer than the message.
+ * Threads: any. Callbacks: may call it.
+ * Errors, with *message unchanged:
+ * - -EINVAL: a NULL argument, `count` 0 or above UINT_MAX, a platform that is not valid, or a key on
+ *   one of several events.
+ * - -ENOMEM.
+ * - -EMSGSIZE: all events together are larger than SSE_EVENT_SIZE_MAX.
+ * - Every error of sse_event_encode.
  */
 SSE_API int sse_message_new(struct sse_message **message, const struct sse_event *events, size_t count,
-                            const struct sse_host *host);
+                            const struct sse_platform *platform);
 
 /**
- * Takes one more reference and returns `message`; NULL gives NULL.
+ * Takes another reference and returns `message`. NULL returns NULL.
  *
- * Threads: any that holds a reference. Hooks: may call. Errors: none.
+ * Threads: any that holds a reference. Callbacks: may call it. Errors: none.
  */
 SSE_API struct sse_message *sse_message_ref(struct sse_message *message);
 
 /**
- * Gives a reference back; the last one frees the message. NULL is nothing.
+ * Releases a reference. The last one frees the message. NULL is ignored.
  *
- * Threads: any. Hooks: may call. Errors: none.
+ * Threads: any. Callbacks: may call it. Errors: none.
  */
 SSE_API void sse_message_unref(struct sse_message *message);
 
 /**
- * The bytes of the message on the wire, without chunk framing; absent for NULL.
+ * Returns the bytes of the message on the wire, without chunk framing. NULL returns an absent text.
  *
- * Ownership: borrowed from the message. Threads: any that holds a reference. Hooks: may call.
- * Errors: none.
+ * Ownership: the text points into the message. Threads: any that holds a reference. Callbacks: may
+ * call it. Errors: none.
  */
-SSE_API struct sse_str sse_message_bytes(const struct sse_message *message);
+SSE_API struct sse_text sse_message_bytes(const struct sse_message *message);
 
 #ifdef __cplusplus
 }

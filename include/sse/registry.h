@@ -3,21 +3,23 @@
 #define SSE_REGISTRY_H
 
 /**
- * A registry: a set of emitters with topics. A user id, a chat room and a feed are all topics; an
- * emitter subscribes to any number of them.
+ * A registry: who gets what. It knows emitters, topics, one order of all events, and a history for
+ * clients that reconnect. A user id, a chat room and a feed are all topics.
  *
- * Rules that hold for every function below:
+ * A registry only queues. It never runs a callback and knows no timers of clients, and it writes only to a
+ * descriptor whose loop is behind. The emitters' loops do the rest.
  *
- * - Threads: any thread may call any function while it holds a reference to the registry, and to
- *   the emitters that it names.
- * - Hooks: every function may be called from every hook and write callback.
- * - No lock of the library is held while a hook, a write callback or a visitor runs.
- * - Order: two events published through one registry, which two emitters both receive, arrive at
- *   both in the same order, whichever threads published them and to whichever topics. A replay to an
- *   emitter that has topics already comes behind what it was sent for those.
- * - An emitter that ends leaves its registry by itself, before its on_completion runs. Membership
- *   goes by the identity of the emitter: the end of an old connection never touches a new one of
- *   the same user.
+ * Rules for every function below:
+ *
+ * - Threads: any thread, while it holds a reference to the registry and to the emitters it names.
+ * - Callbacks: every callback and write callback may call every function, except where it says otherwise.
+ * - Locks: you may hold your own locks while you call, also those that your callbacks take: no callback
+ *   runs inside these functions. `on_wake` of a driven loop may run: do not hold a lock that it takes. The
+ * visitor of sse_registry_each runs inside the call.
+ * - Order: two events of one registry that two emitters both receive arrive at both in the same order,
+ *   whichever threads and topics they came by.
+ * - An emitter that ends leaves its registry at once. Membership goes by identity: the end of an old
+ *   connection never touches a new one of the same user.
  */
 
 #include <sse/emitter.h>
@@ -28,445 +30,304 @@ extern "C" {
 
 struct sse_registry;
 
-/** The longest name of a topic, in bytes. */
+/** The longest topic, in bytes. */
 #define SSE_TOPIC_SIZE_MAX 1024
 
-/** The longest epoch, in bytes. */
-#define SSE_EPOCH_SIZE_MAX 64
+/** The longest event id that a registry with a history accepts, in bytes. */
+#define SSE_ID_SIZE_MAX 1024
 
-/** An id that the registry assigns, with its NUL: "<epoch>-<16 hexadecimal digits>". */
-#define SSE_ASSIGNED_ID_SIZE (SSE_EPOCH_SIZE_MAX + 18)
+/** The longest prefix of assigned ids, in bytes. */
+#define SSE_ID_PREFIX_SIZE_MAX 64
 
-/** How much of what was published is kept for clients that come back. */
+/** Room for an assigned id with its NUL: "<prefix>-<16 hexadecimal digits>". */
+#define SSE_ASSIGNED_ID_SIZE (SSE_ID_PREFIX_SIZE_MAX + 18)
+
+/** How much is retained for clients that reconnect. This struct never grows. */
 struct sse_history_limits {
-    size_t events; /**< 0: nothing is kept; in the limits of a topic: as many as in all */
+    size_t events; /**< 0: nothing; in the limits of a topic: as many as in all */
     size_t bytes;  /**< with what events, ids and topics cost beside their text; 0: 16 MiB, or as in all */
 };
 
-/** What to do with an emitter over a cap. */
+/** What happens when a cap is reached. */
 enum sse_admission {
-    /** It is refused with -EAGAIN: see sse_http_shed; where a head has been sent already, send a retry,
-     *  another for each client, and complete. */
+    /** The new emitter is refused with -EAGAIN: see sse_http_refuse. */
     SSE_ADMISSION_REFUSE = 0,
-    /** The oldest of that topic, or of the registry, is completed: "the newest N tabs". */
-    SSE_ADMISSION_NEWEST = 1
+    /** The oldest emitter of the topic, or of the registry, is completed: "the newest five tabs". */
+    SSE_ADMISSION_EVICT_OLDEST = 1
 };
 
-/** What a client asked for that is not all held. Texts and topics are valid during the hook. */
-struct sse_gap {
-    size_t size;           /**< sizeof(struct sse_gap), as the library has it */
-    struct sse_str asked;  /**< the id that the client sent */
-    struct sse_str oldest; /**< of the first event that follows the hook; absent if none follows */
-    struct sse_str newest; /**< of the last event published so far; absent if there was none */
-    const struct sse_str *topics; /**< that it asked for */
-    size_t count;
-};
-
-/** Steps in the life of an emitter in a registry. Later versions may add steps. */
-enum sse_trace {
-    SSE_TRACE_ADDED = 1,
-    SSE_TRACE_SUBSCRIBED = 2,
-    SSE_TRACE_GAP = 3,
-    SSE_TRACE_REPLAYED = 4,
-    SSE_TRACE_EVICTED = 5, /**< the backlog was over the budget */
-    SSE_TRACE_ENDED = 6,
-    SSE_TRACE_REMOVED = 7
-};
-
-/** What a registry is made of. All members but `size` may be zero. Copied by sse_registry_new. */
+/** Options of a registry. Every member but `size` may be zero. Copied by sse_registry_new. */
 struct sse_registry_options {
-    size_t size;                 /**< sizeof(struct sse_registry_options) */
-    const struct sse_host *host; /**< not copied: see <sse/host.h> */
+    size_t size;                         /**< sizeof(struct sse_registry_options) */
+    const struct sse_platform *platform; /**< not copied: see <sse/platform.h> */
 
-    /** In all topics together. With events 0 there is no history, and no ids are assigned. When it is
-     *  full, the topic that holds the most bytes gives its oldest event: a busy topic cannot evict a
-     *  quiet one. */
+    /**
+     * The history of all topics together. With `events` 0 there is no history, and no ids are assigned.
+     * When it is full, the topic that retains the most bytes loses its oldest event, so a busy topic
+     * cannot push out a quiet one.
+     */
     struct sse_history_limits history;
-    struct sse_history_limits topic_history; /**< of one topic */
-    int64_t history_age_ms;                  /**< older events are forgotten; 0: at no age */
-    /** Begins every assigned id. Absent: random, so that ids from before a restart are known for
-     *  what they are. Else 1 to SSE_EPOCH_SIZE_MAX bytes that an id may hold. */
-    struct sse_str epoch;
-    /** Type of the event that tells a client of a gap. Two lines of data: the id asked for, and that of
-     *  the first event which follows, empty if none does, as for an id that is not known; and an id to
-     *  go on from. Absent: none is sent. */
-    struct sse_str gap_type;
+    struct sse_history_limits topic_history; /**< of each topic */
+    int64_t history_age_ms;                  /**< older events are not replayed; 0: no limit */
+    /**
+     * The beginning of every assigned id, 1 to SSE_ID_PREFIX_SIZE_MAX bytes that an id may hold. Absent:
+     * random, so that ids from before a restart are recognised as unknown.
+     */
+    struct sse_text id_prefix;
+    /** The number of the first assigned id. 0: 1. With the same `id_prefix`, a process that restarts
+     *  continues where the old one stopped. */
+    uint64_t first_id;
+    /**
+     * The type of the event that tells a client of a gap. Its data has two lines: the id that the client
+     * sent, and the id of the first event that follows (empty if none does, or the id was unknown). Its
+     * own id is where the client continues, in this registry: servers that share their events should send an
+     * event of their own. Absent: clients are not told.
+     */
+    struct sse_text gap_type;
 
-    /** The most bytes that may wait in all emitters together, each charged in full for what it
-     *  shares: over it, the one with the most ends (OVERFLOW), until it is kept. What was queued in this
-     *  call it had a chance to write; a PULL emitter keeps its replay until the next call. An event whose
-     *  receiver ends so right after it counts as queued. What is held (sse_registry_hold) waits from the
-     *  release on. Several times history.bytes is wise. 0: no budget. */
+    /**
+     * The budget: the most bytes that may be queued in all emitters together; each receiver is charged
+     * in full for what it shares. 0: none. Several times history.bytes is sensible.
+     *
+     * - Over the budget, the emitters with the most bytes queued end (SSE_REASON_OVERFLOW) until the
+     *   rest is within it. Bytes that no owner has tried to write yet do not end anybody ...
+     * - ... until they reach four times the budget.
+     */
     size_t backlog_bytes;
-    size_t emitters_max;       /**< 0: no cap */
-    size_t topic_emitters_max; /**< 0: no cap */
+    /** The most emitters in the registry, draining ones included; 0: no cap. One that is evicted leaves
+     *  the registry at once, and drains outside of the cap. */
+    size_t emitters_max;
+    size_t topic_emitters_max; /**< the most emitters of one topic; 0: no cap */
     enum sse_admission admission;
-
-    /**
-     * A client comes back with an id, and the events after it are not all held. Before any other
-     * event reaches it, the host may send what its own store has: the events after `asked` and
-     * before `oldest`, or if that is absent up to `newest`. Returns whether it has: the client then has
-     * everything, and is not told of a gap; unless more is published meanwhile than the history holds: then
-     * the event of gap_type has no id, for the client goes on from what it was sent. Runs inside
-     * sse_registry_subscribe, before the emitter has joined; what is published meanwhile follows.
-     */
-    bool (*on_gap)(struct sse_registry *registry, struct sse_emitter *emitter, const struct sse_gap *gap,
-                   void *user);
-    /** A line for a log: one step in the life of an emitter. From any thread. */
-    void (*on_trace)(struct sse_registry *registry, struct sse_emitter *emitter, enum sse_trace step,
-                     void *user);
-
-    /**
-     * One wake for all connections: the host's loop should call sse_registry_next_ready until it
-     * returns NULL, sse_registry_tick, and ask for sse_registry_next_timeout again. Called when
-     * the first emitter becomes ready after the list was empty, when a timer moved nearer
-     * than what next_timeout last returned, when after a shutdown none remains, and, for a loop that
-     * holds the registry, when there is something for sse_registry_flush; from any
-     * thread, by one at a time. Without it the
-     * registry keeps no list of ready emitters. Typically: write to an eventfd, or the loop's own
-     * thread-safe wake.
-     */
-    void (*on_wake)(struct sse_registry *registry, void *user);
-
-    void *user; /**< handed to the hooks above */
 };
 
-/** What became of one event, counted in emitters when the call returns. */
+/** What happened to one event, counted in emitters. This struct never grows. */
 struct sse_delivery {
-    size_t size;    /**< sizeof(struct sse_delivery), set by the caller */
-    size_t written; /**< the sink has taken all of it */
-    size_t queued;  /**< it waits, whole or in part: for the sink, or for the host to take it; or it is held */
-    size_t dropped; /**< overflow dropped it */
-    size_t closed;  /**< the emitter ended over it: overflow, or an error of the sink */
-    char id[SSE_ASSIGNED_ID_SIZE]; /**< the id that was assigned, else "" */
-};
-
-/** How a subscription begins. */
-enum sse_replay_outcome {
-    /** No Last-Event-ID: a new client, live events only. */
-    SSE_REPLAY_NONE = 0,
-    /** Everything after that id was sent, or there was nothing. */
-    SSE_REPLAY_COMPLETE = 1,
-    /** The events after that id are not all held (the id is unknown, evicted, or of another epoch):
-     *  the client may have missed some. Those that are known to follow
-     *  the id were sent. */
-    SSE_REPLAY_GAP = 2,
-    /** They were not all held, and on_gap supplied the rest. */
-    SSE_REPLAY_FILLED = 3
-};
-
-struct sse_replay {
-    size_t size; /**< sizeof(struct sse_replay), set by the caller */
-    enum sse_replay_outcome outcome;
-    size_t messages; /**< how many were replayed */
+    size_t receivers;              /**< it is queued for them */
+    size_t dropped;                /**< their queue was full, and the event was dropped */
+    size_t ended;                  /**< their queue was full, and they ended */
+    char id[SSE_ASSIGNED_ID_SIZE]; /**< the id that was assigned, or "" */
 };
 
 /**
  * Makes a registry. `options` may be NULL.
  *
  * Ownership: `*registry` is a new reference.
- * Errors, *registry untouched: -EINVAL (NULL, unknown size, a member out of range), those of
- * sse_event_encode for `gap_type`, -ENOMEM.
+ * Errors, with *registry unchanged:
+ * - -EINVAL: `registry` is NULL, or an option is not valid.
+ * - -ENOMEM.
+ * - Every error of sse_event_encode, for `gap_type`.
  */
 SSE_API int sse_registry_new(struct sse_registry **registry, const struct sse_registry_options *options);
 
-/**
- * Replaces on_wake and its `user`; NULL for none. What has become ready before is announced to the
- * new one.
- *
- * Effect: waits for another thread that is inside the old one, which never runs again after this
- * returns; called from inside it, the promise holds from its return on. Taking the wake away empties
- * the list of ready emitters.
- * Errors: -EINVAL (NULL).
- */
-SSE_API int sse_registry_set_wake(struct sse_registry *registry,
-                                  void (*on_wake)(struct sse_registry *registry, void *user), void *user);
-
-/** Whether an emitter is in this registry. False for NULL. Errors: none. */
-SSE_API bool sse_registry_has(struct sse_registry *registry, struct sse_emitter *emitter);
-
-/** Takes one more reference and returns `registry`; NULL gives NULL. Errors: none. */
+/** Takes another reference and returns `registry`. NULL returns NULL. Errors: none. */
 SSE_API struct sse_registry *sse_registry_ref(struct sse_registry *registry);
 
 /**
- * Gives a reference back. The last one writes what sse_registry_hold held back, removes all emitters,
- * without ending those to which the host has a reference, waits for
- * another thread that is inside on_wake (which never runs again, so what it uses may be closed),
- * and frees the registry. NULL is nothing.
- *
- * Threads: do not hold a lock that on_wake takes. Hooks: may call, from on_wake too.
+ * Releases a reference. NULL is ignored. The registry is freed with its last reference and its last
+ * emitter: emitters that are still in it stay open, and nothing is published to them any more. Shut it
+ * down first.
  *
  * Errors: none.
  */
 SSE_API void sse_registry_unref(struct sse_registry *registry);
 
 /**
- * Adds an emitter, which from now on receives broadcasts and is ticked by the registry. One that
- * has bytes queued is among the ready ones at once.
+ * Publishes an event to the subscribers of a topic; with an absent topic to every emitter. The event is
+ * encoded once.
  *
- * Ownership: the registry takes a reference until the emitter ends or is removed.
- * Errors: -EINVAL (NULL), -EALREADY (it is in this registry), -EBUSY (it is in another), -EAGAIN
- * (over the cap), -ENOMEM, -ESHUTDOWN (the registry is shutting down), and after the emitter's end -ESHUTDOWN
- * or the errno that ended it.
- */
-SSE_API int sse_registry_add(struct sse_registry *registry, struct sse_emitter *emitter);
-
-/**
- * Removes an emitter, all its subscriptions, and its place among the ready ones. The emitter does
- * not end; what it has queued is still written, what sse_registry_hold held back at once, but its timers
- * are now the host's affair.
+ * Effect: queues the event for all receivers in one step, and wakes their loops. An emitter that joins
+ * later does not receive it, except by a replay. No receiver is no error. With a history, an event that has
+ * data or an id is retained; if it has no id, one is assigned. `*delivery`, if not NULL, is filled on
+ * success: "queued" is not "received by the client", which no server ever knows.
  *
- * Errors: -EINVAL (NULL), -ENOENT (it is not in this registry).
- */
-SSE_API int sse_registry_remove(struct sse_registry *registry, struct sse_emitter *emitter);
-
-/**
- * Subscribes an emitter to `count` topics, adding it to the registry first if need be: all of it
- * or, on an error, nothing. A topic that it has already is kept once. With no topic it only adds
- * the emitter, with a replay of the broadcasts.
- *
- * Effect: replays and joins live in one atomic step over all the topics: what was published after
- * `last_event_id` to these topics, and to all if it adds the emitter, is queued in the order of
- * publication, and then every event that is published from now on: no gap, no duplicate. A replay
- * is not held to the limits of the queue: its memory is the history's. `last_event_id` is what the
- * client sent (see sse_http_last_event_id), absent or empty if nothing; `*replay`, if not NULL, says
- * how the stream begins. An id that a publisher gave is looked up in the topics asked for and in the
- * broadcasts; if several of them hold it, the earliest event counts, and what follows that one may come
- * twice. One that only another topic holds counts as well, but as a gap once a topic asked for has let go
- * of anything. Given twice in one topic, an id stands for the later event. A publisher's ids should be
- * unique among the topics of one client: where topics share ids, one that a topic asked for may have had
- * and let go of is a gap. Name all topics of a connection in one call: a client that has had the replay of
- * one topic no longer asks for what is older in the next. The work depends on what is replayed and on the
- * number of topics asked for, not on what is held.
- * Ownership: topics and id are borrowed. The registry takes a reference if it adds the emitter. Where
- * on_gap may send much through a driver, add the emitter to registry and driver first.
- * Errors: -EINVAL (NULL, an empty topic, a replay of unknown size), -EMSGSIZE (a topic over
- * SSE_TOPIC_SIZE_MAX), -EALREADY (no topic, and it is in this registry), -EBUSY (it is in another),
- * -EAGAIN (over a cap), -ENOMEM, -ESHUTDOWN (the registry is shutting down), and after the emitter's end
- * -ESHUTDOWN or the errno that ended it.
- * Specification: WHATWG HTML 9.2.4 (Last-Event-ID).
- */
-SSE_API int sse_registry_subscribe(struct sse_registry *registry, struct sse_emitter *emitter,
-                                   const struct sse_str *topics, size_t count, struct sse_str last_event_id,
-                                   struct sse_replay *replay);
-
-/**
- * Ends the subscriptions to `count` topics; those that it has not are passed over. The emitter
- * stays in the registry.
- *
- * Errors: -EINVAL (NULL, count 0, a length without a pointer), -ENOENT (it is not in this registry).
- */
-SSE_API int sse_registry_unsubscribe(struct sse_registry *registry, struct sse_emitter *emitter,
-                                     const struct sse_str *topics, size_t count);
-
-/**
- * Sends an event to the subscribers of a topic. It is encoded once.
- *
- * Effect: first queues the event for all of them in one step, then writes, with no lock held, and
- * runs the hooks that this brings about. An emitter that joins meanwhile does not receive it; one
- * that ends meanwhile disturbs nobody. No subscriber is no error. `*delivery`, if not NULL, is
- * filled on success. From inside a hook or write callback of a publish to the same registry it
- * only queues, in order, and that outer call writes: hooks that publish do not nest without end. Between
- * sse_registry_hold and release it only queues too.
- * With a history, an event without id gets one, and is kept, if it has data.
+ * An emitter whose loop has not had its turn does not overflow:
+ * - FD: when half of its queue's limit is used and its socket is not known to be full, this call writes
+ *   to it, after the event is queued for all.
+ * - CALLBACK and PULL: the queue may grow to four times its limits. The owner's next turn writes, and
+ *   then the limit counts.
  * Ownership: the event is borrowed.
- * Errors, nothing sent: -EINVAL (NULL; topic absent or empty; a delivery of unknown size; with a
- * history, an id that looks as if it had been assigned by this registry), -EMSGSIZE (topic), -ENOMEM, and
- * those of sse_event_encode. An emitter for which there is no memory, or whose queue is full, ends
- * with the reason OVERFLOW, and is counted in `closed`; one that drops when it is full drops the event
- * then, and is counted in `dropped`.
+ * Errors, with nothing published:
+ * - -EINVAL: NULL; with a history, an id that looks like an assigned one. Every error of sse_event_encode.
+ * - -EBADMSG: the topic is present and empty, or longer than SSE_TOPIC_SIZE_MAX.
+ * - -EMSGSIZE: with a history, the id is longer than SSE_ID_SIZE_MAX.
+ * - -ENOMEM.
+ * An emitter for which there is no memory ends (SSE_REASON_OVERFLOW), and counts as ended.
+ * Specification: WHATWG HTML 9.2.5.
  */
-SSE_API int sse_registry_publish(struct sse_registry *registry, struct sse_str topic,
+SSE_API int sse_registry_publish(struct sse_registry *registry, struct sse_text topic,
                                  const struct sse_event *event, struct sse_delivery *delivery);
 
 /**
- * Sends a message that was encoded before, as sse_registry_publish does.
+ * Publishes a message that is encoded already, as sse_registry_publish does.
  *
- * Ownership: each queue takes a reference of its own.
+ * Ownership: each queue takes a reference of its own. With a history, a message without an id is copied
+ * to get one.
  * Errors: as sse_registry_publish, without those of encoding.
  */
-SSE_API int sse_registry_publish_message(struct sse_registry *registry, struct sse_str topic,
+SSE_API int sse_registry_publish_message(struct sse_registry *registry, struct sse_text topic,
                                          struct sse_message *message, struct sse_delivery *delivery);
 
 /**
- * Sends an event to every emitter of the registry, whatever its topics, as sse_registry_publish
- * does.
+ * Subscribes an emitter of this registry to `count` more topics. All of it happens, or nothing.
  *
- * Errors: as sse_registry_publish, without those of the topic.
+ * Effect: if `last_event_id` is not empty, the events of these topics after that id are queued, and then
+ * live events follow: no gap, no duplicate. A topic that the emitter has already stays as it is.
+ * `*replay`, if not NULL, says how it begins.
+ *
+ * - Name the first topics of a connection in sse_emitter_new. A client that has had the replay of one
+ *   topic no longer asks for older events of the next.
+ * - Ids of your own are looked up in the topics named here and among the events to everyone. If several
+ *   topics hold the id, the earliest event counts, and later ones may come twice. An id that only another
+ * topic holds is a gap as soon as a topic named here has lost an event. Given twice in one topic, an id
+ *   stands for the later event. Ids should be unique among the topics of one client.
+ * - By whether a gap comes, a client learns that an id exists in another topic. Do not put secrets in ids.
+ * - Work: events replayed x log(topics named). It does not depend on what else is retained.
+ * Ownership: topics and id are borrowed.
+ * Errors, with nothing changed:
+ * - -EINVAL: NULL, or `count` is 0.
+ * - -EBADMSG: a topic is empty, or longer than SSE_TOPIC_SIZE_MAX.
+ * - SSE_ENDED, or the errno that ended the emitter: it has ended.
+ * - -ENOENT: the emitter is not in this registry.
+ * - -EAGAIN: over topic_emitters_max.
+ * - -ECONNREFUSED: the registry is shutting down.
+ * - -ENOMEM.
+ * Specification: WHATWG HTML 9.2.4 (Last-Event-ID).
  */
-SSE_API int sse_registry_broadcast(struct sse_registry *registry, const struct sse_event *event,
-                                   struct sse_delivery *delivery);
+SSE_API int sse_registry_subscribe(struct sse_registry *registry, struct sse_emitter *emitter,
+                                   const struct sse_text *topics, size_t count, struct sse_text last_event_id,
+                                   struct sse_replay *replay);
 
 /**
- * Sends a message that was encoded before, as sse_registry_broadcast does.
+ * Ends the subscriptions to `count` topics. Topics that the emitter does not have are ignored. The
+ * emitter stays in the registry. Events that are queued already are still written.
  *
- * Ownership: each queue takes a reference of its own.
- * Errors: as sse_registry_publish_message, without those of the topic.
+ * Errors, with nothing changed: -EINVAL: NULL, or `count` is 0. -EBADMSG: a topic is empty, or longer than
+ * SSE_TOPIC_SIZE_MAX. -ENOENT: the emitter is not in this registry.
  */
-SSE_API int sse_registry_broadcast_message(struct sse_registry *registry, struct sse_message *message,
-                                           struct sse_delivery *delivery);
+SSE_API int sse_registry_unsubscribe(struct sse_registry *registry, struct sse_emitter *emitter,
+                                     const struct sse_text *topics, size_t count);
 
 /**
- * Holds writing back, so that many events leave in one write for each client (for up to 16 messages; more take
- * more): until sse_registry_release has been called as often, publish and broadcast, of every thread, only
- * queue.
+ * Completes every subscriber of a topic, or with an absent topic every emitter, as sse_emitter_complete.
  *
- * Effect: an event is queued for all its receivers when publish returns, which counts them as queued. One
- * for whom it is too much ends, and its hooks run when what is held is written. A hold by itself makes no
- * queue overflow: once what is held, counted over all topics together, reaches 64 KiB or 1,024 messages, or
- * half of the smallest queue_bytes or queue_messages of any emitter that ever joined, the publish that added
- * the last of it writes it all, and runs the hooks. Only publish and broadcast are held: every other call
- * that writes to an emitter (send, flush, complete, sse_registry_remove, sse_registry_shutdown) writes what
- * is queued for it before. If a send has no room beside that, it is accepted when that has left, and what is
- * published meanwhile, by another thread or by the write callback, comes before it. on_wake is called when
- * the first event is held, and at a release that leaves events held. The stall timer counts the hold, which
- * is meant for one burst.
- * Errors: -EINVAL (NULL).
+ * Errors: -EINVAL: NULL. -EBADMSG: the topic is present and empty, or longer than SSE_TOPIC_SIZE_MAX.
  */
-SSE_API int sse_registry_hold(struct sse_registry *registry);
-
-/**
- * Takes one hold back. With the last, what was held is written, and the hooks run that this brings
- * about; inside a hook of a publish to the same registry, the outer call does it. The last
- * sse_registry_unref writes what is held too.
- *
- * Errors: -EINVAL (NULL), -EALREADY (nothing holds it).
- */
-SSE_API int sse_registry_release(struct sse_registry *registry);
-
-/**
- * Writes what is held, as the last sse_registry_release does, and goes on holding: for a loop that holds
- * between its rounds. What is published meanwhile, by any thread, is held for the next. If there are other
- * holds beside the caller's it does nothing; the release that leaves the caller's calls on_wake.
- *
- * Errors: -EINVAL (NULL), -EALREADY (nothing holds it).
- */
-SSE_API int sse_registry_flush(struct sse_registry *registry);
+SSE_API int sse_registry_complete(struct sse_registry *registry, struct sse_text topic);
 
 /**
  * Calls `visit` for every subscriber of a topic, or with an absent topic for every emitter.
  *
- * Effect: visits those that are there when the call begins; `visit` may add, remove and end any of
- * them, and may be given one that has ended meanwhile. A visitor that returns anything but 0
- * stops the walk, and its value is returned.
- * Ownership: the emitter is borrowed for the visit; take a reference to keep it.
- * Errors: -EINVAL (NULL, topic empty), -EMSGSIZE (topic), -ENOMEM, nobody visited.
+ * Effect: visits those that are there when the call begins. `visit` may call every function; it may be
+ * given an emitter that has ended meanwhile. If it returns anything but 0, the walk stops and returns
+ * that value.
+ * Ownership: the emitter is borrowed during the visit: sse_emitter_ref keeps it.
+ * Locks: no lock of the library is held during a visit.
+ * Errors, with nobody visited: -EINVAL: NULL. -EBADMSG: the topic is present and empty, or longer than
+ * SSE_TOPIC_SIZE_MAX. -ENOMEM.
  */
-SSE_API int sse_registry_each(struct sse_registry *registry, struct sse_str topic,
+SSE_API int sse_registry_each(struct sse_registry *registry, struct sse_text topic,
                               int (*visit)(struct sse_emitter *emitter, void *user), void *user);
 
 /**
- * The number of subscribers of a topic, or with an absent topic of emitters. 0 for NULL.
+ * Returns the number of subscribers of a topic, or with an absent topic of emitters. 0 for NULL.
  *
  * Errors: none.
  */
-SSE_API size_t sse_registry_count(struct sse_registry *registry, struct sse_str topic);
+SSE_API size_t sse_registry_count(struct sse_registry *registry, struct sse_text topic);
 
-/**
- * Milliseconds until sse_registry_tick has something to do, rounded up; 0 now, -1 never.
- *
- * Errors: -EINVAL (NULL).
- */
-SSE_API int sse_registry_next_timeout(struct sse_registry *registry);
-
-/**
- * Runs the timers that are due, of all emitters. The cost depends on how many are due.
- *
- * Errors: -EINVAL (NULL).
- */
-SSE_API int sse_registry_tick(struct sse_registry *registry);
-
-/**
- * The next emitter that needs its host, oldest first, or NULL: a PULL emitter with bytes to take
- * after a peek or read had returned 0, another whose sink is full (see on_blocked), or one that
- * has ended. Each at most once until it becomes ready again; never one that was detached.
- *
- * Threads: a host with several loops, each with connections of its own, has each loop's emitters in
- * a registry of their own, or uses on_ready with a list for each loop.
- *
- * Ownership: a new reference, to be given back with sse_emitter_unref.
- * Errors: none; always NULL if the registry was made without on_wake.
- */
-SSE_API struct sse_emitter *sse_registry_next_ready(struct sse_registry *registry);
-
-/** How a registry ends. All members but `size` may be zero. */
+/** How a registry shuts down. Every member but `size` may be zero. */
 struct sse_shutdown_options {
     size_t size; /**< sizeof(struct sse_shutdown_options) */
-    /** Sent to every emitter first; NULL for none. */
-    const struct sse_event *farewell;
-    /** Each client is told a retry of its own, in milliseconds, drawn from this range, so that they
-     *  do not all come back at once. Both 0: none is told. */
+    /** Sent to every emitter first. NULL: none. Give it no id: the client would skip what was dropped. */
+    const struct sse_event *final_event;
+    /** Each client is told a reconnection time of its own, in milliseconds, drawn from this range, so
+     *  that they do not all come back at once. Both 0: none. */
     int64_t retry_min_ms;
     int64_t retry_max_ms;
-    /** What is still queued after so many milliseconds is cut off; 0: at once. */
+    /** What is still queued after this many milliseconds is cut off. 0: at once. */
     int64_t drain_ms;
 };
 
-/** What became of the emitters at a shutdown. */
-struct sse_shutdown_report {
-    size_t size;         /**< sizeof(struct sse_shutdown_report), set by the caller */
-    size_t remaining;    /**< still draining */
-    size_t completed;    /**< every byte was written */
-    size_t cut;          /**< ended otherwise: by the deadline, an error, the client */
-    uint64_t bytes_left; /**< queued for those that were cut, and not written */
-};
-
 /**
- * Ends the registry's service: no new emitters (-ESHUTDOWN); every emitter that is open gets the
- * farewell and its retry, and ends gracefully with the reason SHUTDOWN within drain_ms; those that
- * were ending already keep their reason and get the same deadline. Waiting threads are woken.
+ * Ends the service of the registry. New emitters get -ECONNREFUSED. Every open emitter gets the final
+ * event and its retry, and ends gracefully (SSE_REASON_SHUTDOWN) within drain_ms. Those that were
+ * draining keep their reason and get the same deadline, except those that were evicted: they keep their
+ * drain_ms.
  *
- * Effect: writes what the sinks take and returns; the host goes on flushing and ticking until the
- * report has none remaining. A second call is -EALREADY. A client for which there is no memory gets
- * no farewell or no retry, and ends like the others.
- * Ownership: the farewell is borrowed.
- * Errors, nothing changed: -EINVAL (NULL, unknown size, negative drain_ms), -ERANGE (0 < min <= max <=
- * SSE_RETRY_MAX does not hold), -EALREADY, -ENOMEM, and those of sse_event_encode.
+ * The call only queues: loops must go on running. Wait with sse_registry_wait, or run your loop until
+ * it is empty: sse_loop_finish. An emitter for which there is no memory gets no final event, and ends
+ * like the others.
+ * Ownership: the final event is borrowed.
+ * Errors, with nothing changed:
+ * - -EINVAL: NULL, an option that is not valid. Every error of sse_event_encode.
+ * - -ERANGE: 1 <= min <= max <= SSE_RETRY_MAX does not hold.
+ * - -EALREADY: it is shutting down.
+ * - -ENOMEM.
  */
 SSE_API int sse_registry_shutdown(struct sse_registry *registry, const struct sse_shutdown_options *options);
 
 /**
- * Fills `report` with how the shutdown stands. Final once `remaining` is 0.
+ * Waits until no emitter remains: every owner is done. An owner is done when its loop has closed the
+ * descriptor, if that is the library's; otherwise when sse_emitter_close has been called.
  *
- * Errors: -EINVAL (NULL, unknown size), -EAGAIN (no shutdown has begun).
+ * Returns 0, or -ETIMEDOUT after `timeout_ms` milliseconds of CLOCK_MONOTONIC; -1 waits without a
+ * limit, 0 does not wait. It may be called without a shutdown. After 0, every client has been written
+ * everything if shutdown_cut of sse_registry_get_stats is 0.
+ * Threads: any but the thread of a loop whose emitters remain, which would wait for itself: that thread
+ * runs its loop until it is empty.
+ * Callbacks: only with `timeout_ms` 0. Errors: -EINVAL: NULL, or `timeout_ms` below -1. -ETIMEDOUT.
  */
-SSE_API int sse_registry_shutdown_report(struct sse_registry *registry, struct sse_shutdown_report *report);
+SSE_API int sse_registry_wait(struct sse_registry *registry, int timeout_ms);
 
 /** Buckets of a latency histogram. */
 #define SSE_LATENCY_BUCKETS 64
 
-/** Counts since the registry was made, unless they say "at present". */
+/** Room for reasons, known and to come. */
+#define SSE_REASON_COUNT_MAX 32
+
+/**
+ * Numbers since the registry was made, unless they say "now". The library may add members at the end
+ * of the first part, which ends before `ended_by`.
+ */
 struct sse_registry_stats {
-    size_t size;                              /**< sizeof(struct sse_registry_stats), set by the caller */
-    size_t emitters;                          /**< at present */
-    size_t topics;                            /**< at present: with subscribers or history */
-    size_t backlog_bytes;                     /**< at present, each receiver charged in full; what is held
-                                                   is charged at the release */
-    size_t history_events;                    /**< at present */
-    size_t history_bytes;                     /**< at present; each event once */
-    uint64_t added;                           /**< emitters */
-    uint64_t published;                       /**< publishes and broadcasts */
-    uint64_t written;                         /**< events written whole, to each receiver */
-    uint64_t queued;                          /**< deliveries that had to wait */
-    uint64_t dropped;                         /**< events dropped, or left unsent by an end */
-    uint64_t bytes;                           /**< written */
-    uint64_t replays;                         /**< subscriptions with a Last-Event-ID that was complete */
-    uint64_t replayed;                        /**< messages that they were sent */
-    uint64_t gaps;                            /**< subscriptions with a gap */
-    uint64_t refused;                         /**< emitters over a cap */
-    uint64_t closed[SSE_REASON_SHUTDOWN + 1]; /**< ended, by reason */
-    /** Time from publish to the sink's taking the last byte: latency[n] counts deliveries of 2^(n-1)
-     *  up to 2^n nanoseconds; latency[0] those below the clock's resolution. */
+    size_t emitters;         /**< now */
+    size_t remaining;        /**< now: emitters whose owner is not done, see sse_registry_wait */
+    size_t topics;           /**< now: with subscribers or history */
+    size_t backlog_bytes;    /**< now: queued; each receiver is charged in full */
+    size_t history_events;   /**< now */
+    size_t history_bytes;    /**< now: each event once */
+    uint64_t added;          /**< emitters */
+    uint64_t refused;        /**< emitters over a cap */
+    uint64_t published;      /**< events and messages published */
+    uint64_t queued;         /**< deliveries: one for each receiver of each publish */
+    uint64_t events_written; /**< events written whole, for each receiver */
+    uint64_t bytes_written;
+    uint64_t dropped;  /**< events dropped by full queues, or never written because the emitter ended */
+    uint64_t replays;  /**< subscriptions with a Last-Event-ID whose replay was complete */
+    uint64_t replayed; /**< messages that were replayed */
+    uint64_t gaps;     /**< subscriptions with a gap */
+
+    bool shutting_down;
+    uint64_t shutdown_completed;  /**< ended since the shutdown began, with every byte written */
+    uint64_t shutdown_cut;        /**< ended since then otherwise: deadline, error, disconnect */
+    uint64_t shutdown_bytes_left; /**< queued for those, and not written */
+
+    uint64_t reserved[8];
+    uint64_t ended_by[SSE_REASON_COUNT_MAX]; /**< emitters that ended, by reason */
+    /** Time from publish until the last byte was written: latency[n] counts deliveries of 2^(n-1) up to
+     *  2^n nanoseconds, latency[0] those below the resolution of the clock. Replays do not count. */
     uint64_t latency[SSE_LATENCY_BUCKETS];
 };
 
 /**
- * Fills `stats`, without stopping the traffic: the numbers are each exact, and nearly of one moment. What a
- * publish writes is counted when it has tried all its receivers.
+ * Fills `stats` without stopping the traffic: each number is exact, and all are of nearly the same
+ * moment. `size` is sizeof(struct sse_registry_stats).
  *
- * Errors: -EINVAL (NULL, unknown size).
+ * Errors: -EINVAL: NULL, or `size` is 0.
  */
-SSE_API int sse_registry_stats(struct sse_registry *registry, struct sse_registry_stats *stats);
+SSE_API int sse_registry_get_stats(struct sse_registry *registry, struct sse_registry_stats *stats,
+                                   size_t size);
 
 #ifdef __cplusplus
 }

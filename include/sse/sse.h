@@ -5,26 +5,28 @@
 /**
  * sse-emitter: Server-Sent Events for HTTP servers written in C.
  *
- * The way of one event, and the header of each step:
+ * Four objects:
  *
- *     event -> message -> emitter (queue, flush, sink)
- *                            ^
- *                         registry (topics, publish, broadcast)
- *                            ^
- *                         loop (poll or epoll, for hosts that have none)
+ *     message     what is sent: checked, encoded once, shared
+ *     emitter     one client: a bounded queue, an output, timers, exactly one end
+ *     registry    who gets what: topics, one order, history. It only queues
+ *     loop        when, and in which thread: it writes, and runs timers and callbacks
  *
- * The library opens no sockets, starts no threads, installs no signal handlers, reads no
- * environment and has no mutable global state. Its objects are for the process that made them: see
- * <sse/base.h>.
+ * Ten functions are enough for most servers: sse_registry_new, sse_loop_new, sse_loop_run,
+ * sse_emitter_new, sse_registry_publish, sse_emitter_send, sse_emitter_complete, sse_emitter_close,
+ * sse_registry_shutdown, sse_http_last_event_id. The others are for special needs.
+ *
+ * The library opens no listening sockets, starts no threads, installs no signal handlers, reads no
+ * environment and has no mutable global state.
  */
 
 #include <sse/base.h>
 #include <sse/emitter.h>
 #include <sse/event.h>
-#include <sse/host.h>
 #include <sse/http.h>
 #include <sse/loop.h>
 #include <sse/message.h>
+#include <sse/platform.h>
 #include <sse/registry.h>
 
 #endif

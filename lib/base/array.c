@@ -4,32 +4,32 @@
 #include <string.h>
 
 /* The block of less than a segment is replaced by one twice as large, or of more places. */
-static bool grow_block(struct array *array, size_t size, size_t count, const struct sse_host *host)
+static bool grow_block(struct array *array, size_t size, size_t count, const struct sse_platform *platform)
 {
     uint32_t capacity = array->capacity ? array->capacity * 2 : 1;
     void *block;
 
     while (capacity < count && capacity < ARRAY_SEGMENT)
         capacity *= 2;
-    block = sse_host_allocate(host, capacity * size);
+    block = sse_platform_allocate(platform, capacity * size);
     if (!block)
         return false;
     if (array->capacity)
         memcpy(block, array->block, array->capacity * size);
-    sse_host_release(host, array->block);
+    sse_platform_deallocate(platform, array->block);
     array->block = block;
     array->capacity = capacity;
     return true;
 }
 
 /* The list has room for a power of two of segments: at one it is replaced by one twice as large. */
-static void **grow_list(const struct array *array, size_t segments, const struct sse_host *host)
+static void **grow_list(const struct array *array, size_t segments, const struct sse_platform *platform)
 {
     void **list;
 
     if (segments & (segments - 1))
         return array->block;
-    list = sse_host_allocate(host, 2 * segments * sizeof(void *));
+    list = sse_platform_allocate(platform, 2 * segments * sizeof(void *));
     if (!list)
         return NULL;
     if (segments > 1)
@@ -39,50 +39,50 @@ static void **grow_list(const struct array *array, size_t segments, const struct
     return list;
 }
 
-static bool add_segment(struct array *array, size_t size, const struct sse_host *host)
+static bool add_segment(struct array *array, size_t size, const struct sse_platform *platform)
 {
     size_t segments = array->capacity / ARRAY_SEGMENT;
-    void *segment = sse_host_allocate(host, ARRAY_SEGMENT * size);
-    void **list = segment ? grow_list(array, segments, host) : NULL;
+    void *segment = sse_platform_allocate(platform, ARRAY_SEGMENT * size);
+    void **list = segment ? grow_list(array, segments, platform) : NULL;
 
     if (!list) {
-        sse_host_release(host, segment);
+        sse_platform_deallocate(platform, segment);
         return false;
     }
     if (segments > 1 && list != array->block)
-        sse_host_release(host, array->block);
+        sse_platform_deallocate(platform, array->block);
     list[segments] = segment;
     array->block = list;
     array->capacity += ARRAY_SEGMENT;
     return true;
 }
 
-bool sse_array_reserve(struct array *array, size_t size, size_t count, const struct sse_host *host)
+bool sse_array_reserve(struct array *array, size_t size, size_t count, const struct sse_platform *platform)
 {
     bool enough = count <= ARRAY_COUNT_MAX;
 
     while (enough && array->capacity < count)
-        enough = array->capacity < ARRAY_SEGMENT ? grow_block(array, size, count, host)
-                                                 : add_segment(array, size, host);
+        enough = array->capacity < ARRAY_SEGMENT ? grow_block(array, size, count, platform)
+                                                 : add_segment(array, size, platform);
     return enough;
 }
 
-void sse_array_trim(struct array *array, size_t count, const struct sse_host *host)
+void sse_array_trim(struct array *array, size_t count, const struct sse_platform *platform)
 {
     size_t segments = array->capacity / ARRAY_SEGMENT;
 
     if (segments <= 2 || array->capacity - count < 2 * ARRAY_SEGMENT)
         return;
     array->capacity -= ARRAY_SEGMENT;
-    sse_host_release(host, ((void **)array->block)[segments - 1]);
+    sse_platform_deallocate(platform, ((void **)array->block)[segments - 1]);
 }
 
-void sse_array_free(struct array *array, const struct sse_host *host)
+void sse_array_free(struct array *array, const struct sse_platform *platform)
 {
     size_t segments = array->capacity > ARRAY_SEGMENT ? array->capacity / ARRAY_SEGMENT : 0;
 
     for (size_t i = 0; i < segments; i++)
-        sse_host_release(host, ((void **)array->block)[i]);
-    sse_host_release(host, array->block);
+        sse_platform_deallocate(platform, ((void **)array->block)[i]);
+    sse_platform_deallocate(platform, array->block);
     *array = (struct array){.block = NULL};
 }

@@ -7,7 +7,7 @@
  * it is, one place more moves no more than a segment of them, or one pointer for each segment.
  */
 
-#include "base/host.h"
+#include "base/platform.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -22,13 +22,13 @@ struct array {
 
 /** Makes room for `count` places of `size` bytes in all, whose contents are not set. False without memory, or
  *  above ARRAY_COUNT_MAX. */
-bool sse_array_reserve(struct array *array, size_t size, size_t count, const struct sse_host *host);
+bool sse_array_reserve(struct array *array, size_t size, size_t count, const struct sse_platform *platform);
 
 /** Gives back what is far behind the first `count` places: at most one segment, so that this is as quick as
  *  one place less is. */
-void sse_array_trim(struct array *array, size_t count, const struct sse_host *host);
+void sse_array_trim(struct array *array, size_t count, const struct sse_platform *platform);
 
-void sse_array_free(struct array *array, const struct sse_host *host);
+void sse_array_free(struct array *array, const struct sse_platform *platform);
 
 /** A place of `size` bytes, below the capacity. */
 static inline void *sse_array_at(const struct array *array, size_t size, size_t position)

@@ -2,7 +2,7 @@
 #ifndef BASE_DEADLINE_H
 #define BASE_DEADLINE_H
 
-/** Points in time in nanoseconds of the host's clock, with arithmetic that saturates. */
+/** Points in time in nanoseconds of the platform's clock, with arithmetic that saturates. */
 
 #include <limits.h>
 #include <stdbool.h>

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/heap.h"
 
-bool sse_heap_reserve(struct heap *heap, size_t count, const struct sse_host *host)
+bool sse_heap_reserve(struct heap *heap, size_t count, const struct sse_platform *platform)
 {
-    return sse_array_reserve(&heap->nodes, sizeof(struct heap_node *), count, host);
+    return sse_array_reserve(&heap->nodes, sizeof(struct heap_node *), count, platform);
 }
 
-void sse_heap_free(struct heap *heap, const struct sse_host *host)
+void sse_heap_free(struct heap *heap, const struct sse_platform *platform)
 {
-    sse_array_free(&heap->nodes, host);
+    sse_array_free(&heap->nodes, platform);
     heap->count = 0;
 }
 

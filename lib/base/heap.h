@@ -20,8 +20,8 @@ struct heap {
 };
 
 /** Makes room for `count` nodes in all, up to ARRAY_COUNT_MAX, so that the pushes to come cannot fail. */
-bool sse_heap_reserve(struct heap *heap, size_t count, const struct sse_host *host);
-void sse_heap_free(struct heap *heap, const struct sse_host *host);
+bool sse_heap_reserve(struct heap *heap, size_t count, const struct sse_platform *platform);
+void sse_heap_free(struct heap *heap, const struct sse_platform *platform);
 
 /** Needs room that was reserved. */
 void sse_heap_push(struct heap *heap, struct heap_node *node, uint64_t deadline);

@@ -4,16 +4,16 @@
 
 #include <string.h>
 
-void sse_map_init(struct map *map, const struct sse_host *host)
+void sse_map_init(struct map *map, const struct sse_platform *platform)
 {
     *map = (struct map){.bucket_count = 0};
-    map->secret[0] = sse_host_secret(host);
-    map->secret[1] = sse_host_secret(host);
+    map->secret[0] = sse_platform_secret(platform);
+    map->secret[1] = sse_platform_secret(platform);
 }
 
-void sse_map_free(struct map *map, const struct sse_host *host)
+void sse_map_free(struct map *map, const struct sse_platform *platform)
 {
-    sse_array_free(&map->buckets, host);
+    sse_array_free(&map->buckets, platform);
     map->bucket_count = 0;
     map->mask = 0;
     map->count = 0;
@@ -64,12 +64,12 @@ static void link_node(struct map *map, struct map_node *node)
 }
 
 /* The new bucket takes its nodes from the one that has had them so far. Without memory there is none. */
-static void add_bucket(struct map *map, const struct sse_host *host)
+static void add_bucket(struct map *map, const struct sse_platform *platform)
 {
     size_t added = map->bucket_count, divided = added & map->mask;
     struct map_node *node = NULL;
 
-    if (!sse_array_reserve(&map->buckets, sizeof(void *), added + 1, host))
+    if (!sse_array_reserve(&map->buckets, sizeof(void *), added + 1, platform))
         return;
     *sse_array_pointer(&map->buckets, added) = NULL;
     if (added) {
@@ -87,11 +87,11 @@ static void add_bucket(struct map *map, const struct sse_host *host)
     }
 }
 
-bool sse_map_insert(struct map *map, struct map_node *node, const struct sse_host *host)
+bool sse_map_insert(struct map *map, struct map_node *node, const struct sse_platform *platform)
 {
     /* One is enough, unless there was no memory for earlier ones. */
     for (int added = 0; added < 2 && map->count >= map->bucket_count; added++)
-        add_bucket(map, host);
+        add_bucket(map, platform);
     if (!map->bucket_count)
         return false;
     node->hash = hash_of(map, node->scope, node->key, node->key_size);

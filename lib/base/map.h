@@ -27,15 +27,15 @@ struct map {
     uint64_t secret[2];
 };
 
-void sse_map_init(struct map *map, const struct sse_host *host);
+void sse_map_init(struct map *map, const struct sse_platform *platform);
 /** Frees the buckets, not the nodes. */
-void sse_map_free(struct map *map, const struct sse_host *host);
+void sse_map_free(struct map *map, const struct sse_platform *platform);
 
 struct map_node *sse_map_find(const struct map *map, const void *scope, const char *key, size_t key_size);
 
 /** The key and scope of `node` are set, and not in the map. False without memory for the first bucket; a map
  *  that cannot grow only becomes slower. */
-bool sse_map_insert(struct map *map, struct map_node *node, const struct sse_host *host);
+bool sse_map_insert(struct map *map, struct map_node *node, const struct sse_platform *platform);
 void sse_map_remove(struct map *map, struct map_node *node);
 
 #endif

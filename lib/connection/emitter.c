@@ -1,220 +1,231 @@
 /* SPDX-License-Identifier: MIT */
 #include "connection/emitter.h"
-#include "base/host.h"
-#include "connection/state.h"
+#include "base/platform.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 #define DEFAULT_QUEUE_BYTES ((size_t)1 << 20)
 #define DEFAULT_QUEUE_MESSAGES 4096
-#define QUEUE_MESSAGES_MAX ((size_t)1 << 30)
+#define DEFAULT_START_MS 30000
 
-static bool options_are_valid(const struct sse_emitter_options *options)
+static bool output_is_valid(const struct sse_emitter_options *options)
 {
-    if (!options || options->size != sizeof(*options) || !sse_host_is_valid(options->host))
-        return false;
-    if (options->framing != SSE_FRAMING_RAW && options->framing != SSE_FRAMING_CHUNKED)
-        return false;
-    if ((unsigned)options->overflow > SSE_OVERFLOW_COALESCE || options->queue_messages > QUEUE_MESSAGES_MAX)
-        return false;
-    if (!options->head.ptr && options->head.len)
-        return false;
-    switch (options->drain) {
-    case SSE_DRAIN_FD:
-        return options->fd >= 0;
-    case SSE_DRAIN_CALLBACK:
-        return options->write != NULL;
-    case SSE_DRAIN_PULL:
-        return true;
+    switch (options->output) {
+    case SSE_OUTPUT_FD:
+        return options->fd >= 0 && !options->watch_fd && !options->write;
+    case SSE_OUTPUT_CALLBACK:
+        return options->write && options->watch_fd >= 0;
+    case SSE_OUTPUT_PULL:
+        return options->watch_fd >= 0 && !options->write;
     }
     return false;
 }
 
-/* What kind of sink it is to be, or a negative errno. */
-static int identify_sink(const struct sse_emitter_options *options, struct sink_file *file)
+static bool options_are_valid(const struct sse_emitter_options *options)
 {
-    if (options->drain == SSE_DRAIN_FD)
-        return sse_sink_identify(options->fd, file);
-    return options->drain == SSE_DRAIN_CALLBACK ? SINK_CALLBACK : SINK_PULL;
+    if (!sse_platform_is_valid(options->platform) || !output_is_valid(options))
+        return false;
+    if (options->framing != SSE_FRAMING_RAW && options->framing != SSE_FRAMING_CHUNKED)
+        return false;
+    return (unsigned)options->overflow <= SSE_OVERFLOW_COALESCE && options->start_ms >= SSE_TIMER_OFF;
 }
 
-static void open_sink(struct sse_emitter *emitter, const struct sse_emitter_options *options,
-                      const struct sink_file *file, struct sink_file *kept_file)
+/* What kind of output it is to be, or a negative errno. */
+static int identify_output(const struct sse_emitter_options *options, struct output_file *file)
 {
-    emitter->sink.user = options->user;
-    if (emitter->sink_kind == SINK_SOCKET)
-        emitter->sink.number = options->fd;
-    if (emitter->sink_kind == SINK_CALLBACK)
-        emitter->sink.callback = options->write;
-    if (emitter->sink_kind == SINK_FILE) {
-        *kept_file = *file;
-        emitter->sink.file = kept_file;
+    struct output_file watched;
+    int kind;
+
+    if (options->output == SSE_OUTPUT_FD)
+        return sse_output_identify(options->fd, file);
+    if (options->watch_fd) {
+        kind = sse_output_identify(options->watch_fd, &watched);
+        if (kind < 0)
+            return kind;
     }
+    return options->output == SSE_OUTPUT_CALLBACK ? OUTPUT_CALLBACK : OUTPUT_PULL;
 }
 
-static void destroy(struct sse_emitter *emitter)
+static void set_output(struct sse_emitter *emitter, const struct sse_emitter_options *options,
+                       const struct output_file *file, struct output_file *kept_file)
 {
-    /* Whatever other threads did before they gave their references back is visible from here. */
-    pthread_mutex_lock(&emitter->lock);
-    sse_queue_clear(&emitter->queue, emitter->host);
-    sse_last_id_free(&emitter->last_id, emitter->host);
-    pthread_mutex_unlock(&emitter->lock);
-    pthread_mutex_destroy(&emitter->lock);
-    sse_host_release(emitter->host, emitter);
+    emitter->output.user = options->user;
+    emitter->owned = options->output == SSE_OUTPUT_FD && !options->keep_fd;
+    if (emitter->output_kind == OUTPUT_SOCKET)
+        emitter->output.number = options->fd;
+    if (emitter->output_kind == OUTPUT_CALLBACK)
+        emitter->output.callback = options->write;
+    if (emitter->output_kind == OUTPUT_FILE) {
+        *kept_file = *file;
+        emitter->output.file = kept_file;
+    }
 }
 
 static size_t aligned_for_file(size_t offset)
 {
-    const size_t alignment = _Alignof(struct sink_file);
+    const size_t alignment = _Alignof(struct output_file);
 
     return (offset + alignment - 1) / alignment * alignment;
 }
 
-/* The block ends with the hooks that are set, and with what is to be known of a file. */
-static int allocate_emitter(struct sse_emitter **emitter, const struct sse_emitter_options *options)
+static void init_queue(struct queue *queue, const struct sse_emitter_options *options)
+{
+    bool chunked = options->http ? options->http->chunked : options->framing == SSE_FRAMING_CHUNKED;
+    size_t messages = options->queue_messages ? options->queue_messages : DEFAULT_QUEUE_MESSAGES;
+
+    sse_queue_init(queue, chunked, options->queue_bytes ? options->queue_bytes : DEFAULT_QUEUE_BYTES,
+                   messages < UINT32_MAX ? (uint32_t)messages : UINT32_MAX);
+}
+
+/* The block ends with the callbacks that are set, and with what is known of a file. */
+static int allocate_block(struct sse_emitter **emitter, const struct sse_emitter_options *options)
 {
     struct sse_emitter *made;
-    struct sink_file file;
-    int kind = identify_sink(options, &file);
-    unsigned set = sse_hooks_set(options);
-    size_t file_offset = aligned_for_file(sizeof(*made) + sse_hooks_count(set) * sizeof(union emitter_hook));
+    struct output_file file;
+    int kind = identify_output(options, &file);
+    unsigned set = sse_extras_set(options);
+    size_t file_offset =
+        aligned_for_file(sizeof(*made) + sse_extras_count(set) * sizeof(union emitter_extra));
 
     if (kind < 0)
         return kind;
-    made = sse_host_allocate(options->host,
-                             kind == SINK_FILE ? file_offset + sizeof(struct sink_file) : file_offset);
+    made = sse_platform_allocate(
+        options->platform, kind == OUTPUT_FILE ? file_offset + sizeof(struct output_file) : file_offset);
     if (!made)
         return -ENOMEM;
     *made = (struct sse_emitter){
-        .host = options->host,
+        .platform = options->platform,
         .process = getpid(),
-        .sink_kind = (unsigned)kind & 3,
-        .hooks_set = set & HOOKS_ALL,
+        .output_kind = (unsigned)kind & 3,
+        .extras_set = set & EXTRAS_ALL,
         .overflow = (unsigned)options->overflow & 3,
-        .membership.timer.position = HEAP_NOWHERE,
+        .opening = true,
+        .armed = kind == OUTPUT_PULL,
+        .timer = {.deadline = DEADLINE_NEVER, .position = HEAP_NOWHERE},
     };
-    sse_hooks_copy(made->hooks, options);
-    open_sink(made, options, &file, (struct sink_file *)(void *)((char *)made + file_offset));
-    atomic_init(&made->refs, 1);
+    sse_extras_copy(made->extras, options);
+    set_output(made, options, &file, (struct output_file *)(void *)((char *)made + file_offset));
+    atomic_init(&made->refs, 2);
     if (pthread_mutex_init(&made->lock, NULL)) {
-        sse_host_release(options->host, made);
+        sse_platform_deallocate(options->platform, made);
         return -ENOMEM;
     }
-    made->created = sse_host_now(options->host);
-    sse_queue_init(&made->queue, options->framing == SSE_FRAMING_CHUNKED,
-                   options->queue_bytes ? options->queue_bytes : DEFAULT_QUEUE_BYTES,
-                   options->queue_messages ? (uint32_t)options->queue_messages : DEFAULT_QUEUE_MESSAGES);
+    made->created = sse_platform_now(options->platform);
+    init_queue(&made->queue, options);
     *emitter = made;
     return 0;
 }
 
-/* Takes over the reference to the message. */
-static int queue_preamble(struct sse_emitter *emitter, struct sse_message *message)
+static int begin_paused(struct sse_emitter *emitter, const struct sse_emitter_options *options)
 {
-    int error = sse_queue_admits(&emitter->queue, message) ? -EMSGSIZE : 0;
+    struct pause *pause;
+    uint64_t longest = duration_from_ms(options->start_ms ? options->start_ms : DEFAULT_START_MS);
 
-    if (!error)
-        error = sse_queue_push(&emitter->queue, message, emitter->host);
+    if (!options->paused)
+        return 0;
+    pause = sse_platform_allocate(emitter->platform, sizeof(*pause));
+    if (!pause)
+        return -ENOMEM;
+    if (options->start_ms == SSE_TIMER_OFF)
+        longest = DEADLINE_NEVER;
+    *pause = (struct pause){.deadline = deadline_after(emitter->created, longest)};
+    init_queue(&pause->later, options);
+    sse_emitter_set_pause(emitter, pause);
+    emitter->paused = true;
+    return 0;
+}
+
+/* Takes over the reference to the message. */
+static int queue_first(struct sse_emitter *emitter, struct sse_message *message)
+{
+    int error = sse_queue_push(&emitter->queue, message, emitter->platform);
+
     sse_message_unref(message);
+    sse_queue_exempt_all(&emitter->queue);
     return error;
 }
 
-static int queue_head(struct sse_emitter *emitter, struct sse_str head)
+static int queue_head(struct sse_emitter *emitter, const struct sse_http_options *http)
 {
-    struct sse_message *message;
+    struct sse_message *head;
+    int error = http ? sse_message_new_head(&head, http, emitter->platform) : 0;
 
-    if (!head.len)
-        return 0;
-    if (head.len > emitter->queue.bytes_max || head.len > SSE_EVENT_SIZE_MAX)
-        return -EMSGSIZE;
-    message = sse_message_new_unframed(head, emitter->host);
-    return message ? queue_preamble(emitter, message) : -ENOMEM;
+    return http && !error ? queue_first(emitter, head) : error;
 }
 
-static int queue_retry(struct sse_emitter *emitter, int64_t retry_ms)
+/* Browsers say that a stream is open when its first byte of body arrives. */
+static int queue_retry_or_comment(struct sse_emitter *emitter, int64_t retry_ms)
 {
     const struct sse_event event = {.retry_ms = retry_ms};
     struct sse_message *message;
     int error;
 
     if (!retry_ms)
-        return 0;
-    error = sse_message_new(&message, &event, 1, emitter->host);
+        return queue_first(emitter, sse_message_heartbeat());
+    error = sse_message_new(&message, &event, 1, emitter->platform);
     if (error)
         return error;
     message->events = 0;
-    return queue_preamble(emitter, message);
+    return queue_first(emitter, message);
 }
 
-/* Before anybody else can know the emitter, so that a client that has left already is an error of
- * sse_emitter_new and not a hook of an emitter that the host does not have yet. */
-static int write_preamble(struct sse_emitter *emitter)
+static int fill(struct sse_emitter *emitter, const struct sse_emitter_options *options)
 {
-    int cancel_state;
-
-    if (emitter->sink_kind == SINK_PULL)
-        return 0;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-    pthread_mutex_lock(&emitter->lock);
-    sse_emitter_become_busy(emitter);
-    (void)sse_emitter_write_queue(emitter, emitter->created);
-    emitter->busy = false;
-    pthread_mutex_unlock(&emitter->lock);
-    pthread_setcancelstate(cancel_state, NULL);
-    return emitter->state == SSE_STATE_CLOSED ? emitter->error : 0;
-}
-
-/* The sink did not take the whole preamble. It is not tried again: an error would end an emitter
- * that the host does not have yet, unless on_blocked itself asks for that. */
-static void announce_blocked(struct sse_emitter *emitter)
-{
-    int cancel_state;
-
-    if (emitter->sink_kind == SINK_PULL || !emitter->queue.count)
-        return;
-    sse_emitter_ref(emitter);
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-    pthread_mutex_lock(&emitter->lock);
-    sse_emitter_become_busy(emitter);
-    sse_emitter_tell_blocked(emitter);
-    emitter->busy = false;
-    if (emitter->flush_again || emitter->state == SSE_STATE_CLOSED) {
-        (void)sse_emitter_settle(emitter, emitter->created, NULL);
-    } else {
-        emitter->notable = false;
-        pthread_mutex_unlock(&emitter->lock);
-    }
-    pthread_setcancelstate(cancel_state, NULL);
-    sse_emitter_give_back(emitter);
-}
-
-int sse_emitter_new(struct sse_emitter **emitter, const struct sse_emitter_options *options)
-{
-    struct sse_emitter *made;
-    uint64_t random;
+    uint64_t random = sse_platform_jitter(options->platform, emitter->created ^ (uintptr_t)emitter);
     int error;
 
-    if (!emitter || !options_are_valid(options))
+    if (!sse_timers_init(&emitter->timers, options, emitter->created, random))
         return -EINVAL;
-    error = allocate_emitter(&made, options);
+    error = begin_paused(emitter, options);
+    if (!error)
+        error = queue_head(emitter, options->http);
+    if (!error)
+        error = queue_retry_or_comment(emitter, options->retry_ms);
+    return error;
+}
+
+int sse_emitter_allocate(struct sse_emitter **emitter, const struct sse_emitter_options *options,
+                         struct marks *marks)
+{
+    struct sse_emitter *made;
+    int error;
+
+    if (!options_are_valid(options))
+        return -EINVAL;
+    error = allocate_block(&made, options);
     if (error)
         return error;
-    random = sse_host_jitter(options->host, made->created ^ (uintptr_t)made);
-    if (!sse_timers_init(&made->timers, options, made->created, random))
-        error = -EINVAL;
-    if (!error)
-        error = queue_head(made, options->head);
-    if (!error)
-        error = queue_retry(made, options->retry_ms);
-    if (!error)
-        error = write_preamble(made);
-    if (error) {
-        destroy(made);
-        return error;
-    }
-    *emitter = made;
-    announce_blocked(made);
-    return 0;
+    made->marks = marks;
+    made->looped = marks != NULL;
+    error = fill(made, options);
+    if (error)
+        sse_emitter_discard(made);
+    else
+        *emitter = made;
+    return error;
+}
+
+static void free_pause(struct sse_emitter *emitter)
+{
+    struct pause *pause = sse_emitter_pause(emitter);
+
+    if (!pause)
+        return;
+    sse_queue_clear(&pause->later, emitter->platform);
+    sse_platform_deallocate(emitter->platform, pause);
+}
+
+void sse_emitter_discard(struct sse_emitter *emitter)
+{
+    /* Whatever other threads did before they released their references is visible from here. */
+    pthread_mutex_lock(&emitter->lock);
+    sse_queue_clear(&emitter->queue, emitter->platform);
+    free_pause(emitter);
+    sse_last_id_free(&emitter->last_id, emitter->platform);
+    pthread_mutex_unlock(&emitter->lock);
+    pthread_mutex_destroy(&emitter->lock);
+    sse_platform_deallocate(emitter->platform, emitter);
 }
 
 int sse_emitter_check(const struct sse_emitter *emitter)
@@ -224,162 +235,48 @@ int sse_emitter_check(const struct sse_emitter *emitter)
     return process_is_current(emitter->process) ? 0 : -EPERM;
 }
 
-struct sse_emitter *sse_emitter_ref(struct sse_emitter *emitter)
+/* Nobody can close it any more. In a forked child it may still be a member. */
+static void leave_group(struct sse_emitter *emitter)
 {
-    if (emitter)
-        atomic_fetch_add_explicit(&emitter->refs, 1, memory_order_relaxed);
-    return emitter;
+    struct emitter_group *group = emitter->group;
+
+    if (!group)
+        return;
+    group->forget(group, emitter, emitter->created);
+    emitter->group = NULL;
+    group->done(group);
+    group->unref(group);
 }
 
-static void release(struct sse_emitter *emitter)
+void sse_emitter_free(struct sse_emitter *emitter)
 {
-    const union emitter_hook *hook = sse_emitter_hook(emitter, HOOK_RELEASE);
+    const union emitter_extra *release = sse_emitter_extra(emitter, EXTRA_RELEASE);
     int cancel_state;
 
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-    if (hook)
-        hook->on_release(emitter->sink.user);
+    leave_group(emitter);
+    if (release)
+        release->on_release(emitter->output.user);
     pthread_setcancelstate(cancel_state, NULL);
-    destroy(emitter);
+    sse_emitter_discard(emitter);
 }
 
-static bool drop_reference(struct sse_emitter *emitter)
+/* Nobody else can reach it any more, but its loop. */
+void sse_emitter_release(struct sse_emitter *emitter)
 {
-    return atomic_fetch_sub_explicit(&emitter->refs, 1, memory_order_acq_rel) == 1;
-}
+    struct mark_chain chain = {.marks = NULL};
+    bool looped;
 
-/* No hook but on_release: all others would speak of what the parent goes on with. */
-static void unref_in_child(struct sse_emitter *emitter)
-{
-    if (drop_reference(emitter) && !process_left_locked(&emitter->lock))
-        release(emitter);
-}
-
-void sse_emitter_free_unreferenced(struct sse_emitter *emitter)
-{
-    pthread_mutex_lock(&emitter->lock);
-    if (emitter->finishing) {
-        pthread_mutex_unlock(&emitter->lock);
-    } else {
-        /* It lives until its hooks have run, and longer if they keep it. */
-        atomic_store(&emitter->refs, 1);
-        emitter->detached = true;
-        (void)sse_emitter_end(emitter, SSE_REASON_DETACHED, -ECANCELED, 0);
-        (void)sse_emitter_leave(emitter, sse_host_now(emitter->host));
-        if (!drop_reference(emitter))
-            return;
-    }
-    release(emitter);
-}
-
-void sse_emitter_unref(struct sse_emitter *emitter)
-{
-    if (!emitter)
+    if (atomic_fetch_sub_explicit(&emitter->refs, 1, memory_order_acq_rel) != 1)
         return;
-    if (process_is_current(emitter->process))
-        sse_emitter_give_back(emitter);
+    pthread_mutex_lock(&emitter->lock);
+    looped = emitter->marks != NULL;
+    emitter->released = true;
+    if (looped)
+        sse_mark_chain_add(&chain, emitter->marks, emitter);
+    pthread_mutex_unlock(&emitter->lock);
+    if (looped)
+        sse_mark_chain_finish(&chain);
     else
-        unref_in_child(emitter);
-}
-
-void *sse_emitter_user(const struct sse_emitter *emitter)
-{
-    return emitter ? emitter->sink.user : NULL;
-}
-
-int sse_emitter_fd(const struct sse_emitter *emitter)
-{
-    int error = sse_emitter_check(emitter);
-
-    if (error)
-        return error;
-    if (emitter->sink_kind == SINK_SOCKET)
-        return emitter->sink.number;
-    return emitter->sink_kind == SINK_FILE ? emitter->sink.file->number : -EINVAL;
-}
-
-int sse_emitter_end_at(struct sse_emitter *emitter, enum sse_reason reason, int error, uint64_t now)
-{
-    bool taken;
-
-    pthread_mutex_lock(&emitter->lock);
-    taken = sse_emitter_end(emitter, reason, error, now);
-    (void)sse_emitter_leave(emitter, now);
-    return taken ? 0 : -EALREADY;
-}
-
-int sse_emitter_complete(struct sse_emitter *emitter)
-{
-    int error = sse_emitter_check(emitter);
-
-    return error ? error : sse_emitter_end_at(emitter, SSE_REASON_COMPLETED, 0, sse_host_now(emitter->host));
-}
-
-int sse_emitter_complete_with_error(struct sse_emitter *emitter, int error)
-{
-    int refused = sse_emitter_check(emitter);
-
-    if (refused)
-        return refused;
-    if (error >= 0 || error < -4095)
-        return -EINVAL;
-    if (error == -ESHUTDOWN || error == -EINTR || error == -EINVAL)
-        return -EINVAL;
-    return sse_emitter_end_at(emitter, sse_reason_of_host_error(error), error, sse_host_now(emitter->host));
-}
-
-static bool others_are_inside(const struct sse_emitter *emitter)
-{
-    return emitter->busy && !pthread_equal(emitter->busy_thread, pthread_self());
-}
-
-static void wait_for_others(struct sse_emitter *emitter)
-{
-    struct emitter_waiter waiter = {.next = NULL};
-    int cancel_state;
-
-    if (!others_are_inside(emitter))
-        return;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-    pthread_cond_init(&waiter.wake, NULL);
-    sse_emitter_add_waiter(emitter, &waiter);
-    while (others_are_inside(emitter))
-        pthread_cond_wait(&waiter.wake, &emitter->lock);
-    sse_emitter_remove_waiter(emitter, &waiter);
-    pthread_cond_destroy(&waiter.wake);
-    pthread_setcancelstate(cancel_state, NULL);
-}
-
-int sse_emitter_detach(struct sse_emitter *emitter)
-{
-    uint64_t now;
-    int error = sse_emitter_check(emitter);
-
-    if (error)
-        return error;
-    now = sse_host_now(emitter->host);
-    pthread_mutex_lock(&emitter->lock);
-    emitter->detached = true;
-    (void)sse_emitter_end(emitter, SSE_REASON_DETACHED, -ECANCELED, now);
-    wait_for_others(emitter);
-    (void)sse_emitter_leave(emitter, now);
-    return 0;
-}
-
-int sse_emitter_flush(struct sse_emitter *emitter)
-{
-    struct emitter_outcome outcome;
-    int error = sse_emitter_check(emitter);
-
-    if (error)
-        return error;
-    pthread_mutex_lock(&emitter->lock);
-    error = emitter->state == SSE_STATE_CLOSED ? sse_emitter_end_error(emitter) : 0;
-    /* Room that the write callback itself announces it can report by what it returns. */
-    if (others_are_inside(emitter) || emitter->telling)
-        emitter->flush_again = true;
-    outcome = sse_emitter_leave(emitter, sse_host_now(emitter->host));
-    if (!error)
-        error = outcome.error;
-    return error ? error : outcome.queued;
+        sse_emitter_free(emitter);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "connection/last_id.h"
-#include "base/host.h"
+#include "base/platform.h"
 
 /* Longer ids keep the message that holds them. */
 #define TEXT_SIZE_MAX 256
@@ -36,16 +36,16 @@ static void set_pointer(struct last_id *id, enum form form, void *pointer)
     id->form = (unsigned char)form;
 }
 
-static void copy_into(struct id_text *text, struct sse_str bytes)
+static void copy_into(struct id_text *text, struct sse_text bytes)
 {
     memcpy(text->bytes, bytes.ptr, bytes.len);
     text->size = (uint16_t)bytes.len;
 }
 
-static struct id_text *new_text(size_t size, const struct sse_host *host)
+static struct id_text *new_text(size_t size, const struct sse_platform *platform)
 {
     size_t block = (sizeof(struct id_text) + size + TEXT_BLOCK - 1) / TEXT_BLOCK * TEXT_BLOCK;
-    struct id_text *text = sse_host_allocate(host, block);
+    struct id_text *text = sse_platform_allocate(platform, block);
 
     if (text)
         *text = (struct id_text){.capacity = (uint16_t)(block - sizeof(*text))};
@@ -60,55 +60,55 @@ static struct id_text *text_for(const struct last_id *id, size_t size)
     return text && size <= text->capacity ? text : NULL;
 }
 
-struct sse_str sse_last_id_get(const struct last_id *id)
+struct sse_text sse_last_id_get(const struct last_id *id)
 {
     const struct id_text *text;
 
     if (id->form >= FORM_SHORT)
-        return (struct sse_str){.ptr = id->bytes, .len = (size_t)id->form - FORM_SHORT};
+        return (struct sse_text){.ptr = id->bytes, .len = (size_t)id->form - FORM_SHORT};
     if (id->form == FORM_MESSAGE)
         return sse_message_id(pointer_in(id));
     text = id->form == FORM_TEXT ? pointer_in(id) : NULL;
     if (!text || text->size == SIZE_OF_NONE)
-        return (struct sse_str){.ptr = NULL};
-    return (struct sse_str){.ptr = text->bytes, .len = text->size};
+        return (struct sse_text){.ptr = NULL};
+    return (struct sse_text){.ptr = text->bytes, .len = text->size};
 }
 
-void sse_last_id_free(struct last_id *id, const struct sse_host *host)
+void sse_last_id_free(struct last_id *id, const struct sse_platform *platform)
 {
     if (id->form == FORM_TEXT)
-        sse_host_release(host, pointer_in(id));
+        sse_platform_deallocate(platform, pointer_in(id));
     if (id->form == FORM_MESSAGE)
         sse_message_unref(pointer_in(id));
     id->form = FORM_ABSENT;
 }
 
-bool sse_last_id_reserve(struct last_id *id, size_t size, const struct sse_host *host)
+bool sse_last_id_reserve(struct last_id *id, size_t size, const struct sse_platform *platform)
 {
-    struct sse_str present = sse_last_id_get(id);
+    struct sse_text present = sse_last_id_get(id);
     struct id_text *text;
 
     if (size <= LAST_ID_SHORT_MAX || text_for(id, size))
         return true;
     if (size > TEXT_SIZE_MAX || present.len > TEXT_SIZE_MAX)
         return false;
-    text = new_text(size > present.len ? size : present.len, host);
+    text = new_text(size > present.len ? size : present.len, platform);
     if (!text)
         return false;
     text->size = SIZE_OF_NONE;
     if (present.ptr)
         copy_into(text, present);
-    sse_last_id_free(id, host);
+    sse_last_id_free(id, platform);
     set_pointer(id, FORM_TEXT, text);
     return true;
 }
 
-void sse_last_id_set(struct last_id *id, struct sse_message *message, const struct sse_host *host)
+void sse_last_id_set(struct last_id *id, struct sse_message *message, const struct sse_platform *platform)
 {
-    struct sse_str bytes = sse_message_id(message);
+    struct sse_text bytes = sse_message_id(message);
 
-    if (bytes.len > LAST_ID_SHORT_MAX && !sse_last_id_reserve(id, bytes.len, host)) {
-        sse_last_id_free(id, host);
+    if (bytes.len > LAST_ID_SHORT_MAX && !sse_last_id_reserve(id, bytes.len, platform)) {
+        sse_last_id_free(id, platform);
         set_pointer(id, FORM_MESSAGE, sse_message_ref(message));
         return;
     }
@@ -116,7 +116,7 @@ void sse_last_id_set(struct last_id *id, struct sse_message *message, const stru
         copy_into(pointer_in(id), bytes);
         return;
     }
-    sse_last_id_free(id, host);
+    sse_last_id_free(id, platform);
     memcpy(id->bytes, bytes.ptr, bytes.len);
     id->form = (unsigned char)(FORM_SHORT + bytes.len);
 }

@@ -18,14 +18,14 @@ struct last_id {
 };
 
 /** Takes the id of a message. One on a stack needs what sse_last_id_reserve makes room for. */
-void sse_last_id_set(struct last_id *id, struct sse_message *message, const struct sse_host *host);
+void sse_last_id_set(struct last_id *id, struct sse_message *message, const struct sse_platform *platform);
 
 /** Makes room for an id of this size. False if there is none; the id stays what it was. */
-bool sse_last_id_reserve(struct last_id *id, size_t size, const struct sse_host *host);
+bool sse_last_id_reserve(struct last_id *id, size_t size, const struct sse_platform *platform);
 
 /** Absent if there is none; valid until the next is set or room made for it. */
-struct sse_str sse_last_id_get(const struct last_id *id);
+struct sse_text sse_last_id_get(const struct last_id *id);
 
-void sse_last_id_free(struct last_id *id, const struct sse_host *host);
+void sse_last_id_free(struct last_id *id, const struct sse_platform *platform);
 
 #endif

@@ -1,104 +1,69 @@
 /* SPDX-License-Identifier: MIT */
-#include "connection/single.h"
+#include "connection/emitter.h"
 
-static bool claim_end(struct sse_emitter *emitter, struct emitter_remains *remains)
+/* The end of an emitter without a loop, which nobody marks. Lock held; let go meanwhile. */
+static void finish_own(struct sse_emitter *emitter, uint64_t now)
 {
-    if (emitter->state != SSE_STATE_CLOSED || emitter->busy || emitter->finishing)
-        return false;
-    emitter->finishing = true;
-    *remains = sse_emitter_drop_queue(emitter);
-    return true;
+    pthread_mutex_unlock(&emitter->lock);
+    sse_emitter_forget_ended(emitter, now);
+    sse_emitter_finish(emitter, now);
+    if (emitter->owned) {
+        sse_output_close(sse_emitter_descriptor(emitter), (enum output_kind)emitter->output_kind);
+        sse_emitter_owner_is_done(emitter);
+    }
+    sse_emitter_release(emitter);
+    pthread_mutex_lock(&emitter->lock);
 }
 
-static struct emitter_owner *hold_owner(struct sse_emitter *emitter)
+/* Bounded as a turn of a loop is; what is left is the next call's. */
+#define WRITES_PER_CALL 64
+
+void sse_emitter_work(struct sse_emitter *emitter, uint64_t now)
 {
-    if (emitter->owner)
-        emitter->owner->hold(emitter->owner);
-    return emitter->owner;
+    if (emitter->busy || emitter->finishing || emitter->opening)
+        return;
+    for (int rounds = 0; rounds < 3; rounds++) {
+        if (emitter->output_kind == OUTPUT_PULL)
+            sse_emitter_continue_draining(emitter, now);
+        else
+            sse_emitter_write(emitter, WRITES_PER_CALL, now, NULL);
+        if (!sse_emitter_run_timers(emitter, now))
+            break;
+    }
+    if (emitter->blocked)
+        sse_emitter_judge(emitter, now);
+    if (sse_emitter_claim_end(emitter))
+        finish_own(emitter, now);
 }
 
-static struct emitter_outcome outcome_of(const struct sse_emitter *emitter)
+void sse_emitter_leave(struct sse_emitter *emitter, bool owner, uint64_t now)
 {
-    bool broken = emitter->state == SSE_STATE_CLOSED && !sse_emitter_ended_gracefully(emitter);
+    struct mark_chain chain = {.marks = NULL};
+    struct emitter_group *group = NULL;
+    int cancel_state;
+    bool ended;
 
-    return (struct emitter_outcome){
-        .error = broken ? emitter->error : 0,
-        .queued = emitter->queue.count > 0,
-    };
-}
-
-/* Tells whoever has to know. Lock held on entry, released on return. */
-static struct emitter_outcome announce(struct sse_emitter *emitter, uint64_t now)
-{
-    struct emitter_owner *owner = NULL;
-    struct emitter_outcome outcome;
-    struct emitter_remains remains;
-    bool notable, ends;
-
-    outcome = outcome_of(emitter);
-    ends = claim_end(emitter, &remains);
-    sse_emitter_account(emitter);
-    notable = emitter->notable;
-    emitter->notable = false;
-    if (ends || notable || sse_emitter_deadline(emitter) < sse_emitter_scheduled(emitter))
-        owner = hold_owner(emitter);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    if (owner && !emitter->looped)
+        sse_emitter_work(emitter, now);
+    else if (emitter->output_kind == OUTPUT_PULL)
+        sse_emitter_continue_draining(emitter, now);
+    sse_emitter_account(emitter, emitter->blocked && emitter->queue.count, NULL);
     if (emitter->waiters)
         sse_emitter_wake_waiters(emitter);
+    sse_emitter_mark(emitter, &chain);
+    ended = emitter->state == SSE_STATE_CLOSED && emitter->group && !emitter->forgotten;
+    if (emitter->group && sse_group_is_over_budget(emitter->group))
+        group = emitter->group;
+    if (group)
+        group->ref(group);
     pthread_mutex_unlock(&emitter->lock);
-
-    if (owner)
-        owner->notice(owner, emitter, notable);
-    if (ends)
-        sse_emitter_run_end_hooks(emitter, owner, &remains, now);
-    if (owner)
-        owner->release(owner);
-    return outcome;
-}
-
-/* Whether one message waits, whole, and nobody stands between it and the sink. */
-static bool has_single(const struct sse_emitter *emitter)
-{
-    return sse_queue_has_one(&emitter->queue) && !emitter->queue.taken && emitter->state == SSE_STATE_OPEN &&
-           !emitter->busy && emitter->sink_kind != SINK_PULL;
-}
-
-/* sse_emitter_output for what a publish finds in nearly every emitter. True as sse_emitter_write_single. */
-static bool output_single(struct sse_emitter *emitter, uint64_t now, struct tally_part *part)
-{
-    ssize_t result;
-    bool whole;
-
-    sse_emitter_become_busy(emitter);
-    emitter->flush_again = false;
-    whole = sse_emitter_write_single(emitter, now, part, &result);
-    if (!whole)
-        sse_emitter_output_on(emitter, result, now);
-    emitter->busy = false;
-    return whole;
-}
-
-struct emitter_outcome sse_emitter_settle(struct sse_emitter *emitter, uint64_t now, struct tally_part *part)
-{
-    if (!has_single(emitter)) {
-        sse_emitter_output(emitter, now);
-        return announce(emitter, now);
+    if (ended)
+        sse_emitter_forget_ended(emitter, now);
+    sse_mark_chain_finish(&chain);
+    if (group) {
+        group->relieve(group, now);
+        group->unref(group);
     }
-    if (!output_single(emitter, now, part) || !sse_emitter_owes_nothing(emitter))
-        return announce(emitter, now);
-    pthread_mutex_unlock(&emitter->lock);
-    return (struct emitter_outcome){.error = 0};
-}
-
-struct emitter_outcome sse_emitter_leave(struct sse_emitter *emitter, uint64_t now)
-{
-    struct emitter_outcome outcome;
-    int cancel_state;
-
-    /* A hook may give back the reference that the caller came with. */
-    sse_emitter_ref(emitter);
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-    outcome = sse_emitter_settle(emitter, now, NULL);
     pthread_setcancelstate(cancel_state, NULL);
-    sse_emitter_give_back(emitter);
-    return outcome;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "base/host.h"
+#include "base/platform.h"
 #include "connection/emitter.h"
 
 #include <errno.h>
@@ -11,24 +11,33 @@ static int check_pull(const struct sse_emitter *emitter)
 {
     int error = sse_emitter_check(emitter);
 
-    if (!error && emitter->sink_kind != SINK_PULL)
+    if (!error && emitter->output_kind != OUTPUT_PULL)
         error = -EINVAL;
     return error;
 }
 
-/* Nobody may look any longer at what the last peek showed. */
-static void forget_shown(struct sse_emitter *emitter)
+/* Nobody may look any longer at what the last peek showed. The reader is there. */
+static void begin_reading(struct sse_emitter *emitter)
 {
-    emitter->sink.shown = 0;
+    emitter->output.shown = 0;
     emitter->queue.pinned = 0;
+    emitter->blocked = false;
     /* The end counts first what it has cost. */
-    if (emitter->finishing)
-        sse_queue_clear(&emitter->queue, emitter->host);
+    if (emitter->finished)
+        sse_queue_clear(&emitter->queue, emitter->platform);
 }
 
 static int end_of_stream(const struct sse_emitter *emitter)
 {
     return emitter->state == SSE_STATE_CLOSED ? sse_emitter_end_error(emitter) : 0;
+}
+
+/* Without a loop the reader's thread does the emitter's work. Lock held on entry, released on return. */
+static void end_reading(struct sse_emitter *emitter, uint64_t now)
+{
+    sse_emitter_keep(emitter);
+    sse_emitter_leave(emitter, true, now);
+    sse_emitter_release(emitter);
 }
 
 int sse_emitter_peek(struct sse_emitter *emitter, struct iovec *iov, int count)
@@ -40,36 +49,39 @@ int sse_emitter_peek(struct sse_emitter *emitter, struct iovec *iov, int count)
     if (!iov || count < 1)
         return -EINVAL;
     pthread_mutex_lock(&emitter->lock);
-    forget_shown(emitter);
+    begin_reading(emitter);
     result = end_of_stream(emitter);
     if (!result) {
         result = sse_queue_gather(&emitter->queue, iov, count < QUEUE_PINNED_MAX ? count : QUEUE_PINNED_MAX);
-        emitter->sink.shown = sse_iovec_size(iov, result);
+        emitter->output.shown = sse_iovec_size(iov, result);
         emitter->queue.pinned = (uint16_t)result;
     }
     /* Who has seen the end waits for nothing. */
     emitter->armed = !result;
-    pthread_mutex_unlock(&emitter->lock);
+    if (emitter->looped || emitter->output.shown)
+        pthread_mutex_unlock(&emitter->lock);
+    else
+        end_reading(emitter, sse_platform_now(emitter->platform));
     return result;
 }
 
-int sse_emitter_advance(struct sse_emitter *emitter, size_t size)
+int sse_emitter_consume(struct sse_emitter *emitter, size_t size)
 {
     uint64_t now;
     int error = check_pull(emitter);
 
     if (error)
         return error;
-    now = sse_host_now(emitter->host);
+    now = sse_platform_now(emitter->platform);
     pthread_mutex_lock(&emitter->lock);
-    if (size > emitter->sink.shown) {
+    if (size > emitter->output.shown) {
         pthread_mutex_unlock(&emitter->lock);
         return -EINVAL;
     }
     if (emitter->state != SSE_STATE_CLOSED && size)
-        sse_emitter_count_taken(emitter, size, now);
-    forget_shown(emitter);
-    (void)sse_emitter_leave(emitter, now);
+        sse_emitter_count_taken(emitter, size, now, NULL);
+    begin_reading(emitter);
+    end_reading(emitter, now);
     return 0;
 }
 
@@ -98,22 +110,21 @@ ssize_t sse_emitter_read(struct sse_emitter *emitter, void *buffer, size_t size)
         return end;
     if (!buffer || !size || size > SSIZE_MAX)
         return -EINVAL;
-    now = sse_host_now(emitter->host);
+    now = sse_platform_now(emitter->platform);
     pthread_mutex_lock(&emitter->lock);
-    forget_shown(emitter);
+    begin_reading(emitter);
     end = end_of_stream(emitter);
     while (!end && total < size) {
         copied = copy_queue(&emitter->queue, (unsigned char *)buffer + total, size - total);
         if (!copied)
             break;
-        sse_emitter_count_taken(emitter, copied, now);
+        sse_emitter_count_taken(emitter, copied, now, NULL);
         total += copied;
     }
     emitter->armed = !total && !end;
-    if (!total) {
+    if (total || !emitter->looped)
+        end_reading(emitter, now);
+    else
         pthread_mutex_unlock(&emitter->lock);
-        return end;
-    }
-    (void)sse_emitter_leave(emitter, now);
-    return (ssize_t)total;
+    return total ? (ssize_t)total : end;
 }

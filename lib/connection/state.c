@@ -29,26 +29,28 @@ bool sse_reason_is_graceful(enum sse_reason reason)
 
 bool sse_reason_is_timeout(enum sse_reason reason)
 {
-    return reason == SSE_REASON_LIFETIME || reason == SSE_REASON_STALL || reason == SSE_REASON_DRAIN;
+    return reason == SSE_REASON_LIFETIME || reason == SSE_REASON_STALLED ||
+           reason == SSE_REASON_DRAIN_TIMEOUT || reason == SSE_REASON_NOT_STARTED;
 }
 
 bool sse_reason_is_error(enum sse_reason reason)
 {
-    return reason == SSE_REASON_PEER_GONE || reason == SSE_REASON_IO_ERROR || reason == SSE_REASON_OVERFLOW ||
-           reason == SSE_REASON_APPLICATION;
+    return reason == SSE_REASON_DISCONNECTED || reason == SSE_REASON_OUTPUT_ERROR ||
+           reason == SSE_REASON_OVERFLOW || reason == SSE_REASON_ABORTED;
 }
 
-static bool peer_is_gone(int error)
+static bool client_is_gone(int error)
 {
-    return error == -EPIPE || error == -ECONNRESET;
+    return error == -EPIPE || error == -ECONNRESET || error == -ETIMEDOUT || error == -EHOSTUNREACH ||
+           error == -ENETUNREACH;
 }
 
-enum sse_reason sse_reason_of_sink_error(int error)
+enum sse_reason sse_reason_of_output_error(int error)
 {
-    return peer_is_gone(error) ? SSE_REASON_PEER_GONE : SSE_REASON_IO_ERROR;
+    return client_is_gone(error) ? SSE_REASON_DISCONNECTED : SSE_REASON_OUTPUT_ERROR;
 }
 
-enum sse_reason sse_reason_of_host_error(int error)
+enum sse_reason sse_reason_of_abort(int error)
 {
-    return peer_is_gone(error) ? SSE_REASON_PEER_GONE : SSE_REASON_APPLICATION;
+    return client_is_gone(error) ? SSE_REASON_DISCONNECTED : SSE_REASON_ABORTED;
 }

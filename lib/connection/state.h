@@ -17,11 +17,11 @@ struct transition sse_state_end(enum sse_state state, enum sse_reason reason);
 /** Whether a stream that ends for this reason first writes what is queued. */
 bool sse_reason_is_graceful(enum sse_reason reason);
 bool sse_reason_is_timeout(enum sse_reason reason);
-/** Whether on_error tells of it. */
+/** Whether on_error reports it. */
 bool sse_reason_is_error(enum sse_reason reason);
 
-/** What ends an emitter when a sink or the host reports this negative errno. */
-enum sse_reason sse_reason_of_sink_error(int error);
-enum sse_reason sse_reason_of_host_error(int error);
+/** What ends an emitter when an output or the server reports this negative errno. */
+enum sse_reason sse_reason_of_output_error(int error);
+enum sse_reason sse_reason_of_abort(int error);
 
 #endif

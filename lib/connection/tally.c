@@ -7,26 +7,27 @@ static void add(_Atomic uint64_t *counter, uint64_t count)
         atomic_fetch_add_explicit(counter, count, memory_order_relaxed);
 }
 
-void sse_tally_add(const struct tally_part *part, uint64_t nanoseconds)
+void sse_tally_add(struct emitter_tally *tally, struct tally_part *part)
 {
-    struct emitter_tally *tally = part->tally;
-
+    if (part->queued)
+        atomic_fetch_add_explicit(&tally->queued, part->queued, memory_order_relaxed);
+    if (part->tried)
+        atomic_fetch_add_explicit(&tally->tried, part->tried, memory_order_relaxed);
     add(&tally->bytes, part->bytes);
     add(&tally->events, part->events);
-    add(&tally->latency[sse_tally_bucket(nanoseconds)], part->at_once);
+    add(&tally->latency[part->bucket], part->deliveries);
+    *part = (struct tally_part){.bytes = 0};
 }
 
-void sse_tally_correct(struct emitter_tally *tally, uint64_t nanoseconds, uint64_t count)
+void sse_tally_change_bucket(struct emitter_tally *tally, struct tally_part *part, uint64_t published,
+                             uint64_t now)
 {
-    size_t bucket = sse_tally_bucket(nanoseconds);
-    uint64_t at_once = atomic_load_explicit(&tally->latency[0], memory_order_relaxed);
-    uint64_t moved;
+    size_t bucket = now > published ? sse_tally_bucket(now - published) : 0;
 
-    if (!bucket || !count)
+    part->published = published;
+    if (bucket == part->bucket)
         return;
-    do
-        moved = at_once < count ? at_once : count;
-    while (!atomic_compare_exchange_weak_explicit(&tally->latency[0], &at_once, at_once - moved,
-                                                  memory_order_relaxed, memory_order_relaxed));
-    atomic_fetch_add_explicit(&tally->latency[bucket], moved, memory_order_relaxed);
+    add(&tally->latency[part->bucket], part->deliveries);
+    part->deliveries = 0;
+    part->bucket = bucket;
 }

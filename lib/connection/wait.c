@@ -1,69 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-#include "base/host.h"
+#include "base/condition.h"
+#include "base/platform.h"
 #include "connection/emitter.h"
 
 #include <errno.h>
-#include <time.h>
-
-#define NANOSECONDS_PER_SECOND UINT64_C(1000000000)
-
-void sse_emitter_add_waiter(struct sse_emitter *emitter, struct emitter_waiter *waiter)
-{
-    waiter->next = emitter->waiters;
-    emitter->waiters = waiter;
-}
-
-void sse_emitter_remove_waiter(struct sse_emitter *emitter, struct emitter_waiter *waiter)
-{
-    struct emitter_waiter **at = &emitter->waiters;
-
-    while (*at != waiter)
-        at = &(*at)->next;
-    *at = waiter->next;
-}
-
-void sse_emitter_wake_waiters(struct sse_emitter *emitter)
-{
-    for (struct emitter_waiter *waiter = emitter->waiters; waiter; waiter = waiter->next)
-        pthread_cond_broadcast(&waiter->wake);
-}
-
-static int init_monotonic(pthread_cond_t *condition)
-{
-    pthread_condattr_t attributes;
-    int error;
-
-    if (pthread_condattr_init(&attributes))
-        return -ENOMEM;
-    error = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    if (!error)
-        error = pthread_cond_init(condition, &attributes);
-    pthread_condattr_destroy(&attributes);
-    return error ? -ENOMEM : 0;
-}
-
-/* Waits for a wake, or for `duration` nanoseconds. */
-static void wait_for_wake(struct sse_emitter *emitter, struct emitter_waiter *waiter, uint64_t duration)
-{
-    struct timespec until;
-
-    if (duration == DEADLINE_NEVER) {
-        pthread_cond_wait(&waiter->wake, &emitter->lock);
-        return;
-    }
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    duration += (uint64_t)until.tv_nsec;
-    until.tv_sec += (time_t)(duration / NANOSECONDS_PER_SECOND);
-    until.tv_nsec = (long)(duration % NANOSECONDS_PER_SECOND);
-    pthread_cond_timedwait(&waiter->wake, &emitter->lock, &until);
-}
+#include <poll.h>
 
 static uint64_t monotonic_now(void)
 {
-    return sse_host_now(NULL);
+    return sse_platform_now(NULL);
 }
 
-/* What a wait returns as things stand, or 0 if it has to go on. */
+/* What a wait returns as things stand, or 0 if it has to go on. Lock held. */
 static int answer(struct sse_emitter *emitter)
 {
     if (emitter->interrupted) {
@@ -72,7 +20,7 @@ static int answer(struct sse_emitter *emitter)
     }
     if (emitter->state == SSE_STATE_CLOSED)
         return sse_emitter_end_error(emitter);
-    return emitter->queue.count > 0;
+    return emitter->output_kind == OUTPUT_PULL ? emitter->queue.count > 0 : !emitter->queue.count;
 }
 
 static uint64_t remaining(uint64_t deadline, uint64_t now)
@@ -82,34 +30,60 @@ static uint64_t remaining(uint64_t deadline, uint64_t now)
     return deadline > now ? deadline - now : 0;
 }
 
-/* A day at most at a time keeps the sums within every time_t. */
-static uint64_t bounded(uint64_t duration)
+/* The client of a pipe or socket takes bytes, or leaves. Lock held; let go meanwhile. */
+static void wait_for_room(struct sse_emitter *emitter, uint64_t duration)
 {
-    const uint64_t day = 86400 * NANOSECONDS_PER_SECOND;
+    struct pollfd room = {.fd = sse_emitter_descriptor(emitter), .events = POLLOUT};
+    uint64_t until = deadline_after(monotonic_now(), duration);
 
-    return duration != DEADLINE_NEVER && duration > day ? day : duration;
+    pthread_mutex_unlock(&emitter->lock);
+    (void)poll(&room, 1, deadline_timeout_ms(until, monotonic_now()));
+    pthread_mutex_lock(&emitter->lock);
 }
 
+/* Lock held; let go meanwhile. */
+static void wait_for_change(struct sse_emitter *emitter, struct emitter_waiter *waiter, uint64_t duration)
+{
+    if (emitter->output_kind == OUTPUT_PULL)
+        sse_condition_wait_until(&waiter->wake, &emitter->lock, deadline_after(monotonic_now(), duration));
+    else
+        wait_for_room(emitter, duration);
+}
+
+/* Lock held; let go meanwhile. With a loop the timers and the callbacks are the loop's. */
 static int wait_until(struct sse_emitter *emitter, struct emitter_waiter *waiter, uint64_t end)
 {
     for (;;) {
-        int result = answer(emitter);
-        uint64_t left, timer;
+        uint64_t timer = DEADLINE_NEVER, left = remaining(end, monotonic_now());
+        int result;
 
-        if (result)
-            return result;
-        timer = remaining(sse_emitter_deadline(emitter), sse_host_now(emitter->host));
-        if (!timer) {
-            pthread_mutex_unlock(&emitter->lock);
-            sse_emitter_tick_at(emitter, sse_host_now(emitter->host));
-            pthread_mutex_lock(&emitter->lock);
-            continue;
+        if (!emitter->looped) {
+            uint64_t now = sse_platform_now(emitter->platform);
+
+            sse_emitter_work(emitter, now);
+            sse_emitter_account(emitter, emitter->blocked && emitter->queue.count, NULL);
+            timer = remaining(sse_emitter_deadline(emitter), now);
         }
-        left = remaining(end, monotonic_now());
-        if (!left)
-            return 0;
-        wait_for_wake(emitter, waiter, bounded(deadline_earlier(left, timer)));
+        result = answer(emitter);
+        if (result || !left)
+            return result;
+        if (timer)
+            wait_for_change(emitter, waiter, deadline_earlier(left, timer));
     }
+}
+
+static bool may_wait(const struct sse_emitter *emitter, int timeout_ms)
+{
+    if (timeout_ms < -1 || emitter->output_kind == OUTPUT_CALLBACK)
+        return false;
+    return emitter->output_kind == OUTPUT_PULL || !emitter->looped;
+}
+
+/* In a callback of this emitter. Lock held. */
+static bool is_inside(const struct sse_emitter *emitter)
+{
+    return (emitter->busy && pthread_equal(emitter->busy_thread, pthread_self())) ||
+           (!emitter->looped && emitter->finishing && !emitter->finished);
 }
 
 int sse_emitter_wait(struct sse_emitter *emitter, int timeout_ms)
@@ -121,16 +95,16 @@ int sse_emitter_wait(struct sse_emitter *emitter, int timeout_ms)
 
     if (result)
         return result;
-    if (emitter->sink_kind != SINK_PULL || timeout_ms < -1)
+    if (!may_wait(emitter, timeout_ms))
         return -EINVAL;
-    if (init_monotonic(&waiter.wake))
+    if (sse_condition_init_monotonic(&waiter.wake))
         return -ENOMEM;
     if (timeout_ms >= 0)
         end = deadline_after(monotonic_now(), duration_from_ms(timeout_ms));
-    sse_emitter_ref(emitter);
+    sse_emitter_keep(emitter);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     pthread_mutex_lock(&emitter->lock);
-    if (emitter->busy && pthread_equal(emitter->busy_thread, pthread_self())) {
+    if (is_inside(emitter)) {
         result = -EDEADLK;
     } else {
         sse_emitter_add_waiter(emitter, &waiter);
@@ -140,7 +114,7 @@ int sse_emitter_wait(struct sse_emitter *emitter, int timeout_ms)
     pthread_mutex_unlock(&emitter->lock);
     pthread_setcancelstate(cancel_state, NULL);
     pthread_cond_destroy(&waiter.wake);
-    sse_emitter_give_back(emitter);
+    sse_emitter_release(emitter);
     return result;
 }
 
@@ -150,6 +124,8 @@ int sse_emitter_interrupt(struct sse_emitter *emitter)
 
     if (error)
         return error;
+    if (emitter->output_kind != OUTPUT_PULL)
+        return -EINVAL;
     pthread_mutex_lock(&emitter->lock);
     emitter->interrupted = true;
     sse_emitter_wake_waiters(emitter);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "data/history.h"
-#include "base/host.h"
+#include "base/platform.h"
 
 #define FIRST_CAPACITY 4
 
@@ -21,19 +21,19 @@ static struct history_entry *entry_at(const struct history *history, size_t posi
     return &history->entries[(history->first + position) & (history->capacity - 1)];
 }
 
-bool sse_history_reserve(struct history *history, const struct sse_host *host)
+bool sse_history_reserve(struct history *history, const struct sse_platform *platform)
 {
     size_t capacity = history->capacity ? history->capacity * 2 : FIRST_CAPACITY;
     struct history_entry *entries;
 
     if (history->count < history->capacity)
         return true;
-    entries = sse_host_allocate(host, capacity * sizeof(*entries));
+    entries = sse_platform_allocate(platform, capacity * sizeof(*entries));
     if (!entries)
         return false;
     for (size_t i = 0; i < history->count; i++)
         entries[i] = *entry_at(history, i);
-    sse_host_release(host, history->entries);
+    sse_platform_deallocate(platform, history->entries);
     history->entries = entries;
     history->capacity = capacity;
     history->first = 0;
@@ -68,17 +68,17 @@ size_t sse_history_after(const struct history *history, uint64_t sequence)
     return low;
 }
 
-void sse_history_trim(struct history *history, const struct sse_host *host)
+void sse_history_trim(struct history *history, const struct sse_platform *platform)
 {
     if (history->count)
         return;
-    sse_host_release(host, history->entries);
+    sse_platform_deallocate(platform, history->entries);
     history->entries = NULL;
     history->capacity = 0;
     history->first = 0;
 }
 
-void sse_history_drop_first(struct history *history, const struct sse_host *host)
+void sse_history_drop_first(struct history *history, const struct sse_platform *platform)
 {
     struct history_entry *entry = entry_at(history, 0);
 
@@ -87,5 +87,5 @@ void sse_history_drop_first(struct history *history, const struct sse_host *host
     sse_message_unref(entry->message);
     history->first = (history->first + 1) & (history->capacity - 1);
     history->count--;
-    sse_history_trim(history, host);
+    sse_history_trim(history, platform);
 }

@@ -30,10 +30,10 @@ size_t sse_history_cost(const struct history_entry *entry);
 size_t sse_history_spare(const struct history *history);
 
 /** Makes room for one more, so that the next push cannot fail. */
-bool sse_history_reserve(struct history *history, const struct sse_host *host);
+bool sse_history_reserve(struct history *history, const struct sse_platform *platform);
 
 /** Gives the ring back if nothing is in it, as after a reserve that no push followed. */
-void sse_history_trim(struct history *history, const struct sse_host *host);
+void sse_history_trim(struct history *history, const struct sse_platform *platform);
 
 /** Takes a reference. The sequence is higher than all before. */
 void sse_history_push(struct history *history, struct history_entry entry);
@@ -45,6 +45,6 @@ const struct history_entry *sse_history_at(const struct history *history, size_t
 size_t sse_history_after(const struct history *history, uint64_t sequence);
 
 /** Forgets the oldest, and the ring when it was the last. */
-void sse_history_drop_first(struct history *history, const struct sse_host *host);
+void sse_history_drop_first(struct history *history, const struct sse_platform *platform);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "data/message.h"
-#include "base/host.h"
+#include "base/platform.h"
 #include "wire/event.h"
 
 #include <errno.h>
@@ -54,20 +54,20 @@ static void frame_chunk(struct sse_message *message, unsigned char *frame)
     memcpy(frame + message->frame_size, "\r\n", MESSAGE_CHUNK_TAIL);
 }
 
-static struct sse_message *allocate_message(size_t frame_size, struct sse_str key,
-                                            const struct sse_host *host, unsigned char **frame)
+static struct sse_message *allocate_message(size_t frame_size, struct sse_text key,
+                                            const struct sse_platform *platform, unsigned char **frame)
 {
     size_t size = sizeof(struct sse_message) + MESSAGE_CHUNK_HEAD_MAX + frame_size + MESSAGE_CHUNK_TAIL;
-    struct sse_message *message = sse_host_allocate(host, size + key.len);
+    struct sse_message *message = sse_platform_allocate(platform, size + key.len);
 
     if (!message)
         return NULL;
-    *message = (struct sse_message){.host = host, .frame_size = frame_size};
+    *message = (struct sse_message){.platform = platform, .frame_size = frame_size};
     atomic_init(&message->refs, 1);
     *frame = (unsigned char *)(message + 1) + MESSAGE_CHUNK_HEAD_MAX;
     message->frame = *frame;
     if (key.ptr) {
-        message->key = (struct sse_str){.ptr = (char *)message + size, .len = key.len};
+        message->key = (struct sse_text){.ptr = (char *)message + size, .len = key.len};
         memcpy((char *)message + size, key.ptr, key.len);
     }
     return message;
@@ -104,7 +104,7 @@ static void note_id(struct sse_message *message, const struct sse_event *event, 
 }
 
 int sse_message_new(struct sse_message **message, const struct sse_event *events, size_t count,
-                    const struct sse_host *host)
+                    const struct sse_platform *platform)
 {
     struct event_layout layout;
     struct sse_message *made;
@@ -112,12 +112,12 @@ int sse_message_new(struct sse_message **message, const struct sse_event *events
     ssize_t total;
     size_t at = 0;
 
-    if (!message || !events || !count || count > UINT_MAX || !sse_host_is_valid(host))
+    if (!message || !events || !count || count > UINT_MAX || !sse_platform_is_valid(platform))
         return -EINVAL;
     total = measure_events(events, count, &layout);
     if (total < 0)
         return (int)total;
-    made = allocate_message((size_t)total, events[0].key, host, &frame);
+    made = allocate_message((size_t)total, events[0].key, platform, &frame);
     if (!made)
         return -ENOMEM;
     for (size_t i = 0; i < count; i++) {
@@ -165,10 +165,10 @@ ssize_t sse_small_message_init(struct small_message *small, const struct sse_eve
     return (ssize_t)layout.size;
 }
 
-struct sse_message *sse_message_copy(const struct sse_message *message, const struct sse_host *host)
+struct sse_message *sse_message_copy(const struct sse_message *message, const struct sse_platform *platform)
 {
     unsigned char *frame;
-    struct sse_message *copy = allocate_message(message->frame_size, message->key, host, &frame);
+    struct sse_message *copy = allocate_message(message->frame_size, message->key, platform, &frame);
 
     if (!copy)
         return NULL;
@@ -189,12 +189,13 @@ bool sse_message_is_dispatched(const struct sse_message *message)
 }
 
 struct sse_message *sse_message_copy_with_id(const struct sse_message *message, size_t size,
-                                             const struct sse_host *host)
+                                             const struct sse_platform *platform)
 {
     size_t slot = message->id_slot;
     size_t line_size = strlen("id: ") + size + 1;
     unsigned char *frame;
-    struct sse_message *copy = allocate_message(message->frame_size + line_size, message->key, host, &frame);
+    struct sse_message *copy =
+        allocate_message(message->frame_size + line_size, message->key, platform, &frame);
 
     if (!copy)
         return NULL;
@@ -216,14 +217,14 @@ void sse_message_patch_id(struct sse_message *message, const char *id)
     memcpy((unsigned char *)(uintptr_t)message->frame + message->id_offset, id, message->id_size);
 }
 
-struct sse_message *sse_message_new_retry(int64_t retry_ms, const struct sse_host *host)
+struct sse_message *sse_message_new_retry(int64_t retry_ms, const struct sse_platform *platform)
 {
     const struct sse_event event = {.retry_ms = retry_ms};
     ssize_t size = sse_event_encode(&event, NULL, 0);
     struct sse_message *message;
     unsigned char *frame;
 
-    message = allocate_message((size_t)size + 1, (struct sse_str){.ptr = NULL}, host, &frame);
+    message = allocate_message((size_t)size + 1, (struct sse_text){.ptr = NULL}, platform, &frame);
     if (!message)
         return NULL;
     (void)sse_event_encode(&event, frame, (size_t)size);
@@ -232,54 +233,61 @@ struct sse_message *sse_message_new_retry(int64_t retry_ms, const struct sse_hos
     return message;
 }
 
-struct sse_message *sse_message_new_unframed(struct sse_str bytes, const struct sse_host *host)
+int sse_message_new_head(struct sse_message **message, const struct sse_http_options *http,
+                         const struct sse_platform *platform)
 {
+    ssize_t size = sse_http_head(NULL, 0, http);
     unsigned char *frame;
-    struct sse_message *message = allocate_message(bytes.len, (struct sse_str){.ptr = NULL}, host, &frame);
 
-    if (message)
-        memcpy(frame, bytes.ptr, bytes.len);
-    return message;
+    if (size < 0)
+        return (int)size;
+    if ((size_t)size > SSE_EVENT_SIZE_MAX)
+        return -EMSGSIZE;
+    *message = allocate_message((size_t)size, (struct sse_text){.ptr = NULL}, platform, &frame);
+    if (!*message)
+        return -ENOMEM;
+    (void)sse_http_head(frame, (size_t)size, http);
+    return 0;
 }
 
 struct sse_message *sse_message_ref(struct sse_message *message)
 {
     if (message)
-        sse_message_hold(message);
+        sse_message_keep(message);
     return message;
 }
 
 void sse_message_unref(struct sse_message *message)
 {
     if (message)
-        sse_message_give_back(message);
+        sse_message_release(message);
 }
 
-struct sse_str sse_message_bytes(const struct sse_message *message)
+struct sse_text sse_message_bytes(const struct sse_message *message)
 {
-    return message ? sse_message_wire(message, false) : (struct sse_str){.ptr = NULL};
+    return message ? sse_message_wire(message, false) : (struct sse_text){.ptr = NULL};
 }
 
-struct sse_str sse_message_id(const struct sse_message *message)
+struct sse_text sse_message_id(const struct sse_message *message)
 {
     if (!message->has_id)
-        return (struct sse_str){.ptr = NULL};
-    return (struct sse_str){.ptr = (const char *)message->frame + message->id_offset,
-                            .len = message->id_size};
+        return (struct sse_text){.ptr = NULL};
+    return (struct sse_text){.ptr = (const char *)message->frame + message->id_offset,
+                             .len = message->id_size};
 }
 
-unsigned sse_message_events_within(const struct sse_message *message, size_t size, struct sse_str *id)
+unsigned sse_message_events_within(const struct sse_message *message, size_t size, struct sse_text *id)
 {
     static const char name[] = "id: ";
     const char *line = (const char *)message->frame, *end = line + size, *line_end;
-    struct sse_str found = *id;
+    struct sse_text found = *id;
     unsigned events = 0;
 
     for (; (line_end = memchr(line, '\n', (size_t)(end - line))); line = line_end + 1) {
         size_t length = (size_t)(line_end - line);
 
         if (length >= sizeof(name) - 1 && !memcmp(line, name, sizeof(name) - 1))
-            found = (struct sse_str){.ptr = line + sizeof(name) - 1, .len = length - (sizeof(name) - 1)};
+            found = (struct sse_text){.ptr = line + sizeof(name) - 1, .len = length - (sizeof(name) - 1)};
         if (!length) {
             events++;
             *id = found;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "data/queue.h"
-#include "base/host.h"
+#include "base/platform.h"
 
 #include <errno.h>
 
@@ -21,7 +21,7 @@ static struct sse_message *at(const struct queue *queue, uint32_t index)
     return sse_queue_at(queue, index);
 }
 
-int sse_queue_reserve(struct queue *queue, size_t more, const struct sse_host *host)
+int sse_queue_reserve(struct queue *queue, size_t more, const struct sse_platform *platform)
 {
     size_t needed = queue->count + more;
     size_t capacity = queue->ringed ? queue->ring->capacity : FIRST_CAPACITY;
@@ -33,14 +33,14 @@ int sse_queue_reserve(struct queue *queue, size_t more, const struct sse_host *h
         capacity *= 2;
     if (capacity > UINT32_MAX)
         return -ENOMEM;
-    ring = sse_host_allocate(host, sizeof(*ring) + capacity * sizeof(struct sse_message *));
+    ring = sse_platform_allocate(platform, sizeof(*ring) + capacity * sizeof(struct sse_message *));
     if (!ring)
         return -ENOMEM;
     ring->first = 0;
     ring->capacity = (uint32_t)capacity;
     for (uint32_t i = 0; i < queue->count; i++)
         ring->slots[i] = at(queue, i);
-    sse_queue_free_ring(queue, host);
+    sse_queue_free_ring(queue, platform);
     queue->ring = ring;
     queue->ringed = true;
     return 0;
@@ -51,19 +51,19 @@ void sse_queue_replace_first(struct queue *queue, struct sse_message *message)
     sse_queue_set(queue, 0, message);
 }
 
-void sse_queue_free_ring(struct queue *queue, const struct sse_host *host)
+void sse_queue_free_ring(struct queue *queue, const struct sse_platform *platform)
 {
     if (queue->ringed)
-        sse_host_release(host, queue->ring);
+        sse_platform_deallocate(platform, queue->ring);
     queue->ringed = false;
 }
 
-void sse_queue_drop_first(struct queue *queue, const struct sse_host *host)
+void sse_queue_drop_first(struct queue *queue, const struct sse_platform *platform)
 {
     struct sse_message *message = sse_queue_first(queue);
 
-    queue->bytes -= sse_message_wire_size(message, queue->chunked) - queue->taken;
-    sse_queue_forget_first(queue, host);
+    sse_queue_subtract_first(queue, sse_message_wire_size(message, queue->chunked) - queue->taken);
+    sse_queue_forget_first(queue, platform);
     sse_message_unref(message);
 }
 
@@ -82,28 +82,31 @@ static void close_gap(struct queue *queue, uint32_t index)
     }
 }
 
-static uint64_t drop_at(struct queue *queue, uint32_t index, const struct sse_host *host)
+uint64_t sse_queue_drop_at(struct queue *queue, uint32_t index, const struct sse_platform *platform)
 {
     struct sse_message *message = at(queue, index);
     uint64_t events = message->events;
 
     if (!index) {
-        sse_queue_drop_first(queue, host);
+        sse_queue_drop_first(queue, platform);
         return events;
     }
     queue->bytes -= sse_message_wire_size(message, queue->chunked);
+    if (index < queue->exempt) {
+        queue->exempt_bytes -= sse_message_wire_size(message, queue->chunked);
+        queue->exempt--;
+    }
     close_gap(queue, index);
-    queue->replayed -= index < queue->replayed;
     queue->count--;
     sse_message_unref(message);
     return events;
 }
 
-/* The first message that may be dropped, or the count. */
-static uint32_t first_droppable(const struct queue *queue)
+/* The first message from `index` on that may be dropped, or the count. */
+static uint32_t first_droppable(const struct queue *queue, uint32_t index)
 {
-    uint32_t index = queue->pinned;
-
+    if (index < queue->pinned)
+        index = queue->pinned;
     if (!index && queue->taken)
         index = 1;
     while (index < queue->count && !at(queue, index)->events)
@@ -111,50 +114,69 @@ static uint32_t first_droppable(const struct queue *queue)
     return index;
 }
 
+/* Without a message: whether the queue is within its limits. */
+static bool has_room(const struct queue *queue, const struct sse_message *message, unsigned factor)
+{
+    return message ? sse_queue_admits(queue, message, factor) != -ENOBUFS : !sse_queue_is_over(queue);
+}
+
 /* Whether what stands before that index leaves no room, even if all that follows is dropped. */
-static bool is_in_vain(const struct queue *queue, uint32_t index, const struct sse_message *message)
+static bool is_in_vain(const struct queue *queue, uint32_t index, const struct sse_message *message,
+                       unsigned factor)
 {
     struct queue rest = {
         .count = index,
+        .exempt = queue->exempt,
+        .exempt_bytes = queue->exempt_bytes,
         .count_max = queue->count_max,
         .bytes_max = queue->bytes_max,
+        .bytes = queue->exempt_bytes,
         .chunked = queue->chunked,
     };
 
-    for (uint32_t i = 0; i < index; i++)
-        rest.bytes += sse_message_wire_size(at(queue, i), queue->chunked);
-    if (index)
-        rest.bytes -= queue->taken;
-    return sse_queue_admits(&rest, message) != 0;
+    for (uint32_t i = queue->exempt; i < index; i++)
+        rest.bytes += sse_message_wire_size(at(queue, i), queue->chunked) - (i ? 0 : queue->taken);
+    return !has_room(&rest, message, factor);
 }
 
-uint64_t sse_queue_drop_oldest(struct queue *queue, const struct sse_message *message,
-                               const struct sse_host *host)
+uint64_t sse_queue_drop_oldest(struct queue *queue, const struct sse_message *message, unsigned factor,
+                               const struct sse_platform *platform)
 {
     uint64_t events = 0;
-    uint32_t index = first_droppable(queue);
+    uint32_t index = first_droppable(queue, queue->exempt);
 
-    if (is_in_vain(queue, index, message))
+    if (is_in_vain(queue, index, message, factor))
         return 0;
-    while (sse_queue_admits(queue, message) == -ENOBUFS && index < queue->count) {
+    while (!has_room(queue, message, factor) && index < queue->count) {
         if (at(queue, index)->events)
-            events += drop_at(queue, index, host);
+            events += sse_queue_drop_at(queue, index, platform);
         else
             index++;
     }
     return events;
 }
 
-static bool same_key(struct sse_str left, struct sse_str right)
+uint64_t sse_queue_drop_newest(struct queue *queue, const struct sse_platform *platform)
+{
+    uint64_t events = 0;
+    uint32_t first = first_droppable(queue, queue->exempt);
+
+    for (uint32_t index = queue->count; index-- > first && sse_queue_is_over(queue);)
+        if (at(queue, index)->events)
+            events += sse_queue_drop_at(queue, index, platform);
+    return events;
+}
+
+static bool same_key(struct sse_text left, struct sse_text right)
 {
     return left.ptr && left.len == right.len && !memcmp(left.ptr, right.ptr, left.len);
 }
 
-uint64_t sse_queue_drop_key(struct queue *queue, struct sse_str key, const struct sse_host *host)
+uint64_t sse_queue_drop_key(struct queue *queue, struct sse_text key, const struct sse_platform *platform)
 {
-    for (uint32_t index = first_droppable(queue); index < queue->count; index++) {
+    for (uint32_t index = first_droppable(queue, queue->exempt); index < queue->count; index++) {
         if (same_key(at(queue, index)->key, key))
-            return drop_at(queue, index, host);
+            return sse_queue_drop_at(queue, index, platform);
     }
     return 0;
 }
@@ -168,9 +190,9 @@ uint64_t sse_queue_events(const struct queue *queue)
     return events;
 }
 
-void sse_queue_clear(struct queue *queue, const struct sse_host *host)
+void sse_queue_clear(struct queue *queue, const struct sse_platform *platform)
 {
     while (queue->count)
-        sse_queue_drop_first(queue, host);
-    sse_queue_free_ring(queue, host);
+        sse_queue_drop_first(queue, platform);
+    sse_queue_free_ring(queue, platform);
 }

@@ -4,10 +4,11 @@
 
 /**
  * The bounded queue of one emitter: references to messages, and a cursor into the first. One
- * reference fits without memory of its own; an empty queue holds none. No locks: the emitter's.
+ * reference fits without memory of its own; an empty queue needs none. No locks: the emitter's.
  *
- * Messages may be dropped from its middle, but none of which a byte has left, none that was
- * gathered and not yet taken, and none without events (head, retry).
+ * The messages at its front may be exempt from the limits: the head, a replay, what a paused emitter is
+ * sent. Messages may be dropped from its middle, but none of which a byte was written, none that was
+ * gathered and not yet consumed, and none without events (head, retry).
  */
 
 #include "data/message.h"
@@ -18,6 +19,10 @@
 
 /* The most messages that one look at the queue may pin. */
 #define QUEUE_PINNED_MAX UINT16_MAX
+
+/* An output that has not been tried yet makes nobody overflow: the queue grows to a multiple of its
+ * limits meanwhile. */
+#define QUEUE_UNTRIED_FACTOR 4
 
 /** Where more than one message waits. */
 struct queue_ring {
@@ -31,13 +36,14 @@ struct queue {
         struct sse_message *only; /* up to one message, if `ringed` is not set */
         struct queue_ring *ring;
     };
-    size_t bytes; /* still to be taken */
+    size_t bytes;        /* still to be written */
+    size_t exempt_bytes; /* of the exempt messages, still to be written */
     uint32_t bytes_max;
     uint32_t count;
     uint32_t count_max;
-    uint32_t taken;    /* of the first message: below SSE_EVENT_SIZE_MAX and its chunk framing */
-    uint32_t replayed; /* messages at the front up to the last one of a replay */
-    uint16_t pinned;   /* messages that somebody looks at since queue_gather */
+    uint32_t taken;  /* of the first message: below SSE_EVENT_SIZE_MAX and its chunk framing */
+    uint32_t exempt; /* messages at the front */
+    uint16_t pinned; /* messages that somebody looks at since queue_gather */
     bool ringed;
     bool chunked;
 };
@@ -46,29 +52,38 @@ struct queue {
 void sse_queue_init(struct queue *queue, bool chunked, size_t bytes_max, uint32_t count_max);
 
 /** Makes room for `more` messages, so that pushing them cannot fail. -ENOMEM. */
-int sse_queue_reserve(struct queue *queue, size_t more, const struct sse_host *host);
+int sse_queue_reserve(struct queue *queue, size_t more, const struct sse_platform *platform);
 
 /** Puts an equal message in the place of the first. The caller gets the old reference. */
 void sse_queue_replace_first(struct queue *queue, struct sse_message *message);
 
 /** Takes the first message out, taken in part or not. */
-void sse_queue_drop_first(struct queue *queue, const struct sse_host *host);
+void sse_queue_drop_first(struct queue *queue, const struct sse_platform *platform);
 
-/** Drops the oldest messages that may be dropped until the queue admits `message`; none if that would
- *  be in vain. Returns the events dropped; whether it admits the message is to be asked again. */
-uint64_t sse_queue_drop_oldest(struct queue *queue, const struct sse_message *message,
-                               const struct sse_host *host);
+/** Drops the oldest messages that may be dropped until the queue admits `message`, or, with NULL, is
+ *  within its limits. Drops none if that would be in vain. Returns the events dropped; ask again whether
+ *  it admits the message. */
+uint64_t sse_queue_drop_oldest(struct queue *queue, const struct sse_message *message, unsigned factor,
+                               const struct sse_platform *platform);
 
-/** Drops the message with this key, if it may be dropped. Returns its events, or 0. */
-uint64_t sse_queue_drop_key(struct queue *queue, struct sse_str key, const struct sse_host *host);
+/** Drops the newest messages that may be dropped until the queue is within its limits. Returns the events
+ *  dropped. */
+uint64_t sse_queue_drop_newest(struct queue *queue, const struct sse_platform *platform);
+
+/** Drops the message at an index that was neither gathered nor begun. Returns its events. */
+uint64_t sse_queue_drop_at(struct queue *queue, uint32_t index, const struct sse_platform *platform);
+
+/** Drops the message with this key, if it may be dropped. No exempt one: a replay is never dropped. Returns its
+ *  events, or 0. */
+uint64_t sse_queue_drop_key(struct queue *queue, struct sse_text key, const struct sse_platform *platform);
 
 /** The events in the queue. */
 uint64_t sse_queue_events(const struct queue *queue);
 
-void sse_queue_clear(struct queue *queue, const struct sse_host *host);
+void sse_queue_clear(struct queue *queue, const struct sse_platform *platform);
 
 /** Gives back the memory of an empty queue. */
-void sse_queue_free_ring(struct queue *queue, const struct sse_host *host);
+void sse_queue_free_ring(struct queue *queue, const struct sse_platform *platform);
 
 /* What every event passes through stands here, so that it costs no call. */
 
@@ -97,27 +112,50 @@ static inline uint32_t sse_queue_capacity(const struct queue *queue)
     return queue->ringed ? queue->ring->capacity : 1;
 }
 
-/** 0, -ENOBUFS if it is full, -EMSGSIZE if the message would not even fit into the empty queue. */
-static inline int sse_queue_admits(const struct queue *queue, const struct sse_message *message)
+/** 0, -ENOBUFS if it is full, -EMSGSIZE if the message would not even fit into the empty queue. `factor`
+ *  multiplies the limits. */
+static inline int sse_queue_admits(const struct queue *queue, const struct sse_message *message,
+                                   unsigned factor)
 {
     size_t size = sse_message_wire_size(message, queue->chunked);
 
     if (size > queue->bytes_max)
         return -EMSGSIZE;
-    /* A replay may have filled it beyond its limits. */
-    if (queue->count >= queue->count_max || queue->bytes > queue->bytes_max - size)
+    if (queue->count - queue->exempt >= (uint64_t)queue->count_max * factor ||
+        queue->bytes - queue->exempt_bytes + size > (uint64_t)queue->bytes_max * factor)
         return -ENOBUFS;
     return 0;
+}
+
+/** Whether it holds more than its limits. */
+static inline bool sse_queue_is_over(const struct queue *queue)
+{
+    return queue->count - queue->exempt > queue->count_max ||
+           queue->bytes - queue->exempt_bytes > queue->bytes_max;
+}
+
+/** Whether half of a limit is used. */
+static inline bool sse_queue_is_half_full(const struct queue *queue)
+{
+    return queue->count - queue->exempt > queue->count_max / 2 ||
+           queue->bytes - queue->exempt_bytes > queue->bytes_max / 2;
+}
+
+/** What it holds now does not count against its limits. */
+static inline void sse_queue_exempt_all(struct queue *queue)
+{
+    queue->exempt = queue->count;
+    queue->exempt_bytes = queue->bytes;
 }
 
 /** Appends a reference of its own; -ENOMEM leaves the queue as it was. An empty queue never fails.
  *  Does not ask whether the queue admits it. */
 static inline int sse_queue_push(struct queue *queue, struct sse_message *message,
-                                 const struct sse_host *host)
+                                 const struct sse_platform *platform)
 {
-    if (queue->count == sse_queue_capacity(queue) && sse_queue_reserve(queue, 1, host))
+    if (queue->count == sse_queue_capacity(queue) && sse_queue_reserve(queue, 1, platform))
         return -ENOMEM;
-    sse_message_hold(message);
+    sse_message_keep(message);
     sse_queue_set(queue, queue->count, message);
     queue->count++;
     queue->bytes += sse_message_wire_size(message, queue->chunked);
@@ -131,7 +169,7 @@ static inline bool sse_queue_push_first(struct queue *queue, struct sse_message 
 
     if (queue->count || queue->ringed || size > queue->bytes_max)
         return false;
-    sse_message_hold(message);
+    sse_message_keep(message);
     queue->only = message;
     queue->count = 1;
     queue->bytes = size;
@@ -148,8 +186,9 @@ static inline bool sse_queue_has_one(const struct queue *queue)
 static inline void sse_queue_take_single(struct queue *queue)
 {
     queue->bytes = 0;
+    queue->exempt_bytes = 0;
     queue->count = 0;
-    queue->replayed = 0;
+    queue->exempt = 0;
 }
 
 /** The first message, or NULL. */
@@ -165,7 +204,7 @@ static inline int sse_queue_gather(const struct queue *queue, struct iovec *iov,
     size_t taken = queue->taken;
 
     while (filled < iov_count && (uint32_t)filled < queue->count) {
-        struct sse_str wire = sse_message_wire(sse_queue_at(queue, (uint32_t)filled), queue->chunked);
+        struct sse_text wire = sse_message_wire(sse_queue_at(queue, (uint32_t)filled), queue->chunked);
 
         iov[filled].iov_base = (void *)(uintptr_t)(wire.ptr + taken);
         iov[filled].iov_len = wire.len - taken;
@@ -175,22 +214,30 @@ static inline int sse_queue_gather(const struct queue *queue, struct iovec *iov,
     return filled;
 }
 
-/** Takes the first message out; the caller gets its reference. `bytes` is the caller's to correct. */
-static inline void sse_queue_forget_first(struct queue *queue, const struct sse_host *host)
+/** Removes bytes of the first message from the sums. */
+static inline void sse_queue_subtract_first(struct queue *queue, size_t size)
+{
+    queue->bytes -= size;
+    if (queue->exempt)
+        queue->exempt_bytes -= size;
+}
+
+/** Takes the first message out; the caller gets its reference, and has corrected the sums. */
+static inline void sse_queue_forget_first(struct queue *queue, const struct sse_platform *platform)
 {
     queue->taken = 0;
-    queue->replayed -= queue->replayed > 0;
+    queue->exempt -= queue->exempt > 0;
     queue->count--;
     if (queue->ringed && queue->count)
         queue->ring->first = (queue->ring->first + 1) & (queue->ring->capacity - 1);
     else if (queue->ringed)
-        sse_queue_free_ring(queue, host);
+        sse_queue_free_ring(queue, platform);
 }
 
 /** Takes up to `*size` bytes but not past the end of a message, and counts them off. Returns the
  *  message if it is now taken whole, with its reference; else NULL, with *size 0. */
 static inline struct sse_message *sse_queue_take(struct queue *queue, size_t *size,
-                                                 const struct sse_host *host)
+                                                 const struct sse_platform *platform)
 {
     struct sse_message *message = sse_queue_first(queue);
     size_t left;
@@ -202,13 +249,13 @@ static inline struct sse_message *sse_queue_take(struct queue *queue, size_t *si
     left = sse_message_wire_size(message, queue->chunked) - queue->taken;
     if (*size < left) {
         queue->taken += (uint32_t)*size;
-        queue->bytes -= *size;
+        sse_queue_subtract_first(queue, *size);
         *size = 0;
         return NULL;
     }
     *size -= left;
-    queue->bytes -= left;
-    sse_queue_forget_first(queue, host);
+    sse_queue_subtract_first(queue, left);
+    sse_queue_forget_first(queue, platform);
     return message;
 }
 

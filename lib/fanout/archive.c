@@ -8,6 +8,8 @@
 
 #define DEFAULT_BYTES ((size_t)16 << 20)
 #define SEQUENCE_DIGITS 16
+/* About a quarter of a millisecond. */
+#define EXPIRE_AT_ONCE 256
 
 static char hexadecimal(uint64_t digit)
 {
@@ -35,19 +37,19 @@ static bool read_hexadecimal(const char *text, uint64_t *number)
     return true;
 }
 
-static int init_epoch(struct archive *archive, struct sse_str epoch)
+static int init_prefix(struct archive *archive, struct sse_text prefix)
 {
-    if (!epoch.ptr) {
-        write_hexadecimal(archive->epoch, sse_host_secret(archive->host));
-        archive->epoch_size = SEQUENCE_DIGITS;
-        return epoch.len ? -EINVAL : 0;
+    if (!prefix.ptr) {
+        write_hexadecimal(archive->prefix, sse_platform_secret(archive->platform));
+        archive->prefix_size = SEQUENCE_DIGITS;
+        return prefix.len ? -EINVAL : 0;
     }
-    if (!epoch.len || epoch.len > SSE_EPOCH_SIZE_MAX ||
-        !sse_id_is_valid((const unsigned char *)epoch.ptr, epoch.len) ||
-        !sse_utf8_is_valid((const unsigned char *)epoch.ptr, epoch.len))
+    if (!prefix.len || prefix.len > SSE_ID_PREFIX_SIZE_MAX ||
+        !sse_id_is_valid((const unsigned char *)prefix.ptr, prefix.len) ||
+        !sse_utf8_is_valid((const unsigned char *)prefix.ptr, prefix.len))
         return -EINVAL;
-    memcpy(archive->epoch, epoch.ptr, epoch.len);
-    archive->epoch_size = epoch.len;
+    memcpy(archive->prefix, prefix.ptr, prefix.len);
+    archive->prefix_size = prefix.len;
     return 0;
 }
 
@@ -61,16 +63,19 @@ int sse_archive_init(struct archive *archive, const struct sse_registry_options 
     if (!all.bytes)
         all.bytes = DEFAULT_BYTES;
     *archive = (struct archive){
-        .host = options->host,
+        .platform = options->platform,
         .topics = topics,
         .limits = all,
         .topic_limits = {.events = topic.events ? topic.events : all.events,
                          .bytes = topic.bytes ? topic.bytes : all.bytes},
         .age = options->history_age_ms ? duration_from_ms(options->history_age_ms) : DEADLINE_NEVER,
+        .sequence = options->first_id ? options->first_id - 1 : 0,
     };
     topics->have_past = all.events > 0;
-    sse_names_init(&archive->names, options->host);
-    return init_epoch(archive, options->epoch);
+    /* What an earlier process assigned is lost. */
+    topics->lost = archive->sequence;
+    sse_names_init(&archive->names, options->platform);
+    return init_prefix(archive, options->id_prefix);
 }
 
 bool sse_archive_is_on(const struct archive *archive)
@@ -80,31 +85,38 @@ bool sse_archive_is_on(const struct archive *archive)
 
 size_t sse_archive_id_size(const struct archive *archive)
 {
-    return archive->epoch_size + 1 + SEQUENCE_DIGITS;
+    return archive->prefix_size + 1 + SEQUENCE_DIGITS;
 }
 
 void sse_archive_format_id(const struct archive *archive, uint64_t sequence, char *id)
 {
-    memcpy(id, archive->epoch, archive->epoch_size);
-    id[archive->epoch_size] = '-';
-    write_hexadecimal(id + archive->epoch_size + 1, sequence);
+    memcpy(id, archive->prefix, archive->prefix_size);
+    id[archive->prefix_size] = '-';
+    write_hexadecimal(id + archive->prefix_size + 1, sequence);
 }
 
-/* The number of an id that has the form of those that are assigned. */
-static bool read_id(const struct archive *archive, struct sse_str id, uint64_t *number)
+/* The number of an id that has the form of the assigned ones. */
+static bool read_id(const struct archive *archive, struct sse_text id, uint64_t *number)
 {
-    return id.len == sse_archive_id_size(archive) && !memcmp(id.ptr, archive->epoch, archive->epoch_size) &&
-           id.ptr[archive->epoch_size] == '-' && read_hexadecimal(id.ptr + archive->epoch_size + 1, number);
+    return id.ptr && id.len == sse_archive_id_size(archive) &&
+           !memcmp(id.ptr, archive->prefix, archive->prefix_size) && id.ptr[archive->prefix_size] == '-' &&
+           read_hexadecimal(id.ptr + archive->prefix_size + 1, number);
 }
 
-bool sse_archive_may_be_given(const struct archive *archive, struct sse_str id)
+int sse_archive_check_id(const struct archive *archive, struct sse_text id)
 {
     uint64_t number;
 
-    return !sse_archive_is_on(archive) || !read_id(archive, id, &number);
+    if (!sse_archive_is_on(archive))
+        return 0;
+    if (!id.ptr && id.len)
+        return -EINVAL;
+    if (id.len > SSE_ID_SIZE_MAX)
+        return -EMSGSIZE;
+    return read_id(archive, id, &number) ? -EINVAL : 0;
 }
 
-bool sse_archive_find_assigned(const struct archive *archive, struct sse_str id, uint64_t *sequence)
+bool sse_archive_find_assigned(const struct archive *archive, struct sse_text id, uint64_t *sequence)
 {
     uint64_t number;
 
@@ -114,7 +126,7 @@ bool sse_archive_find_assigned(const struct archive *archive, struct sse_str id,
     return true;
 }
 
-/* Many topics with an event each are no cheaper than what they hold. */
+/* Many topics with one event each cost more than their events. */
 static void charge_topic(struct archive *archive, struct topic *topic)
 {
     size_t charge = 0;
@@ -128,22 +140,24 @@ static void charge_topic(struct archive *archive, struct topic *topic)
 /* The heaps hold the topics that have a history. */
 static void note_topic(struct archive *archive, struct topic *topic)
 {
-    uint64_t size = UINT64_MAX - topic->past->history.bytes;
+    struct topic_past *past = topic->past;
+    uint64_t size = UINT64_MAX - past->history.bytes, time;
 
     charge_topic(archive, topic);
-    if (!topic->past->history.count) {
-        if (topic->past->size.position != HEAP_NOWHERE) {
-            sse_heap_remove(&archive->by_size, &topic->past->size);
-            sse_heap_remove(&archive->by_age, &topic->past->age);
-        }
+    if (!past->history.count && past->size.position == HEAP_NOWHERE)
+        return;
+    if (!past->history.count) {
+        sse_heap_remove(&archive->by_size, &past->size);
+        sse_heap_remove(&archive->by_age, &past->age);
         return;
     }
-    if (topic->past->size.position == HEAP_NOWHERE) {
-        sse_heap_push(&archive->by_size, &topic->past->size, size);
-        sse_heap_push(&archive->by_age, &topic->past->age, sse_history_at(&topic->past->history, 0)->time);
+    time = sse_history_at(&past->history, 0)->time;
+    if (past->size.position == HEAP_NOWHERE) {
+        sse_heap_push(&archive->by_size, &past->size, size);
+        sse_heap_push(&archive->by_age, &past->age, time);
     } else {
-        sse_heap_update(&archive->by_size, &topic->past->size, size);
-        sse_heap_update(&archive->by_age, &topic->past->age, sse_history_at(&topic->past->history, 0)->time);
+        sse_heap_update(&archive->by_size, &past->size, size);
+        sse_heap_update(&archive->by_age, &past->age, time);
     }
 }
 
@@ -154,7 +168,7 @@ static void drop_oldest_of(struct archive *archive, struct topic *topic)
 
     if (entry->named)
         sse_names_forget(&archive->names, topic, sse_message_id(entry->message), entry->sequence);
-    sse_history_drop_first(&topic->past->history, archive->host);
+    sse_history_drop_first(&topic->past->history, archive->platform);
     archive->events--;
     archive->bytes -= cost;
     note_topic(archive, topic);
@@ -179,31 +193,31 @@ static void enforce_limits(struct archive *archive, struct topic *topic)
         drop_oldest_of(archive, sse_topic_of_size(sse_heap_first(&archive->by_size)));
 }
 
-/* The ring comes last: nothing that is charged has grown when something fails. `id`: absent if there is no
- * name to keep. */
-static bool reserve(struct archive *archive, struct topic *topic, struct sse_str id)
+/* The ring comes last, so that nothing that is charged has grown when something fails. `id`: absent if it
+ * names no place. */
+static bool reserve(struct archive *archive, struct topic *topic, struct sse_text id)
 {
     size_t topics = archive->by_size.count + 1;
 
-    if (!sse_heap_reserve(&archive->by_size, topics, archive->host) ||
-        !sse_heap_reserve(&archive->by_age, topics, archive->host) ||
+    if (!sse_heap_reserve(&archive->by_size, topics, archive->platform) ||
+        !sse_heap_reserve(&archive->by_age, topics, archive->platform) ||
         (id.len && !sse_names_reserve(&archive->names, topic, id)))
         return false;
-    if (sse_history_reserve(&topic->past->history, archive->host))
+    if (sse_history_reserve(&topic->past->history, archive->platform))
         return true;
     if (id.len)
         sse_names_forget(&archive->names, topic, id, 0);
     return false;
 }
 
-int sse_archive_keep(struct archive *archive, struct topic *topic, struct sse_message *message, bool assigned,
-                     uint64_t now)
+int sse_archive_retain(struct archive *archive, struct topic *topic, struct sse_message *message,
+                       bool assigned, uint64_t now)
 {
     /* An empty id resets the client: it names no place. */
     bool named = !assigned && sse_message_id(message).len;
     char id[SSE_ASSIGNED_ID_SIZE];
 
-    if (!reserve(archive, topic, named ? sse_message_id(message) : (struct sse_str){.ptr = NULL}))
+    if (!reserve(archive, topic, named ? sse_message_id(message) : (struct sse_text){.ptr = NULL}))
         return -ENOMEM;
     archive->sequence++;
     if (assigned) {
@@ -226,29 +240,47 @@ int sse_archive_keep(struct archive *archive, struct topic *topic, struct sse_me
     return 0;
 }
 
-bool sse_archive_has_lost(const struct archive *archive, const struct topic *topic, uint64_t sequence)
+static bool is_expired(const struct archive *archive, const struct history_entry *entry, uint64_t now)
 {
-    return sequence < (topic ? sse_topic_lost(topic) : archive->topics->lost);
+    return deadline_is_due(deadline_after(entry->time, archive->age), now);
+}
+
+uint64_t sse_archive_lost(const struct archive *archive, const struct topic *topic, uint64_t now)
+{
+    const struct history *history;
+    size_t low = 0, high;
+
+    if (!topic || !topic->past)
+        return archive->topics->lost;
+    history = &topic->past->history;
+    high = history->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (is_expired(archive, sse_history_at(history, middle), now))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low ? sse_history_at(history, low - 1)->sequence : history->lost;
 }
 
 void sse_archive_expire(struct archive *archive, uint64_t now)
 {
-    while (deadline_is_due(sse_archive_deadline(archive), now))
-        drop_oldest_of(archive, sse_topic_of_age(sse_heap_first(&archive->by_age)));
-}
+    for (int i = 0; i < EXPIRE_AT_ONCE; i++) {
+        struct heap_node *oldest = sse_heap_first(&archive->by_age);
 
-uint64_t sse_archive_deadline(const struct archive *archive)
-{
-    const struct heap_node *first = sse_heap_first(&archive->by_age);
-
-    return first ? deadline_after(first->deadline, archive->age) : DEADLINE_NEVER;
+        if (!oldest || !deadline_is_due(deadline_after(oldest->deadline, archive->age), now))
+            return;
+        drop_oldest_of(archive, sse_topic_of_age(oldest));
+    }
 }
 
 void sse_archive_free(struct archive *archive)
 {
     while (archive->events)
         drop_oldest_of(archive, sse_topic_of_size(sse_heap_first(&archive->by_size)));
-    sse_heap_free(&archive->by_size, archive->host);
-    sse_heap_free(&archive->by_age, archive->host);
+    sse_heap_free(&archive->by_size, archive->platform);
+    sse_heap_free(&archive->by_age, archive->platform);
     sse_names_free(&archive->names);
 }

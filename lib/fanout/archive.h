@@ -3,7 +3,7 @@
 #define FANOUT_ARCHIVE_H
 
 /**
- * The histories of all topics together: their bounds, the sequence that orders them, and the ids by
+ * The histories of all topics together: their limits, the sequence that orders them, and the ids by
  * which clients name a place in it. No locks: the registry's.
  */
 
@@ -13,7 +13,7 @@
 #include <sse/registry.h>
 
 struct archive {
-    const struct sse_host *host;
+    const struct sse_platform *platform;
     struct topics *topics;
     struct sse_history_limits limits;
     struct sse_history_limits topic_limits;
@@ -24,11 +24,11 @@ struct archive {
     struct heap by_age;  /* the topic with the oldest entry first */
     struct names names;
     uint64_t sequence; /* of the last event */
-    char epoch[SSE_EPOCH_SIZE_MAX];
-    size_t epoch_size;
+    char prefix[SSE_ID_PREFIX_SIZE_MAX];
+    size_t prefix_size;
 };
 
-/** 0, or -EINVAL for limits or an epoch that cannot be. */
+/** 0, or -EINVAL for limits or a prefix that are not valid. */
 int sse_archive_init(struct archive *archive, const struct sse_registry_options *options,
                      struct topics *topics);
 void sse_archive_free(struct archive *archive);
@@ -37,27 +37,26 @@ bool sse_archive_is_on(const struct archive *archive);
 
 /** The size of an assigned id. */
 size_t sse_archive_id_size(const struct archive *archive);
-/** Writes the id of a sequence, archive_id_size bytes. */
+/** Writes the id of a sequence, sse_archive_id_size bytes. */
 void sse_archive_format_id(const struct archive *archive, uint64_t sequence, char *id);
 
-/** Whether a publisher may give this id: one that looks assigned would be taken for another place. */
-bool sse_archive_may_be_given(const struct archive *archive, struct sse_str id);
+/** Whether a publisher may give this id: 0, -EMSGSIZE, or -EINVAL for one that looks assigned, because it
+ * would name another place. */
+int sse_archive_check_id(const struct archive *archive, struct sse_text id);
 
-/** The place of an id that was assigned, held or not. False if it is none of this registry's. */
-bool sse_archive_find_assigned(const struct archive *archive, struct sse_str id, uint64_t *sequence);
+/** The place of an assigned id, retained or not. False if it is none of this registry's. */
+bool sse_archive_find_assigned(const struct archive *archive, struct sse_text id, uint64_t *sequence);
 
-/** Keeps a message of a topic, which gets the next sequence, and lets go of what is over the bounds.
- *  `assigned`: its id is patched to be that of the sequence. -ENOMEM leaves all as it was. */
-int sse_archive_keep(struct archive *archive, struct topic *topic, struct sse_message *message, bool assigned,
-                     uint64_t now);
+/** Retains a message of a topic, which gets the next sequence, and forgets what is over the limits.
+ *  `assigned`: its id becomes that of the sequence. -ENOMEM leaves all as it was. The topic may be freed. */
+int sse_archive_retain(struct archive *archive, struct topic *topic, struct sse_message *message,
+                       bool assigned, uint64_t now);
 
-/** Whether events of this topic after `sequence` are no longer held; NULL: a topic that is not there. */
-bool sse_archive_has_lost(const struct archive *archive, const struct topic *topic, uint64_t sequence);
+/** The highest sequence that was published to a topic and is not replayed any more. NULL: a topic that does
+ *  not exist. */
+uint64_t sse_archive_lost(const struct archive *archive, const struct topic *topic, uint64_t now);
 
-/** Lets go of what is too old. */
+/** Forgets events that are too old: so many at a time that nobody waits for long. */
 void sse_archive_expire(struct archive *archive, uint64_t now);
-
-/** When archive_expire next has something to do. */
-uint64_t sse_archive_deadline(const struct archive *archive);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "fanout/names.h"
 
-/** An id in one topic. Its key lies in the message that it came with last. */
+/** An id in one topic. Its key lies in the last message that had it. */
 struct name {
     struct map_node node;     /* in the scope of its topic */
     struct map_node anywhere; /* in no scope: that of the first topic that has the id */
@@ -15,38 +15,38 @@ size_t sse_names_cost(void)
     return sizeof(struct name) + 2 * sizeof(struct map_node *);
 }
 
-void sse_names_init(struct names *names, const struct sse_host *host)
+void sse_names_init(struct names *names, const struct sse_platform *platform)
 {
-    names->host = host;
-    sse_map_init(&names->map, host);
+    names->platform = platform;
+    sse_map_init(&names->map, platform);
 }
 
 void sse_names_free(struct names *names)
 {
-    sse_map_free(&names->map, names->host);
+    sse_map_free(&names->map, names->platform);
 }
 
-static struct name *find_in(const struct names *names, const struct topic *topic, struct sse_str id)
+static struct name *find_in(const struct names *names, const struct topic *topic, struct sse_text id)
 {
     struct map_node *node = sse_map_find(&names->map, topic, id.ptr, id.len);
 
     return node ? (struct name *)(void *)((char *)node - offsetof(struct name, node)) : NULL;
 }
 
-static struct name *find_first(const struct names *names, struct sse_str id)
+static struct name *find_first(const struct names *names, struct sse_text id)
 {
     struct map_node *node = sse_map_find(&names->map, NULL, id.ptr, id.len);
 
     return node ? (struct name *)(void *)((char *)node - offsetof(struct name, anywhere)) : NULL;
 }
 
-/* Behind the first that has the same id, or as the first. False without memory. */
-static bool link_name(struct names *names, struct name *name, struct sse_str id)
+/* Behind the first with the same id, or as the first. False without memory. */
+static bool link_name(struct names *names, struct name *name, struct sse_text id)
 {
     struct name *first = find_first(names, id);
 
     if (!first)
-        return sse_map_insert(&names->map, &name->anywhere, names->host);
+        return sse_map_insert(&names->map, &name->anywhere, names->platform);
     names->shared = true;
     name->previous = first;
     name->next = first->next;
@@ -65,34 +65,34 @@ static void unlink_name(struct names *names, struct name *name)
         return;
     }
     sse_map_remove(&names->map, &name->anywhere);
-    /* A table that is there takes every node. */
+    /* A map that has a bucket takes every node. */
     if (name->next)
-        (void)sse_map_insert(&names->map, &name->next->anywhere, names->host);
+        (void)sse_map_insert(&names->map, &name->next->anywhere, names->platform);
 }
 
-bool sse_names_reserve(struct names *names, const struct topic *topic, struct sse_str id)
+bool sse_names_reserve(struct names *names, const struct topic *topic, struct sse_text id)
 {
     struct name *name;
 
     if (find_in(names, topic, id))
         return true;
-    name = sse_host_allocate(names->host, sizeof(*name));
+    name = sse_platform_allocate(names->platform, sizeof(*name));
     if (!name)
         return false;
     *name = (struct name){
         .node = {.key = id.ptr, .key_size = id.len, .scope = topic},
         .anywhere = {.key = id.ptr, .key_size = id.len},
     };
-    if (sse_map_insert(&names->map, &name->node, names->host)) {
+    if (sse_map_insert(&names->map, &name->node, names->platform)) {
         if (link_name(names, name, id))
             return true;
         sse_map_remove(&names->map, &name->node);
     }
-    sse_host_release(names->host, name);
+    sse_platform_deallocate(names->platform, name);
     return false;
 }
 
-void sse_names_set(struct names *names, const struct topic *topic, struct sse_str id, uint64_t sequence)
+void sse_names_set(struct names *names, const struct topic *topic, struct sse_text id, uint64_t sequence)
 {
     struct name *name = find_in(names, topic, id);
 
@@ -101,7 +101,7 @@ void sse_names_set(struct names *names, const struct topic *topic, struct sse_st
     name->sequence = sequence;
 }
 
-void sse_names_forget(struct names *names, const struct topic *topic, struct sse_str id, uint64_t sequence)
+void sse_names_forget(struct names *names, const struct topic *topic, struct sse_text id, uint64_t sequence)
 {
     struct name *name = find_in(names, topic, id);
 
@@ -109,15 +109,15 @@ void sse_names_forget(struct names *names, const struct topic *topic, struct sse
         return;
     unlink_name(names, name);
     sse_map_remove(&names->map, &name->node);
-    sse_host_release(names->host, name);
+    sse_platform_deallocate(names->platform, name);
 }
 
-bool sse_names_has(const struct names *names, struct sse_str id)
+bool sse_names_has(const struct names *names, struct sse_text id)
 {
     return find_first(names, id);
 }
 
-bool sse_names_find(const struct names *names, const struct topic *topic, struct sse_str id,
+bool sse_names_find(const struct names *names, const struct topic *topic, struct sse_text id,
                     uint64_t *sequence)
 {
     const struct name *name = topic ? find_in(names, topic, id) : NULL;
@@ -127,7 +127,7 @@ bool sse_names_find(const struct names *names, const struct topic *topic, struct
     return name;
 }
 
-bool sse_names_find_anywhere(const struct names *names, struct sse_str id, uint64_t *sequence)
+bool sse_names_find_anywhere(const struct names *names, struct sse_text id, uint64_t *sequence)
 {
     const struct name *name = find_first(names, id);
 

@@ -1,122 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 #include "fanout/replay.h"
+#include "wire/id.h"
+#include "wire/utf8.h"
 
-/** A history on its way through the merge. */
-struct source {
-    const struct history *history;
-    size_t position;
-};
-
-static bool reserve(struct replay *replay, size_t more, const struct sse_host *host)
+bool sse_replay_may_be_id(struct sse_text id)
 {
-    size_t capacity = replay->capacity ? replay->capacity : 4;
-    struct sse_message **messages;
+    const unsigned char *bytes = (const unsigned char *)id.ptr;
 
-    if (more <= replay->capacity - replay->count)
-        return true;
-    while (capacity - replay->count < more)
-        capacity *= 2;
-    messages = sse_host_allocate(host, capacity * sizeof(struct sse_message *));
-    if (!messages)
-        return false;
-    if (replay->count)
-        memcpy(messages, replay->messages, replay->count * sizeof(struct sse_message *));
-    sse_host_release(host, replay->messages);
-    replay->messages = messages;
-    replay->capacity = capacity;
-    return true;
+    return id.len <= SSE_ID_SIZE_MAX && sse_id_is_valid(bytes, id.len) && sse_utf8_is_valid(bytes, id.len);
 }
 
-bool sse_replay_append(struct replay *replay, struct sse_message *message, const struct sse_host *host)
-{
-    if (!reserve(replay, 1, host))
-        return false;
-    replay->messages[replay->count++] = sse_message_ref(message);
-    return true;
-}
-
-void sse_replay_free(struct replay *replay, const struct sse_host *host)
-{
-    for (size_t i = 0; i < replay->count; i++)
-        sse_message_unref(replay->messages[i]);
-    sse_host_release(host, replay->messages);
-    *replay = (struct replay){.messages = NULL};
-}
-
-static size_t add_source(struct source *source, const struct topic *topic, uint64_t from)
-{
-    const struct history *history = &topic->past->history;
-
-    *source = (struct source){.history = history, .position = sse_history_after(history, from)};
-    return history->count - source->position;
-}
-
-/* The oldest entry of all sources, or NULL; the same entry in two sources is one. */
-static const struct history_entry *next_entry(struct source *sources, size_t count)
-{
-    const struct history_entry *oldest = NULL;
-
-    for (size_t i = 0; i < count; i++) {
-        const struct history *history = sources[i].history;
-
-        if (sources[i].position < history->count) {
-            const struct history_entry *entry = sse_history_at(history, sources[i].position);
-
-            if (!oldest || entry->sequence < oldest->sequence)
-                oldest = entry;
-        }
-    }
-    for (size_t i = 0; oldest && i < count; i++) {
-        const struct history *history = sources[i].history;
-
-        if (sources[i].position < history->count &&
-            sse_history_at(history, sources[i].position)->sequence == oldest->sequence)
-            sources[i].position++;
-    }
-    return oldest;
-}
-
-bool sse_replay_collect(struct replay *replay, struct sse_registry *registry, struct sse_emitter *emitter,
-                        const struct sse_str *topics, size_t count, uint64_t from)
-{
-    bool member = sse_members_has(registry, emitter);
-    struct source *sources = sse_host_allocate(registry->host, (count + 1) * sizeof(*sources));
-    const struct history_entry *entry;
-    size_t used = 0, messages = 0;
-    bool enough;
-
-    if (!sources)
-        return false;
-    if (!member && sse_archive_is_on(&registry->archive))
-        messages += add_source(&sources[used++], registry->broadcasts, from);
-    for (size_t i = 0; i < count && sse_archive_is_on(&registry->archive); i++) {
-        const struct topic *topic = sse_topics_find(&registry->topics, topics[i]);
-
-        if (topic && !(member && sse_topics_is_subscribed(emitter, topic)))
-            messages += add_source(&sources[used++], topic, from);
-    }
-    enough = reserve(replay, messages, registry->host);
-    while (enough && (entry = next_entry(sources, used)))
-        replay->messages[replay->count++] = sse_message_ref(entry->message);
-    sse_host_release(registry->host, sources);
-    return enough;
-}
-
-/* What the topics asked for know of an id. */
+/** What the topics asked for know of an id. */
 struct finding {
     bool found;
-    bool doubtful; /* one that does not hold it has let go of events */
+    bool doubtful; /* a topic that does not have it has lost events */
     uint64_t sequence;
 };
 
-/* Which of several events the client has seen is not known, and once too often is no loss. */
+/* Of several events it is not known which the client has had, and an event that comes twice is no loss. */
 static void look_in(struct finding *finding, const struct sse_registry *registry, const struct topic *topic,
-                    struct sse_str id)
+                    uint64_t lost, struct sse_text id)
 {
     uint64_t place;
 
     if (!sse_names_find(&registry->archive.names, topic, id, &place)) {
-        finding->doubtful |= sse_archive_has_lost(&registry->archive, topic, 0);
+        finding->doubtful |= lost > 0;
         return;
     }
     if (!finding->found || place < finding->sequence)
@@ -124,54 +32,130 @@ static void look_in(struct finding *finding, const struct sse_registry *registry
     finding->found = true;
 }
 
-static struct finding look_up(const struct sse_registry *registry, const struct sse_str *topics, size_t count,
-                              struct sse_str id)
+static void decide(struct replay_place *place, const struct archive *archive, const struct finding *finding,
+                   struct sse_text id)
 {
-    struct finding finding = {.found = false};
-
-    /* An id may be as long as its client likes: one that nobody gave is hashed once, not for each topic. */
-    if (!sse_names_has(&registry->archive.names, id))
-        return finding;
-    look_in(&finding, registry, registry->broadcasts, id);
-    for (size_t i = 0; i < count; i++)
-        look_in(&finding, registry, sse_topics_find(&registry->topics, topics[i]), id);
-    return finding;
+    if (finding->found) {
+        place->known = true;
+        place->last = finding->sequence;
+        /* Where ids go by the topic, this may be another topic's than the client's. */
+        place->gap = place->last < place->lost || (finding->doubtful && archive->names.shared);
+    } else if (sse_archive_find_assigned(archive, id, &place->last)) {
+        place->known = true;
+        place->gap = place->last < place->lost;
+    } else if (sse_names_find_anywhere(&archive->names, id, &place->last)) {
+        place->known = true;
+        /* What these topics have lost may have had this id as well. */
+        place->gap = place->lost > 0;
+    }
 }
 
-bool sse_replay_find(const struct sse_registry *registry, const struct sse_str *topics, size_t count,
-                     struct sse_str id, uint64_t lost, uint64_t *sequence)
+struct replay_place sse_replay_find(const struct sse_registry *registry, const struct sse_text *topics,
+                                    size_t count, struct sse_text id, uint64_t now)
 {
     const struct archive *archive = &registry->archive;
-    struct finding finding;
+    struct replay_place place = {.gap = true, .last = archive->sequence};
+    bool possible = sse_replay_may_be_id(id);
+    /* An id that nobody gave is hashed once, and not for each topic. */
+    bool named = possible && sse_names_has(&archive->names, id);
+    struct finding finding = {.found = false};
 
-    *sequence = archive->sequence;
     if (!sse_archive_is_on(archive))
+        return place;
+    for (size_t i = 0; i <= count; i++) {
+        const struct topic *topic =
+            i < count ? sse_topics_find(&registry->topics, topics[i]) : registry->everyone;
+        uint64_t lost = sse_archive_lost(archive, topic, now);
+
+        place.lost = lost > place.lost ? lost : place.lost;
+        if (named)
+            look_in(&finding, registry, topic, lost, id);
+    }
+    if (possible)
+        decide(&place, archive, &finding, id);
+    return place;
+}
+
+/** A history, and how far it is replayed. */
+struct replay_source {
+    const struct history *history;
+    size_t position;
+    uint64_t sequence; /* of the entry there */
+};
+
+/* Puts a source where it belongs, at `index` or below. */
+static void sift_down(struct replay *replay, size_t index, struct replay_source source)
+{
+    size_t child;
+
+    while ((child = 2 * index + 1) < replay->count) {
+        if (child + 1 < replay->count &&
+            replay->sources[child + 1].sequence < replay->sources[child].sequence)
+            child++;
+        if (source.sequence <= replay->sources[child].sequence)
+            break;
+        replay->sources[index] = replay->sources[child];
+        index = child;
+    }
+    replay->sources[index] = source;
+}
+
+static void add_source(struct replay *replay, const struct replay_request *request, const struct topic *topic)
+{
+    const struct history *history = &topic->past->history;
+    uint64_t lost = sse_archive_lost(&request->registry->archive, topic, request->now);
+    size_t position = sse_history_after(history, request->after > lost ? request->after : lost);
+
+    if (position == history->count)
+        return;
+    replay->sources[replay->count++] = (struct replay_source){
+        .history = history,
+        .position = position,
+        .sequence = sse_history_at(history, position)->sequence,
+    };
+    replay->messages += history->count - position;
+}
+
+bool sse_replay_begin(struct replay *replay, const struct replay_request *request)
+{
+    const struct sse_registry *registry = request->registry;
+    const struct emitter_membership *membership = &request->emitter->membership;
+    uint32_t topics = sse_subscriptions_count(membership);
+
+    *replay = (struct replay){.platform = registry->platform};
+    if (!sse_archive_is_on(&registry->archive))
+        return true;
+    replay->sources = sse_platform_allocate(replay->platform,
+                                            ((size_t)topics - request->first + 1) * sizeof(*replay->sources));
+    if (!replay->sources)
         return false;
-    finding = look_up(registry, topics, count, id);
-    if (finding.found) {
-        *sequence = finding.sequence;
-        /* Where ids go by the topic, this may be another topic's than the client's. */
-        return *sequence >= lost && !(finding.doubtful && archive->names.shared);
-    }
-    if (sse_archive_find_assigned(archive, id, sequence))
-        return *sequence >= lost;
-    /* What these topics have let go of may have had this id as well. */
-    return sse_names_find_anywhere(&archive->names, id, sequence) && !lost;
+    if (request->everyone)
+        add_source(replay, request, registry->everyone);
+    for (uint32_t i = request->first; i < topics; i++)
+        add_source(replay, request, sse_subscriptions_at(membership, i).topic);
+    for (size_t i = replay->count / 2; i > 0; i--)
+        sift_down(replay, i - 1, replay->sources[i - 1]);
+    return true;
 }
 
-static uint64_t later(uint64_t left, uint64_t right)
+const struct history_entry *sse_replay_first(const struct replay *replay)
 {
-    return left > right ? left : right;
+    return replay->count ? sse_history_at(replay->sources[0].history, replay->sources[0].position) : NULL;
 }
 
-uint64_t sse_replay_last_lost(const struct sse_registry *registry, const struct sse_str *topics, size_t count)
+void sse_replay_advance(struct replay *replay)
 {
-    uint64_t lost = sse_topic_lost(registry->broadcasts);
+    struct replay_source source = replay->sources[0];
 
-    for (size_t i = 0; i < count; i++) {
-        const struct topic *topic = sse_topics_find(&registry->topics, topics[i]);
+    replay->messages--;
+    if (++source.position < source.history->count)
+        source.sequence = sse_history_at(source.history, source.position)->sequence;
+    else
+        source = replay->sources[--replay->count];
+    sift_down(replay, 0, source);
+}
 
-        lost = later(lost, topic ? sse_topic_lost(topic) : registry->topics.lost);
-    }
-    return lost;
+void sse_replay_end(struct replay *replay)
+{
+    sse_platform_deallocate(replay->platform, replay->sources);
 }

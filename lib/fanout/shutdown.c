@@ -1,137 +1,135 @@
 /* SPDX-License-Identifier: MIT */
+#include "base/condition.h"
 #include "base/deadline.h"
-#include "base/host.h"
-#include "fanout/registry.h"
+#include "base/options.h"
+#include "base/platform.h"
+#include "fanout/budget.h"
+#include "fanout/members.h"
 
-#include <errno.h>
+/* The oldest version of the options that is accepted: 0.2. */
+#define OPTIONS_SIZE_OLDEST sizeof(struct sse_shutdown_options)
 
-static int check_options(const struct sse_shutdown_options *options)
+static int read_options(struct sse_shutdown_options *to, const struct sse_shutdown_options *from)
 {
-    if (!options || options->size != sizeof(*options) || options->drain_ms < 0)
+    if (!from || !sse_options_copy(to, sizeof(*to), from, from->size, OPTIONS_SIZE_OLDEST) ||
+        to->drain_ms < 0)
         return -EINVAL;
-    if (!options->retry_min_ms && !options->retry_max_ms)
+    if (!to->retry_min_ms && !to->retry_max_ms)
         return 0;
-    if (options->retry_min_ms < 1 || options->retry_min_ms > options->retry_max_ms ||
-        options->retry_max_ms > SSE_RETRY_MAX)
+    if (to->retry_min_ms < 1 || to->retry_min_ms > to->retry_max_ms || to->retry_max_ms > SSE_RETRY_MAX)
         return -ERANGE;
     return 0;
 }
 
-/* A retry of its own for each client, and by the time for each process: workers that were forked alike have
- * their emitters at the same addresses. Some clients apply it only at a blank line. NULL for none. */
-static struct sse_message *retry_message(const struct sse_registry *registry,
-                                         const struct sse_shutdown_options *options,
-                                         const struct sse_emitter *emitter, uint64_t now)
+/** What every emitter gets. */
+struct farewell {
+    const struct sse_shutdown_options *options;
+    struct sse_message *final_event; /* NULL: none */
+    uint64_t end;                    /* of the draining */
+    uint64_t now;
+};
+
+/* Each client has its own retry, and by the time each process: workers that were forked alike have their
+ * emitters at the same addresses. NULL: none. */
+static struct sse_message *retry_message(const struct sse_registry *registry, const struct farewell *farewell,
+                                         const struct sse_emitter *emitter)
 {
+    const struct sse_shutdown_options *options = farewell->options;
     uint64_t range = (uint64_t)(options->retry_max_ms - options->retry_min_ms) + 1;
-    struct sse_event event = {.retry_ms = options->retry_min_ms};
+    uint64_t random;
 
     if (!options->retry_min_ms)
         return NULL;
-    event.retry_ms += (int64_t)(sse_host_jitter(registry->host, now ^ (uintptr_t)emitter) % range);
-    return sse_message_new_retry(event.retry_ms, registry->host);
+    random = sse_platform_jitter(registry->platform, farewell->now ^ (uintptr_t)emitter);
+    return sse_message_new_retry(options->retry_min_ms + (int64_t)(random % range), registry->platform);
 }
 
-/* What is queued goes first. A client for which there is no memory ends without farewell and retry. */
-static void begin_to_end(struct sse_emitter *emitter, struct sse_message *farewell, struct sse_message *retry,
-                         uint64_t end, uint64_t now)
+/* What waits behind a pause is dropped by the end: it must not stand there. */
+static void queue_last(struct sse_emitter *emitter, struct sse_message *message, uint64_t now)
 {
-    if (emitter->state == SSE_STATE_OPEN) {
-        if (farewell)
-            (void)sse_emitter_enqueue_unlimited(emitter, farewell, now);
-        if (retry)
-            (void)sse_emitter_enqueue_unlimited(emitter, retry, now);
-        (void)sse_emitter_end(emitter, SSE_REASON_SHUTDOWN, 0, now);
-        emitter->timers.end = end;
-    }
-    emitter->timers.end = deadline_earlier(emitter->timers.end, end);
+    if (!message)
+        return;
+    if (emitter->paused)
+        (void)sse_emitter_accept(emitter, message, now);
+    else
+        (void)sse_emitter_enqueue_exempt(emitter, message, now);
 }
 
-static void end_emitter(struct sse_registry *registry, const struct sse_shutdown_options *options,
-                        struct sse_message *farewell, struct sse_emitter *emitter, uint64_t now)
+/* What is queued goes first. Lock of the registry held. */
+static void end_emitter(struct sse_registry *registry, const struct farewell *farewell,
+                        struct sse_emitter *emitter, struct mark_chain *chain)
 {
-    struct sse_message *retry = retry_message(registry, options, emitter, now);
-    bool member;
+    struct sse_message *retry = retry_message(registry, farewell, emitter);
 
     pthread_mutex_lock(&emitter->lock);
-    /* A hook may have taken it out meanwhile: then it is the host's. */
-    member = emitter->owner == &registry->owner;
-    if (member)
-        begin_to_end(emitter, farewell, retry, deadline_after(now, duration_from_ms(options->drain_ms)), now);
+    if (emitter->state == SSE_STATE_OPEN) {
+        queue_last(emitter, farewell->final_event, farewell->now);
+        queue_last(emitter, retry, farewell->now);
+        (void)sse_emitter_end(emitter, SSE_REASON_SHUTDOWN, 0, farewell->now);
+        emitter->timers.end = farewell->end;
+    }
+    emitter->timers.end = deadline_earlier(emitter->timers.end, farewell->end);
+    sse_members_notify(emitter, chain);
     pthread_mutex_unlock(&emitter->lock);
     sse_message_unref(retry);
-    if (!member)
-        return;
-    (void)sse_emitter_service(emitter, now);
-    if (!options->drain_ms)
-        sse_emitter_tick_at(emitter, now);
 }
 
-/* Nobody joins any more, and everybody who is here is on the roster. */
-static int begin(struct sse_registry *registry, struct roster **everybody)
+static int begin(struct sse_registry *registry, const struct farewell *farewell)
 {
-    int error = 0;
+    const struct audience everyone = {.registry = registry, .everyone = true};
+    struct mark_chain chain = {.marks = NULL};
+    bool begun;
 
-    *everybody = NULL;
     pthread_mutex_lock(&registry->lock);
-    if (registry->shutdown.begun)
-        error = -EALREADY;
-    if (!error && !(*everybody = sse_roster_take(registry, registry->count)))
-        error = -ENOMEM;
-    for (size_t i = 0; !error && i < registry->count; i++)
-        sse_roster_add(*everybody, sse_members_at(registry, i));
-    if (!error)
-        registry->shutdown.begun = true;
+    begun = registry->shutdown.begun;
+    registry->shutdown.begun = true;
+    for (uint32_t i = 0; !begun && i < sse_audience_count(&everyone); i++)
+        end_emitter(registry, farewell, sse_audience_at(&everyone, i), &chain);
     pthread_mutex_unlock(&registry->lock);
-    return error;
+    sse_mark_chain_finish(&chain);
+    sse_budget_enforce(registry, farewell->now);
+    return begun ? -EALREADY : 0;
 }
 
 int sse_registry_shutdown(struct sse_registry *registry, const struct sse_shutdown_options *options)
 {
-    struct sse_message *farewell = NULL;
-    struct roster *everybody;
-    uint64_t now;
-    int error = sse_registry_check(registry);
+    struct sse_shutdown_options known;
+    struct farewell farewell = {.options = &known};
+    int cancel_state, error = sse_registry_check(registry);
 
     if (!error)
-        error = check_options(options);
-
-    if (!error && options->farewell)
-        error = sse_message_new(&farewell, options->farewell, 1, registry->host);
-    if (!error)
-        error = begin(registry, &everybody);
-    if (!error) {
-        now = sse_host_now(registry->host);
-        sse_owner_hold(&registry->owner);
-        for (size_t i = 0; i < everybody->count; i++)
-            end_emitter(registry, options, farewell, everybody->emitters[i], now);
-        sse_roster_give_back(registry, everybody);
-        sse_budget_enforce(registry, now);
-        sse_owner_release(&registry->owner);
-    }
-    sse_message_unref(farewell);
+        error = read_options(&known, options);
+    if (!error && known.final_event)
+        error = sse_message_new(&farewell.final_event, known.final_event, 1, registry->platform);
+    if (error)
+        return error;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    farewell.now = sse_platform_now(registry->platform);
+    farewell.end = deadline_after(farewell.now, duration_from_ms(known.drain_ms));
+    error = begin(registry, &farewell);
+    pthread_setcancelstate(cancel_state, NULL);
+    sse_message_unref(farewell.final_event);
     return error;
 }
 
-int sse_registry_shutdown_report(struct sse_registry *registry, struct sse_shutdown_report *report)
+int sse_registry_wait(struct sse_registry *registry, int timeout_ms)
 {
+    uint64_t deadline = DEADLINE_NEVER;
     int error = sse_registry_check(registry);
 
+    if (!error && timeout_ms < -1)
+        error = -EINVAL;
     if (error)
         return error;
-    if (!report || report->size != sizeof(*report))
-        return -EINVAL;
+    if (timeout_ms >= 0)
+        deadline = deadline_after(sse_platform_now(NULL), duration_from_ms(timeout_ms));
     pthread_mutex_lock(&registry->lock);
-    if (!registry->shutdown.begun)
-        error = -EAGAIN;
-    else
-        *report = (struct sse_shutdown_report){
-            .size = sizeof(*report),
-            .remaining = registry->count,
-            .completed = registry->shutdown.completed,
-            .cut = registry->shutdown.cut,
-            .bytes_left = registry->shutdown.bytes_left,
-        };
+    while (registry->remaining && !error) {
+        if (timeout_ms >= 0 && deadline_is_due(deadline, sse_platform_now(NULL)))
+            error = -ETIMEDOUT;
+        else
+            sse_condition_wait_until(&registry->none_remain, &registry->lock, deadline);
+    }
     pthread_mutex_unlock(&registry->lock);
     return error;
 }

@@ -1,51 +1,68 @@
 /* SPDX-License-Identifier: MIT */
+#include "base/platform.h"
 #include "fanout/registry.h"
-
-#include <errno.h>
 
 static uint64_t load(const _Atomic uint64_t *counter)
 {
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-/* What is counted without the lock. */
+/* What is counted without the lock. A loop may have counted bytes as written that a publish has not counted
+ * as queued yet. */
 static void read_tally(const struct emitter_tally *tally, struct sse_registry_stats *stats)
 {
-    stats->backlog_bytes = atomic_load_explicit(&tally->backlog, memory_order_relaxed);
-    stats->written = load(&tally->events);
+    size_t queued = atomic_load_explicit(&tally->queued, memory_order_relaxed);
+
+    stats->backlog_bytes = queued <= SIZE_MAX / 2 ? queued : 0;
+    stats->events_written = load(&tally->events);
+    stats->bytes_written = load(&tally->bytes);
     stats->dropped = load(&tally->dropped);
-    stats->bytes = load(&tally->bytes);
     for (size_t i = 0; i < SSE_LATENCY_BUCKETS; i++)
         stats->latency[i] = load(&tally->latency[i]);
 }
 
-int sse_registry_stats(struct sse_registry *registry, struct sse_registry_stats *stats)
+static void read_counts(const struct sse_registry *registry, struct sse_registry_stats *stats)
 {
-    const struct registry_counts *counts;
-    int error = sse_registry_check(registry);
+    const struct registry_counts *counts = &registry->counts;
+    const struct shutdown *shutdown = &registry->shutdown;
 
-    if (error)
-        return error;
-    if (!stats || stats->size != sizeof(*stats))
-        return -EINVAL;
-    counts = &registry->counts;
-    pthread_mutex_lock(&registry->lock);
     *stats = (struct sse_registry_stats){
-        .size = sizeof(*stats),
         .emitters = registry->count,
+        .remaining = registry->remaining,
         .topics = registry->topics.map.count,
         .history_events = registry->archive.events,
         .history_bytes = registry->archive.bytes,
         .added = counts->added,
+        .refused = counts->refused,
         .published = counts->published,
         .queued = counts->queued,
         .replays = counts->replays,
         .replayed = counts->replayed,
         .gaps = counts->gaps,
-        .refused = counts->refused,
+        .shutting_down = shutdown->begun,
+        .shutdown_completed = shutdown->completed,
+        .shutdown_cut = shutdown->cut,
+        .shutdown_bytes_left = shutdown->bytes_left,
     };
-    memcpy(stats->closed, counts->closed, sizeof(stats->closed));
+    memcpy(stats->ended_by, counts->ended_by, sizeof(stats->ended_by));
+}
+
+int sse_registry_get_stats(struct sse_registry *registry, struct sse_registry_stats *stats, size_t size)
+{
+    struct sse_registry_stats known;
+    int cancel_state, error = sse_registry_check(registry);
+
+    if (!error && (!stats || !size))
+        error = -EINVAL;
+    if (error)
+        return error;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    pthread_mutex_lock(&registry->lock);
+    sse_archive_expire(&registry->archive, sse_platform_now(registry->platform));
+    read_counts(registry, &known);
     pthread_mutex_unlock(&registry->lock);
-    read_tally(&registry->owner.tally, stats);
+    pthread_setcancelstate(cancel_state, NULL);
+    read_tally(&registry->group.tally, &known);
+    memcpy(stats, &known, size < sizeof(known) ? size : sizeof(known));
     return 0;
 }

@@ -2,7 +2,7 @@
 #include "fanout/subscriptions.h"
 #include "base/growth.h"
 
-/** What an emitter has that is, or was, subscribed to more than one topic. */
+/** Of an emitter that is, or was, subscribed to more than one topic. */
 struct subscription_list {
     uint32_t count;
     uint32_t capacity;
@@ -36,7 +36,7 @@ void sse_subscriptions_move(struct emitter_membership *membership, uint32_t posi
         membership->place = place;
 }
 
-bool sse_subscriptions_reserve(struct emitter_membership *membership, const struct sse_host *host)
+bool sse_subscriptions_reserve(struct emitter_membership *membership, const struct sse_platform *platform)
 {
     uint32_t count = sse_subscriptions_count(membership);
     size_t capacity = growth_after(count);
@@ -46,14 +46,14 @@ bool sse_subscriptions_reserve(struct emitter_membership *membership, const stru
         return true;
     if (capacity > UINT32_MAX)
         return false;
-    list = sse_host_allocate(host, sizeof(*list) + capacity * sizeof(struct subscription));
+    list = sse_platform_allocate(platform, sizeof(*list) + capacity * sizeof(struct subscription));
     if (!list)
         return false;
     *list = (struct subscription_list){.count = count, .capacity = (uint32_t)capacity};
     for (uint32_t i = 0; i < count; i++)
         list->items[i] = sse_subscriptions_at(membership, i);
     if (is_listed(membership))
-        sse_host_release(host, membership->list);
+        sse_platform_deallocate(platform, membership->list);
     membership->list = list;
     membership->place = SUBSCRIPTIONS_LISTED;
     return true;
@@ -70,7 +70,7 @@ void sse_subscriptions_add(struct emitter_membership *membership, struct subscri
 }
 
 void sse_subscriptions_remove(struct emitter_membership *membership, uint32_t position,
-                              const struct sse_host *host)
+                              const struct sse_platform *platform)
 {
     struct subscription_list *list = is_listed(membership) ? membership->list : NULL;
 
@@ -78,7 +78,7 @@ void sse_subscriptions_remove(struct emitter_membership *membership, uint32_t po
         list->items[position] = list->items[list->count];
         return;
     }
-    sse_host_release(host, list);
+    sse_platform_deallocate(platform, list);
     membership->topic = NULL;
     membership->place = 0;
 }

@@ -9,7 +9,6 @@
 
 #include "connection/emitter.h"
 
-/** One of them. */
 struct subscription {
     struct topic *topic;
     uint32_t place; /* among the topic's subscribers */
@@ -23,12 +22,12 @@ struct subscription sse_subscriptions_at(const struct emitter_membership *member
 /** Its place among the topic's subscribers has changed. */
 void sse_subscriptions_move(struct emitter_membership *membership, uint32_t position, uint32_t place);
 
-/** Makes room for one more, so that adding it cannot fail. */
-bool sse_subscriptions_reserve(struct emitter_membership *membership, const struct sse_host *host);
+/** Makes room for one more, so that adding it cannot fail. False without memory. */
+bool sse_subscriptions_reserve(struct emitter_membership *membership, const struct sse_platform *platform);
 void sse_subscriptions_add(struct emitter_membership *membership, struct subscription subscription);
 
 /** The last takes its position. */
 void sse_subscriptions_remove(struct emitter_membership *membership, uint32_t position,
-                              const struct sse_host *host);
+                              const struct sse_platform *platform);
 
 #endif

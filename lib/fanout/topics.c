@@ -1,30 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #include "fanout/topics.h"
+#include "fanout/seniority.h"
 
 #include <errno.h>
-#include <sse/registry.h>
 
-void sse_topics_init(struct topics *topics, const struct sse_host *host)
+void sse_topics_init(struct topics *topics, const struct sse_platform *platform)
 {
-    topics->host = host;
-    sse_map_init(&topics->map, host);
+    topics->platform = platform;
+    sse_map_init(&topics->map, platform);
 }
 
 void sse_topics_free(struct topics *topics)
 {
-    sse_map_free(&topics->map, topics->host);
-}
-
-int sse_topic_name_check(struct sse_str name)
-{
-    if (!name.ptr || !name.len)
-        return -EINVAL;
-    return name.len > SSE_TOPIC_SIZE_MAX ? -EMSGSIZE : 0;
-}
-
-bool sse_topic_is_absent(struct sse_str name)
-{
-    return !name.ptr && !name.len;
+    sse_map_free(&topics->map, topics->platform);
 }
 
 static struct topic *topic_of_node(struct map_node *node)
@@ -32,14 +20,14 @@ static struct topic *topic_of_node(struct map_node *node)
     return (struct topic *)(void *)((char *)node - offsetof(struct topic, node));
 }
 
-struct topic *sse_topics_find(const struct topics *topics, struct sse_str name)
+struct topic *sse_topics_find(const struct topics *topics, struct sse_text name)
 {
     struct map_node *node = sse_map_find(&topics->map, NULL, name.ptr, name.len);
 
     return node ? topic_of_node(node) : NULL;
 }
 
-/** A topic whose past is kept. */
+/** A topic with a history. */
 struct topic_with_past {
     struct topic topic;
     struct topic_past past;
@@ -60,23 +48,28 @@ size_t sse_topic_size(const struct topic *topic)
     return (topic->past ? sizeof(struct topic_with_past) : sizeof(struct topic)) + topic->node.key_size;
 }
 
-static void begin_past(struct topic *topic)
+/* It may be one that existed before, and lost what it had. */
+static void begin_past(const struct topics *topics, struct topic *topic)
 {
     topic->past = &((struct topic_with_past *)topic)->past;
-    *topic->past = (struct topic_past){.size.position = HEAP_NOWHERE, .age.position = HEAP_NOWHERE};
+    *topic->past = (struct topic_past){
+        .history.lost = topics->lost,
+        .size.position = HEAP_NOWHERE,
+        .age.position = HEAP_NOWHERE,
+    };
 }
 
 /* The name comes last. */
-static struct topic *allocate_topic(const struct topics *topics, struct sse_str name)
+static struct topic *allocate_topic(const struct topics *topics, struct sse_text name)
 {
     size_t size = topics->have_past ? sizeof(struct topic_with_past) : sizeof(struct topic);
-    struct topic *topic = sse_host_allocate(topics->host, size + name.len);
+    struct topic *topic = sse_platform_allocate(topics->platform, size + name.len);
 
     if (!topic)
         return NULL;
     *topic = (struct topic){.count = 0};
     if (topics->have_past)
-        begin_past(topic);
+        begin_past(topics, topic);
     if (name.len) {
         topic->node.key = memcpy((char *)topic + size, name.ptr, name.len);
         topic->node.key_size = name.len;
@@ -86,56 +79,50 @@ static struct topic *allocate_topic(const struct topics *topics, struct sse_str 
 
 struct topic *sse_topic_new_kept(const struct topics *topics)
 {
-    return allocate_topic(topics, (struct sse_str){.ptr = NULL});
+    return allocate_topic(topics, (struct sse_text){.ptr = NULL});
 }
 
-static struct topic *topic_new(struct topics *topics, struct sse_str name)
+static struct topic *topic_new(struct topics *topics, struct sse_text name)
 {
     struct topic *topic = allocate_topic(topics, name);
 
     if (!topic)
         return NULL;
-    if (!sse_map_insert(&topics->map, &topic->node, topics->host)) {
-        sse_host_release(topics->host, topic);
+    if (!sse_map_insert(&topics->map, &topic->node, topics->platform)) {
+        sse_platform_deallocate(topics->platform, topic);
         return NULL;
     }
     return topic;
 }
 
-struct topic *sse_topics_find_or_add(struct topics *topics, struct sse_str name)
+struct topic *sse_topics_find_or_add(struct topics *topics, struct sse_text name)
 {
     struct topic *topic = sse_topics_find(topics, name);
 
-    if (topic)
-        return topic;
-    topic = topic_new(topics, name);
-    /* It may be one that was there before. */
-    if (topic && topic->past)
-        topic->past->history.lost = topics->lost;
-    return topic;
+    return topic ? topic : topic_new(topics, name);
 }
 
 void sse_topics_free_if_unused(struct topics *topics, struct topic *topic)
 {
-    if (topic->count || sse_topic_held(topic) || !topic->node.key)
+    if (topic->count || sse_topic_retained(topic) || !topic->node.key)
         return;
-    if (topics->lost < sse_topic_lost(topic))
-        topics->lost = sse_topic_lost(topic);
+    if (topic->past && topics->lost < topic->past->history.lost)
+        topics->lost = topic->past->history.lost;
     sse_map_remove(&topics->map, &topic->node);
     if (topic->has_many)
-        sse_array_free(&topic->many, topics->host);
-    sse_host_release(topics->host, topic);
+        sse_array_free(&topic->many, topics->platform);
+    sse_platform_deallocate(topics->platform, topic);
 }
 
-static bool reserve_subscriber(struct topic *topic, const struct sse_host *host)
+static bool reserve_subscriber(struct topic *topic, const struct sse_platform *platform)
 {
     struct array many = {.block = NULL};
 
     if (topic->has_many)
-        return sse_array_reserve(&topic->many, sizeof(struct subscriber), (size_t)topic->count + 1, host);
+        return sse_array_reserve(&topic->many, sizeof(struct subscriber), (size_t)topic->count + 1, platform);
     if (!topic->count)
         return true;
-    if (!sse_array_reserve(&many, sizeof(struct subscriber), 2, host))
+    if (!sse_array_reserve(&many, sizeof(struct subscriber), 2, platform))
         return false;
     memcpy(sse_array_at(&many, sizeof(struct subscriber), 0), &topic->one, sizeof(struct subscriber));
     topic->many = many;
@@ -143,62 +130,113 @@ static bool reserve_subscriber(struct topic *topic, const struct sse_host *host)
     return true;
 }
 
-/* The position among the emitter's subscriptions, or their count. */
+/* The position among the emitter's subscriptions, or their count. On the shorter side: a client may name
+ * many topics, and a topic may have many subscribers. */
 static uint32_t find_subscription(const struct sse_emitter *emitter, const struct topic *topic)
 {
     uint32_t count = sse_subscriptions_count(&emitter->membership);
     uint32_t position = 0;
 
+    for (uint32_t i = 0; topic->count < count && i < topic->count; i++)
+        if (sse_topic_subscriber(topic, i)->emitter == emitter)
+            return sse_topic_subscriber(topic, i)->position;
+    if (topic->count < count)
+        return count;
     while (position < count && sse_subscriptions_at(&emitter->membership, position).topic != topic)
         position++;
     return position;
 }
 
-/* On the shorter side: a client may name many topics, and a topic may have many subscribers. */
-bool sse_topics_is_subscribed(struct sse_emitter *emitter, const struct topic *topic)
-{
-    uint32_t count = sse_subscriptions_count(&emitter->membership);
-
-    if (count <= topic->count)
-        return find_subscription(emitter, topic) < count;
-    for (uint32_t i = 0; i < topic->count; i++)
-        if (sse_topic_subscriber(topic, i)->emitter == emitter)
-            return true;
-    return false;
-}
-
-int sse_topics_subscribe(struct topics *topics, struct sse_emitter *emitter, struct sse_str name)
+static int add_subscription(struct topics *topics, struct sse_emitter *emitter, struct topic *topic,
+                            size_t max)
 {
     struct emitter_membership *membership = &emitter->membership;
-    struct topic *topic = sse_topics_find_or_add(topics, name);
 
-    if (!topic)
+    if (topic->count >= max)
+        return -EAGAIN;
+    if (!sse_subscriptions_reserve(membership, topics->platform) ||
+        !reserve_subscriber(topic, topics->platform))
         return -ENOMEM;
-    if (sse_topics_is_subscribed(emitter, topic))
-        return 0;
-    if (!sse_subscriptions_reserve(membership, topics->host) || !reserve_subscriber(topic, topics->host)) {
-        sse_topics_free_if_unused(topics, topic);
-        return -ENOMEM;
-    }
     *sse_topic_subscriber(topic, topic->count) = (struct subscriber){
         .emitter = emitter,
         .position = sse_subscriptions_count(membership),
-        .since = sse_topics_next_order(topics),
+        .since = topics->order++,
     };
     sse_subscriptions_add(membership, (struct subscription){.topic = topic, .place = topic->count});
     topic->count++;
     return 0;
 }
 
-/* The last subscriber takes the place that becomes free. */
-static void leave_topic(struct topic *topic, uint32_t place, const struct sse_host *host)
+/* Topics that carry the stamp are the emitter's. */
+static int subscribe(struct topics *topics, struct sse_emitter *emitter, struct sse_text name, size_t max)
 {
-    struct subscriber last = *sse_topic_subscriber(topic, --topic->count);
+    struct topic *topic = sse_topics_find_or_add(topics, name);
+    int error;
 
-    *sse_topic_subscriber(topic, place) = last;
-    sse_subscriptions_move(&last.emitter->membership, last.position, place);
+    if (!topic)
+        return -ENOMEM;
+    if (topic->stamp == topics->stamp)
+        return 0;
+    topic->stamp = topics->stamp;
+    error = add_subscription(topics, emitter, topic, max);
+    if (error)
+        sse_topics_free_if_unused(topics, topic);
+    return error;
+}
+
+/* A call with many topics looks through the emitter's once, and not for each of them. */
+static void stamp_own(struct topics *topics, const struct sse_emitter *emitter, const struct sse_text *names,
+                      size_t count)
+{
+    uint32_t own = sse_subscriptions_count(&emitter->membership);
+    struct topic *topic = count == 1 ? sse_topics_find(topics, names[0]) : NULL;
+
+    topics->stamp++;
+    if (topic && find_subscription(emitter, topic) < own)
+        topic->stamp = topics->stamp;
+    for (uint32_t i = 0; count > 1 && i < own; i++)
+        sse_subscriptions_at(&emitter->membership, i).topic->stamp = topics->stamp;
+}
+
+int sse_topics_subscribe(struct topics *topics, struct sse_emitter *emitter, const struct sse_text *names,
+                         size_t count, size_t max)
+{
+    uint32_t before = sse_subscriptions_count(&emitter->membership);
+    int error = 0;
+
+    stamp_own(topics, emitter, names, count);
+    for (size_t i = 0; !error && i < count; i++)
+        error = subscribe(topics, emitter, names[i], max);
+    if (error)
+        sse_topics_unsubscribe_back_to(topics, emitter, before);
+    return error;
+}
+
+static uint64_t since(const void *topic, uint32_t place)
+{
+    return sse_topic_subscriber(topic, place)->since;
+}
+
+static void swap(void *topic, uint32_t left, uint32_t right)
+{
+    struct subscriber *at_left = sse_topic_subscriber(topic, left);
+    struct subscriber *at_right = sse_topic_subscriber(topic, right);
+    struct subscriber moved = *at_left;
+
+    *at_left = *at_right;
+    *at_right = moved;
+    sse_subscriptions_move(&at_left->emitter->membership, at_left->position, left);
+    sse_subscriptions_move(&at_right->emitter->membership, at_right->position, right);
+}
+
+static void leave_topic(struct topic *topic, uint32_t place, const struct sse_platform *platform)
+{
+    static const struct seniority order = {.rank = since, .swap = swap};
+
+    sse_seniority_extract(&order, topic, topic->count, place);
+    topic->count--;
     if (topic->has_many)
-        sse_array_trim(&topic->many, topic->count, host);
+        sse_array_trim(&topic->many, topic->count, platform);
 }
 
 static void end_subscription(struct topics *topics, struct sse_emitter *emitter, uint32_t position)
@@ -207,8 +245,8 @@ static void end_subscription(struct topics *topics, struct sse_emitter *emitter,
     struct subscription ended = sse_subscriptions_at(membership, position);
     struct subscription moved;
 
-    leave_topic(ended.topic, ended.place, topics->host);
-    sse_subscriptions_remove(membership, position, topics->host);
+    leave_topic(ended.topic, ended.place, topics->platform);
+    sse_subscriptions_remove(membership, position, topics->platform);
     if (position < sse_subscriptions_count(membership)) {
         moved = sse_subscriptions_at(membership, position);
         sse_topic_subscriber(moved.topic, moved.place)->position = position;
@@ -216,9 +254,9 @@ static void end_subscription(struct topics *topics, struct sse_emitter *emitter,
     sse_topics_free_if_unused(topics, ended.topic);
 }
 
-void sse_topics_unsubscribe(struct topics *topics, struct sse_emitter *emitter, struct sse_str name)
+static void unsubscribe(struct topics *topics, struct sse_emitter *emitter, struct sse_text name)
 {
-    struct topic *topic = sse_topics_find(topics, name);
+    const struct topic *topic = sse_topics_find(topics, name);
     uint32_t position;
 
     if (!topic)
@@ -226,6 +264,31 @@ void sse_topics_unsubscribe(struct topics *topics, struct sse_emitter *emitter, 
     position = find_subscription(emitter, topic);
     if (position < sse_subscriptions_count(&emitter->membership))
         end_subscription(topics, emitter, position);
+}
+
+static void unsubscribe_many(struct topics *topics, struct sse_emitter *emitter, const struct sse_text *names,
+                             size_t count)
+{
+    uint64_t stamp = ++topics->stamp;
+
+    for (size_t i = 0; i < count; i++) {
+        struct topic *topic = sse_topics_find(topics, names[i]);
+
+        if (topic)
+            topic->stamp = stamp;
+    }
+    for (uint32_t i = sse_subscriptions_count(&emitter->membership); i > 0; i--)
+        if (sse_subscriptions_at(&emitter->membership, i - 1).topic->stamp == stamp)
+            end_subscription(topics, emitter, i - 1);
+}
+
+void sse_topics_unsubscribe(struct topics *topics, struct sse_emitter *emitter, const struct sse_text *names,
+                            size_t count)
+{
+    if (count == 1)
+        unsubscribe(topics, emitter, names[0]);
+    else
+        unsubscribe_many(topics, emitter, names, count);
 }
 
 void sse_topics_unsubscribe_back_to(struct topics *topics, struct sse_emitter *emitter, uint32_t count)

@@ -3,8 +3,8 @@
 #define FANOUT_TOPICS_H
 
 /**
- * Topics, who is subscribed to them, and what was published to them. A topic exists while it has
- * subscribers or a history, or is kept. No locks: the registry's.
+ * Topics, their subscribers, and what was published to them. A topic exists while it has subscribers or a
+ * history, or is kept. No locks: the registry's.
  */
 
 #include "base/map.h"
@@ -15,19 +15,20 @@
 struct subscriber {
     struct sse_emitter *emitter;
     uint32_t position; /* among the emitter's subscriptions */
-    uint32_t since;    /* how many had joined, or subscribed, before */
+    uint64_t since;    /* how many had joined, or subscribed, before */
 };
 
-/* What a publish without a history comes to lies side by side with the name, which is behind it. */
+/* What a publish without a history reads lies side by side with the name, which is behind it. */
 struct topic {
-    struct topic_past *past; /* right behind the topic; NULL in a registry that keeps no history */
+    struct topic_past *past; /* right behind the topic; NULL in a registry without a history */
     union {
         struct subscriber one; /* up to one, unless they have been more */
         struct array many;
     };
-    uint32_t count;
+    uint32_t count; /* subscribers; the oldest is at place 0 */
     bool has_many;
     struct map_node node;
+    uint64_t stamp; /* of the last call that came to it */
 };
 
 /** What was published to a topic. */
@@ -40,43 +41,39 @@ struct topic_past {
 
 struct topics {
     struct map map;
-    const struct sse_host *host;
-    bool have_past; /* a history is kept of each */
+    const struct sse_platform *platform;
+    bool have_past; /* each has a history */
     uint64_t lost;  /* the highest sequence that was lost by a topic which is no more */
-    uint32_t order; /* how many have joined, or subscribed; what is beyond 32 bits is all alike */
+    uint64_t order; /* how many have joined, or subscribed */
+    uint64_t stamp;
 };
 
-void sse_topics_init(struct topics *topics, const struct sse_host *host);
+void sse_topics_init(struct topics *topics, const struct sse_platform *platform);
 void sse_topics_free(struct topics *topics);
 
-/** 0, -EINVAL for absent or empty, -EMSGSIZE. */
-int sse_topic_name_check(struct sse_str name);
-
-/** False for a length without a pointer, which is no topic at all. */
-bool sse_topic_is_absent(struct sse_str name);
+/** Whether this is a text at all: false for a length without a pointer. */
+static inline bool sse_topic_is_text(struct sse_text name)
+{
+    return name.ptr || !name.len;
+}
 
 /** The topic, or NULL. */
-struct topic *sse_topics_find(const struct topics *topics, struct sse_str name);
+struct topic *sse_topics_find(const struct topics *topics, struct sse_text name);
 
-/** The topic, made if need be, or NULL without memory. One that stays unused is to be freed. */
-struct topic *sse_topics_find_or_add(struct topics *topics, struct sse_str name);
+/** The topic, made if it does not exist, or NULL without memory. One that stays unused is to be freed. */
+struct topic *sse_topics_find_or_add(struct topics *topics, struct sse_text name);
 
-/** A topic that is in no map, has no name, and stays: that of the broadcasts. NULL without memory. */
+/** A topic that is in no map, has no name and stays: that of what is published to everyone. NULL without
+ *  memory. */
 struct topic *sse_topic_new_kept(const struct topics *topics);
 
-/** How many events of it are held. */
-static inline size_t sse_topic_held(const struct topic *topic)
+/** How many events of it are retained. */
+static inline size_t sse_topic_retained(const struct topic *topic)
 {
     return topic->past ? topic->past->history.count : 0;
 }
 
-/** The highest sequence that was published to it and is no longer held. */
-static inline uint64_t sse_topic_lost(const struct topic *topic)
-{
-    return topic->past ? topic->past->history.lost : 0;
-}
-
-/** What a topic takes, its name included. */
+/** The memory of a topic, with its name. */
 size_t sse_topic_size(const struct topic *topic);
 
 void sse_topics_free_if_unused(struct topics *topics, struct topic *topic);
@@ -84,13 +81,15 @@ void sse_topics_free_if_unused(struct topics *topics, struct topic *topic);
 struct topic *sse_topic_of_size(struct heap_node *size);
 struct topic *sse_topic_of_age(struct heap_node *age);
 
-/** 0 also if it is subscribed already; -ENOMEM. A new subscription is the emitter's last. */
-int sse_topics_subscribe(struct topics *topics, struct sse_emitter *emitter, struct sse_str name);
+/** Subscribes an emitter to topics, all or nothing. Topics that it has already, or that are named twice, are
+ *  passed over. The new subscriptions are its last. `max`: the most subscribers of a topic. 0, -EAGAIN, or
+ *  -ENOMEM. */
+int sse_topics_subscribe(struct topics *topics, struct sse_emitter *emitter, const struct sse_text *names,
+                         size_t count, size_t max);
 
-bool sse_topics_is_subscribed(struct sse_emitter *emitter, const struct topic *topic);
-
-/** Nothing if it is not subscribed. */
-void sse_topics_unsubscribe(struct topics *topics, struct sse_emitter *emitter, struct sse_str name);
+/** Ends subscriptions. Topics that the emitter does not have are passed over. */
+void sse_topics_unsubscribe(struct topics *topics, struct sse_emitter *emitter, const struct sse_text *names,
+                            size_t count);
 
 /** Ends the emitter's newest subscriptions until `count` are left. */
 void sse_topics_unsubscribe_back_to(struct topics *topics, struct sse_emitter *emitter, uint32_t count);
@@ -100,18 +99,6 @@ static inline struct subscriber *sse_topic_subscriber(const struct topic *topic,
 {
     return topic->has_many ? sse_array_at(&topic->many, sizeof(struct subscriber), place)
                            : (struct subscriber *)(uintptr_t)&topic->one;
-}
-
-/** The next number by which one that came earlier is known. */
-static inline uint32_t sse_topics_next_order(struct topics *topics)
-{
-    return topics->order < UINT32_MAX ? topics->order++ : UINT32_MAX;
-}
-
-/** Whether it is time to begin anew. */
-static inline bool sse_topics_order_is_used_up(const struct topics *topics)
-{
-    return topics->order > UINT32_MAX / 2;
 }
 
 #endif

@@ -19,7 +19,7 @@
 #define LOWEST_PLAIN 0x0e
 
 /* ASCII in one line, as most texts are: there is nothing in it to refuse, to count or to part. */
-static bool is_plain(struct sse_str text)
+static bool is_plain(struct sse_text text)
 {
     return sse_words_within(text, LOWEST_PLAIN, 0x7f);
 }
@@ -29,7 +29,7 @@ static bool is_dispatched(const struct sse_event *event)
     return event->data.ptr || event->id.ptr;
 }
 
-static int add_length(struct sse_str text, size_t *total)
+static int add_length(struct sse_text text, size_t *total)
 {
     if (sse_text_is_broken(text))
         return -EINVAL;
@@ -67,18 +67,18 @@ static int check_fields(const struct sse_event *event)
     return event->type.ptr && !event->data.ptr ? -EINVAL : 0;
 }
 
-static bool type_is_valid(struct sse_str type)
+static bool type_is_valid(struct sse_text type)
 {
     return is_plain(type) || (!memchr(type.ptr, '\r', type.len) && !memchr(type.ptr, '\n', type.len) &&
                               !memchr(type.ptr, '\0', type.len));
 }
 
-static bool is_utf8(struct sse_str text)
+static bool is_utf8(struct sse_text text)
 {
     return !text.len || sse_utf8_is_valid((const unsigned char *)text.ptr, text.len);
 }
 
-static bool id_is_valid(struct sse_str id)
+static bool id_is_valid(struct sse_text id)
 {
     return sse_id_is_valid((const unsigned char *)id.ptr, id.len);
 }
@@ -98,7 +98,7 @@ static int check_texts(const struct sse_event *event)
 /* The size of a field with its line end. */
 #define FIELD_SIZE(name, value_size) (sizeof(name) - 1 + (value_size) + sizeof("\n") - 1)
 
-static size_t data_size(struct sse_str data, bool *is_line)
+static size_t data_size(struct sse_text data, bool *is_line)
 {
     struct line_count count = sse_lines_count(data);
 
@@ -106,15 +106,15 @@ static size_t data_size(struct sse_str data, bool *is_line)
     return count.size + count.lines * FIELD_SIZE("data: ", 0);
 }
 
-static size_t comment_line_size(struct sse_str line)
+static size_t comment_line_size(struct sse_text line)
 {
     return line.len ? FIELD_SIZE(": ", line.len) : FIELD_SIZE(":", 0);
 }
 
-static size_t comment_size(struct sse_str comment)
+static size_t comment_size(struct sse_text comment)
 {
     struct line_reader reader = sse_lines_read(comment);
-    struct sse_str line;
+    struct sse_text line;
     size_t size = 0;
 
     while (sse_lines_next(&reader, &line))
@@ -166,14 +166,14 @@ int sse_event_measure(const struct sse_event *event, struct event_layout *layout
     return error ? error : lay_out(event, data_is_plain, layout);
 }
 
-static char *put_text(char *at, struct sse_str text)
+static char *put_text(char *at, struct sse_text text)
 {
     if (text.len)
         memcpy(at, text.ptr, text.len);
     return at + text.len;
 }
 
-static char *put_field(char *at, struct sse_str name, struct sse_str value)
+static char *put_field(char *at, struct sse_text name, struct sse_text value)
 {
     at = put_text(at, name);
     at = put_text(at, value);
@@ -181,20 +181,20 @@ static char *put_field(char *at, struct sse_str name, struct sse_str value)
     return at + 1;
 }
 
-static char *put_data(char *at, struct sse_str data)
+static char *put_data(char *at, struct sse_text data)
 {
     struct line_reader reader = sse_lines_read(data);
-    struct sse_str line;
+    struct sse_text line;
 
     while (sse_lines_next(&reader, &line))
         at = put_field(at, sse_str("data: "), line);
     return at;
 }
 
-static char *put_comment(char *at, struct sse_str comment)
+static char *put_comment(char *at, struct sse_text comment)
 {
     struct line_reader reader = sse_lines_read(comment);
-    struct sse_str line;
+    struct sse_text line;
 
     while (sse_lines_next(&reader, &line))
         at = line.len ? put_field(at, sse_str(": "), line) : put_field(at, sse_str(":"), line);

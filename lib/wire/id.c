@@ -2,7 +2,7 @@
 #include "wire/id.h"
 #include "wire/words.h"
 
-bool sse_id_is_plain(struct sse_str id)
+bool sse_id_is_plain(struct sse_text id)
 {
     return sse_words_within(id, ' ' + 1, '~');
 }

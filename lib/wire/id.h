@@ -13,6 +13,6 @@
 bool sse_id_is_valid(const unsigned char *bytes, size_t length);
 
 /* ASCII without spaces, as most ids are: valid, and UTF-8. Absent and empty are plain too. */
-bool sse_id_is_plain(struct sse_str id);
+bool sse_id_is_plain(struct sse_text id);
 
 #endif

@@ -33,7 +33,7 @@ static size_t count_line_feeds(const char *at, const char *end)
     return count;
 }
 
-struct line_count sse_lines_count(struct sse_str text)
+struct line_count sse_lines_count(struct sse_text text)
 {
     const char *at = text.ptr, *end = text.ptr + text.len;
     size_t line_feeds = count_line_feeds(at, end);
@@ -46,7 +46,7 @@ struct line_count sse_lines_count(struct sse_str text)
     return count;
 }
 
-struct line_reader sse_lines_read(struct sse_str text)
+struct line_reader sse_lines_read(struct sse_text text)
 {
     const char *end = text.ptr + text.len;
 
@@ -58,14 +58,14 @@ struct line_reader sse_lines_read(struct sse_str text)
     };
 }
 
-bool sse_lines_next(struct line_reader *reader, struct sse_str *line)
+bool sse_lines_next(struct line_reader *reader, struct sse_text *line)
 {
     const char *line_end;
 
     if (!reader->at)
         return false;
     line_end = reader->line_feed < reader->carriage_return ? reader->line_feed : reader->carriage_return;
-    *line = (struct sse_str){.ptr = reader->at, .len = (size_t)(line_end - reader->at)};
+    *line = (struct sse_text){.ptr = reader->at, .len = (size_t)(line_end - reader->at)};
     if (line_end == reader->end) {
         reader->at = NULL;
         return true;

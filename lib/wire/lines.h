@@ -15,7 +15,7 @@ struct line_count {
     size_t size; /* of all of them, without their ends */
 };
 
-struct line_count sse_lines_count(struct sse_str text);
+struct line_count sse_lines_count(struct sse_text text);
 
 struct line_reader {
     const char *at; /* NULL after the last line */
@@ -24,9 +24,9 @@ struct line_reader {
     const char *carriage_return;
 };
 
-struct line_reader sse_lines_read(struct sse_str text);
+struct line_reader sse_lines_read(struct sse_text text);
 
 /* The next line without its end, or false. */
-bool sse_lines_next(struct line_reader *reader, struct sse_str *line);
+bool sse_lines_next(struct line_reader *reader, struct sse_text *line);
 
 #endif

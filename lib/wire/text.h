@@ -19,29 +19,39 @@ struct text_writer {
     bool overflow; /* the length would pass SSIZE_MAX */
 };
 
-void sse_text_write(struct text_writer *writer, struct sse_str text);
+void sse_text_write(struct text_writer *writer, struct sse_text text);
 
-/* The most digits that text_decimal writes. */
+/* The most digits that sse_text_decimal writes. */
 #define TEXT_DECIMAL_SIZE 20
 
 /* The number in decimal, at the end of `digits`. */
-struct sse_str sse_text_decimal(uint64_t number, char digits[TEXT_DECIMAL_SIZE]);
+struct sse_text sse_text_decimal(uint64_t number, char digits[TEXT_DECIMAL_SIZE]);
 
 /* A length without a pointer: refused everywhere. */
-static inline bool sse_text_is_broken(struct sse_str text)
+static inline bool sse_text_is_broken(struct sse_text text)
 {
     return !text.ptr && text.len > 0;
 }
 
 /* The text without the spaces and tabs at its ends; never with a null pointer. */
-struct sse_str sse_text_trim(struct sse_str text);
+struct sse_text sse_text_trim(struct sse_text text);
 
 unsigned char sse_text_lower_case(unsigned char byte);
 
 /* Compares with a text that is in lower case already. */
-bool sse_text_equals_ignoring_case(struct sse_str text, const char *lower_case);
+bool sse_text_equals_ignoring_case(struct sse_text text, const char *lower_case);
 
 /* How many bytes at the start belong to a token: RFC 9110 section 5.6.2. */
-size_t sse_text_token_length(struct sse_str text);
+size_t sse_text_token_length(struct sse_text text);
+
+/* Readers take what they have read off the front of `rest`. */
+
+struct sse_text sse_text_take(struct sse_text *rest, size_t length);
+
+/* Takes the byte if it is the next one. */
+bool sse_text_take_byte(struct sse_text *rest, char byte);
+
+/* Takes the text up to a separator, or all of it, and the separator. */
+struct sse_text sse_text_take_until(struct sse_text *rest, char separator);
 
 #endif

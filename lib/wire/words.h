@@ -24,7 +24,7 @@ static inline uint64_t sse_word_at(const char *at)
 }
 
 /* A word that holds all bytes of a text of 1 to 7, some of them twice, and else the digit 0. */
-static inline uint64_t sse_word_of_short(struct sse_str text)
+static inline uint64_t sse_word_of_short(struct sse_text text)
 {
     uint64_t word = WORD_OF('0');
     size_t half = sizeof(word) / 2;
@@ -68,7 +68,7 @@ static inline bool sse_word_block_is_ascii(const char *at)
 }
 
 /* Whether all bytes are from `lowest` to `highest`, neither over 0x7f. */
-static inline bool sse_words_within(struct sse_str text, unsigned lowest, unsigned highest)
+static inline bool sse_words_within(struct sse_text text, unsigned lowest, unsigned highest)
 {
     const char *at = text.ptr, *end;
     uint64_t outside = 0;

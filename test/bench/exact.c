@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What can be counted without a clock: memory by the allocator hook, allocations, calls of the sink. */
+/* What can be counted without a clock: memory by the allocator hook, allocations, calls of the output. */
 #include "figures.h"
 #include "steady.h"
 
@@ -30,7 +30,7 @@ static void *count_allocate(size_t size, void *user)
     return block + BLOCK_HEAD;
 }
 
-static void count_release(void *block, void *user)
+static void count_deallocate(void *block, void *user)
 {
     struct counter *counter = user;
     unsigned char *begin = (unsigned char *)block - BLOCK_HEAD;
@@ -42,8 +42,15 @@ static void count_release(void *block, void *user)
 }
 
 static struct counter counter;
-static const struct sse_host host = {
-    .size = sizeof(host), .allocate = count_allocate, .release = count_release, .user = &counter};
+static const struct sse_platform platform = {
+    .size = sizeof(platform), .allocate = count_allocate, .deallocate = count_deallocate, .user = &counter};
+
+/** A registry and a loop with many emitters. */
+struct stage {
+    struct sse_registry *registry;
+    struct sse_loop *loop;
+    struct sse_emitter **emitters;
+};
 
 static size_t writes;
 
@@ -58,20 +65,36 @@ static ssize_t count_write(void *user, const struct iovec *iov, int count)
     return (ssize_t)size;
 }
 
-static void add_emitters(struct sse_registry *registry, struct sse_emitter **emitters, bool own_topic)
+static void ignore_wake(struct sse_loop *loop, void *user)
 {
-    struct sse_emitter_options options = {
-        .size = sizeof(options), .host = &host, .drain = SSE_DRAIN_CALLBACK, .write = count_write};
+    (void)loop;
+    (void)user;
+}
+
+static void turn(struct sse_loop *loop)
+{
+    while (!sse_loop_turn(loop))
+        continue;
+}
+
+static void add_emitters(struct stage *stage, bool own_topic)
+{
+    struct sse_emitter_options options = {.size = sizeof(options),
+                                          .platform = &platform,
+                                          .registry = stage->registry,
+                                          .loop = stage->loop,
+                                          .topic_count = 1,
+                                          .output = SSE_OUTPUT_CALLBACK,
+                                          .write = count_write};
 
     for (size_t i = 0; i < EMITTERS; i++) {
         char text[32];
-        struct sse_str topic = steady_topic(own_topic ? i : 0, text);
+        struct sse_text topic = steady_topic(own_topic ? i : 0, text);
 
-        steady_check(sse_emitter_new(&emitters[i], &options), "new");
-        steady_check(
-            sse_registry_subscribe(registry, emitters[i], &topic, 1, (struct sse_str){.ptr = NULL}, NULL),
-            "subscribe");
+        options.topics = &topic;
+        steady_check(sse_emitter_new(&stage->emitters[i], &options, NULL), "new");
     }
+    turn(stage->loop);
 }
 
 static double per_delivery(size_t count)
@@ -79,87 +102,110 @@ static double per_delivery(size_t count)
     return (double)count / ((double)EMITTERS * EVENTS);
 }
 
-static void measure_broadcasts(struct sse_registry *registry)
+static void publish(const struct stage *stage, const struct sse_event *event)
+{
+    steady_check(sse_registry_publish(stage->registry, sse_str(NULL), event, NULL), "publish");
+}
+
+static void publish_message(const struct stage *stage, struct sse_message *message)
+{
+    steady_check(sse_registry_publish_message(stage->registry, sse_str(NULL), message, NULL), "publish");
+    turn(stage->loop);
+}
+
+static void measure_broadcasts(const struct stage *stage)
 {
     const struct sse_event event = {.data = sse_str("an event")};
     struct sse_message *message;
     size_t before;
 
-    steady_check(sse_registry_broadcast(registry, &event, NULL), "broadcast");
+    publish(stage, &event);
+    turn(stage->loop);
     before = counter.allocations;
     writes = 0;
-    for (size_t i = 0; i < EVENTS; i++)
-        steady_check(sse_registry_broadcast(registry, &event, NULL), "broadcast");
+    for (size_t i = 0; i < EVENTS; i++) {
+        publish(stage, &event);
+        turn(stage->loop);
+    }
     figure_at_most("allocations_per_broadcast", (double)(counter.allocations - before) / EVENTS,
                    "allocations", 1);
     figure_at_most("writes_per_client_of_an_event", per_delivery(writes), "writes", 1);
-    steady_check(sse_message_new(&message, &event, 1, &host), "message");
+    steady_check(sse_message_new(&message, &event, 1, &platform), "message");
     before = counter.allocations;
     for (size_t i = 0; i < EVENTS; i++)
-        steady_check(sse_registry_broadcast_message(registry, message, NULL), "broadcast");
+        publish_message(stage, message);
     figure_at_most("allocations_per_delivery", per_delivery(counter.allocations - before), "allocations", 0);
     sse_message_unref(message);
 }
 
-static void measure_sends(struct sse_emitter **emitters)
-{
-    const struct sse_event event = {.data = sse_str("12345678901234567890")};
-    size_t before = counter.allocations;
-
-    for (size_t i = 0; i < EVENTS; i++)
-        for (size_t at = 0; at < EMITTERS; at++)
-            steady_check(sse_emitter_send(emitters[at], &event), "send");
-    figure_at_most("allocations_per_token", per_delivery(counter.allocations - before), "allocations", 0);
-}
-
-/* The sixteen as one message, and as sixteen calls whose writing is held back. */
-static void measure_bursts(struct sse_registry *registry)
+/* The sixteen as one message, and as sixteen publishes before the loop has its turn. */
+static void measure_bursts(const struct stage *stage)
 {
     struct sse_event events[16];
     struct sse_message *message;
 
     for (size_t i = 0; i < 16; i++)
         events[i] = (struct sse_event){.data = sse_str("an event of sixteen")};
-    steady_check(sse_message_new(&message, events, 16, &host), "message");
+    steady_check(sse_message_new(&message, events, 16, &platform), "message");
     writes = 0;
-    steady_check(sse_registry_broadcast_message(registry, message, NULL), "broadcast");
+    publish_message(stage, message);
     figure_at_most("writes_per_client_of_a_batch_of_16", (double)writes / EMITTERS, "writes", 1);
     sse_message_unref(message);
     writes = 0;
-    steady_check(sse_registry_hold(registry), "hold");
     for (size_t i = 0; i < 16; i++)
-        steady_check(sse_registry_broadcast(registry, &events[i], NULL), "broadcast");
-    steady_check(sse_registry_release(registry), "release");
-    figure_at_most("writes_per_client_of_16_held_publishes", (double)writes / EMITTERS, "writes", 1);
+        publish(stage, &events[i]);
+    turn(stage->loop);
+    figure_at_most("writes_per_client_of_16_publishes", (double)writes / EMITTERS, "writes", 1);
 }
 
 static void measure(bool own_topic, const char *heap_name)
 {
-    const struct sse_registry_options options = {
-        .size = sizeof(options), .host = &host, .on_wake = steady_ignore_wake};
-    struct sse_emitter **emitters = calloc(EMITTERS, sizeof(*emitters));
-    struct sse_registry *registry;
+    const struct sse_registry_options options = {.size = sizeof(options), .platform = &platform};
+    const struct sse_loop_options driven = {
+        .size = sizeof(driven), .platform = &platform, .on_wake = ignore_wake};
+    struct stage stage = {.emitters = calloc(EMITTERS, sizeof(struct sse_emitter *))};
     size_t before = counter.bytes;
 
-    steady_check(emitters ? 0 : -1, "calloc");
-    steady_check(sse_registry_new(&registry, &options), "registry");
-    add_emitters(registry, emitters, own_topic);
+    steady_check(stage.emitters ? 0 : -1, "calloc");
+    steady_check(sse_registry_new(&stage.registry, &options), "registry");
+    steady_check(sse_loop_new(&stage.loop, &driven), "loop");
+    add_emitters(&stage, own_topic);
     figure_at_most(heap_name, (double)(counter.bytes - before) / EMITTERS, "bytes", 320);
     if (!own_topic) {
-        measure_broadcasts(registry);
-        measure_sends(emitters);
-        measure_bursts(registry);
+        measure_broadcasts(&stage);
+        measure_bursts(&stage);
     }
     for (size_t i = 0; i < EMITTERS; i++)
-        sse_emitter_unref(emitters[i]);
-    sse_registry_unref(registry);
-    free(emitters);
+        sse_emitter_close(stage.emitters[i]);
+    sse_loop_free(stage.loop);
+    sse_registry_unref(stage.registry);
+    free(stage.emitters);
+}
+
+/* A token goes straight to a descriptor. */
+static void measure_sends(void)
+{
+    const struct sse_event event = {.data = sse_str("12345678901234567890")};
+    struct steady steady;
+    size_t before;
+
+    steady_open(&steady, &(struct steady_options){.count = 1000, .sockets = true, .platform = &platform});
+    before = counter.allocations;
+    for (size_t i = 0; i < EVENTS; i++) {
+        for (size_t at = 0; at < steady.count; at++)
+            steady_check(sse_emitter_send(steady.emitters[at], &event), "send");
+        steady_drain(&steady);
+    }
+    figure_at_most("allocations_per_token", (double)(counter.allocations - before) / (EVENTS * 1000.0),
+                   "allocations", 0);
+    steady_close(&steady);
 }
 
 int main(void)
 {
     measure(false, "heap_per_idle_emitter_in_one_topic");
     measure(true, "heap_per_idle_emitter_with_a_topic_of_its_own");
-    steady_check(counter.bytes ? -1 : 0, "bytes that nobody gave back");
+    measure_sends();
+    steady_check(counter.bytes ? -1 : 0, "bytes that nobody released");
     return 0;
 }

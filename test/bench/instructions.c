@@ -32,7 +32,10 @@ static uint64_t same_random(void *user)
 }
 
 static uint64_t random_state = 1;
-static const struct sse_host host = {.size = sizeof(host), .random = same_random, .user = &random_state};
+static const struct sse_platform platform = {
+    .size = sizeof(platform), .random = same_random, .user = &random_state};
+
+static const struct sse_text everyone;
 
 static struct sse_event hundred_bytes(void)
 {
@@ -60,7 +63,8 @@ static void run_broadcast(struct steady *steady, size_t count)
     const struct sse_event event = hundred_bytes();
 
     for (size_t i = 0; i < count; i++) {
-        steady_check(sse_registry_broadcast(steady->registry, &event, NULL), "broadcast");
+        steady_check(sse_registry_publish(steady->registry, everyone, &event, NULL), "publish");
+        steady_turn(steady);
         steady_drain(steady);
     }
 }
@@ -75,22 +79,22 @@ static void run_batch(struct steady *steady, size_t count)
         events[i] = (struct sse_event){.data = {.ptr = filler, .len = 20}};
     for (size_t i = 0; i < count; i++) {
         steady_check(sse_message_new(&message, events, 16, NULL), "message");
-        steady_check(sse_registry_broadcast_message(steady->registry, message, NULL), "broadcast");
+        steady_check(sse_registry_publish_message(steady->registry, everyone, message, NULL), "broadcast");
         sse_message_unref(message);
+        steady_turn(steady);
         steady_drain(steady);
     }
 }
 
-/* As many, each published by itself while writing is held back. */
+/* As many, each published by itself before the loop has its turn. */
 static void run_burst(struct steady *steady, size_t count)
 {
     const struct sse_event event = {.data = {.ptr = filler, .len = 20}};
 
     for (size_t i = 0; i < count; i++) {
-        steady_check(sse_registry_hold(steady->registry), "hold");
         for (size_t at = 0; at < 16; at++)
-            steady_check(sse_registry_broadcast(steady->registry, &event, NULL), "broadcast");
-        steady_check(sse_registry_release(steady->registry), "release");
+            steady_check(sse_registry_publish(steady->registry, everyone, &event, NULL), "publish");
+        steady_turn(steady);
         steady_drain(steady);
     }
 }
@@ -113,38 +117,27 @@ static void run_publish(struct steady *steady, size_t count)
     char text[32];
 
     for (size_t i = 0; i < count; i++) {
-        struct sse_str topic = steady_topic(i % EMITTERS, text);
+        struct sse_text topic = steady_topic(i % EMITTERS, text);
 
         steady_check(sse_registry_publish(steady->registry, topic, &event, NULL), "publish");
+        steady_turn(steady);
         if (i % EMITTERS == 0)
             steady_drain(steady);
     }
 }
 
-static void run_flush(struct steady *steady, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        steady_check(sse_emitter_flush(steady->emitters[0]), "flush");
-}
-
 static void run_info(struct steady *steady, size_t count)
 {
-    struct sse_emitter_info info = {.size = sizeof(info)};
+    struct sse_emitter_info info;
 
     for (size_t i = 0; i < count; i++)
-        steady_check(sse_emitter_info(steady->emitters[0], &info), "info");
+        steady_check(sse_emitter_get_info(steady->emitters[0], &info, sizeof(info)), "info");
 }
 
-static void run_next_ready(struct steady *steady, size_t count)
+static void run_turn(struct steady *steady, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        steady_check(sse_registry_next_ready(steady->registry) ? -1 : 0, "next_ready");
-}
-
-static void run_tick(struct steady *steady, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        steady_check(sse_registry_tick(steady->registry), "tick");
+        steady_turn(steady);
 }
 
 static const struct shape shapes[] = {
@@ -156,10 +149,8 @@ static const struct shape shapes[] = {
     {"send", run_send, true, EMITTERS},
     {"send_callback", run_send, false, EMITTERS},
     {"publish", run_publish, true, 1},
-    {"flush", run_flush, true, 1},
     {"info", run_info, true, 1},
-    {"next_ready", run_next_ready, true, 1},
-    {"tick", run_tick, true, 1},
+    {"turn", run_turn, true, 1},
 };
 
 int main(int argc, char **argv)
@@ -174,8 +165,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: instructions SHAPE COUNT\n");
         return 2;
     }
-    steady_open(&steady, &(struct steady_options){
-                             .count = EMITTERS, .sockets = shape->sockets, .topics = true, .host = &host});
+    steady_open(&steady,
+                &(struct steady_options){
+                    .count = EMITTERS, .sockets = shape->sockets, .topics = true, .platform = &platform});
     shape->run(&steady, strtoul(argv[2], NULL, 10));
     steady_close(&steady);
     printf("%zu\n", shape->per_count);

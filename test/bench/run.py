@@ -26,7 +26,7 @@ def instructions(programs):
         value = counting.instructions(program, shape) if counting.available("valgrind") else None
         goal = 150 if shape in ("broadcast", "batch_of_16", "burst_of_16") else None
         figure(f"user_instructions_per_delivery_{shape}", value, "instructions", goal)
-    for shape in ("publish", "flush", "next_ready", "info", "tick"):
+    for shape in ("publish", "turn", "info"):
         value = counting.instructions(program, shape) if counting.available("valgrind") else None
         figure(f"user_instructions_per_call_{shape}", value, "instructions")
 
@@ -37,7 +37,7 @@ def calls(programs):
     for shape, deliveries in (("broadcast", 1), ("batch_of_16", 1), ("burst_of_16", 16), ("send", 1)):
         value = counting.system_calls(program, shape, WRITES) if counting.available("strace") else None
         figure(f"writes_per_client_{shape}", value and value * deliveries, "writes", 1)
-    for shape in ("broadcast", "send", "publish", "flush", "next_ready", "info"):
+    for shape in ("broadcast", "send", "publish", "turn", "info"):
         value = counting.system_calls(program, shape, ("getpid",)) if counting.available("strace") else None
         figure(f"getpid_per_{shape}", value, "calls")
 

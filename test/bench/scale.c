@@ -15,14 +15,15 @@
 #define MANY 1000000
 #define ROUNDS 9
 #define PUBLISHES 20000
-#define TICKS 100000
+#define REPLAY_CLIENTS 200
+#define TURNS 100000
 #define HELD 100000
 
 struct costs {
     double subscribe;
     double publish;
     double broadcast; /* per emitter */
-    double tick;
+    double turn;
     double complete;
 };
 
@@ -51,6 +52,7 @@ static double publish_to_one_of_all(struct steady *steady)
                                               steady_topic(scatter(i + round, steady->count), text), &event,
                                               NULL),
                          "publish");
+        steady_turn(steady);
         rounds[round] = since(begin, PUBLISHES);
     }
     return figure_median(rounds, ROUNDS);
@@ -65,20 +67,22 @@ static double broadcast(struct steady *steady)
     for (size_t round = 0; round < ROUNDS; round++) {
         uint64_t begin = figure_cpu_now();
 
-        for (size_t i = 0; i < repeats; i++)
-            steady_check(sse_registry_broadcast(steady->registry, &event, NULL), "broadcast");
+        for (size_t i = 0; i < repeats; i++) {
+            steady_check(sse_registry_publish(steady->registry, sse_str(NULL), &event, NULL), "publish");
+            steady_turn(steady);
+        }
         rounds[round] = since(begin, repeats * steady->count);
     }
     return figure_median(rounds, ROUNDS);
 }
 
-static double tick(struct steady *steady)
+static double turn(struct steady *steady)
 {
     uint64_t begin = figure_cpu_now();
 
-    for (size_t i = 0; i < TICKS; i++)
-        steady_check(sse_registry_tick(steady->registry), "tick");
-    return since(begin, TICKS);
+    for (size_t i = 0; i < TURNS; i++)
+        steady_turn(steady);
+    return since(begin, TURNS);
 }
 
 static double complete_all(struct steady *steady)
@@ -87,6 +91,7 @@ static double complete_all(struct steady *steady)
 
     for (size_t i = 0; i < steady->count; i++)
         steady_check(sse_emitter_complete(steady->emitters[scatter(i, steady->count)]), "complete");
+    steady_turn(steady);
     return since(begin, steady->count);
 }
 
@@ -100,18 +105,45 @@ static struct costs measure(size_t count)
     costs.subscribe = since(begin, count);
     costs.publish = publish_to_one_of_all(&steady);
     costs.broadcast = broadcast(&steady);
-    costs.tick = tick(&steady);
+    costs.turn = turn(&steady);
     costs.complete = complete_all(&steady);
     steady_close(&steady);
     return costs;
 }
 
-/* Subscribing with the id of the hundredth event from the end. */
+/* Nanoseconds for each of some clients that come back. */
+static double replay_to_clients(struct steady *steady, struct sse_text topic, const char *id)
+{
+    struct sse_emitter *clients[REPLAY_CLIENTS];
+    const struct sse_emitter_options options = {.size = sizeof(options),
+                                                .registry = steady->registry,
+                                                .loop = steady->loop,
+                                                .topics = &topic,
+                                                .topic_count = 1,
+                                                .last_event_id = sse_str(id),
+                                                .output = SSE_OUTPUT_PULL};
+    double spent = 0;
+
+    for (size_t i = 0; i < REPLAY_CLIENTS; i++) {
+        struct sse_replay replay;
+        uint64_t begin = figure_cpu_now();
+
+        steady_check(sse_emitter_new(&clients[i], &options, &replay), "new");
+        spent += since(begin, REPLAY_CLIENTS);
+        steady_check(replay.messages == 100 ? 0 : -1, "a hundred are replayed");
+    }
+    for (size_t i = 0; i < REPLAY_CLIENTS; i++)
+        sse_emitter_close(clients[i]);
+    steady_turn(steady);
+    return spent;
+}
+
+/* Coming back with the id of the hundredth event from the end. */
 static double replay(size_t held)
 {
     const struct sse_event event = {.data = sse_str("an event")};
-    const struct sse_str topic = sse_str("topic-0");
-    struct sse_delivery delivery = {.size = sizeof(delivery)};
+    const struct sse_text topic = sse_str("topic-0");
+    struct sse_delivery delivery;
     char id[SSE_ASSIGNED_ID_SIZE] = "";
     struct steady steady;
     double rounds[ROUNDS];
@@ -122,32 +154,8 @@ static double replay(size_t held)
         if (i == held - 100)
             memcpy(id, delivery.id, sizeof(id));
     }
-    for (size_t round = 0; round < ROUNDS; round++) {
-        struct steady client = {.count = 200};
-        double spent = 0;
-
-        client.emitters = calloc(client.count, sizeof(struct sse_emitter *));
-        steady_check(client.emitters ? 0 : -1, "calloc");
-        for (size_t i = 0; i < client.count; i++) {
-            const struct sse_emitter_options options = {.size = sizeof(options), .drain = SSE_DRAIN_PULL};
-            struct sse_replay replay = {.size = sizeof(replay)};
-            uint64_t begin;
-
-            steady_check(sse_emitter_new(&client.emitters[i], &options), "new");
-            begin = figure_cpu_now();
-            steady_check(
-                sse_registry_subscribe(steady.registry, client.emitters[i], &topic, 1, sse_str(id), &replay),
-                "subscribe");
-            spent += since(begin, client.count);
-            steady_check(replay.messages == 100 ? 0 : -1, "a hundred are replayed");
-        }
-        rounds[round] = spent;
-        for (size_t i = 0; i < client.count; i++) {
-            (void)sse_emitter_detach(client.emitters[i]);
-            sse_emitter_unref(client.emitters[i]);
-        }
-        free(client.emitters);
-    }
+    for (size_t round = 0; round < ROUNDS; round++)
+        rounds[round] = replay_to_clients(&steady, topic, id);
     steady_close(&steady);
     return figure_median(rounds, ROUNDS);
 }
@@ -169,7 +177,7 @@ int main(int argc, char **argv)
     figure_at_most("scale_complete_many_over_few", at_many.complete / at_few.complete, "ratio", 2);
     figure_plain("scale_broadcast_to_few", at_few.broadcast, "ns");
     figure_at_most("scale_broadcast_per_emitter", at_many.broadcast, "ns", 60);
-    figure_at_most("scale_tick_with_nothing_due", at_many.tick, "ns", 1000);
+    figure_at_most("scale_turn_with_nothing_due", at_many.turn, "ns", 1000);
     figure_plain("scale_replay_of_100", replay_of_many, "ns");
     figure_at_most("scale_replay_of_100_of_100000_over_of_1000", replay_of_many / replay_of_few, "ratio",
                    1.2);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The bench server: the loop of serving.c with streams of the library, on its public headers alone.
+ * The bench server: the event loop of serving.c with streams of the library, on its public headers alone. The
+ * library's loop is driven, and has its turn after each publish.
  *
- *   server [queue_bytes=N] [overflow=close|drop-oldest] [send_buffer=N] [bursts=batch|held]
+ *   server [queue_bytes=N] [overflow=end|drop-oldest] [send_buffer=N] [bursts=batch|publishes]
  *
  * queue_bytes and overflow are the options of each emitter, send_buffer is what the kernel may hold for each
  * socket (SO_SNDBUF). What is not given is the default of the library and of the kernel. A burst is one
- * message, or as many publishes while the registry is held.
+ * message, or as many publishes before the loop has its turn.
  */
 #include "serving.h"
 
@@ -22,17 +23,43 @@ static struct {
     size_t queue_bytes;
     int send_buffer;
     enum sse_overflow overflow;
-    bool held;
+    bool single; /* publishes */
 } settings;
 
 static struct sse_registry *registry;
-static char head[512];
-static size_t head_size;
+static struct sse_loop *loop;
+static const struct sse_http_options http = {.size = sizeof(http)};
 static char data[BURST_MAX][SIZE_MAX_OF_DATA];
 
-static void blocked(struct sse_emitter *emitter, void *user)
+static void check(int error, const char *what)
+{
+    if (!error)
+        return;
+    fprintf(stderr, "%s: %s\n", what, strerror(-error));
+    exit(1);
+}
+
+/* Whatever wakes the loop, it has its turn before the server waits. */
+static void ignore_wake(struct sse_loop *woken, void *user)
+{
+    (void)woken;
+    (void)user;
+}
+
+static void turn(void)
+{
+    int next;
+
+    do
+        next = sse_loop_turn(loop);
+    while (!next);
+    check(next < -1 ? next : 0, "turn");
+}
+
+static void blocked(struct sse_emitter *emitter, unsigned what, void *user)
 {
     (void)emitter;
+    (void)what;
     serving_want_room(user, true);
 }
 
@@ -45,52 +72,53 @@ static void completed(struct sse_emitter *emitter, const struct sse_completion *
 
 static int open_stream(struct connection *connection)
 {
+    const struct sse_text topic = sse_str("bench");
     const struct sse_emitter_options options = {
         .size = sizeof(options),
-        .drain = SSE_DRAIN_FD,
+        .registry = registry,
+        .loop = loop,
+        .topics = &topic,
+        .topic_count = 1,
+        .output = SSE_OUTPUT_FD,
         .fd = connection->fd,
-        .head = {.ptr = head, .len = head_size},
+        .keep_fd = true,
+        .keep_socket_options = true,
+        .http = &http,
         .queue_bytes = settings.queue_bytes,
         .overflow = settings.overflow,
-        .on_blocked = blocked,
+        .on_ready = blocked,
         .on_completion = completed,
         .user = connection,
     };
-    const struct sse_str topic = sse_str("bench");
     const int send_buffer = settings.send_buffer;
     struct sse_emitter *emitter;
     int error;
 
     if (send_buffer && setsockopt(connection->fd, SOL_SOCKET, SO_SNDBUF, &send_buffer, sizeof(send_buffer)))
         return -errno;
-    error = sse_emitter_new(&emitter, &options);
+    error = sse_emitter_new(&emitter, &options, NULL);
     if (error)
         return error;
     connection->stream = emitter;
-    return sse_registry_subscribe(registry, emitter, &topic, 1, (struct sse_str){.ptr = NULL}, NULL);
+    turn();
+    return 0;
 }
 
 static void close_stream(struct connection *connection)
 {
     if (!connection->stream)
         return;
-    (void)sse_emitter_complete_with_error(connection->stream, -ECONNRESET);
-    (void)sse_emitter_detach(connection->stream);
-    sse_emitter_unref(connection->stream);
+    (void)sse_emitter_abort(connection->stream, -ECONNRESET);
+    sse_emitter_close(connection->stream);
+    connection->stream = NULL;
+    turn();
 }
 
 static void writable(struct connection *connection)
 {
-    if (sse_emitter_flush(connection->stream) != 1)
-        serving_want_room(connection, false);
-}
-
-static void check(int error, const char *what)
-{
-    if (!error)
-        return;
-    fprintf(stderr, "%s: %s\n", what, strerror(-error));
-    exit(1);
+    serving_want_room(connection, false);
+    (void)sse_emitter_flush(connection->stream);
+    turn();
 }
 
 static struct sse_event stamped_event(size_t index, size_t size)
@@ -99,20 +127,18 @@ static struct sse_event stamped_event(size_t index, size_t size)
     return (struct sse_event){.data = {.ptr = data[index], .len = size}};
 }
 
-static void publish_held(const struct assignment *assignment, size_t count)
+static void publish_singly(const struct assignment *assignment, size_t count)
 {
-    check(sse_registry_hold(registry), "hold");
     for (size_t i = 0; i < count; i++) {
         const struct sse_event event = stamped_event(0, assignment->size);
 
         check(sse_registry_publish(registry, sse_str("bench"), &event, NULL), "publish");
     }
-    check(sse_registry_release(registry), "release");
 }
 
 static void publish_to_all(const struct assignment *assignment, size_t count)
 {
-    const struct sse_str topic = sse_str("bench");
+    const struct sse_text topic = sse_str("bench");
     struct sse_event events[BURST_MAX];
     struct sse_message *message;
 
@@ -143,12 +169,13 @@ static void publish(const struct assignment *assignment, size_t count)
 {
     if (assignment->size > SIZE_MAX_OF_DATA)
         return;
-    if (!assignment->per_client && settings.held)
-        publish_held(assignment, count);
+    if (!assignment->per_client && settings.single)
+        publish_singly(assignment, count);
     else if (!assignment->per_client)
         publish_to_all(assignment, count);
     for (size_t i = 0; assignment->per_client && i < count; i++)
         send_to_each(assignment);
+    turn();
 }
 
 static bool set(const char *word)
@@ -159,25 +186,25 @@ static bool set(const char *word)
         settings.send_buffer = (int)strtol(word + 12, NULL, 10);
     else if (!strcmp(word, "overflow=drop-oldest"))
         settings.overflow = SSE_OVERFLOW_DROP_OLDEST;
-    else if (!strcmp(word, "bursts=held"))
-        settings.held = true;
+    else if (!strcmp(word, "bursts=publishes"))
+        settings.single = true;
     else
-        return !strcmp(word, "overflow=close") || !strcmp(word, "bursts=batch");
+        return !strcmp(word, "overflow=end") || !strcmp(word, "bursts=batch");
     return true;
 }
 
 int main(int argc, char **argv)
 {
     static const struct service service = {open_stream, close_stream, writable, publish};
-    ssize_t size = sse_http_head(head, sizeof(head), NULL);
+    const struct sse_loop_options driven = {.size = sizeof(driven), .on_wake = ignore_wake};
     int status;
 
     for (int i = 1; i < argc; i++)
         check(set(argv[i]) ? 0 : -EINVAL, argv[i]);
-    check(size < 0 ? (int)size : 0, "head");
-    head_size = (size_t)size;
     check(sse_registry_new(&registry, NULL), "registry");
+    check(sse_loop_new(&loop, &driven), "loop");
     status = serve(&service);
+    sse_loop_free(loop);
     sse_registry_unref(registry);
     return status;
 }

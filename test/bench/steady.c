@@ -14,10 +14,21 @@ void steady_check(int error, const char *what)
     exit(1);
 }
 
-void steady_ignore_wake(struct sse_registry *registry, void *user)
+/* The bench runs the loop when it has published. */
+static void ignore_wake(struct sse_loop *loop, void *user)
 {
-    (void)registry;
+    (void)loop;
     (void)user;
+}
+
+void steady_turn(struct steady *steady)
+{
+    int next;
+
+    do
+        next = sse_loop_turn(steady->loop);
+    while (!next);
+    steady_check(next < -1 ? next : 0, "sse_loop_turn");
 }
 
 static ssize_t take_all(void *user, const struct iovec *iov, int count)
@@ -31,11 +42,11 @@ static ssize_t take_all(void *user, const struct iovec *iov, int count)
     return (ssize_t)size;
 }
 
-struct sse_str steady_topic(size_t index, char *text)
+struct sse_text steady_topic(size_t index, char *text)
 {
     int size = snprintf(text, 32, "topic-%zu", index);
 
-    return (struct sse_str){.ptr = text, .len = (size_t)size};
+    return (struct sse_text){.ptr = text, .len = (size_t)size};
 }
 
 static void open_pairs(struct steady *steady)
@@ -46,27 +57,33 @@ static void open_pairs(struct steady *steady)
 
 static void open_emitter(struct steady *steady, size_t index, const struct steady_options *wanted)
 {
-    struct sse_emitter_options options = {.size = sizeof(options), .host = wanted->host, .user = steady};
+    struct sse_emitter_options options = {.size = sizeof(options),
+                                          .platform = wanted->platform,
+                                          .registry = steady->registry,
+                                          .loop = steady->loop,
+                                          .user = steady};
     char text[32];
-    struct sse_str topic = steady_topic(index, text);
+    struct sse_text topic = steady_topic(index, text);
 
-    options.drain = wanted->sockets ? SSE_DRAIN_FD : SSE_DRAIN_CALLBACK;
-    options.fd = wanted->sockets ? steady->pairs[index % STEADY_PAIRS][0] : 0;
-    options.write = take_all;
-    steady_check(sse_emitter_new(&steady->emitters[index], &options), "sse_emitter_new");
-    steady_check(sse_registry_subscribe(steady->registry, steady->emitters[index], &topic,
-                                        wanted->topics ? 1 : 0, (struct sse_str){.ptr = NULL}, NULL),
-                 "sse_registry_subscribe");
+    options.topics = &topic;
+    options.topic_count = wanted->topics ? 1 : 0;
+    if (wanted->sockets) {
+        options.output = SSE_OUTPUT_FD;
+        options.fd = steady->pairs[index % STEADY_PAIRS][0];
+        options.keep_fd = true;
+    } else {
+        options.output = SSE_OUTPUT_CALLBACK;
+        options.write = take_all;
+    }
+    steady_check(sse_emitter_new(&steady->emitters[index], &options, NULL), "sse_emitter_new");
 }
 
 void steady_open(struct steady *steady, const struct steady_options *wanted)
 {
     const struct sse_registry_options options = {
-        .size = sizeof(options),
-        .host = wanted->host,
-        .history = wanted->history,
-        .on_wake = steady_ignore_wake,
-    };
+        .size = sizeof(options), .platform = wanted->platform, .history = wanted->history};
+    const struct sse_loop_options driven = {
+        .size = sizeof(driven), .platform = wanted->platform, .on_wake = ignore_wake};
 
     *steady = (struct steady){.count = wanted->count, .sockets = wanted->sockets};
     steady->emitters = calloc(wanted->count, sizeof(struct sse_emitter *));
@@ -74,14 +91,18 @@ void steady_open(struct steady *steady, const struct steady_options *wanted)
     if (wanted->sockets)
         open_pairs(steady);
     steady_check(sse_registry_new(&steady->registry, &options), "sse_registry_new");
+    steady_check(sse_loop_new(&steady->loop, &driven), "sse_loop_new");
     for (size_t i = 0; i < wanted->count; i++)
         open_emitter(steady, i, wanted);
+    steady_turn(steady);
+    steady_drain(steady);
 }
 
 void steady_close(struct steady *steady)
 {
     for (size_t i = 0; i < steady->count; i++)
-        sse_emitter_unref(steady->emitters[i]);
+        sse_emitter_close(steady->emitters[i]);
+    sse_loop_free(steady->loop);
     sse_registry_unref(steady->registry);
     for (size_t i = 0; steady->sockets && i < STEADY_PAIRS; i++) {
         close(steady->pairs[i][0]);

@@ -16,6 +16,7 @@
 
 struct steady {
     struct sse_registry *registry;
+    struct sse_loop *loop; /* driven */
     struct sse_emitter **emitters;
     size_t count;
     int pairs[STEADY_PAIRS][2];
@@ -27,7 +28,7 @@ struct steady {
 struct steady_options {
     size_t count;
     bool sockets; /* else write callbacks */
-    const struct sse_host *host;
+    const struct sse_platform *platform;
     struct sse_history_limits history;
     bool topics; /* each is subscribed to one of its own, "topic-N" */
 };
@@ -40,12 +41,12 @@ void steady_close(struct steady *steady);
 void steady_drain(struct steady *steady);
 
 /** The name of the topic of an emitter; `text` has room for 32 bytes. */
-struct sse_str steady_topic(size_t index, char *text);
+struct sse_text steady_topic(size_t index, char *text);
+
+/** Lets the loop write all that is queued. */
+void steady_turn(struct steady *steady);
 
 /** Ends the program with a message if `error` is not 0. */
 void steady_check(int error, const char *what);
-
-/** A wake that nobody needs to hear. */
-void steady_ignore_wake(struct sse_registry *registry, void *user);
 
 #endif

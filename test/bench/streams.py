@@ -111,7 +111,7 @@ def user_times(streams):
 
 
 def bursts(streams):
-    for name, kind in (("bursts_of_16", "batch"), ("held_bursts_of_16", "held")):
+    for name, kind in (("bursts_of_16", "batch"), ("publishes_of_16", "publishes")):
         found = streams.turns(("server", BURSTS, (f"bursts={kind}",)), ("limit", SINGLES))
         figure(f"cpu_per_event_in_{name}_over_limit", median_ratio(found, "cpu_ns"), "ratio", 0.12)
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One registry and two threads, with sinks that only count. Two that publish, each to a topic of its own: how
- * much more than one alone they get done. One that broadcasts while the other adds and removes emitters: how
- * much longer its calls take. And how long the longest of many additions is, for as long may others wait.
+ * One registry and two threads, with write callbacks that only count. Two that publish, each to a topic of
+ * its own: how much more than one alone they get done. One that broadcasts while the other adds and removes
+ * emitters: how much longer its calls take. And how long the longest of many additions is, for as long may
+ * others wait.
  *
  *   threads [ROUNDS [SUBSCRIBERS]]
  */
@@ -45,7 +46,8 @@ static uint64_t wall_now(void)
 /** A thread's part, on cache lines of its own: what the bench counts must not be what it measures. */
 struct part {
     struct sse_registry *registry;
-    struct sse_str topic;
+    struct sse_loop *loop; /* its own */
+    struct sse_text topic;
     char name[32];
     size_t publishes; /* in a round */
     size_t core;
@@ -69,32 +71,61 @@ static ssize_t take_all(void *user, const struct iovec *iov, int count)
     return (ssize_t)size;
 }
 
-static struct sse_emitter *add_emitter(struct sse_registry *registry, struct part *part)
+static void ignore_wake(struct sse_loop *loop, void *user)
 {
-    const struct sse_emitter_options options = {
-        .size = sizeof(options), .drain = SSE_DRAIN_CALLBACK, .write = take_all, .user = part};
+    (void)loop;
+    (void)user;
+}
+
+static void open_part(struct part *part, struct sse_registry *registry)
+{
+    const struct sse_loop_options driven = {.size = sizeof(driven), .on_wake = ignore_wake};
+
+    part->registry = registry;
+    steady_check(sse_loop_new(&part->loop, &driven), "loop");
+}
+
+static void turn(struct part *part)
+{
+    while (!sse_loop_turn(part->loop))
+        continue;
+}
+
+static struct sse_emitter *add_emitter(struct part *part)
+{
+    const struct sse_emitter_options options = {.size = sizeof(options),
+                                                .registry = part->registry,
+                                                .loop = part->loop,
+                                                .topics = &part->topic,
+                                                .topic_count = 1,
+                                                .output = SSE_OUTPUT_CALLBACK,
+                                                .write = take_all,
+                                                .user = part};
     struct sse_emitter *emitter;
 
-    steady_check(sse_emitter_new(&emitter, &options), "new");
-    steady_check(
-        sse_registry_subscribe(registry, emitter, &part->topic, 1, (struct sse_str){.ptr = NULL}, NULL),
-        "subscribe");
+    steady_check(sse_emitter_new(&emitter, &options, NULL), "new");
     return emitter;
 }
 
-/* The registry alone holds them. */
-static void add_emitters(struct sse_registry *registry, struct part *part, size_t count)
+/* The loop keeps them. */
+static void add_emitters(struct part *part, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        sse_emitter_unref(add_emitter(registry, part));
+        sse_emitter_unref(add_emitter(part));
+    turn(part);
+}
+
+static void close_part(struct part *part)
+{
+    sse_loop_free(part->loop);
+    sse_registry_unref(part->registry);
 }
 
 static struct sse_registry *new_registry(void)
 {
-    const struct sse_registry_options options = {.size = sizeof(options), .on_wake = steady_ignore_wake};
     struct sse_registry *registry;
 
-    steady_check(sse_registry_new(&registry, &options), "registry");
+    steady_check(sse_registry_new(&registry, NULL), "registry");
     return registry;
 }
 
@@ -102,8 +133,10 @@ static void publish_all(struct part *part)
 {
     const struct sse_event event = {.data = sse_str("an event")};
 
-    for (size_t i = 0; i < part->publishes; i++)
+    for (size_t i = 0; i < part->publishes; i++) {
         steady_check(sse_registry_publish(part->registry, part->topic, &event, NULL), "publish");
+        turn(part);
+    }
 }
 
 /* How often another program has had this thread's core. */
@@ -193,16 +226,16 @@ static void open_parts(struct part *parts, size_t subscribers, bool shared)
         struct part *part = &parts[i];
 
         *part = (struct part){.core = i, .publishes = publishes < PUBLISHES_MAX ? publishes : PUBLISHES_MAX};
-        part->registry = shared && i ? sse_registry_ref(parts[0].registry) : new_registry();
+        open_part(part, shared && i ? sse_registry_ref(parts[0].registry) : new_registry());
         part->topic = steady_topic(i, part->name);
-        add_emitters(part->registry, part, subscribers);
+        add_emitters(part, subscribers);
     }
 }
 
 static void close_parts(struct part *parts)
 {
-    sse_registry_unref(parts[0].registry);
-    sse_registry_unref(parts[1].registry);
+    close_part(&parts[0]);
+    close_part(&parts[1]);
 }
 
 static void print_skipped(const char *name, const struct ratios *ratios)
@@ -269,10 +302,11 @@ static void *run_churn(void *argument)
     interrupted = interruptions();
     churn->part.begun = wall_now();
     for (churn->additions = 0; !atomic_load(&churn->stop); churn->additions++) {
-        struct sse_emitter *emitter = add_emitter(churn->part.registry, &churn->part);
+        struct sse_emitter *emitter = add_emitter(&churn->part);
 
         steady_check(sse_emitter_complete(emitter), "complete");
-        sse_emitter_unref(emitter);
+        sse_emitter_close(emitter);
+        turn(&churn->part);
     }
     churn->part.ended = wall_now();
     churn->part.alone = interruptions() == interrupted;
@@ -280,7 +314,7 @@ static void *run_churn(void *argument)
 }
 
 /* Whether nobody else had the core. */
-static bool time_broadcasts(struct sse_registry *registry, double *values)
+static bool time_broadcasts(struct part *audience, double *values)
 {
     const struct sse_event event = {.data = sse_str("an event")};
     long interrupted = interruptions();
@@ -288,13 +322,14 @@ static bool time_broadcasts(struct sse_registry *registry, double *values)
     for (size_t i = 0; i < BROADCASTS; i++) {
         uint64_t begun = wall_now();
 
-        steady_check(sse_registry_broadcast(registry, &event, NULL), "broadcast");
+        steady_check(sse_registry_publish(audience->registry, sse_str(NULL), &event, NULL), "publish");
+        turn(audience);
         values[i] = (double)(wall_now() - begun);
     }
     return interruptions() == interrupted;
 }
 
-static void churn_round(struct sse_registry *registry, struct churn *churn, struct latencies *latencies)
+static void churn_round(struct part *audience, struct churn *churn, struct latencies *latencies)
 {
     atomic_size_t awaited = 2;
     pthread_t thread;
@@ -309,7 +344,7 @@ static void churn_round(struct sse_registry *registry, struct churn *churn, stru
     atomic_fetch_sub(&awaited, 1);
     while (atomic_load(&awaited))
         continue;
-    alone = time_broadcasts(registry, latencies->values + latencies->count);
+    alone = time_broadcasts(audience, latencies->values + latencies->count);
     atomic_store(&churn->stop, true);
     pthread_join(thread, NULL);
     latencies->additions[latencies->rounds] =
@@ -372,7 +407,8 @@ static void print_churn(struct latencies *apart, struct latencies *shared)
 
 static void open_churn(struct churn *churn, struct latencies *latencies, struct sse_registry *registry)
 {
-    churn->part = (struct part){.registry = registry, .core = 1};
+    churn->part = (struct part){.core = 1};
+    open_part(&churn->part, sse_registry_ref(registry));
     churn->part.topic = steady_topic(1, churn->part.name);
     *latencies = (struct latencies){.values = calloc((COUNTED_MAX + 1) * BROADCASTS, sizeof(double))};
     steady_check(latencies->values ? 0 : -1, "calloc");
@@ -386,21 +422,24 @@ static void measure_churn(size_t rounds)
     struct latencies apart, shared;
     struct sse_registry *other = new_registry();
 
-    audience = (struct part){.registry = new_registry()};
+    audience = (struct part){.core = 0};
+    open_part(&audience, new_registry());
     audience.topic = steady_topic(0, audience.name);
-    add_emitters(audience.registry, &audience, AUDIENCE);
+    add_emitters(&audience, AUDIENCE);
     open_churn(&in_other, &apart, other);
     open_churn(&in_same, &shared, audience.registry);
     for (size_t i = 0; i < rounds && (apart.rounds < COUNTED_MAX || shared.rounds < COUNTED_MAX); i++) {
-        churn_round(audience.registry, &in_other, &apart);
-        churn_round(audience.registry, &in_same, &shared);
+        churn_round(&audience, &in_other, &apart);
+        churn_round(&audience, &in_same, &shared);
     }
     if (apart.rounds < ROUNDS_MIN || shared.rounds < ROUNDS_MIN)
         printf("threads_broadcast_p99_longer_by_additions - additions skipped\n");
     else
         print_churn(&apart, &shared);
+    close_part(&in_other.part);
+    close_part(&in_same.part);
+    close_part(&audience);
     sse_registry_unref(other);
-    sse_registry_unref(audience.registry);
     free(apart.values);
     free(shared.values);
 }
@@ -408,27 +447,29 @@ static void measure_churn(size_t rounds)
 /* Each with a topic of its own, and one that all share. */
 static void time_additions(double *shortest)
 {
-    struct sse_registry *registry = new_registry();
-    struct part part = {.registry = registry};
+    struct part part = {.core = 0};
 
+    open_part(&part, new_registry());
     for (size_t i = 0; i < ADDED; i++) {
-        const struct sse_emitter_options options = {
-            .size = sizeof(options), .drain = SSE_DRAIN_CALLBACK, .write = take_all, .user = &part};
-        struct sse_str topics[2] = {steady_topic(i, part.name), sse_str("all")};
+        struct sse_text topics[2] = {steady_topic(i, part.name), sse_str("all")};
+        const struct sse_emitter_options options = {.size = sizeof(options),
+                                                    .registry = part.registry,
+                                                    .loop = part.loop,
+                                                    .topics = topics,
+                                                    .topic_count = 2,
+                                                    .output = SSE_OUTPUT_CALLBACK,
+                                                    .write = take_all,
+                                                    .user = &part};
         struct sse_emitter *emitter;
-        uint64_t begun;
+        uint64_t begun = wall_now();
         double took;
 
-        steady_check(sse_emitter_new(&emitter, &options), "new");
-        begun = wall_now();
-        steady_check(
-            sse_registry_subscribe(registry, emitter, topics, 2, (struct sse_str){.ptr = NULL}, NULL),
-            "subscribe");
+        steady_check(sse_emitter_new(&emitter, &options, NULL), "new");
         took = (double)(wall_now() - begun);
         shortest[i] = took < shortest[i] ? took : shortest[i];
         sse_emitter_unref(emitter);
     }
-    sse_registry_unref(registry);
+    close_part(&part);
 }
 
 /* The same addition of several repeats makes the same array grow, and is not interrupted in all of them. */

@@ -12,8 +12,10 @@ PURE = {"bcmp", "memcpy", "memchr", "memcmp", "memmove", "memset", "strlen"}
 
 # What the library is made of: libc and POSIX threads. Everything else is a new dependency.
 IMPORTS_PATTERN = re.compile(
-    r"^(bcmp|pthread_\w+|sig\w+|mem\w+|str\w+|malloc|free|clock_gettime|open|open64|read|close|getpid|poll|sendmsg|"
-    r"send|writev|write|recv|pipe|epoll_create1|epoll_ctl|epoll_wait|fcntl|fcntl64|fstat|fstat64|__fxstat\w*|__errno_location|__\w+_chk|__stack_chk_fail|"
+    r"^(bcmp|(__)?pthread_\w+|__sigsetjmp|sig\w+|mem\w+|str\w+|malloc|free|clock_gettime|open|open64|read|close|getpid|poll|"
+    r"__poll_chk|send|sendmsg|recv|shutdown|getsockopt|setsockopt|getsockname|write|writev|pipe|fcntl|fcntl64|fstat|fstat64|"
+    r"__fxstat\w*|epoll_create1|epoll_ctl|epoll_wait|eventfd|eventfd_\w+|timerfd_create|timerfd_settime|"
+    r"__errno_location|__\w+_chk|__stack_chk_fail|"
     # the start-up code of the compiler and its runtime
     r"_ITM_\w+|__gmon_start__|__cxa_finalize)$")
 

@@ -22,7 +22,7 @@ test('the page shows events exactly', async (t) => {
         { id: 'last', data: 'a broadcast' },
     ];
     for (const event of events) {
-        assert.equal((await hub.publish(event)).written, 1);
+        assert.equal((await hub.publish(event)).receivers, 1);
     }
     await hub.publish({ topic: 'c', data: 'not for us' });
     await hub.publish({ topic: 'a', type: 'unknown', data: 'not listened to' });
@@ -54,7 +54,7 @@ test('the page publishes, ends streams, and reconnects with its last event id', 
     assert.equal(await page.inputValue('#publish-form [name=topic]'), 'room');
     await publish('update', 'p-1 é', 'first line\nsecond line, \u{1f600}');
     await page.waitForSelector('#publish-result[data-outcome="ok"] strong');
-    assert.match(await page.textContent('#publish-result'), /Published \(202\).*"written": 1/s);
+    assert.match(await page.textContent('#publish-result'), /Published \(202\).*"receivers": 1/s);
     const first = { type: 'update', id: 'p-1 é', data: 'first line\nsecond line, \u{1f600}' };
     assert.deepEqual(await untilShown(page, 1), [first]);
 

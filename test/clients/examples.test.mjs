@@ -1,29 +1,32 @@
 // SPDX-License-Identifier: MIT
-// The examples that serve streams from a poll loop, from blocking threads, and from the library's loop.
+// The numbered examples: the least program, and servers with a loop in a thread, with a poll loop of their own,
+// and with a thread for each connection.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { closeSync, openSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { request, startExample, until } from './hub.mjs';
 import { Peer } from './peer.mjs';
 import { curlSources, eventSources, fetchSource, openFor } from './sources.mjs';
+import { readChunks, StrictParser } from './wire.mjs';
 
 const DESCRIPTORS = 24;
 const SPAWN_MS = 20000;
+/** As large as the toy server takes it. */
+const LARGE = 'x'.repeat(3800);
+const ID = '0000000000000000-0000000000000000';
+const FINAL_EVENT = 'event: restart\ndata: back soon\n\n';
 
-const CHUNKED = { headers: 'Transfer-Encoding: chunked\r\nConnection: close\r\n', beginning: 'retry: 2000\n',
-    frame: (text) => `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`, end: '0\r\n\r\n' };
-const TO_THE_END = { headers: '', beginning: '', frame: (text) => text, end: '' };
-
-const [alarms, threads, driver] = [
-    { name: '02_user_alarms', events: 'alarms?user=7', target: 'alarms?user=7', type: 'alarm',
-        framing: CHUNKED, noticesAlone: true },
-    // It notices who has left when a send fails.
-    { name: '03_thread_per_connection', events: 'events', target: 'publish', type: 'message',
-        framing: CHUNKED, noticesAlone: false },
-    { name: '05_driver_thread', events: 'events', target: 'publish', type: 'message',
-        framing: TO_THE_END, noticesAlone: true },
+/** `chunked`: to clients of HTTP/1.1. `noticesAlone`: it notices at once that a client has left; otherwise
+ *  when a send fails. */
+const [loopThread, pollLoop, threads] = [
+    { name: '02_loop_thread', events: 'alarms?user=7', target: 'alarms?user=7', type: 'alarm',
+        chunked: true, history: true, noticesAlone: true, capacity: 500 },
+    { name: '03_own_poll_loop', events: 'events', target: 'publish', type: 'message',
+        chunked: false, history: false, noticesAlone: true, capacity: 250 },
+    { name: '04_thread_per_connection', events: 'events', target: 'publish', type: 'message',
+        chunked: true, history: true, noticesAlone: false, capacity: 250 },
 ];
 
 async function start(t, example, port = 0, how = {}) {
@@ -32,7 +35,7 @@ async function start(t, example, port = 0, how = {}) {
     return Object.assign(server, { example, idle: server.descriptors() });
 }
 
-/** Returns to how many streams it went. */
+/** Returns how many streams got it. */
 async function publish(server, body, target = server.example.target) {
     const { status, text } = await request(server.url + target, { method: 'POST', body });
     assert.equal(status, 202, text);
@@ -40,23 +43,47 @@ async function publish(server, body, target = server.example.target) {
     return Number(text.slice('sent to '.length));
 }
 
-const get = (target) => `GET /${target} HTTP/1.1\r\nHost: example\r\n\r\n`;
+const get = (target, version = '1.1', headers = '') =>
+    `GET /${target} HTTP/${version}\r\nHost: example\r\n${headers}\r\n`;
 
-async function openPeer(t, server, target = server.example.events) {
+async function openPeer(t, server, bytes = get(server.example.events)) {
     const peer = await Peer.connect(server.port);
     t.after(() => peer.close());
-    peer.send(get(target));
-    await peer.untilReceived('\r\n\r\n');
+    peer.send(bytes);
+    await peer.untilReceived('retry: 2000\n');
     return peer;
 }
 
-/** What a stream has sent, to the byte, when it was told the texts given. */
-function expected({ type, framing }, texts) {
+/** What a stream has sent, to the byte, after the texts given; with a `retry`, up to its end. */
+function expected({ type, chunked, history }, texts, { retry, version = '1.1' } = {}) {
+    const inChunks = chunked && version === '1.1';
+    const frame = (text) => (inChunks ? `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n` : text);
     const name = type === 'message' ? '' : `event: ${type}\n`;
-    const frames = texts.map((text) => framing.frame(`${name}data: ${text}\n\n`));
-    const beginning = framing.beginning && framing.frame(framing.beginning);
-    return 'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache, no-transform\r\n'
-        + `X-Accel-Buffering: no\r\n${framing.headers}\r\n${beginning}${frames.join('')}`;
+    const id = history ? `id: ${ID}\n` : '';
+    const end = retry ? [FINAL_EVENT, `retry: ${retry}\n\n`] : [];
+    const messages = ['retry: 2000\n', ...texts.map((text) => `${name}data: ${text}\n${id}\n`), ...end];
+    return `HTTP/${chunked ? version : '1.1'} 200 OK\r\nContent-Type: text/event-stream\r\n`
+        + 'Cache-Control: no-cache, no-transform\r\nContent-Encoding: identity\r\nX-Accel-Buffering: no\r\n'
+        + `${inChunks ? 'Transfer-Encoding: chunked\r\n' : ''}${chunked ? 'Connection: close\r\n' : ''}\r\n`
+        + `${messages.map(frame).join('')}${inChunks && retry ? '0\r\n\r\n' : ''}`;
+}
+
+const withoutIds = (text) => text.replaceAll(/[0-9a-f]{16}-[0-9a-f]{16}/g, ID);
+
+/** The retry with which a stream has ended. */
+function lastRetry({ text }) {
+    const retry = Number(text.match(/\nretry: (\d+)\n\n(\r\n0\r\n\r\n)?$/)?.[1]);
+    assert.ok(retry >= 500 && retry <= 3000, text);
+    return retry;
+}
+
+/** The events of a stream that has ended. */
+function eventsOf({ received }, { chunked }) {
+    const parser = new StrictParser();
+    const body = received.subarray(received.indexOf('\r\n\r\n') + 4);
+    (chunked ? readChunks(body) : [body]).forEach((bytes) => parser.feed(bytes));
+    parser.end();
+    return parser.events;
 }
 
 function untilDescriptors(server, count) {
@@ -68,9 +95,9 @@ function allowedDescriptors(server) {
     return readdirSync(`/proc/${server.pid}/fd`).filter((name) => Number(name) < DESCRIPTORS).length;
 }
 
-function run({ name }, options) {
+function run({ name }, options, how = {}) {
     const program = join(process.env.SSE_EXAMPLES, name);
-    const { status, stdout, stderr } = spawnSync(program, options, { encoding: 'utf8', timeout: SPAWN_MS });
+    const { status, stdout, stderr } = spawnSync(program, options, { encoding: 'utf8', timeout: SPAWN_MS, ...how });
     return [status, stdout, stderr];
 }
 
@@ -90,22 +117,25 @@ function testClients(example) {
             sources.map((source) => openFor(t, source, server.url + example.events, ['alarm'])));
         assert.equal(await publish(server, 'one\r\ntwo\rthree\n\n grüße'), sources.length);
         assert.equal(await publish(server, ''), sources.length);
-        const told = [{ type: example.type, data: 'one\ntwo\nthree\n\n grüße', id: '' },
-            { type: example.type, data: '', id: '' }];
         for (const stream of streams) {
-            assert.deepEqual(await stream.untilEvents(2), told);
+            const events = await stream.untilEvents(2);
+            assert.deepEqual(events.map(({ type, data }) => [type, data]),
+                [[example.type, 'one\ntwo\nthree\n\n grüße'], [example.type, '']]);
+            assert.ok(events.every(({ id }) => withoutIds(id) === (example.history ? ID : '')));
             stream.close();
         }
     });
 
     test(`${example.name}: a client comes back to a server that was restarted`, async (t) => {
         const first = await startExample(example.name, ['0']);
-        const stream = await openFor(t, eventSources[0], `${first.url}${example.events}`, ['alarm']);
+        const stream = await openFor(t, eventSources[0], `${first.url}${example.events}`, ['alarm', 'restart']);
         await first.stop();
         const second = await start(t, example, first.port);
         await stream.untilOpen(2);
         assert.equal(await publish(second, 'again'), 1);
-        assert.deepEqual(await stream.untilEvents(1), [{ type: example.type, data: 'again', id: '' }]);
+        const events = await stream.untilEvents(2);
+        assert.deepEqual(events.map(({ type, data }) => [type, data]),
+            [['restart', 'back soon'], [example.type, 'again']]);
     });
 }
 
@@ -114,17 +144,32 @@ function testFraming(example) {
         test(`${example.name}: streams are right to the byte, and ${signal} ends them`, async (t) => {
             const server = await start(t, example);
             const early = await openPeer(t, server);
+            const old = await openPeer(t, server, get(example.events, '1.0'));
             await publish(server, 'one');
             const late = await openPeer(t, server);
             await publish(server, 'two');
             server.child.kill(signal);
             await server.untilExit();
-            await Promise.all([early, late].map((peer) => peer.untilEnd()));
-            assert.deepEqual([early, late].map(({ error }) => error), [null, null]);
-            assert.equal(early.text, expected(example, ['one', 'two']) + example.framing.end);
-            assert.equal(late.text, expected(example, ['two']) + example.framing.end);
+            await Promise.all([early, old, late].map((peer) => peer.untilEnd()));
+            assert.deepEqual([early, old, late].map(({ error }) => error), [null, null, null]);
+            const [retry, retryOfOld, retryOfLate] = [early, old, late].map(lastRetry);
+            assert.equal(withoutIds(early.text), expected(example, ['one', 'two'], { retry }));
+            assert.equal(withoutIds(old.text),
+                expected(example, ['one', 'two'], { retry: retryOfOld, version: '1.0' }));
+            assert.equal(withoutIds(late.text), expected(example, ['two'], { retry: retryOfLate }));
         });
     }
+
+    test(`${example.name}: half a request does not hold up the end, and is not served`, async (t) => {
+        const server = await start(t, example);
+        const [silent, half] = [await Peer.connect(server.port), await Peer.connect(server.port)];
+        t.after(() => [silent, half].forEach((peer) => peer.close()));
+        half.send(get(example.events).slice(0, -2));
+        await until(() => server.descriptors() === server.idle + 2, 'both to be accepted');
+        await server.stop();
+        await Promise.all([silent, half].map((peer) => peer.untilEnd()));
+        assert.deepEqual([silent, half].map(({ status }) => status), [408, 408]);
+    });
 }
 
 function testDepartures(example) {
@@ -147,7 +192,7 @@ function testDepartures(example) {
             return alone;
         }, 'one connection', () => `${server.descriptors()} descriptors, ${server.idle} at rest`);
         assert.equal(await publish(server, 'you'), 1);
-        await stays.untilReceived('data: you\n\n');
+        await stays.untilReceived('data: you\n');
     });
 
     test(`${example.name}: a client that closes its sending side alone goes on receiving`, async (t) => {
@@ -156,8 +201,16 @@ function testDepartures(example) {
         peer.endSending();
         for (const text of ['one', 'two', 'three']) {
             assert.equal(await publish(server, text), 1);
-            await peer.untilReceived(`data: ${text}\n\n`);
+            await peer.untilReceived(`data: ${text}\n`);
         }
+    });
+
+    test(`${example.name}: a client that sends without end is not listened to, and goes on receiving`, async (t) => {
+        const server = await start(t, example);
+        const peer = await openPeer(t, server);
+        peer.send(Buffer.alloc(1000000, 'x'));
+        assert.equal(await publish(server, 'one'), 1);
+        await peer.untilReceived('data: one\n');
     });
 
     test(`${example.name}: without a descriptor left it waits for one`, async (t) => {
@@ -172,13 +225,55 @@ function testDepartures(example) {
     });
 }
 
-function testRefusals(example, refusals) {
+/** Publishes to a client that does not read until its stream is ended. Returns how many events that took: the
+ *  buffers of the kernel were full, and then the queue. */
+async function fill(t, server) {
+    const stalled = await openPeer(t, server);
+    let count = 0;
+    stalled.stopReading();
+    for (const receivers = await publish(server, LARGE); await publish(server, LARGE) === receivers;) {
+        count += 1;
+    }
+    return count;
+}
+
+function testSlowClients(example) {
+    test(`${example.name}: who reads late gets everything, who does not read is ended, nobody waits`, async (t) => {
+        const server = await start(t, example);
+        const quick = await openPeer(t, server);
+        const sent = Array(2 + await fill(t, server)).fill(LARGE);
+        const slow = await openPeer(t, server);
+        // The buffers are full, and the queue is not.
+        const texts = Array.from({ length: sent.length - 150 }, (_, number) => `${number} ${LARGE}`);
+        slow.stopReading();
+        for (const text of texts) {
+            assert.equal(await publish(server, text), 2);
+        }
+        await quick.untilReceived(`data: ${texts.at(-1)}\n`);
+        slow.readAgain();
+        await slow.untilReceived(`data: ${texts.at(-1)}\n`);
+        const stalled = await openPeer(t, server);
+        stalled.stopReading();
+        for (const text of texts) {
+            assert.equal(await publish(server, text), 3);
+        }
+        await server.stop();
+        await Promise.all([slow, quick].map((peer) => peer.untilEnd()));
+        const all = [...texts, ...texts, 'back soon'];
+        assert.deepEqual(eventsOf(slow, example).map(({ data }) => data), all);
+        assert.deepEqual(eventsOf(quick, example).map(({ data }) => data), [...sent, ...all]);
+    });
+}
+
+function testRefusals(example) {
     test(`${example.name}: what cannot be served is refused`, async (t) => {
         const server = await start(t, example);
         const head = `POST /${example.target} HTTP/1.1\r\n`;
-        const all = [['\r\n\r\n', refusals.other], [get(''), refusals.other], ['x'.repeat(5000), refusals.giant],
-            ['\0'.repeat(5000), refusals.giant], [`${head}\r\n`, 411], [`${head}Content-Length: -1\r\n\r\n`, 411],
-            [`${head}Content-Length: 1x\r\n\r\n`, 411], [`${head}Content-Length: 2\r\n\r\n\xff\xfe`, 400],
+        const nowhere = example === loopThread ? 400 : 404;
+        const all = [['\r\n\r\n', 400], ['GET /\r\n\r\n', 400], ['GET / HTTP/2.0\r\n\r\n', 400], [get(''), nowhere],
+            ['x'.repeat(5000), 431], ['\0'.repeat(5000), 431], [`${head}\r\n`, 411],
+            [`${head}Content-Length: -1\r\n\r\n`, 411], [`${head}Content-Length: 1x\r\n\r\n`, 411],
+            [`${head}Content-Length: 2\r\n\r\n\xff\xfe`, 400],
             [`${head}Transfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n`, 411],
             [`${head}Content-Length: 5000\r\n\r\n`, 413], [`${head}Content-Length: ${2n ** 64n - 2n}\r\n\r\n`, 413],
             [`${head}Content-Length: 5000\r\n\r\n${'x'.repeat(5000)}`, 413]];
@@ -186,6 +281,26 @@ function testRefusals(example, refusals) {
             assert.equal(await answerTo(server, Buffer.from(bytes, 'latin1')), status, bytes.slice(0, 100));
         }
         assert.equal(await publish(server, 'x'), 0);
+    });
+
+    test(`${example.name}: a client too many is told when to come back`, async (t) => {
+        const server = await start(t, example);
+        const peers = [];
+        while (peers.length < example.capacity) {
+            peers.push(await openPeer(t, server));
+        }
+        const refused = await request(server.url + example.events);
+        assert.equal(refused.status, 200);
+        assert.equal(refused.headers['content-type'], 'text/event-stream');
+        assert.match(refused.text, /^retry: \d+\n\n$/);
+        assert.equal(Number(refused.headers['content-length']), refused.text.length);
+        const retry = Number(refused.text.match(/\d+/)[0]);
+        assert.ok(retry >= 2000 && retry <= 10000, refused.text);
+        peers[0].close();
+        await until(async () => await publish(server, 'who is there?') < example.capacity, 'room');
+        const stream = await openPeer(t, server);
+        await publish(server, 'one');
+        await stream.untilReceived('data: one\n');
     });
 
     test(`${example.name}: bad arguments and a port in use are told`, async (t) => {
@@ -199,45 +314,101 @@ function testRefusals(example, refusals) {
     });
 }
 
+function testHistory(example) {
+    const bad = ['x', '-', ID, 'a b "<>', '%00', '%0A', '%0Ddata:x', '%FF', '%zz', 'x'.repeat(2000)];
+    const separator = example.events.includes('?') ? '&' : '?';
+
+    test(`${example.name}: a client that comes back gets what it has missed`, async (t) => {
+        const server = await start(t, example);
+        const first = await openPeer(t, server);
+        await publish(server, 'one');
+        await first.untilReceived('data: one\n');
+        first.close();
+        await publish(server, 'two');
+        await publish(server, 'three');
+        const [, id] = first.text.match(/\nid: (\S+)\n/);
+        const second = await openPeer(t, server, get(example.events, '1.1', `Last-Event-ID: ${id}\r\n`));
+        await second.untilReceived('data: three\n');
+        assert.equal(withoutIds(second.text), expected(example, ['two', 'three']));
+    });
+
+    test(`${example.name}: no Last-Event-ID keeps a client out`, async (t) => {
+        const server = await start(t, example);
+        for (const id of bad) {
+            const inHeader = await openPeer(t, server, get(example.events, '1.1', `Last-Event-ID: ${id}\r\n`));
+            const inQuery = await openPeer(t, server, get(`${example.events}${separator}lastEventId=${id}`
+                .replaceAll(/[ "<>]/g, '+')));
+            await publish(server, 'one');
+            for (const peer of [inHeader, inQuery]) {
+                await peer.untilReceived('data: one\n');
+                assert.equal(withoutIds(peer.text), expected(example, ['one']), id);
+                peer.close();
+            }
+        }
+    });
+}
+
 describe('the examples', { concurrency: true }, () => {
-    const refusals = new Map([[alarms, { other: 400, giant: 431 }], [threads, { other: 404, giant: 400 }],
-        [driver, { other: 404, giant: 400 }]]);
-    for (const [example, statuses] of refusals) {
+    for (const example of [loopThread, pollLoop, threads]) {
         testClients(example);
         testFraming(example);
         testDepartures(example);
-        testRefusals(example, statuses);
+        testSlowClients(example);
+        testRefusals(example);
+        if (example.history) {
+            testHistory(example);
+        }
     }
 
-    test('02_user_alarms: the end of an older stream takes nothing from the newer one of its user', async (t) => {
-        const server = await start(t, alarms);
+    test('02_loop_thread: the end of an older stream takes nothing from the newer one of its user', async (t) => {
+        const server = await start(t, loopThread);
         const [older, newer] = [await openPeer(t, server), await openPeer(t, server)];
-        const other = await openPeer(t, server, 'alarms?user=8');
+        const other = await openPeer(t, server, get('alarms?user=8'));
         assert.equal(await publish(server, 'one'), 2);
         older.close();
         await untilDescriptors(server, server.idle + 2);
         assert.equal(await publish(server, 'two'), 1);
         assert.equal(await publish(server, 'three', 'alarms?user=8'), 1);
-        await newer.untilReceived('data: two\n\n');
-        await other.untilReceived('data: three\n\n');
-        assert.equal(newer.text, expected(alarms, ['one', 'two']));
-        assert.equal(other.text, expected(alarms, ['three']));
+        await newer.untilReceived('data: two\n');
+        await other.untilReceived('data: three\n');
+        assert.equal(withoutIds(newer.text), expected(loopThread, ['one', 'two']));
+        assert.equal(withoutIds(other.text), expected(loopThread, ['three']));
     });
 
-    test('05_driver_thread: whoever waits to be accepted at SIGTERM is not served any more', async (t) => {
-        const server = await start(t, driver);
-        const stream = await openPeer(t, server);
-        // It waits for each of the silent ones, so the last in the queue is far from its turn.
-        const queue = [];
-        while (queue.length < 10) {
-            queue.push(await Peer.connect(server.port));
+    test('02_loop_thread: a user is any name, and no name is none', async (t) => {
+        const server = await start(t, loopThread);
+        const stream = await openPeer(t, server, get('alarms?x=1&user=J%C3%BCrgen+%26+M'));
+        assert.equal(await publish(server, 'one', 'alarms?user=J%C3%BCrgen%20%26%20M'), 1);
+        assert.equal(await publish(server, 'two', 'alarms?user=J'), 0);
+        await stream.untilReceived('data: one\n');
+        const bad = ['', '?', '?user', '?user=', '?users=7', '?user=%00', '?user=%FF', `?user=${'x'.repeat(60)}`];
+        for (const query of bad) {
+            assert.equal(await answerTo(server, get(`alarms${query}`)), 400, query);
         }
-        t.after(() => queue.forEach((peer) => peer.close()));
-        const publisher = queue.at(-1);
-        publisher.send('POST /publish HTTP/1.1\r\nContent-Length: 1\r\n\r\nx');
-        await server.stop();
-        await Promise.all([stream, publisher].map((peer) => peer.untilEnd()));
-        assert.equal(publisher.text, '');
-        assert.equal(stream.text, expected(driver, []));
+    });
+
+    test('a request that does not come is not waited for', async (t) => {
+        const server = await start(t, loopThread);
+        assert.equal(await answerTo(server, 'GET'), 408);
+    });
+
+    test('01_hello_fd: three events to the client of a web server', () => {
+        const head = 'Status: 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache, no-transform\r\n'
+            + 'Content-Encoding: identity\r\nX-Accel-Buffering: no\r\n\r\n';
+        const [status, stdout, stderr] = run({ name: '01_hello_fd' }, []);
+        assert.deepEqual([status, stderr], [0, '']);
+        assert.equal(stdout, `${head}:\ndata: hello\n\nevent: poem\ndata: roses are red\ndata: violets are blue\n\n`
+            + 'data: bye\nid: 3\nretry: 2000\n\n');
+        const parser = new StrictParser();
+        parser.feed(Buffer.from(stdout.slice(head.length)));
+        parser.end();
+        assert.deepEqual(parser.events.map(({ data }) => data), ['hello', 'roses are red\nviolets are blue', 'bye']);
+    });
+
+    test('01_hello_fd: what cannot be written is told', () => {
+        const full = openSync('/dev/full', 'w');
+        const [status, , stderr] = run({ name: '01_hello_fd' }, [], { stdio: ['ignore', full, 'pipe'] });
+        closeSync(full);
+        assert.deepEqual([status, stderr], [1, '01_hello_fd: No space left on device\n']);
     });
 });

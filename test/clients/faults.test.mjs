@@ -181,7 +181,7 @@ test('a client that ends its sending side still receives', async (t) => {
     // The hub has seen it when it has sent the comment that tests whether the client is there.
     await peer.untilReceived('2\r\n:\n\r\n');
     for (const data of ['one', 'two', 'three']) {
-        assert.equal((await hub.publish({ topic: 'a', data })).written, 1);
+        assert.equal((await hub.publish({ topic: 'a', data })).receivers, 1);
         await peer.untilReceived(`data: ${data}\n`);
     }
     await hub.complete('a');
@@ -211,7 +211,7 @@ test('a client that resets is forgotten without anything being sent to it', asyn
     peer.reset();
     await untilForgotten(hub);
     const reply = await hub.publish({ topic: 'a', data: 'x' });
-    assert.deepEqual([reply.written, reply.queued, reply.closed], [0, 0, 0]);
+    assert.deepEqual([reply.receivers, reply.dropped, reply.ended], [0, 0, 0]);
     assert.equal((await hub.stats()).closed.peer_gone, 1);
 });
 
@@ -229,7 +229,7 @@ test('200 streams that open, and drop in all ways', async (t) => {
     const peers = await Promise.all(numbers.map((number) => Peer.openStream(hub.port, `topic${number % 7}`)));
     assert.equal((await hub.stats()).emitters, 200);
     const reply = await hub.publish({ data: 'to all' });
-    assert.equal(reply.written, 200);
+    assert.equal(reply.receivers, 200);
     await Promise.all(peers.map((peer) => peer.untilReceived('data: to all\n')));
     peers.forEach((peer, i) => [peer.reset, peer.close, peer.endSending][i % 3].call(peer));
     // A client that only stopped sending is still there, and is told of the end.
@@ -238,8 +238,8 @@ test('200 streams that open, and drop in all ways', async (t) => {
     await Promise.all(peers.filter((_, i) => i % 3 === 2).map((peer) => peer.untilEnd()));
     peers.forEach((peer) => peer.close());
     await untilForgotten(hub);
-    const { closed, streams } = await hub.stats();
-    assert.deepEqual([streams, closed.peer_gone, closed.completed], [200, 134, 66]);
+    const { closed, added } = await hub.stats();
+    assert.deepEqual([added, closed.peer_gone, closed.completed], [200, 134, 66]);
 });
 
 test('1,000 streams one after the other leave nothing behind', async (t) => {
@@ -249,7 +249,7 @@ test('1,000 streams one after the other leave nothing behind', async (t) => {
         peer[i % 2 === 0 ? 'reset' : 'close']();
     }
     await untilForgotten(hub);
-    assert.equal((await hub.stats()).streams, 1000);
+    assert.equal((await hub.stats()).added, 1000);
 });
 
 test('a client that does not read is cut off at its queue, and the others miss nothing', async (t) => {

@@ -141,8 +141,8 @@ class Hub extends Server {
     /** For a client that comes back in its own time: what was published meanwhile, it has missed. */
     publishUntilHeard(event) {
         return until(async () => {
-            const { written, queued } = await this.publish(event);
-            return written + queued > 0;
+            const { receivers } = await this.publish(event);
+            return receivers > 0;
         }, 'a subscriber');
     }
 

@@ -15,7 +15,7 @@ after(() => browser.close());
 async function setUp(t) {
     const directory = mkdtempSync(join(tmpdir(), 'payments-'));
     const options = [join(directory, 'payments.txt'), '1000'];
-    const server = await startExample('04_payment_page', ['0', ...options]);
+    const server = await startExample('05_payment_page', ['0', ...options]);
     const { context, page, complaints } = await openWatchedPage(browser);
     t.after(async () => {
         await context.close();
@@ -65,7 +65,7 @@ test('the page finds its payment after a restart of the server', async (t) => {
     await payInTime(page, server.url);
     await server.stop();
     await untilStatus(page, 'between two connections');
-    const next = await startExample('04_payment_page', [String(server.port), ...options]);
+    const next = await startExample('05_payment_page', [String(server.port), ...options]);
     t.after(() => next.stop());
     await untilStatus(page, 'done');
     const states = await shownStates(page);

@@ -114,9 +114,9 @@ test('SIGPIPE does not end a hub, nor does a standard output that nobody reads',
     resetting.forEach((peer) => peer.stopReading());
     await hub.publish({ topic: 'a', data: LARGE });
     resetting.forEach((peer) => peer.reset());
-    await until(async () => (await hub.publish({ topic: 'a', data: 'x' })).written === 0, 'them to be forgotten');
+    await until(async () => (await hub.publish({ topic: 'a', data: 'x' })).receivers === 0, 'them to be forgotten');
     const stream = await openFor(t, fetchSource, hub.events('b'));
-    assert.equal((await hub.publish({ topic: 'b', data: 'still there' })).written, 1);
+    assert.equal((await hub.publish({ topic: 'b', data: 'still there' })).receivers, 1);
     await stream.untilEvents(1);
     hub.child.stdout.destroy();
     process.kill(hub.pid, 'SIGTERM');

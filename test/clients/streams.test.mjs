@@ -31,7 +31,7 @@ test('a broadcast reaches every stream once', async (t) => {
         streams.push(await openFor(t, source, hub.events(topics)));
     }
     const reply = await hub.publish({ data: 'to all', type: 'message', id: 'b-1' });
-    assert.equal(reply.written + reply.queued, streams.length);
+    assert.equal(reply.receivers, streams.length);
     await hub.publish({ data: 'again' });
     for (const stream of streams) {
         assert.deepEqual(dataOf(await stream.untilEvents(2)), ['to all', 'again']);
@@ -47,7 +47,7 @@ test('topics of all kinds', async (t) => {
     }
     for (const topic of topics) {
         const reply = await hub.publish({ topic, data: topic });
-        assert.equal(reply.written + reply.queued, 1, JSON.stringify(topic));
+        assert.equal(reply.receivers, 1, JSON.stringify(topic));
     }
     for (const [index, stream] of streams.entries()) {
         assert.deepEqual(dataOf(await stream.untilEvents(1)), [topics[index]]);
@@ -90,7 +90,7 @@ test('complete ends the streams of its topic, and no others', async (t) => {
     assert.deepEqual(await hub.complete('ending'), { status: 202, completed: 1 });
     await ending.untilEnd();
     const reply = await hub.publish({ topic: 'shared', data: 'only one is left' });
-    assert.equal(reply.written + reply.queued, 1);
+    assert.equal(reply.receivers, 1);
     await other.untilEvents(1);
     assert.deepEqual(dataOf(ending.events), ['last']);
     assert.deepEqual([ending.errors, other.errors, other.ended], [[], [], false]);
@@ -107,6 +107,18 @@ test('lines of standard input are broadcast', async (t) => {
     reader.child.stdin.end();
     const expected = ['one', 'two', '', '  four \ufffd\u{1f600}', 'five \ufffd', 'unended'];
     assert.deepEqual(dataOf(await stream.untilEvents(6)), expected);
+});
+
+test('a line of standard input that is too long for an event is cut between characters', async (t) => {
+    const reader = await startHub(['--stdin', '--queue-bytes', '2000'], { stdin: 'pipe' });
+    t.after(() => reader.stop());
+    const stream = await openFor(t, eventSources[0], reader.events('any'));
+    const line = 'aé豆\u{1f600}\rb'.repeat(1000);
+    reader.child.stdin.end(`${line}\nthe end\n`);
+    await until(() => stream.events.at(-1)?.data === 'the end', 'the last line');
+    const pieces = dataOf(stream.events).slice(0, -1);
+    assert.ok(pieces.length > 10);
+    assert.equal(pieces.join(''), line.replaceAll('\r', '\n'));
 });
 
 test('a token is demanded, to publish and to complete', async (t) => {

@@ -36,17 +36,18 @@ export function missing(entry) {
 class Host {
     stderr = '';
 
-    constructor(entry, build, heartbeatMs) {
+    constructor(entry, build, { heartbeatMs = HEARTBEAT_MS, streamsMax = 0 }) {
         Object.assign(this, { http2: false, tls: false, ...entry });
         this.directory = mkdtempSync(join(tmpdir(), 'sse-host-'));
         this.build = build;
         this.heartbeatMs = heartbeatMs;
+        this.streamsMax = streamsMax;
     }
 
     async start() {
         const port = await freePort();
         this.port = port;
-        const options = [String(port), String(this.heartbeatMs)];
+        const options = [port, this.heartbeatMs, this.streamsMax].map(String);
         if (this.tls) {
             const { file, keyFile } = makeCertificate(this.directory);
             options.push(file, keyFile);
@@ -102,7 +103,7 @@ class Host {
 
     /** The reasons of the streams that have ended, as it reports them. */
     get endings() {
-        const lines = this.stderr.matchAll(/^ended: reason (\d+), \d+ events$/gm);
+        const lines = this.stderr.matchAll(/^ended: reason (\d+) \([^)]+\), \d+ events$/gm);
         return [...lines].map(([, reason]) => Number(reason));
     }
 
@@ -152,8 +153,9 @@ class Host {
     }
 }
 
-export async function startHost(entry, build, heartbeatMs = HEARTBEAT_MS) {
-    const host = new Host(entry, build, heartbeatMs);
+/** `streamsMax` 0: as many streams as it can. */
+export async function startHost(entry, build, options = {}) {
+    const host = new Host(entry, build, options);
     await host.start();
     return host;
 }

@@ -1,20 +1,25 @@
 // SPDX-License-Identifier: MIT
 // The servers of examples/hosts, a line each. `program` is host_NAME if it is not the name; `tls` and `http2`
-// (with prior knowledge) are how it is spoken to; `front` stands between it and the clients.
+// (with prior knowledge) are how it is spoken to; `front` stands between it and the clients. A host that is
+// `blocking` has a thread for each stream, which notices nothing but by writing. `misreads`: broken encodings
+// that it, or its front, accepts in a query.
 
 export const hosts = [
     { name: 'microhttpd' },
-    { name: 'microhttpd_threads' },
-    { name: 'civetweb' },
+    { name: 'microhttpd_threads', blocking: true },
+    { name: 'civetweb', blocking: true },
     { name: 'evhttp' },
     { name: 'uv' },
-    { name: 'websockets' },
+    { name: 'websockets', misreads: ['%ff'] },
     { name: 'nghttp2', http2: true },
     { name: 'h2o' },
     { name: 'h2o over HTTP/2', program: 'h2o', http2: true },
     { name: 'openssl', tls: true },
-    { name: 'fastcgi behind nginx', program: 'fastcgi', front: 'nginx' },
-    { name: 'fastcgi behind lighttpd', program: 'fastcgi', front: 'lighttpd' },
+    { name: 'fastcgi behind nginx', program: 'fastcgi', front: 'nginx', blocking: true },
+    {
+        name: 'fastcgi behind lighttpd', program: 'fastcgi', front: 'lighttpd', blocking: true,
+        misreads: ['%', '%zz'],
+    },
 ];
 
 export const builds = ['asan', 'tsan'];

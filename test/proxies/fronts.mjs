@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The fronts that the readme's table names, as an operator would configure them. Each is started before a
-// port; `tls` tells that it speaks HTTP/2 with TLS, `compresses` that it compresses what it may, `gzip` that
-// this includes streams, `late` that it notices a client's leaving only when there is something to send.
+// port; `tls` tells that it speaks HTTP/2 with TLS, `compresses` that it compresses what it may, `late` that
+// it notices a client's leaving only when there is something to send.
 import { startHaproxy, startNginx } from '../clients/front.mjs';
 
 const pass = (port) => `proxy_pass http://127.0.0.1:${port};`;
@@ -18,7 +18,7 @@ export const fronts = [
     { name: 'nginx', start: (port) => startNginx(pass(port)) },
     { name: 'nginx, HTTP/2 and TLS', tls: true, start: (port) => startNginx(pass(port), { tls: true }) },
     { name: 'nginx, keepalive upstream', start: startNginxWithKeepalive },
-    { name: 'nginx, gzip', compresses: true, gzip: true, start: (port) => startNginx(pass(port), { http: GZIP }) },
+    { name: 'nginx, gzip', compresses: true, start: (port) => startNginx(pass(port), { http: GZIP }) },
     {
         name: 'nginx, proxy_buffering off',
         start: (port) => startNginx(`${pass(port)} proxy_ignore_headers X-Accel-Buffering; proxy_buffering off;`),

@@ -37,7 +37,7 @@ describe('timeouts', { concurrency: true }, () => {
                 'more silence than the limit');
             await hub.publish({ topic: 'a', data: 'x' });
             await curl.untilEvents(1);
-            assert.equal((await hub.stats()).streams, scene.between.streams.length);
+            assert.equal((await hub.stats()).added, scene.between.streams.length);
             assert.deepEqual([curl.ended, curl.errors], [false, []]);
         });
     }

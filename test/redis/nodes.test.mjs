@@ -88,7 +88,7 @@ test('a client that comes back to another node misses nothing', async (t) => {
     }
 });
 
-test('on_gap gives a young node\'s client what was before its time, and only that once', async (t) => {
+test('a client of a young node gets each event from before the node began once', async (t) => {
     const old = await acceptedMany(left.url, 'young', 150);
     await acceptedMany(left.url, 'another', 5);
     const node = await nodeFor(t);
@@ -103,7 +103,7 @@ test('on_gap gives a young node\'s client what was before its time, and only tha
     assert.deepEqual([(await node.stats()).filled, (await node.stats()).gaps], [2, 0]);
 });
 
-test('on_gap gives what a short history has let go of, up to what it holds', async (t) => {
+test('a client gets the events that a short history no longer retains, and then those that it retains', async (t) => {
     const node = await nodeFor(t, redis, ['-n', 20]);
     const busy = await acceptedMany(node.url, 'busy', 100);
     const quiet = await acceptedMany(node.url, 'quiet', 5);
@@ -230,6 +230,31 @@ for (const id of ['99999999999999-0', 'no id of Redis', '5', '$', '1844674407370
     });
 }
 
+test('a client that comes back with the id of an entry that is no event gets what follows, once', async (t) => {
+    await acceptedMany(left.url, 'foreign', 3);
+    const id = (await redis.cli('XADD', 'events', '*', 'something', 'else')).trim();
+    const early = await comeBack(t, left, ['foreign'], id);
+    const after = await acceptedMany(left.url, 'foreign', 3);
+    await early.untilEvents(3);
+    const late = await comeBack(t, left, ['foreign'], id);
+    await late.untilEvents(3);
+    for (const { events } of [early, late]) {
+        assert.deepEqual(idsOf(events), idsOf(after));
+    }
+});
+
+test('a client with an id that the history no longer retains gets no older event of a quiet topic', async (t) => {
+    const node = await nodeFor(t, redis, ['-n', 10]);
+    await accepted(node.url, { topic: 'still', data: 'old' });
+    const others = await acceptedMany(node.url, 'lively', 30);
+    const next = await accepted(node.url, { topic: 'still', data: 'new' });
+    const stream = await comeBack(t, node, ['still'], others[3].id);
+    await stream.untilEvents(1);
+    const last = await accepted(node.url, { topic: 'still', data: 'newer' });
+    await stream.untilEvents(2);
+    assert.deepEqual(idsOf(stream.events), idsOf([next, last]));
+});
+
 test('entries of others in the stream are passed over', async (t) => {
     const stream = await openFor(t, fetchSource, eventsUrl(left.url, ['mine']));
     await redis.cli('XADD', 'events', '*', 'something', 'else');
@@ -315,7 +340,7 @@ async function readLate(node, topic, id) {
     return parser.events;
 }
 
-test('a gap of more than a queue holds is filled in several goes', async (t) => {
+test('a client that reads too slowly for its gap comes back for the rest', async (t) => {
     const server = await redisFor(t);
     const publisher = await nodeFor(t, server);
     const first = await accepted(publisher.url, { topic: 'large', data: 'before' });
@@ -365,11 +390,14 @@ test('without Redis, whoever needs it is sent away, and told when to come back',
     await server.end('SIGTERM');
     const young = await startNode(server);
     t.after(() => young.stop());
-    for (const [one, id] of [[node, sent[3].id], [young, sent[3].id], [young, '']]) {
+    // The retry of a stream that has begun, and that of a client that is refused.
+    const [ended, refused] = [[200, 1000], [2000, 10000]];
+    for (const [one, id, [least, most]] of [
+        [node, sent[3].id, ended], [young, sent[3].id, refused], [young, '', refused]]) {
         const stream = await comeBack(t, one, ['later'], id);
         await stream.untilEnd();
         assert.deepEqual(stream.events, []);
-        assert.ok(stream.parser.retries.at(-1) >= 200 && stream.parser.retries.at(-1) <= 1000);
+        assert.ok(stream.parser.retries.at(-1) >= least && stream.parser.retries.at(-1) <= most);
         assert.equal(stream.exitCode, 0);
     }
     assert.equal((await publish(young.url, { topic: 'later', data: 'x' })).status, 503);

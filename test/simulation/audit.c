@@ -5,178 +5,164 @@
 
 /* What has to hold after every step. */
 
-static bool is_due(uint64_t since, int64_t timer, uint64_t now)
+/* With what the budget has ended in the call under way. */
+size_t count_backlog(const struct world *world)
 {
-    return timer != SSE_TIMER_OFF && now >= since && now - since >= milliseconds(timer);
-}
-
-/* After a tick, nobody is over time. */
-static void check_timers(const struct connection *connection, const struct sse_emitter_info *info)
-{
-    const struct sse_emitter_options *options = &connection->options;
-    struct world *world = connection->world;
-    uint64_t now = world_now(world);
-    size_t number = connection->number;
-
-    expect(world, info->state != SSE_STATE_OPEN || !is_due(connection->created, options->lifetime_ms, now),
-           "connection %zu: lives too long", number);
-    expect(world,
-           info->state == SSE_STATE_CLOSED || !info->queued_messages || connection_waits(connection) ||
-               !is_due(connection->progress, options->stall_ms, now),
-           "connection %zu: stalls too long", number);
-    expect(world, info->state != SSE_STATE_DRAINING || now < connection->drain_end,
-           "connection %zu: drains too long", number);
-    expect(world,
-           info->state != SSE_STATE_OPEN || info->queued_messages ||
-               !is_due(connection->progress, options->heartbeat_ms, now),
-           "connection %zu: no heartbeat", number);
-}
-
-void check_queue(const struct connection *connection)
-{
-    const struct sse_emitter_options *options = &connection->options;
-    size_t bytes_max = options->queue_bytes ? options->queue_bytes : (size_t)1 << 20;
-    struct world *world = connection->world;
-    struct sse_emitter_info info;
-
-    if (!connection_info(connection, &info))
-        return;
-    expect(world, info.queued_bytes <= bytes_max + connection->over, "connection %zu: %zu bytes are queued",
-           connection->number, info.queued_bytes);
-    expect_equal(world, connection->received_size, info.bytes, "bytes that the sink took");
-    if (info.state == SSE_STATE_CLOSED || !info.queued_messages || connection->cut_off ||
-        connection_waits(connection))
-        return;
-    expect(world, options->drain == SSE_DRAIN_PULL || connection->told_blocked,
-           "connection %zu: bytes wait, and the host was not told", connection->number);
-    expect(world, options->drain != SSE_DRAIN_PULL || !connection->peeked,
-           "connection %zu: bytes wait, and its reader was not woken", connection->number);
-}
-
-/* Why it ended has to be something that happened. */
-static void check_reason(const struct connection *connection)
-{
-    const struct sse_completion *completion = &connection->completion;
-    struct world *world = connection->world;
-    unsigned causes = connection->causes;
-    bool holds = true;
-
-    switch (completion->reason) {
-    case SSE_REASON_NONE:
-        holds = false;
-        break;
-    case SSE_REASON_COMPLETED:
-        holds = (causes & CAUSE_COMPLETE) && !completion->error;
-        break;
-    case SSE_REASON_LIFETIME:
-        holds = connection->options.lifetime_ms > 0 &&
-                completion->age_ms >=
-                    connection->options.lifetime_ms - connection->options.lifetime_jitter_ms - 1;
-        break;
-    case SSE_REASON_STALL:
-        holds = connection->options.stall_ms > 0;
-        break;
-    case SSE_REASON_DRAIN:
-        holds = connection->options.drain_ms > 0 || (causes & CAUSE_SHUTDOWN);
-        break;
-    case SSE_REASON_PEER_GONE:
-    case SSE_REASON_IO_ERROR:
-    case SSE_REASON_APPLICATION:
-        holds = ((causes & CAUSE_SINK) && completion->error == connection->sink_error) ||
-                ((causes & CAUSE_ERROR) && completion->error == connection->cause_error);
-        break;
-    case SSE_REASON_OVERFLOW:
-        holds = connection->evicted || connection->refused_one || connection->uncertain;
-        break;
-    case SSE_REASON_DETACHED:
-        holds = causes & CAUSE_DETACH;
-        break;
-    case SSE_REASON_SHUTDOWN:
-        holds = causes & CAUSE_SHUTDOWN;
-        break;
-    }
-    expect(world, holds, "connection %zu: ended with reason %d and error %d for no reason",
-           connection->number, (int)completion->reason, completion->error);
-}
-
-static uint64_t drain_end(const struct connection *connection)
-{
-    int64_t drain = connection->options.drain_ms;
-
-    return drain == SSE_TIMER_OFF ? NEVER : world_now(connection->world) + milliseconds(drain);
-}
-
-static void check_connection(struct connection *connection, bool ticked)
-{
-    struct world *world = connection->world;
-    struct sse_emitter_info info;
-
-    if (connection->completions && !connection->settled) {
-        check_reason(connection);
-        stream_settle(connection);
-    }
-    if (!connection_info(connection, &info))
-        return;
-    if (info.state != SSE_STATE_CLOSED || !connection_waits(connection))
-        expect(world, !connection->finished == (info.state != SSE_STATE_CLOSED),
-               "connection %zu: no hooks at its end", connection->number);
-    if (connection->finished)
-        return;
-    if (info.queued_messages && !connection->was_queued)
-        connection->progress = world_now(world);
-    connection->was_queued = info.queued_messages > 0;
-    connection->told_blocked &= info.queued_messages > 0;
-    connection->queued = info.queued_bytes;
-    if (info.state == SSE_STATE_DRAINING && connection->drain_end == NEVER)
-        connection->drain_end = drain_end(connection);
-    expect(world, !connection->leaving || info.state != SSE_STATE_OPEN, "connection %zu: stays, over a cap",
-           connection->number);
-    check_queue(connection);
-    if (ticked && connection->member)
-        check_timers(connection, &info);
-}
-
-static void check_stats(struct world *world)
-{
-    struct sse_registry_stats stats = {.size = sizeof(stats)};
     size_t backlog = 0;
-    bool waits = false;
-    uint64_t written = world->stats.written, dropped = world->stats.dropped;
 
-    expect_equal(world, 0, (uint64_t)sse_registry_stats(world->registry, &stats),
-                 "result of sse_registry_stats");
     for (size_t i = 0; i < world->connection_count; i++) {
         const struct connection *connection = world->connections[i];
-        struct sse_emitter_info info;
 
-        if (!connection->member || !connection_info(connection, &info))
-            continue;
-        backlog += info.queued_bytes;
-        waits |= connection_waits(connection);
-        written += info.events - connection->before_events;
-        dropped += info.dropped - connection->before_dropped;
+        if (connection->member)
+            backlog += connection_backlog(connection);
+        else if (connection->relieved && connection->ended_in == world->call)
+            backlog += connection->left;
     }
-    if (!waits)
-        expect_equal(world, backlog, stats.backlog_bytes, "stats.backlog_bytes");
-    expect_equal(world, count_members(world, BROADCAST), stats.emitters, "stats.emitters");
-    expect_equal(world, world->history.all_count, stats.history_events, "stats.history_events");
-    expect_equal(world, world->history.all_bytes, stats.history_bytes, "stats.history_bytes");
-    expect_equal(world, world->stats.added, stats.added, "stats.added");
-    expect_equal(world, world->stats.published, stats.published, "stats.published");
-    expect_equal(world, world->stats.bytes, stats.bytes, "stats.bytes");
-    expect_equal(world, world->stats.replays, stats.replays, "stats.replays");
-    expect_equal(world, world->stats.replayed, stats.replayed, "stats.replayed");
-    expect_equal(world, world->stats.gaps, stats.gaps, "stats.gaps");
-    expect_equal(world, world->stats.refused, stats.refused, "stats.refused");
-    expect_equal(world, written, stats.written, "stats.written");
-    expect_equal(world, dropped, stats.dropped, "stats.dropped");
-    for (size_t i = 0; i <= SSE_REASON_SHUTDOWN; i++)
-        expect_equal(world, world->stats.closed[i], stats.closed[i], "stats.closed");
+    return backlog;
 }
 
-static void check_topics(struct world *world)
+static bool has_rest(const struct connection *connection)
 {
-    struct sse_registry_stats stats = {.size = sizeof(stats)};
+    return connection->state == SSE_STATE_CLOSED || (connection->loop && !connection->loop->inside &&
+                                                     !connection->loop->again && !connection->loop->woken);
+}
+
+/* A queue is within its limits as soon as its owner has tried to write, and within four times them before. */
+static void check_limits(struct connection *connection)
+{
+    struct world *world = connection->world;
+    const struct lane *tail = connection_tail(connection);
+    size_t factor = has_rest(connection) && !connection->has_later ? 1 : 4;
+
+    if (connection->state == SSE_STATE_OPEN)
+        expect(world, !lane_is_over(connection, tail, factor),
+               "connection %zu: %zu bytes, %zu messages queued", connection->number, lane_bytes(tail),
+               tail->count);
+}
+
+/* Without a loop the callbacks at the end run in the owner's next call. */
+static void check_finished(const struct connection *connection)
+{
+    bool reader_comes = connection_is_pull(connection) && connection->owned;
+
+    if (connection->looped || connection->state != SSE_STATE_CLOSED || reader_comes || connection->calls)
+        return;
+    expect(connection->world, connection->completions, "connection %zu: no callbacks at its end",
+           connection->number);
+}
+
+static void check_connection(struct connection *connection)
+{
+    struct world *world = connection->world;
+
+    sync(connection);
+    if (!connection->emitter)
+        return;
+    expect(world, sse_emitter_user(connection->emitter) == connection, "connection %zu: another user",
+           connection->number);
+    check_limits(connection);
+    check_finished(connection);
+}
+
+/* The output had the chance to take all that is queued. */
+static bool is_tried(const struct connection *connection)
+{
+    return connection->member && connection->full && !connection->has_later;
+}
+
+/* What owners have tried to write is within the budget, and all together within four times it. Those with
+ * the most bytes go. */
+void check_budget(struct world *world)
+{
+    size_t budget = world->scenario.options.backlog_bytes, backlog = 0, tried = 0, least = SIZE_MAX;
+
+    if (!budget || !world->registry)
+        return;
+    for (size_t i = 0; i < world->connection_count; i++) {
+        const struct connection *connection = world->connections[i];
+
+        if (connection->member)
+            backlog += connection_backlog(connection);
+        if (is_tried(connection))
+            tried += connection_backlog(connection);
+        if (connection->relieved && connection->ended_in == world->call && connection->left < least)
+            least = connection->left;
+    }
+    expect(world, tried <= budget && backlog <= 4 * budget, "a backlog of %zu bytes, %zu of them tried",
+           backlog, tried);
+    for (size_t i = 0; i < world->connection_count; i++) {
+        const struct connection *connection = world->connections[i];
+
+        expect(world, !is_tried(connection) || connection_backlog(connection) <= least,
+               "the budget ended one with %zu bytes, but connection %zu has more", least, i);
+    }
+}
+
+/* Who owns its output is done with it. */
+static bool is_done(const struct connection *connection)
+{
+    if (connection_is_socket(connection) && !connection->options.keep_fd)
+        return connection->settled;
+    return !connection->owned;
+}
+
+/* By what the emitters have done. */
+static void count_emitters(const struct world *world, struct sse_registry_stats *stats)
+{
+    for (size_t i = 0; i < world->connection_count; i++) {
+        const struct connection *connection = world->connections[i];
+
+        if (!connection->registered)
+            continue;
+        stats->events_written += connection->events;
+        stats->bytes_written += connection->received_size;
+        stats->dropped += connection->dropped + connection->lost_early;
+        stats->remaining += !is_done(connection);
+        stats->backlog_bytes += connection->member ? connection_backlog(connection) : 0;
+    }
+}
+
+static void check_numbers(struct world *world, const struct sse_registry_stats *expected,
+                          const struct sse_registry_stats *stats)
+{
+    expect_equal(world, count_members(world, BROADCAST), stats->emitters, "stats.emitters");
+    expect_equal(world, expected->remaining, stats->remaining, "stats.remaining");
+    expect_equal(world, expected->backlog_bytes, stats->backlog_bytes, "stats.backlog_bytes");
+    expect_equal(world, world->history.all_count, stats->history_events, "stats.history_events");
+    expect_equal(world, world->history.all_bytes, stats->history_bytes, "stats.history_bytes");
+    expect_equal(world, expected->added, stats->added, "stats.added");
+    expect_equal(world, expected->refused, stats->refused, "stats.refused");
+    expect_equal(world, expected->published, stats->published, "stats.published");
+    expect_equal(world, expected->queued, stats->queued, "stats.queued");
+    expect_equal(world, expected->events_written, stats->events_written, "stats.events_written");
+    expect_equal(world, expected->bytes_written, stats->bytes_written, "stats.bytes_written");
+    expect_equal(world, expected->dropped, stats->dropped, "stats.dropped");
+    expect_equal(world, expected->replays, stats->replays, "stats.replays");
+    expect_equal(world, expected->replayed, stats->replayed, "stats.replayed");
+    expect_equal(world, expected->gaps, stats->gaps, "stats.gaps");
+    for (size_t i = 0; i < SSE_REASON_COUNT_MAX; i++)
+        expect_equal(world, expected->ended_by[i], stats->ended_by[i], "stats.ended_by");
+    for (size_t i = 0; i < SSE_LATENCY_BUCKETS; i++)
+        expect_equal(world, expected->latency[i], stats->latency[i], "stats.latency");
+}
+
+static void check_shutdown(struct world *world, const struct sse_registry_stats *stats)
+{
+    uint64_t left = world->stats.shutdown_bytes_left;
+
+    expect_equal(world, world->shut_down, stats->shutting_down, "stats.shutting_down");
+    expect_equal(world, world->stats.shutdown_completed, stats->shutdown_completed,
+                 "stats.shutdown_completed");
+    expect_equal(world, world->stats.shutdown_cut, stats->shutdown_cut, "stats.shutdown_cut");
+    if (!world->left_uncertain)
+        expect(world,
+               stats->shutdown_bytes_left >= left && stats->shutdown_bytes_left <= left + world->left_slack,
+               "stats.shutdown_bytes_left: %llu expected, is %llu", (unsigned long long)left,
+               (unsigned long long)stats->shutdown_bytes_left);
+}
+
+static void check_topics(struct world *world, const struct sse_registry_stats *stats)
+{
     size_t topics = 0;
 
     for (int topic = 0; topic < TOPIC_COUNT; topic++) {
@@ -186,61 +172,32 @@ static void check_topics(struct world *world)
                      "subscribers of a topic");
         topics += members || world->history.count[topic];
     }
-    (void)sse_registry_stats(world->registry, &stats);
-    expect_equal(world, topics, stats.topics, "stats.topics");
+    expect_equal(world, topics, stats->topics, "stats.topics");
 }
 
-static void check_report(struct world *world)
+static void check_stats(struct world *world)
 {
-    struct sse_shutdown_report report = {.size = sizeof(report)};
-    int error = sse_registry_shutdown_report(world->registry, &report);
+    struct sse_registry_stats expected = world->stats, stats;
 
-    expect_equal(world, (uint64_t)(world->shut_down ? 0 : -EAGAIN), (uint64_t)error, "result of the report");
-    if (error)
-        return;
-    expect_equal(world, count_members(world, BROADCAST), report.remaining, "report.remaining");
-    expect_equal(world, world->report.completed, report.completed, "report.completed");
-    expect_equal(world, world->report.cut, report.cut, "report.cut");
-    if (!world->left_uncertain)
-        expect_equal(world, world->left, report.bytes_left, "report.bytes_left");
+    history_expire(world);
+    memset(&stats, 0xee, sizeof(stats));
+    expect_equal(world, 0, (uint64_t)sse_registry_get_stats(world->registry, &stats, sizeof(stats)),
+                 "result of sse_registry_get_stats");
+    count_emitters(world, &expected);
+    check_numbers(world, &expected, &stats);
+    check_shutdown(world, &stats);
+    check_topics(world, &stats);
+    expect_equal(world, (uint64_t)(expected.remaining ? -ETIMEDOUT : 0),
+                 (uint64_t)sse_registry_wait(world->registry, 0), "result of sse_registry_wait");
 }
 
-int ask_timeout(struct world *world)
+void audit(struct world *world)
 {
-    int timeout = sse_registry_next_timeout(world->registry);
-
-    world->promised = NEVER;
-    if (timeout >= 0)
-        world->promised = world_now(world) + (timeout ? (uint64_t)timeout - 1 : 0) * MILLISECOND;
-    return timeout;
-}
-
-/* Whoever is ready, or has a timer that is nearer than the host was told, wakes it. */
-static void check_wake(struct world *world)
-{
-    uint64_t now = world_now(world), promised;
-    int timeout;
-
-    if (!world->scenario.wakes)
-        return;
-    for (size_t i = 0; i < world->connection_count; i++) {
-        const struct connection *connection = world->connections[i];
-
-        expect(world, world->woken || !connection->listed || connection->detached || !connection->emitter,
-               "connection %zu: is ready, and the host sleeps", connection->number);
-    }
-    promised = world->promised;
-    timeout = ask_timeout(world);
-    expect(world, world->woken || timeout < 0 || now + (uint64_t)timeout * MILLISECOND >= promised,
-           "a timer in %d ms, and the host sleeps longer", timeout);
-}
-
-void audit(struct world *world, bool ticked)
-{
-    check_wake(world);
     for (size_t i = 0; i < world->connection_count; i++)
-        check_connection(world->connections[i], ticked);
-    check_stats(world);
-    check_topics(world);
-    check_report(world);
+        check_connection(world->connections[i]);
+    check_loops(world);
+    check_budget(world);
+    if (world->registry)
+        check_stats(world);
+    world->call++;
 }

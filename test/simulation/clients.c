@@ -9,31 +9,35 @@
 /** A client at its reading. */
 struct reader {
     struct world *world;
-    const struct stream *stream;
-    size_t size; /* of the body, as far as it has it */
+    const struct connection *connection;
+    size_t received; /* bytes of the stream that it has */
     size_t piece;
     unsigned part;
 };
 
-static const struct record *record_of(const struct stream *stream, size_t piece)
+static const struct record *record_of(const struct connection *connection, size_t piece)
 {
-    const struct connection *connection = stream->connection;
-
-    if (stream->pieces[piece].item == SIZE_MAX)
+    if (connection->pieces[piece].item.kind != ITEM_RECORD)
         return NULL;
-    return &connection->world->records[connection->items[stream->pieces[piece].item].record];
+    return &connection->world->records[connection->pieces[piece].item.record];
+}
+
+/* Whether it has that many bytes of the message. */
+static bool has(const struct reader *reader, size_t piece, size_t size)
+{
+    return piece_body(reader->connection, &reader->connection->pieces[piece], reader->received).len >= size;
 }
 
 /* The next event that it has to report, or NULL. */
 static const struct sse_event *next_event(struct reader *reader)
 {
-    for (; reader->piece < reader->stream->piece_count; reader->piece++, reader->part = 0) {
-        const struct record *record = record_of(reader->stream, reader->piece);
+    for (; reader->piece < reader->connection->piece_count; reader->piece++, reader->part = 0) {
+        const struct record *record = record_of(reader->connection, reader->piece);
 
         while (record && reader->part < record->part_count) {
             unsigned part = reader->part++;
 
-            if (reader->stream->pieces[reader->piece].start + record->ends[part] > reader->size)
+            if (!has(reader, reader->piece, record->ends[part]))
                 return NULL;
             if (record->events[part].data.ptr)
                 return &record->events[part];
@@ -43,7 +47,7 @@ static const struct sse_event *next_event(struct reader *reader)
 }
 
 /* Line ends arrive as LF. */
-static bool same_data(struct sse_str sent, const struct event_source_event *event)
+static bool same_data(struct sse_text sent, const struct event_source_event *event)
 {
     size_t at = 0;
 
@@ -62,20 +66,22 @@ static void on_event(const struct event_source_event *event, void *user)
 {
     struct reader *reader = user;
     const struct sse_event *sent = next_event(reader);
-    struct sse_str type;
+    struct sse_text type;
 
     expect(reader->world, sent, "a client saw an event that it was not sent: \"%s\"", event->data);
     type = sent->type.ptr ? sent->type : sse_str("message");
     expect(reader->world,
-           same_text(type, (struct sse_str){event->type, event->type_length}) && same_data(sent->data, event),
+           same_text(type, (struct sse_text){event->type, event->type_length}) &&
+               same_data(sent->data, event),
            "a client saw \"%s\" of type %s", event->data, event->type);
 }
 
-/* Feeds the parser in two pieces, with the id of the connection before; what it then has is the client's. */
+/* Feeds the parser with every message in two pieces, after the id of the connection before. What it then
+ * has is the client's. */
 static void parse(struct client *client, struct reader *reader)
 {
     struct event_source_parser *parser = event_source_parser_new(on_event, reader);
-    size_t cut = chance_below(reader->world, reader->size + 1);
+    const struct connection *connection = reader->connection;
     const char *id;
 
     if (client->last_id_size) {
@@ -83,8 +89,15 @@ static void parse(struct client *client, struct reader *reader)
         event_source_parser_feed(parser, client->last_id, client->last_id_size);
         event_source_parser_feed(parser, "\n\n", 2);
     }
-    event_source_parser_feed(parser, reader->stream->body, cut);
-    event_source_parser_feed(parser, reader->stream->body + cut, reader->size - cut);
+    for (size_t i = 0; i < connection->piece_count; i++) {
+        struct sse_text body = piece_body(connection, &connection->pieces[i], reader->received);
+        size_t cut = chance_below(reader->world, body.len + 1);
+
+        if (!piece_is_body(&connection->pieces[i]))
+            continue;
+        event_source_parser_feed(parser, body.ptr, cut);
+        event_source_parser_feed(parser, body.ptr + cut, body.len - cut);
+    }
     expect(reader->world, !next_event(reader), "a client did not see an event that it was sent");
     id = event_source_parser_last_event_id(parser, &client->last_id_size);
     if (client->last_id_size > sizeof(client->last_id))
@@ -104,53 +117,44 @@ static void see(struct client *client, struct world *world, size_t record)
     client->seen[record] = true;
 }
 
-/* A client that has so many bytes of it names its place when it comes back; 0: not by this one. An event of a
- * gap stands for all that came before it. */
-static size_t names_place(const struct world *world, const struct record *record)
+/* A client that has that many bytes of it names its place when it comes back; 0: not by this one. An event
+ * of a gap stands for all that came before it. */
+static size_t names_place(const struct record *record)
 {
-    struct sse_str gap_type = world->scenario.options.gap_type;
-
-    if (gap_type.ptr && record->events[0].type.ptr == gap_type.ptr && record->id.ptr)
-        return record->size;
-    return record->seen_at;
+    return record->tells_gap ? record->size : record->seen_at;
 }
 
-/* Once it has the id of a later one, what the queue dropped before that is not sent again. What lies
- * between two that are seen was seen itself, was owed to nobody, or was dropped. */
+/* Once it has the id of a later one, what a full queue dropped before that is not sent again. */
 static void see_all(struct client *client, const struct reader *reader)
 {
-    const struct connection *connection = reader->stream->connection;
-    size_t from = 0;
+    const struct connection *connection = reader->connection;
+    size_t last = 0;
 
-    for (size_t i = 0; i < reader->stream->piece_count; i++) {
-        const struct piece *piece = &reader->stream->pieces[i];
-        const struct record *record = record_of(reader->stream, i);
-        size_t size = record ? names_place(reader->world, record) : 0;
+    for (size_t i = 0; i < connection->piece_count; i++) {
+        const struct record *record = record_of(connection, i);
+        size_t size = record ? names_place(record) : 0;
+        size_t index = connection->pieces[i].item.record;
 
-        if (!size || piece->start + size > reader->size)
+        if (!size || !has(reader, i, size))
             continue;
         if (record->seen_at)
-            see(client, reader->world, connection->items[piece->item].record);
-        for (; from < piece->item; from++)
-            client->owed[connection->items[from].record] = false;
-        from = piece->item + 1;
+            see(client, reader->world, index);
+        last = index > last ? index : last;
     }
+    for (size_t i = 0; i < last; i++)
+        client->owed[i] &= !connection->lost[i];
 }
 
 void client_leave(struct client *client, struct world *world, size_t received)
 {
     struct connection *connection = client->connection;
-    struct stream stream;
-    struct reader reader = {.world = world, .stream = &stream};
+    struct reader reader = {.world = world, .connection = connection, .received = received};
 
-    stream_init(&stream, connection);
-    reader.size = stream_body_size(&stream, received);
     parse(client, &reader);
     see_all(client, &reader);
     narrate(world, "client %zu leaves connection %zu with %zu of %zu bytes, and \"%.*s\"",
             (size_t)(client - world->clients), connection->number, received, connection->received_size,
             (int)client->last_id_size, client->last_id);
-    stream_free(&stream);
     client->connection = NULL;
 }
 
@@ -168,33 +172,45 @@ static bool is_mistaken(const struct world *world, const struct request *request
     return false;
 }
 
-void client_joined(struct client *client, const struct world *world, const struct request *request)
+/* It is told of a gap: what came before and is not replayed is not owed any more. */
+void client_told(struct client *client, const struct request *request)
 {
-    bool told = request->outcome == SSE_REPLAY_NONE || request->outcome == SSE_REPLAY_GAP || client->lied;
+    for (size_t i = 0; i < request->came_at; i++)
+        client->owed[i] &= request->snapshot[i];
+}
+
+static void client_joined(struct client *client, const struct world *world, const struct request *request)
+{
+    bool told = request->outcome == SSE_REPLAY_NONE || client->lied ||
+                (request->outcome == SSE_REPLAY_GAP && !client->connection->paused);
     bool mistaken = world->scenario.repeated_ids || is_mistaken(world, request);
 
-    /* What the host sent in vain comes again. */
-    client->disordered |= request->sent && !request->host_filled;
     client->lied = false;
-    for (size_t i = 0; i < request->came_at; i++) {
-        bool before = mistaken && world->records[i].sequence <= request->place;
-
-        if ((told || before) && !request->snapshot[i])
-            client->owed[i] = false;
-    }
+    for (size_t i = 0; mistaken && i < request->came_at; i++)
+        if (world->records[i].sequence <= request->place)
+            client->owed[i] &= request->snapshot[i];
+    if (told)
+        client_told(client, request);
 }
 
 /* What it says that it saw last: as a rule, what it did see. */
-static struct sse_str claim(struct world *world, struct client *client)
+static struct sse_text claim(struct world *world, struct client *client)
 {
     static const char *const nonsense[] = {"nonsense", "line\nend",          " ",
                                            "\x01",     "e-ffffffffffffffff", "e-000000000000000g"};
+    static char long_id[SSE_ID_SIZE_MAX + 1];
 
     if (!chance_percent(world, 3) || world->quiet)
         return arena_format(world, "%.*s", (int)client->last_id_size, client->last_id);
     client->disordered = client->lied = true;
     if (chance_percent(world, 20))
         return assigned_id(world, world->sequence + 1 + chance_below(world, 20));
+    if (chance_percent(world, 10)) {
+        memset(long_id, 'x', sizeof(long_id));
+        return (struct sse_text){long_id, sizeof(long_id)};
+    }
+    if (chance_percent(world, 20) && first_sequence(world) > 1)
+        return assigned_id(world, first_sequence(world) - 1 - chance_below(world, 2));
     if (chance_percent(world, 40) || !world->record_count)
         return sse_str(nonsense[chance_below(world, 6)]);
     return world->records[chance_below(world, world->record_count)].id;
@@ -202,23 +218,30 @@ static struct sse_str claim(struct world *world, struct client *client)
 
 void client_connect(struct world *world, struct client *client)
 {
+    struct request request = {.adds = true, .asked = client->topics, .topics = client->topics};
     struct connection *connection;
-    struct sse_str id = claim(world, client);
 
-    if (world->connection_count == CONNECTIONS_MAX || !records_have_room(world))
+    if (world->connection_count == CONNECTIONS_MAX || !records_have_room(world) || !world->registry)
         return;
-    connection = connection_open(world);
+    request.id = claim(world, client);
+    connection = connection_open(world, true, &request);
     if (!connection)
         return;
     client->connection = connection;
     world->totals.reconnects += client->came;
     client->came = true;
     narrate(world, "client %zu has connection %zu", (size_t)(client - world->clients), connection->number);
-    if (subscribe(connection, client, client->topics, id)) {
-        client->connection = NULL;
-        if (connection->held)
-            detach(connection);
-    }
+    client_joined(client, world, &request);
+}
+
+struct client *client_of(const struct connection *connection)
+{
+    struct world *world = connection->world;
+
+    for (unsigned i = 0; i < world->scenario.clients; i++)
+        if (world->clients[i].connection == connection)
+            return &world->clients[i];
+    return NULL;
 }
 
 void client_check(struct client *client, struct world *world)

@@ -8,12 +8,13 @@
 /* What things cost beside their text: the library alone knows. */
 static size_t event_cost, slot_cost, name_cost, topic_cost;
 
-static size_t bytes_after(struct sse_registry *registry, struct sse_str id)
+static size_t bytes_after(struct sse_registry *registry, struct sse_text id)
 {
     const struct sse_event event = {.id = id, .data = sse_str("the first")};
-    struct sse_registry_stats stats = {.size = sizeof(stats)};
+    struct sse_registry_stats stats;
 
-    if (sse_registry_broadcast(registry, &event, NULL) || sse_registry_stats(registry, &stats))
+    if (sse_registry_publish(registry, sse_str(NULL), &event, NULL) ||
+        sse_registry_get_stats(registry, &stats, sizeof(stats)))
         abort();
     return stats.history_bytes;
 }
@@ -22,7 +23,7 @@ static size_t bytes_after(struct sse_registry *registry, struct sse_str id)
 void history_learn_costs(void)
 {
     struct sse_registry_options options = {
-        .size = sizeof(options), .history.events = 100, .epoch = sse_str("e")};
+        .size = sizeof(options), .history.events = 100, .id_prefix = sse_str("e")};
     size_t text = strlen("data: the first\nid: e-0000000000000000\n\n");
     struct sse_registry *registry;
     size_t bytes[6];
@@ -30,7 +31,7 @@ void history_learn_costs(void)
     if (sse_registry_new(&registry, &options))
         abort();
     for (size_t i = 0; i < 5; i++)
-        bytes[i] = bytes_after(registry, (struct sse_str){.ptr = NULL});
+        bytes[i] = bytes_after(registry, (struct sse_text){.ptr = NULL});
     bytes[5] = bytes_after(registry, sse_str("e-x0000000000000000"));
     sse_registry_unref(registry);
     slot_cost = ((bytes[4] - bytes[3]) - (bytes[1] - bytes[0])) / 4;
@@ -156,17 +157,8 @@ void history_expire(struct world *world)
     }
 }
 
-void history_follow(struct world *world)
-{
-    struct sse_registry_stats stats = {.size = sizeof(stats)};
-
-    (void)sse_registry_stats(world->registry, &stats);
-    if (stats.history_events != world->history.all_count)
-        history_expire(world);
-}
-
 /* The last that came with this id in a topic; 0 for none. */
-static uint64_t find_named(const struct world *world, struct sse_str id, int topic)
+static uint64_t find_named(const struct world *world, struct sse_text id, int topic)
 {
     uint64_t sequence = 0;
 
@@ -180,21 +172,22 @@ static uint64_t find_named(const struct world *world, struct sse_str id, int top
     return sequence;
 }
 
-static bool find_assigned(const struct world *world, struct sse_str id, uint64_t *place)
+static bool find_assigned(const struct world *world, struct sse_text id, uint64_t *place)
 {
-    size_t epoch_size = strlen(world->epoch);
+    size_t prefix_size = strlen(world->id_prefix);
     char digits[17];
     char *end;
 
-    if (id.len != epoch_size + 17 || memcmp(id.ptr, world->epoch, epoch_size) || id.ptr[epoch_size] != '-')
+    if (id.len != prefix_size + 17 || memcmp(id.ptr, world->id_prefix, prefix_size) ||
+        id.ptr[prefix_size] != '-')
         return false;
-    memcpy(digits, id.ptr + epoch_size + 1, 16);
+    memcpy(digits, id.ptr + prefix_size + 1, 16);
     digits[16] = '\0';
     *place = strtoull(digits, &end, 16);
     return !*end && *place <= world->sequence;
 }
 
-enum known history_find(const struct world *world, struct sse_str id, unsigned topics, uint64_t *place)
+enum known history_find(const struct world *world, struct sse_text id, unsigned topics, uint64_t *place)
 {
     uint64_t earliest = NEVER, elsewhere = 0;
     unsigned others = 0;

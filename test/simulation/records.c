@@ -7,8 +7,6 @@
 
 /* What is published, and the bytes that it has to be, encoded without the library. */
 
-#define TEXT_MAX 2048
-
 static char *arena_take(struct world *world, const char *bytes, size_t size)
 {
     char *copy = world->arena + world->arena_used;
@@ -20,7 +18,7 @@ static char *arena_take(struct world *world, const char *bytes, size_t size)
     return copy;
 }
 
-struct sse_str arena_format(struct world *world, const char *format, ...)
+struct sse_text arena_format(struct world *world, const char *format, ...)
 {
     char text[TEXT_MAX];
     va_list arguments;
@@ -31,7 +29,7 @@ struct sse_str arena_format(struct world *world, const char *format, ...)
     va_end(arguments);
     if (size < 0 || (size_t)size >= sizeof(text))
         abort();
-    return (struct sse_str){arena_take(world, text, (size_t)size), (size_t)size};
+    return (struct sse_text){arena_take(world, text, (size_t)size), (size_t)size};
 }
 
 bool records_have_room(const struct world *world)
@@ -44,9 +42,9 @@ bool is_dispatched(const struct sse_event *event)
     return event->data.ptr || event->id.ptr;
 }
 
-struct sse_str assigned_id(struct world *world, uint64_t sequence)
+struct sse_text assigned_id(struct world *world, uint64_t sequence)
 {
-    return arena_format(world, "%s-%016llx", world->epoch, (unsigned long long)sequence);
+    return arena_format(world, "%s-%016llx", world->id_prefix, (unsigned long long)sequence);
 }
 
 struct writer {
@@ -68,7 +66,7 @@ static void put(struct writer *writer, const char *name, const char *bytes, size
 }
 
 /* An empty line of a comment is a colon alone. */
-static void put_lines(struct writer *writer, const char *name, struct sse_str text)
+static void put_lines(struct writer *writer, const char *name, struct sse_text text)
 {
     size_t start = 0;
 
@@ -82,7 +80,7 @@ static void put_lines(struct writer *writer, const char *name, struct sse_str te
     }
 }
 
-static void put_event(struct writer *writer, const struct sse_event *event, struct sse_str id)
+static void put_event(struct writer *writer, const struct sse_event *event, struct sse_text id)
 {
     char digits[24];
 
@@ -147,7 +145,7 @@ struct record *record_new(struct world *world, int topic, const struct sse_event
 }
 
 /* Every event has a tag of its own, so that no two frames are equal. */
-static struct sse_str draw_text(struct world *world, const char *tag)
+static struct sse_text draw_text(struct world *world, const char *tag)
 {
     static const char *const forms[] = {"%s %.*s",     "%s\n%.*s",    "%s\r\n%.*s\r",
                                         " %s\r%.*s\n", "%s\n\n:%.*s", "data: %s:%.*s"};
@@ -166,7 +164,7 @@ static struct sse_str draw_text(struct world *world, const char *tag)
 }
 
 /* `last`: of its record. An event within a batch must not have the id by which the whole batch goes. */
-static struct sse_str draw_id(struct world *world, int topic, const char *tag, bool last)
+static struct sse_text draw_id(struct world *world, int topic, const char *tag, bool last)
 {
     size_t shared = 0;
 

@@ -13,13 +13,18 @@ static size_t pick(struct world *world, const size_t *values, size_t count)
 #define PICK(world, ...)                                                                                     \
     pick((world), (const size_t[]){__VA_ARGS__}, sizeof((const size_t[]){__VA_ARGS__}) / sizeof(size_t))
 
+uint64_t first_sequence(const struct world *world)
+{
+    return world->scenario.options.first_id ? world->scenario.options.first_id : 1;
+}
+
 static void draw_registry(struct world *world)
 {
+    static const uint64_t first_ids[] = {0, 0, 0, 1, 500, UINT64_C(1) << 40};
     struct scenario *scenario = &world->scenario;
     struct sse_registry_options *options = &scenario->options;
 
-    *options =
-        (struct sse_registry_options){.size = sizeof(*options), .host = &world->fake.host, .user = world};
+    *options = (struct sse_registry_options){.size = sizeof(*options), .platform = &world->fake.platform};
     scenario->history = chance_percent(world, 88);
     if (scenario->history) {
         options->history.events = PICK(world, 1, 2, 3, 5, 8, 20, 1000, 1000, 1000);
@@ -32,14 +37,11 @@ static void draw_registry(struct world *world)
     options->emitters_max = PICK(world, 0, 0, 0, 1, 2, 4);
     options->topic_emitters_max = PICK(world, 0, 0, 0, 1, 2, 4);
     options->admission = (enum sse_admission)chance_below(world, 2);
+    options->first_id = first_ids[chance_below(world, sizeof(first_ids) / sizeof(first_ids[0]))];
     if (chance_percent(world, 60))
-        options->epoch = sse_str(chance_percent(world, 50) ? "e" : "20240501-2");
+        options->id_prefix = sse_str(chance_percent(world, 50) ? "e" : "20240501-2");
     if (chance_percent(world, 50))
         options->gap_type = sse_str("lost events");
-    scenario->wakes = chance_percent(world, 70);
-    options->on_wake = scenario->wakes ? on_wake : NULL;
-    options->on_gap = chance_percent(world, 40) ? on_gap : NULL;
-    options->on_trace = on_trace;
 }
 
 static void draw_scenario(struct world *world)
@@ -53,8 +55,9 @@ static void draw_scenario(struct world *world)
     scenario->shared_ids = scenario->given_ids && !scenario->repeated_ids && chance_percent(world, 20);
     scenario->nests = chance_percent(world, 50) ? 5 + (unsigned)chance_below(world, 20) : 0;
     scenario->fails = chance_percent(world, 30) ? 2 + (unsigned)chance_below(world, 10) : 0;
-    scenario->holds = chance_percent(world, 40);
     scenario->steps = 30 + (unsigned)chance_below(world, 70);
+    scenario->loops = 1 + (unsigned)chance_below(world, LOOPS_MAX);
+    scenario->lazy = chance_percent(world, 50) ? (unsigned)chance_below(world, 80) : 0;
     scenario->clients = 1 + (unsigned)chance_below(world, chance_percent(world, 95) ? 5 : CLIENTS_MAX);
     for (unsigned i = 0; i < scenario->clients; i++) {
         world->clients[i].topics = (unsigned)chance_below(world, 1U << TOPIC_COUNT);
@@ -62,22 +65,22 @@ static void draw_scenario(struct world *world)
     }
 }
 
-/* Without an epoch given, the registry's is in the first id that it assigns. */
-static void learn_epoch(struct world *world)
+/* Without a prefix given, the registry's is in the first id that it assigns. */
+static void learn_prefix(struct world *world)
 {
     const struct sse_event event = {.data = sse_str("the first")};
-    struct sse_delivery delivery = {.size = sizeof(delivery)};
-    struct sse_str given = world->scenario.options.epoch;
+    struct sse_delivery delivery;
+    struct sse_text given = world->scenario.options.id_prefix;
 
     if (given.ptr)
-        memcpy(world->epoch, given.ptr, given.len);
+        memcpy(world->id_prefix, given.ptr, given.len);
     if (!world->scenario.history)
         return;
     expect_equal(world, 0, (uint64_t)sse_registry_publish(world->registry, topic_name(0), &event, &delivery),
                  "result of the first publish");
     expect(world, strlen(delivery.id) > 17, "the id \"%s\"", delivery.id);
     if (!given.ptr)
-        memcpy(world->epoch, delivery.id, strlen(delivery.id) - 17);
+        memcpy(world->id_prefix, delivery.id, strlen(delivery.id) - 17);
     (void)record_new(world, 0, &event, 1);
     expect(world, same_text(world->records[world->record_count - 1].id, sse_str(delivery.id)),
            "the id \"%s\"", delivery.id);
@@ -85,9 +88,26 @@ static void learn_epoch(struct world *world)
     world->stats.published++;
 }
 
+static void open_loops(struct world *world)
+{
+    for (size_t i = 0; i < world->scenario.loops; i++) {
+        world->loops[i].world = world;
+        world->loops[i].number = i;
+        loop_open(&world->loops[i]);
+    }
+}
+
+static uint64_t read_clock(void *user)
+{
+    struct fake_platform *fake = user;
+    struct world *world = (struct world *)(void *)((char *)fake - offsetof(struct world, fake));
+
+    world->readings++;
+    return world_now(world);
+}
+
 static void begin(struct world *world, uint64_t seed)
 {
-    const struct sse_event retry = {.retry_ms = 900};
     bool verbose = world->verbose;
 
     /* The arena need not be cleared. */
@@ -97,22 +117,52 @@ static void begin(struct world *world, uint64_t seed)
     world->verbose = verbose;
     world->chance = world->seed = seed;
     world->doing = "the beginning";
-    world->promised = NEVER;
-    holding_init(&world->holding);
-    fake_host_init(&world->fake);
+    fake_platform_init(&world->fake);
+    world->fake.platform.now = read_clock;
     atomic_store(&world->fake.random, chance_bits(world) | 1);
     draw_scenario(world);
-    narrate(world,
-            "history %zu events %zu bytes, of a topic %zu and %zu, age %lld ms; budget %zu; caps %zu and %zu",
-            world->scenario.options.history.events, world->scenario.options.history.bytes,
-            world->scenario.options.topic_history.events, world->scenario.options.topic_history.bytes,
-            (long long)world->scenario.options.history_age_ms, world->scenario.options.backlog_bytes,
-            world->scenario.options.emitters_max, world->scenario.options.topic_emitters_max);
+    world->sequence = world->history.lost = first_sequence(world) - 1;
+    narrate(
+        world,
+        "history %zu events %zu bytes, of a topic %zu and %zu, age %lld ms; budget %zu; caps %zu and %zu; "
+        "%u loops",
+        world->scenario.options.history.events, world->scenario.options.history.bytes,
+        world->scenario.options.topic_history.events, world->scenario.options.topic_history.bytes,
+        (long long)world->scenario.options.history_age_ms, world->scenario.options.backlog_bytes,
+        world->scenario.options.emitters_max, world->scenario.options.topic_emitters_max,
+        world->scenario.loops);
     expect_equal(world, 0, (uint64_t)sse_registry_new(&world->registry, &world->scenario.options),
                  "result of sse_registry_new");
-    record_new(world, DIRECT, &retry, 1)->counted = 0;
-    world->retry_record = 0;
-    learn_epoch(world);
+    learn_prefix(world);
+    open_loops(world);
+}
+
+static void let_flow(struct connection *connection)
+{
+    connection->mood = MOOD_FAST;
+    connection->error_percent = 0;
+    if (connection_is_usable(connection) && connection->paused)
+        start(connection);
+}
+
+/* Everything that is queued is written, or read. */
+static void flow(struct world *world)
+{
+    for (size_t i = 0; i < world->connection_count; i++)
+        let_flow(world->connections[i]);
+    for (int rounds = 0; rounds < 3; rounds++) {
+        serve_loops(world);
+        for (size_t i = 0; i < world->connection_count; i++) {
+            struct connection *connection = world->connections[i];
+
+            for (int tries = 0;
+                 connection_is_usable(connection) && connection_queued(connection) && tries < 50; tries++) {
+                drive(connection, 4096);
+                audit(world);
+            }
+        }
+    }
+    serve_loops(world);
 }
 
 /* Everybody who is cut off comes back, and reads to the end. */
@@ -124,15 +174,15 @@ static void come_back(struct world *world)
 
         if (connection) {
             client_leave(client, world, connection->received_size);
-            if (connection->held)
-                detach(connection);
+            if (connection->owned)
+                close_connection(connection);
         }
         if (!world->shut_down)
             client_connect(world, client);
-        audit(world, false);
+        audit(world);
     }
-    turn(world);
-    audit(world, false);
+    flow(world);
+    audit(world);
 }
 
 static void check_clients(struct world *world)
@@ -140,13 +190,23 @@ static void check_clients(struct world *world)
     for (unsigned i = 0; i < world->scenario.clients; i++) {
         struct client *client = &world->clients[i];
         struct connection *connection = client->connection;
-        bool settled = connection && connection->held && connection->member && !connection->was_queued &&
-                       connection_is_open(connection) && !world->shut_down;
+        bool settled = connection && connection->owned && connection->member && !world->shut_down &&
+                       connection->state == SSE_STATE_OPEN && !connection_backlog(connection);
 
         if (connection)
             client_leave(client, world, connection->received_size);
         if (settled)
             client_check(client, world);
+    }
+}
+
+static void look_after_readers(struct world *world)
+{
+    for (size_t i = 0; i < world->connection_count; i++) {
+        struct connection *connection = world->connections[i];
+
+        if (!connection->looped && connection_is_usable(connection) && connection_is_pull(connection))
+            look(connection);
     }
 }
 
@@ -156,43 +216,55 @@ static void finish_shutdown(struct world *world)
         shut_down(world);
     if (!world->shut_down)
         return;
-    audit(world, false);
-    atomic_fetch_add(&world->fake.now, world->shutdown_end - world_now(world) > NEVER / 2
-                                           ? 0
-                                           : world->shutdown_end - world_now(world));
-    tick(world);
+    audit(world);
+    if (world->shutdown_end > world_now(world))
+        atomic_fetch_add(&world->fake.now, world->shutdown_end - world_now(world));
+    serve_loops(world);
+    look_after_readers(world);
     expect_equal(world, 0, count_members(world, BROADCAST), "members after the time of the shutdown");
 }
 
-static void close_connections(struct world *world)
+static void release_connection(struct connection *connection)
 {
-    for (size_t i = 0; i < world->connection_count; i++) {
-        struct connection *connection = world->connections[i];
-
-        if (connection->held && chance_percent(world, 50))
-            detach(connection);
-        if (connection->held)
-            give_back(connection);
-    }
+    if (connection->owned)
+        close_connection(connection);
+    while (connection->refs)
+        release_reference(connection);
 }
 
-static void close_registry(struct world *world)
+static void release_registry(struct world *world)
 {
     struct sse_registry *registry = world->registry;
 
-    if (world->scenario.holds && chance_percent(world, 50)) {
-        hold(world);
-        publish(world, (int)chance_below(world, TOPIC_COUNT + 1));
-    }
-    for (size_t i = 0; i < world->connection_count; i++) {
-        connection_left(world->connections[i]);
-        world->connections[i]->listed = false;
-    }
-    holding_written(&world->holding);
-    sse_registry_unref(registry);
+    narrate(world, "the registry is released");
     world->registry = NULL;
-    for (size_t i = 0; i < world->connection_count; i++)
-        check_queue(world->connections[i]);
+    sse_registry_unref(registry);
+    sync_all(world);
+}
+
+/* The server releases everything in any order. */
+static void release_all(struct world *world)
+{
+    size_t loops = world->scenario.loops, count = world->connection_count + loops + 1;
+    size_t order[CONNECTIONS_MAX + LOOPS_MAX + 1];
+
+    for (size_t i = 0; i < count; i++) {
+        size_t other = chance_below(world, i + 1);
+
+        order[i] = order[other];
+        order[other] = i;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (order[i] == count - 1)
+            release_registry(world);
+        else if (order[i] >= loops)
+            release_connection(world->connections[order[i] - loops]);
+        else if (world->loops[order[i]].loop)
+            loop_close(&world->loops[order[i]]);
+        if (chance_percent(world, 10))
+            serve_loops(world);
+        audit(world);
+    }
 }
 
 static void end(struct world *world)
@@ -200,23 +272,17 @@ static void end(struct world *world)
     world->doing = "the end";
     world->quiet = true;
     world->scenario.fails = 0;
-    while (world->holding.holds && chance_percent(world, 80))
-        release(world);
     come_back(world);
     come_back(world);
     check_clients(world);
     finish_shutdown(world);
-    if (chance_percent(world, 50))
-        close_connections(world);
-    audit(world, false);
-    close_registry(world);
-    close_connections(world);
+    audit(world);
+    release_all(world);
     for (size_t i = 0; i < world->connection_count; i++) {
         struct connection *connection = world->connections[i];
 
         expect(world, !connection->emitter, "connection %zu was not released", i);
-        if (!connection->settled)
-            stream_settle(connection);
+        expect(world, connection->settled, "connection %zu has no completion record", i);
         connection_free(connection);
     }
     expect_equal(world, 0, atomic_load(&world->fake.blocks), "blocks of memory that are left");

@@ -111,11 +111,13 @@ void fail_begin(struct world *world)
     if (world->depth)
         return;
     world->failed = false;
+    world->readings = 0;
+    world->calls_before = world->calls;
     if (!chance_percent(world, world->scenario.fails))
         return;
     /* One after the other: every compiler draws the same. */
     nth = 1 + chance_below(world, 6);
-    fake_host_fail_at(&world->fake, nth, chance_percent(world, 50));
+    fake_platform_fail_at(&world->fake, nth, chance_percent(world, 50));
     narrate(world, "memory is short");
 }
 
@@ -124,7 +126,7 @@ void fail_suspend(struct world *world)
     size_t nth = atomic_load(&world->fake.fail_at);
 
     world->failed |= nth && atomic_load(&world->fake.attempts) >= nth;
-    fake_host_fail_at(&world->fake, 0, false);
+    fake_platform_fail_at(&world->fake, 0, false);
 }
 
 bool fail_end(struct world *world)
@@ -132,10 +134,20 @@ bool fail_end(struct world *world)
     if (world->depth)
         return false;
     fail_suspend(world);
+    expect(world, world->readings <= 1 || world->reads_often || world->calls != world->calls_before,
+           "the clock was read %u times in one call", world->readings);
+    world->reads_often = false;
     return world->failed;
 }
 
-bool same_text(struct sse_str left, struct sse_str right)
+bool memory_is_short(const struct world *world)
+{
+    size_t nth = atomic_load(&world->fake.fail_at);
+
+    return world->failed || (nth && atomic_load(&world->fake.attempts) >= nth);
+}
+
+bool same_text(struct sse_text left, struct sse_text right)
 {
     return left.len == right.len && (!left.len || !memcmp(left.ptr, right.ptr, left.len));
 }
@@ -169,6 +181,7 @@ static void add_totals(struct totals *sum, const struct totals *one)
     sum->gaps += one->gaps;
     sum->filled += one->filled;
     sum->drops += one->drops;
+    sum->turns += one->turns;
 }
 
 static void run(uint64_t first, uint64_t count)
@@ -184,9 +197,9 @@ static void run(uint64_t first, uint64_t count)
     }
     free(world);
     printf("seeds %" PRIu64 "..%" PRIu64 ", %" PRIu64 " events, %" PRIu64 " reconnects, %" PRIu64
-           " gaps, %" PRIu64 " filled, %" PRIu64 " drops, 0 violations\n",
+           " gaps, %" PRIu64 " filled, %" PRIu64 " drops, %" PRIu64 " turns, 0 violations\n",
            first, first + count - 1, totals.events, totals.reconnects, totals.gaps, totals.filled,
-           totals.drops);
+           totals.drops, totals.turns);
 }
 
 static int run_one(const char *seed)

@@ -17,7 +17,7 @@ try() {
     # The note is about a layout that changed between versions of gcc.
     if "$2" -O2 -g -std=c11 -D_POSIX_C_SOURCE=200809L -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror \
         -Wno-psabi -I"$SSE_ROOT/include" -I"$SSE_ROOT/lib" -I"$SSE_ROOT/test/support" "$SSE_ROOT"/lib/*/*.c \
-        "$SSE_ROOT"/test/simulation/*.c "$SSE_ROOT/test/support/fake_host.c" \
+        "$SSE_ROOT"/test/simulation/*.c "$SSE_ROOT/test/support/fake_platform.c" \
         "$SSE_ROOT/test/support/event_source_parser.c" -pthread -static -o "$out/$1" >"$out/$1.log" 2>&1 &&
         timeout 600 $4 "$out/$1" 1 "$seeds" >>"$out/$1.log" 2>&1; then
         tail -1 "$out/$1.log" | sed "s/^/$1: /"

@@ -20,10 +20,9 @@ build_and_test gcc-asan-ubsan gcc "$without_examples -Db_sanitize=address,undefi
 build_and_test clang-asan-ubsan clang \
     "$without_examples -Db_sanitize=address,undefined -Db_lundef=false"
 SSE_TEST_WRAPPER=${no_randomisation:-}
-# Only tests that start threads have anything to show to TSan; registry_nested has one at a time, and is slow.
+# Only tests that start threads have anything to show to TSan.
 racing=$(cd "$SSE_ROOT/test/unit" &&
-    grep -lE 'pthread_create|"(racing_|callback_scene|loop_stage)' test_*.c | sed 's/^test_//; s/\.c$//' |
-    grep -v '^registry_nested$')
+    grep -lE 'pthread_create|"(racing_|callback_scene|loop_stage|loop_thread)' test_*.c | sed 's/^test_//; s/\.c$//')
 # shellcheck disable=SC2086
 build_and_test gcc-tsan gcc "$without_examples -Db_sanitize=thread" $racing
 # shellcheck disable=SC2086

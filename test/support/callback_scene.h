@@ -3,19 +3,20 @@
 #define SUPPORT_CALLBACK_SCENE_H
 
 /**
- * One emitter and one registry for tests in which something is done inside a chosen callback: it
- * stays there, detaches, is cancelled.
+ * One emitter, one registry and one driven loop for tests in which something is done inside a chosen
+ * callback: it stays there, closes the emitter, is cancelled.
  */
 
 #include "schedule.h"
 
 #include <pthread.h>
+#include <sse/loop.h>
 #include <sse/registry.h>
 
 enum scene_place {
     IN_WRITE,
-    IN_BLOCKED,
-    IN_READY,
+    IN_READY,   /* SSE_READABLE: the emitter is PULL */
+    IN_BLOCKED, /* SSE_BLOCKED */
     IN_TIMEOUT,
     IN_ERROR,
     IN_COMPLETION,
@@ -25,24 +26,25 @@ enum scene_place {
     PLACES
 };
 
-/* An emitter and a registry, and what is done in one of their callbacks, once. Without a lock, but
- * for the last members: the library itself has to keep the threads apart. */
+/* What is done in one of the callbacks, once. Without a lock, but for the last members: the library itself
+ * has to keep the threads apart. */
 struct scene {
-    struct fake_host fake;
-    struct sse_host host;
+    struct fake_platform fake;
+    struct sse_platform platform;
     struct sse_emitter *emitter;
     struct sse_registry *registry;
+    struct sse_loop *loop;
     enum scene_place place;
     void (*act)(struct scene *scene);
     bool ready; /* it is to act from now on */
     bool acted;
     bool left;      /* the callback that acted has returned, or nearly */
-    bool full;      /* the sink takes nothing */
-    bool refuses;   /* the sink takes nothing this once */
+    bool full;      /* the output takes nothing */
+    bool refuses;   /* the output takes nothing this once */
     bool cancelled; /* and went on */
     size_t calls[PLACES];
     struct sse_completion completion;
-    int fd; /* -1: the sink is a callback, or the test */
+    int fd; /* -1: the output is a callback, or the test */
     int peer;
 
     pthread_mutex_t lock;
@@ -52,30 +54,36 @@ struct scene {
     atomic_uint returned;
 };
 
-/** An emitter that is no member yet, and a registry. IN_READY has a PULL emitter, the others a write
- *  callback, which is full for IN_BLOCKED and IN_WAKE. */
+/** An emitter whose beginning has been written, and that is a member. Its output is full for IN_BLOCKED. */
 struct scene *scene_open(enum scene_place place, void (*act)(struct scene *scene));
 
-/** The same with a socket; nobody acts. */
+/** The same with a socket, in the same loop; nobody acts. */
 struct scene *scene_open_descriptor(void);
 
-/** From now on it acts: a member's first deadline has been told of by then. */
-void scene_begin(struct scene *scene, bool as_member);
+/** From now on it acts. */
+void scene_begin(struct scene *scene);
 
-/** The references to both must have been given back: checks the hooks and the memory. */
+/** Frees loop and registry, if the test has not, and checks callbacks and memory. The emitter must have been
+ *  closed. */
 void scene_close(struct scene *scene);
 
 /** To be called by whatever stands for the callback in this place. */
 void scene_enter(struct scene *scene, enum scene_place place);
 
 int scene_send(struct scene *scene);
-int scene_broadcast(struct scene *scene);
-/** Gives the reference to the registry back. */
-void scene_unref_registry(struct scene *scene);
+int scene_publish(struct scene *scene);
+/** One turn of the loop; what it returned. */
+int scene_turn(struct scene *scene);
+/** Turns until nothing is left. */
+void scene_settle(struct scene *scene);
 
+void scene_unref_registry(struct scene *scene);
+void scene_free_loop(struct scene *scene);
+
+struct sse_emitter_info scene_info(struct scene *scene);
 enum sse_state scene_state(struct scene *scene);
 
-/** Brings the callback about in which the scene acts. */
+/** Brings the callback about in which the scene acts, in the calling thread. */
 void scene_bring_about(struct scene *scene);
 
 /** What `act` may be: stays until it is told that it may leave. */

@@ -3,16 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-/* No test opens more. */
-#define DESCRIPTORS_MAX 2048
 
 static void check(bool holds, const char *what)
 {
@@ -22,32 +18,14 @@ static void check(bool holds, const char *what)
     abort();
 }
 
-bool descriptor_is_open(int fd)
-{
-    return fcntl(fd, F_GETFD) >= 0;
-}
-
-size_t descriptor_count(void)
-{
-    size_t count = 0;
-
-    for (int fd = 0; fd < DESCRIPTORS_MAX; fd++)
-        count += descriptor_is_open(fd);
-    return count;
-}
-
 bool loop_stage_has(enum sse_poller poller)
 {
-    struct sse_registry *registry;
     struct sse_loop *loop = NULL;
     const struct sse_loop_options options = {.size = sizeof(options), .poller = poller};
-    int error;
+    int error = sse_loop_new(&loop, &options);
 
-    check(!sse_registry_new(&registry, NULL), "no registry");
-    error = sse_loop_new(&loop, registry, &options);
     check(!error || error == -ENOTSUP, "no loop");
     sse_loop_free(loop);
-    sse_registry_unref(registry);
     return !error;
 }
 
@@ -56,75 +34,43 @@ void loop_stage_open(struct loop_stage *stage, enum sse_poller poller, bool real
     memset(stage, 0, sizeof(*stage));
     stage->poller = poller;
     stage->descriptors = descriptor_count();
-    fake_host_init(&stage->fake);
+    fake_platform_init(&stage->fake);
     if (real_time)
-        stage->fake.host.now = NULL;
+        stage->fake.platform.now = NULL;
     check(!sse_registry_new(&stage->registry,
                             &(struct sse_registry_options){.size = sizeof(struct sse_registry_options),
-                                                           .host = &stage->fake.host}),
+                                                           .platform = &stage->fake.platform}),
           "no registry");
 }
 
 void loop_stage_open_loop(struct loop_stage *stage)
 {
     const struct sse_loop_options options = {
-        .size = sizeof(options), .host = &stage->fake.host, .poller = stage->poller};
+        .size = sizeof(options), .platform = &stage->fake.platform, .poller = stage->poller};
 
-    check(!sse_loop_new(&stage->loop, stage->registry, &options), "no loop");
+    check(!sse_loop_new(&stage->loop, &options), "no loop");
 }
 
 void loop_stage_close(struct loop_stage *stage)
 {
     sse_loop_free(stage->loop);
     sse_registry_unref(stage->registry);
-    fake_host_check_no_leak(&stage->fake);
+    fake_platform_check_no_leak(&stage->fake);
     check(descriptor_count() == stage->descriptors, "descriptors leaked");
-}
-
-static void connect_tcp(int ends[2])
-{
-    struct sockaddr_in address = {.sin_family = AF_INET};
-    socklen_t size = sizeof(address);
-    int listener = socket(AF_INET, SOCK_STREAM, 0);
-
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    check(listener >= 0 && !bind(listener, (struct sockaddr *)&address, size) && !listen(listener, 1) &&
-              !getsockname(listener, (struct sockaddr *)&address, &size),
-          "no listener");
-    ends[0] = socket(AF_INET, SOCK_STREAM, 0);
-    check(ends[0] >= 0 && !connect(ends[0], (struct sockaddr *)&address, size), "no connection");
-    ends[1] = accept(listener, NULL, NULL);
-    check(ends[1] >= 0, "no connection accepted");
-    close(listener);
 }
 
 void loop_client_connect(struct loop_client *client, struct loop_stage *stage, enum loop_client_kind kind)
 {
-    int ends[2] = {-1, -1};
+    static const enum pair_kind kinds[] = {PAIR_TCP, PAIR_STREAM, PAIR_PIPE, PAIR_PIPE};
+    struct descriptor_pair pair;
 
     memset(client, 0, sizeof(*client));
     client->stage = stage;
-    if (kind == LOOP_CLIENT_TCP)
-        connect_tcp(ends);
-    else if (kind == LOOP_CLIENT_UNIX)
-        check(!socketpair(AF_UNIX, SOCK_STREAM, 0, ends), "no socket pair");
-    else
-        check(!pipe(ends), "no pipe");
-    check(!fcntl(ends[0], F_SETFL, O_NONBLOCK), "no O_NONBLOCK");
+    pair_open(&pair, kinds[kind]);
     if (kind == LOOP_CLIENT_PIPE)
-        check(!fcntl(ends[1], F_SETFL, O_NONBLOCK), "no O_NONBLOCK");
-    client->fd = ends[0];
-    client->server_fd = ends[1];
-}
-
-static void on_blocked(struct sse_emitter *emitter, void *user)
-{
-    struct loop_client *client = user;
-
-    (void)emitter;
-    atomic_fetch_add(&client->blocked, 1);
-    if (client->when_blocked)
-        client->when_blocked(client);
+        check(!fcntl(pair.server, F_SETFL, O_NONBLOCK), "no O_NONBLOCK");
+    client->fd = pair.client;
+    client->server_fd = pair.server;
 }
 
 static void on_completion(struct sse_emitter *emitter, const struct sse_completion *completion, void *user)
@@ -134,6 +80,7 @@ static void on_completion(struct sse_emitter *emitter, const struct sse_completi
     (void)emitter;
     client->reason = completion->reason;
     client->error = completion->error;
+    client->thread = pthread_self();
     if (client->when_ended)
         client->when_ended(client);
     atomic_fetch_add(&client->completions, 1);
@@ -148,7 +95,7 @@ static void on_release(void *user)
     atomic_fetch_add(&client->releases, 1);
 }
 
-void loop_client_make_emitter(struct loop_client *client, const struct sse_emitter_options *options)
+int loop_client_try_open(struct loop_client *client, const struct sse_emitter_options *options)
 {
     struct sse_emitter_options all = {
         .stall_ms = SSE_TIMER_OFF, .drain_ms = SSE_TIMER_OFF, .heartbeat_ms = SSE_TIMER_OFF};
@@ -156,23 +103,41 @@ void loop_client_make_emitter(struct loop_client *client, const struct sse_emitt
     if (options)
         all = *options;
     all.size = sizeof(all);
-    all.host = &client->stage->fake.host;
-    all.drain = SSE_DRAIN_FD;
+    all.platform = &client->stage->fake.platform;
+    all.registry = client->stage->registry;
+    all.loop = client->stage->loop;
+    all.output = SSE_OUTPUT_FD;
     all.fd = client->server_fd;
-    all.on_blocked = on_blocked;
     all.on_completion = on_completion;
     all.on_release = on_release;
     all.user = client;
     if (!all.queue_bytes)
         all.queue_bytes = (size_t)64 << 20;
-    check(!sse_emitter_new(&client->emitter, &all), "no emitter");
+    return sse_emitter_new(&client->emitter, &all, NULL);
 }
 
-void loop_client_add(struct loop_client *client)
+/* One read of the client's, which waits for nothing but the client's end. */
+static size_t receive_at_once(struct loop_client *client, void *buffer, size_t size)
 {
-    check(!sse_registry_add(client->stage->registry, client->emitter), "not added to the registry");
-    sse_emitter_ref(client->emitter);
-    check(!sse_loop_add(client->stage->loop, client->emitter), "not added to the loop");
+    struct pollfd poll_fd = {.fd = client->fd, .events = POLLIN};
+    ssize_t received;
+
+    check(poll(&poll_fd, 1, -1) == 1, "no poll");
+    received = read(client->fd, buffer, size);
+    check(received > 0, "nothing received");
+    return (size_t)received;
+}
+
+void loop_client_make_emitter(struct loop_client *client, const struct sse_emitter_options *options)
+{
+    const char *first = options && options->framing == SSE_FRAMING_CHUNKED ? "2\r\n:\n\r\n" : ":\n";
+    char received[16];
+    size_t size = 0;
+
+    check(!loop_client_try_open(client, options), "no emitter");
+    while (size < strlen(first))
+        size += receive_at_once(client, received + size, strlen(first) - size);
+    check(!memcmp(received, first, size), "another beginning");
 }
 
 void loop_client_open(struct loop_client *client, struct loop_stage *stage, enum loop_client_kind kind,
@@ -180,7 +145,6 @@ void loop_client_open(struct loop_client *client, struct loop_stage *stage, enum
 {
     loop_client_connect(client, stage, kind);
     loop_client_make_emitter(client, options);
-    loop_client_add(client);
 }
 
 void loop_client_leave(struct loop_client *client)
@@ -198,11 +162,26 @@ void loop_client_reset(struct loop_client *client)
     loop_client_leave(client);
 }
 
+/* Another thread may be running the loop. */
+static void dispatch_or_yield(struct loop_client *client)
+{
+    int error = sse_loop_dispatch(client->stage->loop, 0);
+
+    check(!error || error == -EBUSY, "dispatch failed");
+    if (error)
+        sched_yield();
+}
+
 void loop_client_close(struct loop_client *client)
 {
-    sse_emitter_unref(client->emitter);
+    bool was_open = client->emitter != NULL;
+
+    sse_emitter_close(client->emitter);
     client->emitter = NULL;
     loop_client_leave(client);
+    while (was_open && client->stage->loop && !atomic_load(&client->releases))
+        dispatch_or_yield(client);
+    check(!was_open || atomic_load(&client->releases) == 1, "not released, or twice");
 }
 
 int loop_client_send(struct loop_client *client, const char *data)
@@ -214,9 +193,9 @@ int loop_client_send(struct loop_client *client, const char *data)
 
 static size_t queued_bytes(struct sse_emitter *emitter)
 {
-    struct sse_emitter_info info = {.size = sizeof(info)};
+    struct sse_emitter_info info;
 
-    check(!sse_emitter_info(emitter, &info), "no info");
+    check(!sse_emitter_get_info(emitter, &info, sizeof(info)), "no info");
     return info.queued_bytes;
 }
 
@@ -274,9 +253,7 @@ void loop_client_drain(struct loop_client *client, size_t size)
 
 bool loop_client_is_quiet(struct loop_client *client)
 {
-    struct pollfd poll_fd = {.fd = client->fd, .events = POLLIN};
-
-    return poll(&poll_fd, 1, 0) == 0;
+    return !descriptor_is_readable(client->fd);
 }
 
 size_t loop_client_read_to_end(struct loop_client *client)

@@ -3,18 +3,20 @@
 #define SUPPORT_LOOP_STAGE_H
 
 /**
- * A registry, a loop that drives it, and clients at the other end of sockets and pipes. The clock
- * stands still unless a test asks for the real one; the emitters keep quiet unless it gives timers.
+ * A registry, a polled loop, and clients at the other end of sockets and pipes. The clock stands still
+ * unless a test asks for the real one. The emitters keep quiet unless the test gives timers.
  */
 
-#include "fake_host.h"
+#include "descriptor_pair.h"
+#include "fake_platform.h"
 
 #include <pthread.h>
 #include <sse/loop.h>
+#include <sse/registry.h>
 #include <sys/socket.h>
 
 struct loop_stage {
-    struct fake_host fake;
+    struct fake_platform fake;
     enum sse_poller poller;
     struct sse_registry *registry;
     struct sse_loop *loop;
@@ -23,19 +25,18 @@ struct loop_stage {
 
 enum loop_client_kind { LOOP_CLIENT_TCP, LOOP_CLIENT_UNIX, LOOP_CLIENT_PIPE, LOOP_CLIENT_BLOCKING_PIPE };
 
-/** One client. What the hooks saw is there to be read once `completions` is 1. */
+/** One client. What the callbacks saw is there to be read once `completions` is 1. */
 struct loop_client {
     struct loop_stage *stage;
     int fd;                      /* the client's own end; -1 once it has left */
-    int server_fd;               /* the loop's */
-    struct sse_emitter *emitter; /* one reference for the test */
-    atomic_int blocked;
+    int server_fd;               /* the server's */
+    struct sse_emitter *emitter; /* NULL before it is open and after loop_client_close */
     atomic_int completions;
     atomic_int releases;
     enum sse_reason reason;
     int error;
-    /** What a test does in on_blocked, on_completion and on_release. */
-    void (*when_blocked)(struct loop_client *client);
+    pthread_t thread; /* that on_completion ran in */
+    /** What a test does in on_completion and on_release. */
     void (*when_ended)(struct loop_client *client);
     void (*when_released)(struct loop_client *client);
     void *user;
@@ -60,7 +61,7 @@ int loop_stage_set_up_real_time(void **state);
 int loop_stage_set_up_without_loop(void **state);
 int loop_stage_tear_down(void **state);
 
-/** One round, without waiting; aborts on an error. */
+/** One turn, without waiting; aborts on an error. */
 void loop_stage_dispatch(struct loop_stage *stage);
 
 /** A thread that runs the loop until it is stopped. */
@@ -77,17 +78,14 @@ void loop_runner_join(struct loop_runner *runner);
 /** Stops the loop, whose run must end without an error. */
 void loop_runner_stop(struct loop_runner *runner);
 
-/** The number of descriptors that are open. */
-size_t descriptor_count(void);
-bool descriptor_is_open(int fd);
-
 /** Connects the two ends and no more. */
 void loop_client_connect(struct loop_client *client, struct loop_stage *stage, enum loop_client_kind kind);
-/** Makes the emitter, which writes to the server's end. `options` may give timers and limits; or NULL. */
+/** Makes the emitter, which writes to the server's end, in the stage's registry and loop. `options` may
+ *  give timers, limits and framing; or NULL. Returns what sse_emitter_new returned. */
+int loop_client_try_open(struct loop_client *client, const struct sse_emitter_options *options);
+/** The same; aborts on an error, and receives the comment that the stream begins with. Any thread. */
 void loop_client_make_emitter(struct loop_client *client, const struct sse_emitter_options *options);
-/** Adds it to the registry and to the loop. Any thread. */
-void loop_client_add(struct loop_client *client);
-/** All three. */
+/** Connects and makes it. */
 void loop_client_open(struct loop_client *client, struct loop_stage *stage, enum loop_client_kind kind,
                       const struct sse_emitter_options *options);
 
@@ -95,12 +93,14 @@ void loop_client_open(struct loop_client *client, struct loop_stage *stage, enum
 void loop_client_leave(struct loop_client *client);
 /** The same, with a reset in place of an orderly end. TCP. */
 void loop_client_reset(struct loop_client *client);
-/** Gives the test's reference back, and leaves. */
+/** Closes the emitter, leaves, and lets the loop run until it is released. */
 void loop_client_close(struct loop_client *client);
+/** The client goes, the loop notices, the emitter is closed and released. */
+void loop_client_depart(struct loop_client *client);
 
 /** Sends an event with the data, to this emitter. */
 int loop_client_send(struct loop_client *client, const char *data);
-/** Sends events of 64 KiB until the sink takes no more. Returns the bytes that will arrive. */
+/** Sends events of 64 KiB until the output takes no more. Returns the bytes that will arrive. */
 size_t loop_client_fill(struct loop_client *client);
 
 /** Lets the loop run until the client has received exactly these bytes. */
@@ -115,10 +115,7 @@ size_t loop_client_read_to_end(struct loop_client *client);
 /** For a thread: the client reads as many bytes as its `user` says, a number, and leaves. */
 void *loop_client_read_and_leave(void *client);
 
-/** The client goes, the loop notices, and the test's reference is given back. */
-void loop_client_depart(struct loop_client *client);
-
-/** Dispatches, waiting, until the loop has closed the descriptor and the hooks have run. */
+/** Dispatches, waiting, until the loop has closed the descriptor and on_completion has run. */
 void loop_client_dispatch_to_end(struct loop_client *client);
 
 #endif

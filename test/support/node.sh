@@ -19,8 +19,8 @@ make_servers() {
             -Ddefault_library=static -Doptimization=1 -Db_sanitize=address,undefined >"$servers.log" 2>&1 ||
             return 1
     fi
-    meson compile -C "$servers" hub 02_user_alarms 03_thread_per_connection 04_payment_page 05_driver_thread \
-        >"$servers.log" 2>&1
+    meson compile -C "$servers" hub quickstart 01_hello_fd 02_loop_thread 03_own_poll_loop \
+        04_thread_per_connection 05_payment_page >"$servers.log" 2>&1
 }
 
 # build_servers SUITE: the hub and the examples that serve; records it when that fails.

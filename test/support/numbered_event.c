@@ -2,6 +2,8 @@
 #include "numbered_event.h"
 #include "schedule.h"
 
+#include <sse/http.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,19 +60,19 @@ static void skip(struct rest *rest, size_t size)
     rest->size -= size;
 }
 
-/* Whether the rest begins with these bytes; a rest that ends within them sets *torn. */
-static bool begins_with(const struct rest *rest, const char *bytes, size_t size, bool *torn)
+/* Whether the rest begins with these bytes; a rest that ends within them sets *truncated. */
+static bool begins_with(const struct rest *rest, const char *bytes, size_t size, bool *truncated)
 {
     if (rest->size >= size)
         return memcmp(rest->at, bytes, size) == 0;
     if (memcmp(rest->at, bytes, rest->size) == 0)
-        *torn = true;
+        *truncated = true;
     return false;
 }
 
-static bool take(struct rest *rest, const char *bytes, size_t size, bool *torn)
+static bool take(struct rest *rest, const char *bytes, size_t size, bool *truncated)
 {
-    bool found = begins_with(rest, bytes, size, torn);
+    bool found = begins_with(rest, bytes, size, truncated);
 
     if (found)
         skip(rest, size);
@@ -136,15 +138,24 @@ static bool read_key(const struct rest *rest, struct numbered_key *key)
            read_number(&at, &key->registry) && read_number(&at, &key->target);
 }
 
-static void check_next(unsigned *newest, const struct numbered_key *key)
+/** What each publisher's next event must be newer than: published, and sent to one alone. */
+struct newest {
+    unsigned sequences[2][NUMBERED_PUBLISHERS_MAX];
+    bool paused;
+};
+
+static void check_next(struct newest *newest, const struct numbered_key *key)
 {
+    unsigned *sequence;
+
     require(key->publisher < NUMBERED_PUBLISHERS_MAX && key->sequence < NUMBERED_SEQUENCE_MAX);
-    require(newest[key->publisher] < key->sequence + 1);
-    newest[key->publisher] = key->sequence + 1;
+    sequence = &newest->sequences[newest->paused && key->target == NUMBERED_TO_ONE][key->publisher];
+    require(*sequence < key->sequence + 1);
+    *sequence = key->sequence + 1;
 }
 
-/* The beginning of an event that was torn so early that its numbers are not all there. */
-static bool is_torn_early(const struct rest *rest)
+/* The beginning of an event that was truncated so early that its numbers are not all there. */
+static bool is_truncated_early(const struct rest *rest)
 {
     const char *at = rest->at;
 
@@ -157,89 +168,84 @@ static bool is_torn_early(const struct rest *rest)
     return rest->size < 40 && (!strncmp(at, "data: ", 6) || !strncmp("data: ", at, strlen(at)));
 }
 
-static bool take_event(struct rest *rest, struct numbered_list *list, unsigned *newest, bool *torn)
+static bool take_event(struct rest *rest, struct numbered_list *list, struct newest *newest, bool *truncated)
 {
     struct numbered_key key;
     struct wire wire;
 
     if (!read_key(rest, &key)) {
-        *torn = *torn || is_torn_early(rest);
+        *truncated = *truncated || is_truncated_early(rest);
         return false;
     }
     encode(&wire, &key, rest->chunked);
-    if (!take(rest, wire.bytes, wire.size, torn))
+    if (!take(rest, wire.bytes, wire.size, truncated))
         return false;
     check_next(newest, &key);
     list->keys[list->count++] = key;
     return true;
 }
 
-static bool take_comment(struct rest *rest, bool *torn)
+static bool take_comment(struct rest *rest, bool *truncated)
 {
     struct wire wire;
 
     wrap(&wire, ":\n", 2, rest->chunked);
-    return take(rest, wire.bytes, wire.size, torn);
+    return take(rest, wire.bytes, wire.size, truncated);
 }
 
 /* What a shutdown tells each client. */
-static bool take_last_retry(struct rest *rest, bool *torn)
+static bool take_last_retry(struct rest *rest, bool *truncated)
 {
     char retry[32];
     struct wire wire;
     int size = snprintf(retry, sizeof(retry), "retry: %d\n\n", NUMBERED_LAST_RETRY_MS);
 
     wrap(&wire, retry, (size_t)size, rest->chunked);
-    return take(rest, wire.bytes, wire.size, torn);
+    return take(rest, wire.bytes, wire.size, truncated);
 }
 
-static void take_preamble(struct rest *rest, bool *torn)
+static void take_preamble(struct rest *rest, bool *truncated)
 {
-    char retry[32];
+    const struct sse_http_options options = {.size = sizeof(options), .chunked = rest->chunked};
+    char head[512], retry[32];
+    ssize_t head_size = sse_http_head(head, sizeof(head), &options);
     struct wire wire;
     int size = snprintf(retry, sizeof(retry), "retry: %d\n", NUMBERED_RETRY_MS);
 
+    require(head_size > 0 && (size_t)head_size <= sizeof(head));
     wrap(&wire, retry, (size_t)size, rest->chunked);
-    if (take(rest, NUMBERED_HEAD, strlen(NUMBERED_HEAD), torn))
-        (void)take(rest, wire.bytes, wire.size, torn);
-    require(*torn || !rest->size || rest->at[-1] == '\n');
+    if (take(rest, head, (size_t)head_size, truncated))
+        (void)take(rest, wire.bytes, wire.size, truncated);
+    require(*truncated || !rest->size || rest->at[-1] == '\n');
 }
 
-void numbered_list_init(struct numbered_list *list, const struct numbered_stream *stream, bool has_head,
-                        bool chunked)
+void numbered_list_init(struct numbered_list *list, const struct numbered_stream *stream,
+                        const struct numbered_form *form)
 {
-    struct rest rest = {.at = stream->size ? stream->bytes : "", .size = stream->size, .chunked = chunked};
-    unsigned newest[NUMBERED_PUBLISHERS_MAX] = {0};
-    bool torn = false;
+    struct rest rest = {
+        .at = stream->size ? stream->bytes : "", .size = stream->size, .chunked = form->chunked};
+    struct newest newest = {.paused = form->paused};
+    bool truncated = false;
 
     *list = (struct numbered_list){.keys = calloc(stream->size / 16 + 1, sizeof(*list->keys))};
     require(list->keys != NULL && strlen(rest.at) == rest.size);
-    if (has_head)
-        take_preamble(&rest, &torn);
-    while (rest.size && (take_event(&rest, list, newest, &torn) || take_comment(&rest, &torn) ||
-                         take_last_retry(&rest, &torn)))
+    if (form->has_head)
+        take_preamble(&rest, &truncated);
+    while (rest.size && (take_event(&rest, list, &newest, &truncated) || take_comment(&rest, &truncated) ||
+                         take_last_retry(&rest, &truncated)))
         ;
     list->whole = !rest.size;
-    if (chunked && rest.size)
-        list->last_chunk = take(&rest, "0\r\n\r\n", 5, &torn);
+    if (form->chunked && rest.size)
+        list->last_chunk = take(&rest, "0\r\n\r\n", 5, &truncated);
     if (list->last_chunk)
         list->whole = !rest.size;
-    require(!rest.size || torn);
+    require(!rest.size || truncated);
 }
 
 void numbered_list_free(struct numbered_list *list)
 {
     free(list->keys);
     *list = (struct numbered_list){.keys = NULL};
-}
-
-bool numbered_list_has(const struct numbered_list *list, unsigned publisher, unsigned sequence)
-{
-    for (size_t i = 0; i < list->count; i++) {
-        if (list->keys[i].publisher == publisher && list->keys[i].sequence == sequence)
-            return true;
-    }
-    return false;
 }
 
 static size_t index_of(const struct numbered_key *key)

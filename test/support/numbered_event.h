@@ -33,8 +33,7 @@ struct numbered_event {
 /** Fills an event; its text lives in `text`. */
 struct sse_event numbered_event(const struct numbered_key *key, struct numbered_event *text);
 
-/** The head that a stream may begin with, and the reconnection time after it. */
-#define NUMBERED_HEAD "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+/** The reconnection time behind the head that a stream may begin with. */
 #define NUMBERED_RETRY_MS 3000
 #define NUMBERED_LAST_RETRY_MS 4321 /* of a shutdown */
 
@@ -56,12 +55,17 @@ struct numbered_list {
     bool last_chunk; /* and it ends with a last chunk */
 };
 
-/** Takes a stream apart; each publisher's events must be in order. */
-void numbered_list_init(struct numbered_list *list, const struct numbered_stream *stream, bool has_head,
-                        bool chunked);
-void numbered_list_free(struct numbered_list *list);
+/** What is known of a stream before it is taken apart. */
+struct numbered_form {
+    bool has_head; /* it begins with the head that sse_http_head writes, and a reconnection time */
+    bool chunked;
+    bool paused; /* what was sent to it alone may have overtaken what was published */
+};
 
-bool numbered_list_has(const struct numbered_list *list, unsigned publisher, unsigned sequence);
+/** Takes a stream apart; the events of each publisher must be in order. */
+void numbered_list_init(struct numbered_list *list, const struct numbered_stream *stream,
+                        const struct numbered_form *form);
+void numbered_list_free(struct numbered_list *list);
 
 /** Whether one order exists in which the events published through a registry appear in all lists. */
 bool numbered_lists_agree(const struct numbered_list *lists, size_t count, unsigned registry);

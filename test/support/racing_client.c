@@ -3,11 +3,47 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+/* Calls that the thread is inside of, and that must not run callbacks. */
+static _Thread_local unsigned calls;
+/* The emitter without a loop whose work the thread does. */
+static _Thread_local const struct racing_client *own;
+
+/** What the thread did before it began to do the work of an emitter. */
+struct working {
+    const struct racing_client *own;
+    unsigned calls;
+};
+
+/* The calls of an emitter's own thread run its callbacks. Those of others, and with a loop all, do not. */
+static struct working begin_work(const struct racing_client *client)
+{
+    struct working before = {own, calls};
+
+    own = client->plan.loop ? own : client;
+    calls = client->plan.loop ? calls + 1 : 0;
+    return before;
+}
+
+static void end_work(struct working before)
+{
+    own = before.own;
+    calls = before.calls;
+}
+
+void racing_call_begin(void)
+{
+    calls++;
+}
+
+void racing_call_end(void)
+{
+    calls--;
+}
 
 static bool get(const atomic_bool *flag)
 {
@@ -31,41 +67,43 @@ static unsigned add(atomic_uint *counter)
     return atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
 
+/* In the thread of its owner, and not inside a call that only queues. */
+static void check_thread(const struct racing_client *client)
+{
+    require(calls == 0);
+    require(client->plan.loop ? loop_thread_is_mine(client->plan.loop) : own == client);
+}
+
 static void visit(struct racing_client *client, enum racing_place place)
 {
     if (client->plan.visit)
         client->plan.visit(client, place);
+    require(calls == 0);
 }
 
-static void enter_sink(struct racing_client *client)
+static void enter_output(struct racing_client *client)
 {
+    check_thread(client);
     require(!atomic_exchange_explicit(&client->inside, true, memory_order_relaxed));
     require(!get(&client->gone));
     require(count(&client->completions) == 0);
     client->entries++;
 }
 
-static void leave_sink(struct racing_client *client)
+static void leave_output(struct racing_client *client)
 {
     client->entries++;
     set(&client->inside, false);
 }
 
-void racing_client_gone(struct racing_client *client)
+static void be_gone(struct racing_client *client)
 {
     require(!get(&client->inside));
     require(client->entries % 2 == 0);
     set(&client->gone, true);
-    if (client->fd < 0)
-        return;
-    pthread_mutex_lock(&client->replacing);
-    if (!client->replaced)
-        require(dup2(client->plan.trap, client->fd) == client->fd);
-    client->replaced = true;
-    pthread_mutex_unlock(&client->replacing);
 }
 
-/* What the sink does now: the bytes it takes, or an error. */
+/* What the output does now: the bytes it takes, or an error. */
 static ssize_t choose_result(struct racing_client *client, size_t offered)
 {
     static const ssize_t failures[] = {-EPIPE, -ECONNRESET, -EIO};
@@ -101,8 +139,9 @@ static ssize_t write_bytes(void *user, const struct iovec *iov, int iov_count)
     size_t offered = 0;
     ssize_t result;
 
-    enter_sink(client);
+    enter_output(client);
     visit(client, IN_WRITE);
+    require(iov_count >= 1 && iov_count <= 16);
     for (int i = 0; i < iov_count; i++)
         offered += iov[i].iov_len;
     require(offered > 0);
@@ -110,41 +149,29 @@ static ssize_t write_bytes(void *user, const struct iovec *iov, int iov_count)
     schedule_pause(&client->random);
     if (result > 0)
         record(&client->stream, iov, (size_t)result);
-    leave_sink(client);
+    leave_output(client);
     return result;
 }
 
-static void on_ready(struct sse_emitter *emitter, void *user)
+static void on_ready(struct sse_emitter *emitter, unsigned what, void *user)
 {
     struct racing_client *client = user;
 
-    require(emitter == client->emitter && client->plan.drain == SSE_DRAIN_PULL);
-    enter_sink(client);
+    enter_output(client);
+    require(emitter != NULL && what == (client->plan.output == SSE_OUTPUT_PULL ? SSE_READABLE : SSE_BLOCKED));
     add(&client->told);
     visit(client, IN_READY);
     schedule_pause(&client->random);
-    leave_sink(client);
+    leave_output(client);
 }
 
-static void on_blocked(struct sse_emitter *emitter, void *user)
-{
-    struct racing_client *client = user;
-
-    require(emitter && client->plan.drain != SSE_DRAIN_PULL);
-    enter_sink(client);
-    if (get(&client->made))
-        visit(client, IN_BLOCKED);
-    schedule_pause(&client->random);
-    leave_sink(client);
-}
-
-/* One that ends is not in its sink any more, and its hooks come one after the other. */
+/* One that ends is not in its output any more, and its callbacks come one after the other. */
 static void enter_end(struct racing_client *client)
 {
-    require(get(&client->made));
+    check_thread(client);
     require(!get(&client->inside));
     require(count(&client->completions) == 0 && count(&client->releases) == 0);
-    client->hooks_run++;
+    client->callbacks_run++;
 }
 
 static void on_timeout(struct sse_emitter *emitter, enum sse_reason reason, void *user)
@@ -152,8 +179,7 @@ static void on_timeout(struct sse_emitter *emitter, enum sse_reason reason, void
     struct racing_client *client = user;
 
     enter_end(client);
-    require(emitter == client->emitter);
-    require(reason == SSE_REASON_LIFETIME || reason == SSE_REASON_STALL || reason == SSE_REASON_DRAIN);
+    require(emitter != NULL && racing_reason_is_timeout(reason));
     require(add(&client->timeouts) == 0 && count(&client->errors) == 0);
     visit(client, IN_TIMEOUT);
 }
@@ -163,7 +189,7 @@ static void on_error(struct sse_emitter *emitter, int error, void *user)
     struct racing_client *client = user;
 
     enter_end(client);
-    require(emitter == client->emitter && error < 0);
+    require(emitter != NULL && error < 0);
     require(add(&client->errors) == 0 && count(&client->timeouts) == 0);
     visit(client, IN_ERROR);
 }
@@ -173,24 +199,28 @@ static void on_completion(struct sse_emitter *emitter, const struct sse_completi
     struct racing_client *client = user;
 
     enter_end(client);
-    require(emitter == client->emitter && completion->size == sizeof(*completion));
+    require(emitter != NULL);
     require(add(&client->completions) == 0);
     client->completion = *completion;
     require(completion->last_event_id.len < sizeof(client->last_event_id));
     if (completion->last_event_id.len)
         memcpy(client->last_event_id, completion->last_event_id.ptr, completion->last_event_id.len);
-    racing_client_gone(client);
+    be_gone(client);
     visit(client, IN_COMPLETION);
 }
 
+/* Once its loop is freed, it runs in the thread that releases the last reference; without a loop, always. */
 static void on_release(void *user)
 {
     struct racing_client *client = user;
 
+    if (client->plan.loop && !get(&client->plan.loop->freeing))
+        check_thread(client);
     require(count(&client->completions) == 1);
-    require(!SCHEDULE_ATOMICS_ARE_SEEN || client->hooks_run > 0);
+    require(!SCHEDULE_ATOMICS_ARE_SEEN || client->callbacks_run > 0);
     require(add(&client->releases) == 0);
-    visit(client, IN_RELEASE);
+    if (client->plan.visit)
+        client->plan.visit(client, IN_RELEASE);
 }
 
 static void open_sockets(struct racing_client *client)
@@ -207,6 +237,7 @@ static void open_sockets(struct racing_client *client)
 
 static void set_timers(struct sse_emitter_options *options, struct schedule_random *random)
 {
+    options->start_ms = 100 + (int64_t)schedule_below(random, 1000);
     options->lifetime_ms = 500 + (int64_t)schedule_below(random, 4000);
     options->lifetime_jitter_ms = 400;
     options->stall_ms = 200 + (int64_t)schedule_below(random, 2000);
@@ -214,25 +245,32 @@ static void set_timers(struct sse_emitter_options *options, struct schedule_rand
     options->heartbeat_ms = 100 + (int64_t)schedule_below(random, 1000);
 }
 
-static struct sse_emitter_options options_of(struct racing_client *client)
+static struct sse_emitter_options options_of(struct racing_client *client,
+                                             const struct sse_http_options *http)
 {
     const struct racing_plan *plan = &client->plan;
     struct sse_emitter_options options = {
         .size = sizeof(options),
-        .host = plan->host,
-        .drain = plan->drain,
-        .framing = plan->chunked ? SSE_FRAMING_CHUNKED : SSE_FRAMING_RAW,
+        .platform = plan->platform,
+        .registry = plan->registry,
+        .loop = plan->loop ? plan->loop->loop : NULL,
+        .topics = plan->topics,
+        .topic_count = plan->topic_count,
+        .output = plan->output,
         .fd = client->fd,
-        .write = plan->drain == SSE_DRAIN_CALLBACK ? write_bytes : NULL,
-        .head = sse_str(plan->has_head ? NUMBERED_HEAD : NULL),
+        .keep_fd = plan->output == SSE_OUTPUT_FD && !plan->owned,
+        .write = plan->output == SSE_OUTPUT_CALLBACK ? write_bytes : NULL,
+        .framing = plan->chunked ? SSE_FRAMING_CHUNKED : SSE_FRAMING_RAW,
+        .http = plan->has_head ? http : NULL,
         .retry_ms = plan->has_head ? NUMBERED_RETRY_MS : 0,
+        .paused = plan->paused,
+        .start_ms = SSE_TIMER_OFF,
         .lifetime_ms = SSE_TIMER_OFF,
         .stall_ms = SSE_TIMER_OFF,
         .drain_ms = SSE_TIMER_OFF,
         .queue_bytes = plan->reliable ? (size_t)16 << 20 : 6000,
         .queue_messages = plan->reliable ? 1 << 20 : 40,
-        .on_ready = on_ready,
-        .on_blocked = on_blocked,
+        .on_ready = plan->loop ? on_ready : NULL,
         .on_timeout = on_timeout,
         .on_error = on_error,
         .on_completion = on_completion,
@@ -247,6 +285,7 @@ static struct sse_emitter_options options_of(struct racing_client *client)
 
 int racing_client_new(struct racing_client **client, const struct racing_plan *plan)
 {
+    const struct sse_http_options http = {.size = sizeof(http), .chunked = plan->chunked};
     struct racing_client *made = calloc(1, sizeof(*made));
     struct sse_emitter_options options;
     int error;
@@ -257,19 +296,33 @@ int racing_client_new(struct racing_client **client, const struct racing_plan *p
     made->peer = -1;
     schedule_random_init(&made->random, plan->seed, 0);
     pthread_mutex_init(&made->reading, NULL);
-    pthread_mutex_init(&made->waiting, NULL);
-    pthread_mutex_init(&made->replacing, NULL);
-    if (plan->drain == SSE_DRAIN_FD)
+    if (plan->output == SSE_OUTPUT_FD)
         open_sockets(made);
     *client = made;
-    options = options_of(made);
-    error = sse_emitter_new(&made->emitter, &options);
+    options = options_of(made, &http);
+    racing_call_begin();
+    error = sse_emitter_new(&made->emitter, &options, NULL);
+    racing_call_end();
     if (!error)
         set(&made->made, true);
     return error;
 }
 
-/* What a peek shows stays valid even if the emitter ends before the advance. */
+void racing_client_close(struct racing_client *client, bool from_outside)
+{
+    struct working before = begin_work(client);
+
+    sse_emitter_close(client->emitter);
+    end_work(before);
+    if (!from_outside || client->plan.owned)
+        return;
+    be_gone(client);
+    if (client->fd < 0)
+        return;
+    require(dup2(client->plan.trap, client->fd) == client->fd);
+}
+
+/* What a peek shows stays valid even if the emitter ends before it is consumed. */
 static int take_by_peek(struct racing_client *client, struct schedule_random *random)
 {
     struct iovec iov[3];
@@ -285,7 +338,7 @@ static int take_by_peek(struct racing_client *client, struct schedule_random *ra
     schedule_pause(random);
     record(&client->stream, iov, size);
     client->peeked = true;
-    require(sse_emitter_advance(client->emitter, size) == 0);
+    require(sse_emitter_consume(client->emitter, size) == 0);
     return 1;
 }
 
@@ -312,8 +365,7 @@ static int take_bytes(struct racing_client *client, struct schedule_random *rand
     return result;
 }
 
-/* With `reading` held. */
-static void receive(struct racing_client *client)
+void racing_client_receive(struct racing_client *client)
 {
     char buffer[4096];
     ssize_t size = 1;
@@ -327,36 +379,52 @@ static void receive(struct racing_client *client)
 
 int racing_client_pump(struct racing_client *client, struct schedule_random *random)
 {
-    if (client->plan.drain == SSE_DRAIN_PULL)
-        return take_bytes(client, random);
-    if (client->plan.drain == SSE_DRAIN_FD && !pthread_mutex_trylock(&client->reading)) {
-        receive(client);
-        pthread_mutex_unlock(&client->reading);
+    struct working before = begin_work(client);
+    int result;
+
+    if (client->plan.output == SSE_OUTPUT_PULL) {
+        result = take_bytes(client, random);
+    } else {
+        if (client->plan.output == SSE_OUTPUT_FD && !pthread_mutex_trylock(&client->reading)) {
+            racing_client_receive(client);
+            pthread_mutex_unlock(&client->reading);
+        }
+        result = sse_emitter_flush(client->emitter);
     }
-    return sse_emitter_flush(client->emitter);
+    end_work(before);
+    return result;
 }
 
-void racing_client_drain(struct racing_client *client, struct schedule_random *random)
+int racing_client_wait(struct racing_client *client, int timeout_ms, struct schedule_random *random)
+{
+    struct working before = begin_work(client);
+    int result = sse_emitter_wait(client->emitter, timeout_ms);
+
+    if (result == 1)
+        result = racing_client_pump(client, random);
+    end_work(before);
+    return result;
+}
+
+void racing_client_be_generous(struct racing_client *client)
 {
     set(&client->generous, true);
-    while (racing_client_pump(client, random) > 0)
-        ;
 }
 
 void racing_client_check_told(struct racing_client *client)
 {
-    struct sse_emitter_info info = {.size = sizeof(info)};
+    struct sse_emitter_info info;
 
-    if (client->plan.drain != SSE_DRAIN_PULL || !client->found_nothing)
+    if (client->plan.output != SSE_OUTPUT_PULL || !client->plan.loop || !client->found_nothing)
         return;
-    require(sse_emitter_info(client->emitter, &info) == 0);
+    require(sse_emitter_get_info(client->emitter, &info, sizeof(info)) == 0);
     require(!info.queued_bytes || info.state == SSE_STATE_CLOSED ||
             count(&client->told) > client->told_before);
 }
 
 void racing_client_leave(struct racing_client *client)
 {
-    if (client->plan.drain != SSE_DRAIN_FD || client->plan.reliable)
+    if (client->plan.output != SSE_OUTPUT_FD || client->plan.reliable)
         return;
     pthread_mutex_lock(&client->reading);
     if (client->peer >= 0)
@@ -366,97 +434,13 @@ void racing_client_leave(struct racing_client *client)
     pthread_mutex_unlock(&client->reading);
 }
 
-static bool has_reason(const struct racing_client *client, const enum sse_reason *reasons,
-                       size_t reason_count)
-{
-    for (size_t i = 0; i < reason_count; i++) {
-        if (client->completion.reason == reasons[i])
-            return true;
-    }
-    return false;
-}
-
-static void check_hooks(const struct racing_client *client)
-{
-    static const enum sse_reason timeouts[] = {SSE_REASON_LIFETIME, SSE_REASON_STALL, SSE_REASON_DRAIN};
-    static const enum sse_reason errors[] = {SSE_REASON_PEER_GONE, SSE_REASON_IO_ERROR, SSE_REASON_OVERFLOW,
-                                             SSE_REASON_APPLICATION};
-    bool timed_out = has_reason(client, timeouts, sizeof(timeouts) / sizeof(timeouts[0]));
-    bool failed = has_reason(client, errors, sizeof(errors) / sizeof(errors[0]));
-
-    require(count(&client->completions) == 1 && count(&client->releases) == 1);
-    require(client->completion.reason != SSE_REASON_NONE);
-    require(count(&client->timeouts) == timed_out);
-    require(count(&client->errors) == failed);
-    require(client->hooks_run == 1u + timed_out + failed);
-    if (client->completion.reason == SSE_REASON_SHUTDOWN)
-        require(client->completion.error == 0 || client->completion.error == -ETIMEDOUT);
-    else
-        require((client->completion.error == 0) == (client->completion.reason == SSE_REASON_COMPLETED));
-    require(!get(&client->inside) && get(&client->gone));
-}
-
-static void check_graceful(const struct racing_client *client, const struct numbered_list *list)
-{
-    static const enum sse_reason graceful[] = {SSE_REASON_COMPLETED, SSE_REASON_LIFETIME,
-                                               SSE_REASON_SHUTDOWN};
-    bool cut = client->completion.reason == SSE_REASON_SHUTDOWN && client->completion.error;
-
-    if (cut || !has_reason(client, graceful, sizeof(graceful) / sizeof(graceful[0])))
-        return;
-    require(client->completion.dropped == 0);
-    if (client->left)
-        return;
-    require(list->whole);
-    require(list->last_chunk == client->plan.chunked);
-}
-
-/* Of a client that left, or that took bytes after the end, some bytes are not known or not counted. */
-static void check_counts(const struct racing_client *client, const struct numbered_list *list)
-{
-    const struct sse_completion *completion = &client->completion;
-    const struct numbered_key *last;
-    char id[32];
-
-    if (client->left)
-        return;
-    if (client->peeked) {
-        require(completion->bytes <= client->stream.size && completion->events <= list->count);
-    } else {
-        require(completion->bytes == client->stream.size);
-        require(completion->events == list->count);
-    }
-    if (completion->events == 0) {
-        require(completion->last_event_id.ptr == NULL);
-        return;
-    }
-    last = &list->keys[completion->events - 1];
-    snprintf(id, sizeof(id), "%u-%u", last->publisher, last->sequence);
-    require(strcmp(id, client->last_event_id) == 0);
-}
-
-void racing_client_check(struct racing_client *client, struct numbered_list *list)
-{
-    receive(client);
-    numbered_list_init(list, &client->stream, client->plan.has_head, client->plan.chunked);
-    if (!get(&client->made)) {
-        require(count(&client->completions) == 0 && count(&client->releases) == 0 && !client->hooks_run);
-        return;
-    }
-    check_hooks(client);
-    check_graceful(client, list);
-    check_counts(client, list);
-}
-
 void racing_client_free(struct racing_client *client)
 {
-    if (client->fd >= 0)
+    if (client->fd >= 0 && (!client->plan.owned || !get(&client->made)))
         close(client->fd);
     if (client->peer >= 0)
         close(client->peer);
     pthread_mutex_destroy(&client->reading);
-    pthread_mutex_destroy(&client->waiting);
-    pthread_mutex_destroy(&client->replacing);
     numbered_stream_free(&client->stream);
     free(client);
 }

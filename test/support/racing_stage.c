@@ -7,9 +7,26 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-const char *const stage_topics[STAGE_TOPICS] = {"news", "chat/1", "user:42", "x"};
+/* More than everything that is queued needs. */
+#define SETTLING_MAX 100000
 
-_Thread_local struct stage_worker *stage_self;
+const struct sse_text stage_topics[STAGE_TOPICS] = {{"news", 4}, {"chat/1", 6}, {"user:42", 7}, {"x", 1}};
+
+static _Thread_local struct stage_worker *self;
+static struct racing_stage *present; /* for the threads of the loops */
+
+struct stage_worker *stage_self(void)
+{
+    for (unsigned i = 0; !self && i < STAGE_LOOPS; i++)
+        if (loop_thread_is_mine(&present->loops[i]))
+            self = &present->workers[STAGE_WORKERS + STAGE_WAITERS + i];
+    return self;
+}
+
+void racing_stage_enter(struct stage_worker *worker)
+{
+    self = worker;
+}
 
 struct racing_client *stage_borrow(struct stage_slot *slot)
 {
@@ -40,10 +57,12 @@ struct racing_client *stage_exchange(struct stage_slot *slot, struct racing_clie
     return old;
 }
 
-void stage_drop(struct racing_client *client)
+void stage_close_client(struct racing_client *client)
 {
+    struct racing_stage *stage = stage_self()->stage;
+
     for (unsigned i = 0; i < STAGE_SLOTS; i++) {
-        struct stage_slot *slot = &stage_self->stage->slots[i];
+        struct stage_slot *slot = &stage->slots[i];
         bool found;
 
         pthread_mutex_lock(&slot->lock);
@@ -52,60 +71,22 @@ void stage_drop(struct racing_client *client)
             slot->client = NULL;
         pthread_mutex_unlock(&slot->lock);
         if (found)
-            sse_emitter_unref(client->emitter);
+            racing_client_close(client, !stage_self()->in_output);
     }
-}
-
-/* With `clients_lock` held. */
-static unsigned number_of(const struct racing_client *client)
-{
-    unsigned number = 0;
-
-    while (stage_self->stage->clients[number] != client)
-        number++;
-    return number;
-}
-
-void stage_detach(struct racing_client *client)
-{
-    struct racing_stage *stage = stage_self->stage;
-    unsigned number;
-
-    require(sse_emitter_detach(client->emitter) == 0);
-    if (stage_self->in_sink)
-        return;
-    racing_client_gone(client);
-    pthread_mutex_lock(&stage->clients_lock);
-    number = number_of(client);
-    if (!stage->detached_at[number])
-        stage->detached_at[number] = 1 + atomic_fetch_add(&stage->detaches, 1);
-    pthread_mutex_unlock(&stage->clients_lock);
-}
-
-unsigned stage_detached_at(const struct racing_client *client)
-{
-    struct racing_stage *stage = stage_self->stage;
-    unsigned detached_at;
-
-    pthread_mutex_lock(&stage->clients_lock);
-    detached_at = stage->detached_at[number_of(client)];
-    pthread_mutex_unlock(&stage->clients_lock);
-    return detached_at;
 }
 
 struct racing_client *stage_add_client(struct racing_plan *plan)
 {
-    struct racing_stage *stage = stage_self->stage;
+    struct racing_stage *stage = stage_self()->stage;
     struct racing_client *client;
     int error;
 
-    plan->host = &stage->host;
-    plan->seed = schedule_bits(&stage_self->random);
+    plan->platform = &stage->platform;
+    plan->seed = schedule_bits(&stage_self()->random);
     plan->trap = stage->trap[0];
     plan->visit = stage->callbacks.visit;
     error = racing_client_new(&client, plan);
-    require(error == 0 || error == -EPIPE || error == -ECONNRESET || error == -EIO ||
-            (error == -ENOMEM && stage->stingy));
+    require(error == 0 || (error == -ENOMEM && stage->stingy));
     pthread_mutex_lock(&stage->clients_lock);
     require(stage->client_count < STAGE_CLIENTS_MAX);
     stage->clients[stage->client_count++] = client;
@@ -113,96 +94,77 @@ struct racing_client *stage_add_client(struct racing_plan *plan)
     return error ? NULL : client;
 }
 
-bool stage_note_waiting(struct stage_waiter *waiter, struct sse_emitter *emitter)
+void racing_stage_run(struct racing_stage *stage, void *(*work)(void *worker), void *(*wait)(void *worker))
 {
-    bool closing;
-
-    pthread_mutex_lock(&waiter->lock);
-    closing = waiter->closing;
-    waiter->emitter = emitter;
-    pthread_mutex_unlock(&waiter->lock);
-    return !closing;
-}
-
-static void stop_waiter(struct stage_waiter *waiter)
-{
-    pthread_mutex_lock(&waiter->lock);
-    waiter->closing = true;
-    if (waiter->emitter)
-        sse_emitter_interrupt(waiter->emitter);
-    pthread_mutex_unlock(&waiter->lock);
-    pthread_join(waiter->worker.thread, NULL);
-}
-
-void racing_stage_run(struct racing_stage *stage, void *(*work)(void *worker), void *(*wait)(void *waiter))
-{
-    for (unsigned i = 0; i < STAGE_WAITERS; i++)
-        require(!pthread_create(&stage->waiters[i].worker.thread, NULL, wait, &stage->waiters[i]));
-    for (unsigned i = 0; i < STAGE_WORKERS - 1; i++)
-        require(!pthread_create(&stage->workers[i].thread, NULL, work, &stage->workers[i]));
+    for (unsigned i = 0; i < STAGE_LOOPS; i++)
+        loop_thread_start(&stage->loops[i]);
+    for (unsigned i = 0; i < STAGE_WORKERS + STAGE_WAITERS; i++)
+        if (i != STAGE_WORKERS - 1)
+            require(!pthread_create(&stage->workers[i].thread, NULL, i < STAGE_WORKERS ? work : wait,
+                                    &stage->workers[i]));
     for (unsigned i = 0; i < STAGE_WORKERS - 1; i++)
         pthread_join(stage->workers[i].thread, NULL);
-    for (unsigned i = 0; i < STAGE_WAITERS; i++)
-        stop_waiter(&stage->waiters[i]);
-    stage->calm = true;
-    fake_host_fail_at(&stage->fake, 0, false);
-}
+    atomic_store(&stage->stopping, true);
+    for (unsigned i = 0; i < STAGE_WAITERS; i++) {
+        struct racing_client *client = stage_borrow(&stage->slots[STAGE_SLOTS + STAGE_RELIABLE + i]);
 
-static void init_worker(struct racing_stage *stage, struct stage_worker *worker, unsigned number,
-                        uint64_t seed)
-{
-    worker->stage = stage;
-    worker->number = number;
-    worker->visits = STAGE_VISITS_MAX;
-    worker->events = calloc(NUMBERED_SEQUENCE_MAX, sizeof(struct stage_event));
-    require(worker->events != NULL);
-    schedule_random_init(&worker->random, seed, number);
+        if (client)
+            require(sse_emitter_interrupt(client->emitter) == 0);
+        stage_give_back(client);
+        pthread_join(stage->workers[STAGE_WORKERS + i].thread, NULL);
+    }
+    for (unsigned i = 0; i < STAGE_LOOPS; i++)
+        loop_thread_stop(&stage->loops[i]);
+    stage->calm = true;
+    fake_platform_fail_at(&stage->fake, 0, false);
 }
 
 static void init_workers(struct racing_stage *stage, uint64_t seed)
 {
-    for (unsigned i = 0; i < STAGE_WORKERS; i++)
-        init_worker(stage, &stage->workers[i], i, seed);
-    for (unsigned i = 0; i < STAGE_WAITERS; i++) {
-        init_worker(stage, &stage->waiters[i].worker, STAGE_WORKERS + i, seed);
-        pthread_mutex_init(&stage->waiters[i].lock, NULL);
+    for (unsigned i = 0; i < STAGE_THREADS; i++) {
+        struct stage_worker *worker = &stage->workers[i];
+
+        worker->stage = stage;
+        worker->number = i;
+        worker->visits = STAGE_VISITS_MAX;
+        worker->events = calloc(NUMBERED_SEQUENCE_MAX, sizeof(struct stage_event));
+        require(worker->events != NULL);
+        schedule_random_init(&worker->random, seed, i);
     }
-    stage_self = &stage->workers[STAGE_WORKERS - 1];
-    stage_self->visits = 0;
+    present = stage;
+    self = &stage->workers[STAGE_WORKERS - 1];
+    self->visits = 0;
 }
 
 static void add_reliable(struct racing_stage *stage)
 {
-    struct sse_str topics[STAGE_TOPICS];
+    static const enum sse_output outputs[STAGE_RELIABLE] = {SSE_OUTPUT_CALLBACK, SSE_OUTPUT_FD,
+                                                            SSE_OUTPUT_PULL, SSE_OUTPUT_FD};
 
-    for (size_t i = 0; i < STAGE_TOPICS; i++)
-        topics[i] = sse_str(stage_topics[i]);
     for (unsigned i = 0; i < STAGE_RELIABLE; i++) {
         struct racing_plan plan = {
-            .drain = (enum sse_drain)(1 + i),
-            .chunked = schedule_one_in(&stage_self->random, 2),
-            .has_head = schedule_one_in(&stage_self->random, 2),
+            .output = outputs[i],
+            .loop = &stage->loops[i % STAGE_LOOPS],
+            .registry = stage->registries[0],
+            .topics = stage_topics,
+            .topic_count = STAGE_TOPICS,
+            .chunked = schedule_one_in(&self->random, 2),
+            .has_head = schedule_one_in(&self->random, 2),
             .reliable = true,
         };
-        struct racing_client *client = stage_add_client(&plan);
 
-        require(sse_registry_subscribe(stage->registries[0], client->emitter, topics, STAGE_TOPICS,
-                                       sse_str("7"), NULL) == 0);
-        (void)stage_exchange(&stage->slots[STAGE_SLOTS + i], client);
+        (void)stage_exchange(&stage->slots[STAGE_SLOTS + i], stage_add_client(&plan));
     }
 }
 
-static void open_registries(struct racing_stage *stage)
+static void open_library(struct racing_stage *stage)
 {
-    const struct sse_registry_options options = {
-        .size = sizeof(options),
-        .host = &stage->host,
-        .on_wake = stage->callbacks.on_wake,
-        .user = stage,
-    };
+    const struct sse_registry_options options = {.size = sizeof(options), .platform = &stage->platform};
 
     for (size_t i = 0; i < STAGE_REGISTRIES; i++)
         require(sse_registry_new(&stage->registries[i], &options) == 0);
+    for (size_t i = 0; i < STAGE_LOOPS; i++)
+        loop_thread_open(&stage->loops[i], &stage->platform, i % 2);
 }
 
 struct racing_stage *racing_stage_open(uint64_t seed, enum stage_memory memory,
@@ -213,18 +175,40 @@ struct racing_stage *racing_stage_open(uint64_t seed, enum stage_memory memory,
     require(stage != NULL);
     stage->callbacks = *callbacks;
     stage->stingy = memory == STAGE_STINGY;
-    fake_host_init(&stage->fake);
-    schedule_host_init(&stage->host, &stage->fake, memory != STAGE_MALLOC);
-    for (size_t i = 0; i < STAGE_SLOTS + STAGE_RELIABLE; i++)
+    fake_platform_init(&stage->fake);
+    schedule_platform_init(&stage->platform, &stage->fake, memory != STAGE_MALLOC);
+    for (size_t i = 0; i < STAGE_PLACES; i++)
         pthread_mutex_init(&stage->slots[i].lock, NULL);
     pthread_mutex_init(&stage->clients_lock, NULL);
     require(socketpair(AF_UNIX, SOCK_STREAM, 0, stage->trap) == 0);
     require(fcntl(stage->trap[1], F_SETFL, O_NONBLOCK) == 0);
     init_workers(stage, seed);
-    open_registries(stage);
+    open_library(stage);
     if (!stage->stingy)
         add_reliable(stage);
     return stage;
+}
+
+static void turn_loops(struct racing_stage *stage)
+{
+    for (unsigned i = 0; i < STAGE_LOOPS; i++)
+        loop_thread_turn(&stage->loops[i]);
+}
+
+/* The threads of the loops have run until nothing was left, so whoever is to be told has been. */
+static void check_told(struct racing_stage *stage)
+{
+    for (unsigned i = 0; i < STAGE_PLACES; i++)
+        if (stage->slots[i].client)
+            racing_client_check_told(stage->slots[i].client);
+}
+
+static bool has_ended(struct racing_client *client)
+{
+    struct sse_emitter_info info;
+
+    require(sse_emitter_get_info(client->emitter, &info, sizeof(info)) == 0);
+    return info.state == SSE_STATE_CLOSED;
 }
 
 /* The reliable ones receive all that is left, and end well. */
@@ -235,53 +219,77 @@ static void finish_reliable(struct racing_stage *stage)
 
         if (!client)
             continue;
-        racing_client_drain(client, &stage_self->random);
+        racing_client_be_generous(client);
         require(sse_emitter_complete(client->emitter) == 0);
-        racing_client_drain(client, &stage_self->random);
-        stage_give_back(stage_exchange(&stage->slots[i], NULL));
+        for (unsigned turns = 0; !has_ended(client); turns++) {
+            require(turns < SETTLING_MAX);
+            (void)racing_client_pump(client, &self->random);
+            turn_loops(stage);
+        }
+        turn_loops(stage);
         require(client->completion.reason == SSE_REASON_COMPLETED);
+        racing_client_close(stage_exchange(&stage->slots[i], NULL), true);
     }
 }
 
 static int end_member(struct sse_emitter *emitter, void *user)
 {
     (void)user;
-    (void)sse_emitter_complete_with_error(emitter, -ECANCELED);
+    (void)sse_emitter_abort(emitter, -ECANCELED);
     return 0;
 }
 
-/* Nobody but a registry may know some of the emitters any more. */
 static void empty_registry(struct sse_registry *registry)
 {
-    struct sse_emitter *emitter;
-
-    require(sse_registry_each(registry, sse_str(NULL), end_member, NULL) == 0);
-    require(sse_registry_count(registry, sse_str(NULL)) == 0);
+    require(sse_registry_each(registry, (struct sse_text){NULL, 0}, end_member, NULL) == 0);
+    require(sse_registry_count(registry, (struct sse_text){NULL, 0}) == 0);
     for (size_t i = 0; i < STAGE_TOPICS; i++)
-        require(sse_registry_count(registry, sse_str(stage_topics[i])) == 0);
-    while ((emitter = sse_registry_next_ready(registry)))
-        sse_emitter_unref(emitter);
-    require(sse_registry_next_timeout(registry) == -1);
+        require(sse_registry_count(registry, stage_topics[i]) == 0);
 }
 
-/* Some registries go before their emitters: these are not ended by that. */
-static void finish_others(struct racing_stage *stage)
+static void close_rest(struct racing_stage *stage)
 {
-    unsigned choice = schedule_below(&stage_self->random, 3);
-
-    for (size_t i = 0; choice == 0 && i < STAGE_REGISTRIES; i++)
-        empty_registry(stage->registries[i]);
-    for (size_t i = 0; choice == 1 && i < STAGE_REGISTRIES; i++)
-        sse_registry_unref(stage->registries[i]);
     for (unsigned i = 0; i < STAGE_SLOTS; i++) {
         struct racing_client *client = stage_exchange(&stage->slots[i], NULL);
 
-        if (client && schedule_one_in(&stage_self->random, 2))
-            stage_detach(client);
-        stage_give_back(client);
+        if (client)
+            racing_client_close(client, true);
+    }
+}
+
+static void close_loops(struct racing_stage *stage)
+{
+    for (unsigned i = 0; i < STAGE_LOOPS; i++)
+        loop_thread_close(&stage->loops[i]);
+}
+
+static void unref_registries(struct racing_stage *stage)
+{
+    for (size_t i = 0; i < STAGE_REGISTRIES; i++)
+        sse_registry_unref(stage->registries[i]);
+}
+
+/* Registries, loops and clients go in every order. */
+static void finish_others(struct racing_stage *stage)
+{
+    unsigned choice = schedule_below(&self->random, 4);
+
+    for (size_t i = 0; choice == 0 && i < STAGE_REGISTRIES; i++)
+        empty_registry(stage->registries[i]);
+    if (choice == 1)
+        unref_registries(stage);
+    if (choice == 2) {
+        close_loops(stage);
+        close_rest(stage);
+    } else {
+        close_rest(stage);
+        turn_loops(stage);
+        close_loops(stage);
     }
     for (size_t i = 0; choice != 1 && i < STAGE_REGISTRIES; i++)
-        sse_registry_unref(stage->registries[i]);
+        require(sse_registry_wait(stage->registries[i], 0) == 0);
+    if (choice != 1)
+        unref_registries(stage);
 }
 
 static bool is_for(const struct stage_event *event, const struct racing_client *client)
@@ -299,21 +307,10 @@ static void check_complete(const struct racing_stage *stage, const struct racing
 {
     size_t expected = 0;
 
-    for (unsigned i = 0; i < STAGE_WORKERS + STAGE_WAITERS; i++) {
-        const struct stage_worker *worker =
-            i < STAGE_WORKERS ? &stage->workers[i] : &stage->waiters[i - STAGE_WORKERS].worker;
-
-        for (unsigned k = 0; k < worker->event_count; k++)
-            expected += is_for(&worker->events[k], client);
-    }
+    for (unsigned i = 0; i < STAGE_THREADS; i++)
+        for (unsigned k = 0; k < stage->workers[i].event_count; k++)
+            expected += is_for(&stage->workers[i].events[k], client);
     require(list->count == expected);
-}
-
-static void check_trap(const struct racing_stage *stage)
-{
-    char bytes[64];
-
-    require(recv(stage->trap[1], bytes, sizeof(bytes), 0) < 0 && errno == EAGAIN);
 }
 
 static void check_clients(struct racing_stage *stage)
@@ -333,29 +330,25 @@ static void check_clients(struct racing_stage *stage)
     free(lists);
 }
 
-static void check_told(struct racing_stage *stage)
+static void check_trap(const struct racing_stage *stage)
 {
-    for (unsigned i = 0; i < STAGE_SLOTS + STAGE_RELIABLE; i++) {
-        if (stage->slots[i].client)
-            racing_client_check_told(stage->slots[i].client);
-    }
+    char bytes[64];
+
+    require(recv(stage->trap[1], bytes, sizeof(bytes), 0) < 0 && errno == EAGAIN);
 }
 
 static void free_stage(struct racing_stage *stage)
 {
     for (size_t i = 0; i < stage->client_count; i++)
         racing_client_free(stage->clients[i]);
-    for (size_t i = 0; i < STAGE_SLOTS + STAGE_RELIABLE; i++)
+    for (size_t i = 0; i < STAGE_PLACES; i++)
         pthread_mutex_destroy(&stage->slots[i].lock);
     pthread_mutex_destroy(&stage->clients_lock);
-    for (unsigned i = 0; i < STAGE_WORKERS; i++)
+    for (unsigned i = 0; i < STAGE_THREADS; i++)
         free(stage->workers[i].events);
-    for (unsigned i = 0; i < STAGE_WAITERS; i++) {
-        free(stage->waiters[i].worker.events);
-        pthread_mutex_destroy(&stage->waiters[i].lock);
-    }
     close(stage->trap[0]);
     close(stage->trap[1]);
+    self = NULL;
     free(stage);
 }
 
@@ -366,6 +359,6 @@ void racing_stage_close(struct racing_stage *stage)
     finish_others(stage);
     check_clients(stage);
     check_trap(stage);
-    fake_host_check_no_leak(&stage->fake);
+    fake_platform_check_no_leak(&stage->fake);
     free_stage(stage);
 }

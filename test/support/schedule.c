@@ -47,7 +47,7 @@ void schedule_require(bool holds, const char *condition, const char *file, int l
 {
     if (holds)
         return;
-    fprintf(stderr, "%s:%d: it does not hold that %s (SSE_TEST_SEED=%" PRIu64 ") %s\n", file, line, condition,
+    fprintf(stderr, "%s:%d: this does not hold: %s (SSE_TEST_SEED=%" PRIu64 ") %s\n", file, line, condition,
             schedule_seed(), scene);
     abort();
 }
@@ -112,23 +112,23 @@ void schedule_gate_pass(struct schedule_gate *gate, unsigned side, unsigned nth)
 
 static uint64_t relaxed_now(void *user)
 {
-    return atomic_load_explicit(&((struct fake_host *)user)->now, memory_order_relaxed);
+    return atomic_load_explicit(&((struct fake_platform *)user)->now, memory_order_relaxed);
 }
 
 static uint64_t relaxed_random(void *user)
 {
-    struct fake_host *fake = user;
+    struct fake_platform *fake = user;
 
     return mix(atomic_fetch_add_explicit(&fake->random, UINT64_C(0x9e3779b97f4a7c15), memory_order_relaxed));
 }
 
-void schedule_host_init(struct sse_host *host, struct fake_host *fake, bool counting)
+void schedule_platform_init(struct sse_platform *platform, struct fake_platform *fake, bool counting)
 {
-    *host = fake->host;
-    host->now = relaxed_now;
-    host->random = relaxed_random;
+    *platform = fake->platform;
+    platform->now = relaxed_now;
+    platform->random = relaxed_random;
     if (counting)
         return;
-    host->allocate = NULL;
-    host->release = NULL;
+    platform->allocate = NULL;
+    platform->deallocate = NULL;
 }

@@ -3,24 +3,26 @@
 #define SUPPORT_SCHEDULE_H
 
 /**
- * Chance for tests that race threads. SSE_TEST_SEED repeats what a run did, as far as the
- * scheduler of the system goes along. SSE_TEST_ROUNDS says how long a test goes on, in percent of
- * its default: 1 for Helgrind and DRD, thousands for a night.
+ * Randomness for tests that race threads. SSE_TEST_SEED repeats a run, as far as the scheduler of the
+ * system allows. SSE_TEST_ROUNDS is the length of a test in percent of its default: 1 for Helgrind and
+ * DRD, thousands for a night.
  *
- * Nothing here orders one thread's memory after another's, or race detectors would see less.
+ * Nothing here orders the memory of one thread after that of another, because race detectors would then
+ * see less.
  */
 
-#include "fake_host.h"
+#include "fake_platform.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-/** Aborts with place and seed if it is not so: cmocka's assertions are for one thread alone. */
+/** Aborts with place and seed if the condition does not hold. The assertions of cmocka work in one
+ *  thread only. */
 #define require(condition) schedule_require((condition), #condition, __FILE__, __LINE__)
 
-/** Whether a race detector looks on that knows the order which atomics make: Helgrind and DRD do
- *  not, and the last reference to an object goes by such an order alone. */
+/** Whether a race detector watches that knows the order which atomics make. Helgrind and DRD do not
+ *  know it, and the last reference to an object relies on it alone. */
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define SCHEDULE_ATOMICS_ARE_SEEN true
@@ -34,7 +36,7 @@
 
 void schedule_require(bool holds, const char *condition, const char *file, int line);
 
-/** What goes on, for that message; borrowed. With only one thread. */
+/** What is being tested, for that message; borrowed. Call it while there is only one thread. */
 void schedule_scene(const char *scene);
 
 /** SSE_TEST_SEED, or a new seed; printed when it is first asked for. */
@@ -53,22 +55,22 @@ uint64_t schedule_bits(struct schedule_random *random);
 unsigned schedule_below(struct schedule_random *random, unsigned bound);
 bool schedule_one_in(struct schedule_random *random, unsigned count);
 
-/** Nothing, a few turns of an empty loop, or another thread's turn. */
+/** Does nothing, spins for a moment, or yields. */
 void schedule_pause(struct schedule_random *random);
 
-/** Lets two threads run into the same code at the same time, again and again. */
+/** Makes two threads reach the same code at the same time, again and again. */
 struct schedule_gate {
     atomic_uint passed[2];
 };
 
-/** Comes for the `nth` time, counted from 1, and waits a moment for the other side to have done so
- *  too: not for long, because it may have no processor. */
+/** Passes for the `nth` time, counted from 1, and waits a moment until the other side has passed too:
+ *  not for long, because the other side may have no processor. */
 void schedule_gate_pass(struct schedule_gate *gate, unsigned side, unsigned nth);
 
 /**
- * A host with the clock of `fake`. `counting` adds its allocator, which orders the threads that
- * use it; without, memory is malloc's.
+ * A platform with the clock of `fake`. `counting` adds its allocator, which orders the threads that
+ * use it; otherwise memory is malloc's.
  */
-void schedule_host_init(struct sse_host *host, struct fake_host *fake, bool counting);
+void schedule_platform_init(struct sse_platform *platform, struct fake_platform *fake, bool counting);
 
 #endif

@@ -67,7 +67,8 @@ build_and_test() {
     if [ ! -f "$directory/build.ninja" ]; then
         rm -rf "$directory"
         # shellcheck disable=SC2086
-        if ! CC=$compiler meson setup "$directory" "$SSE_ROOT" -Dtests=enabled -Dexamples=enabled $options >"$log" 2>&1; then
+        if ! CC=$compiler meson setup "$directory" "$SSE_ROOT" -Dtests=enabled -Dexamples=enabled \
+            -Ddefault_library=both $options >"$log" 2>&1; then
             cat "$log"
             record "$name" 0 1 0 "meson setup failed"
             return 0

@@ -16,8 +16,8 @@
 #define BYTES_MAX (2 * ARRAY_SEGMENT * sizeof(void *))
 
 /* Counts its blocks, and what the call under way has asked for; has no block to give once `left` is 0. */
-struct counting_host {
-    struct sse_host host;
+struct counting_platform {
+    struct sse_platform platform;
     size_t blocks;
     size_t bytes;
     size_t releases;
@@ -26,7 +26,7 @@ struct counting_host {
 
 static void *allocate(size_t size, void *user)
 {
-    struct counting_host *counting = user;
+    struct counting_platform *counting = user;
 
     if (!counting->left)
         return NULL;
@@ -36,19 +36,22 @@ static void *allocate(size_t size, void *user)
     return malloc(size);
 }
 
-static void release(void *block, void *user)
+static void deallocate(void *block, void *user)
 {
-    struct counting_host *counting = user;
+    struct counting_platform *counting = user;
 
     counting->blocks--;
     counting->releases++;
     free(block);
 }
 
-static void counting_host_init(struct counting_host *counting)
+static void counting_platform_init(struct counting_platform *counting)
 {
-    *counting = (struct counting_host){
-        .host = {.size = sizeof(struct sse_host), .allocate = allocate, .release = release, .user = counting},
+    *counting = (struct counting_platform){
+        .platform = {.size = sizeof(struct sse_platform),
+                     .allocate = allocate,
+                     .deallocate = deallocate,
+                     .user = counting},
         .left = SIZE_MAX,
     };
 }
@@ -66,57 +69,57 @@ static void check_places(const struct array *array, size_t count)
         assert_ptr_equal(*sse_array_pointer(array, i), pointer_of(i));
 }
 
-static void append(struct array *array, size_t position, const struct sse_host *host)
+static void append(struct array *array, size_t position, const struct sse_platform *platform)
 {
-    assert_true(sse_array_reserve(array, sizeof(void *), position + 1, host));
+    assert_true(sse_array_reserve(array, sizeof(void *), position + 1, platform));
     *sse_array_pointer(array, position) = pointer_of(position);
 }
 
 /* However long the array is. */
 static void one_place_more_costs_no_more_than_a_segment(void **state)
 {
-    struct counting_host counting;
+    struct counting_platform counting;
     struct array array = {.capacity = 0};
 
     (void)state;
-    counting_host_init(&counting);
+    counting_platform_init(&counting);
     for (size_t i = 0; i < PLACES; i++) {
         counting.bytes = 0;
-        append(&array, i, &counting.host);
+        append(&array, i, &counting.platform);
         assert_true(counting.bytes <= BYTES_MAX);
         assert_true(array.capacity <= 2 * i + 1 && array.capacity <= i + ARRAY_SEGMENT);
         if (i % 97 == 0)
             check_places(&array, i + 1);
     }
     check_places(&array, PLACES);
-    sse_array_free(&array, &counting.host);
+    sse_array_free(&array, &counting.platform);
     assert_int_equal(counting.blocks, 0);
     assert_int_equal(array.capacity, 0);
-    sse_array_free(&array, &counting.host);
+    sse_array_free(&array, &counting.platform);
 }
 
 static void one_place_less_gives_back_no_more_than_a_segment(void **state)
 {
-    struct counting_host counting;
+    struct counting_platform counting;
     struct array array = {.capacity = 0};
 
     (void)state;
-    counting_host_init(&counting);
+    counting_platform_init(&counting);
     for (int round = 0; round < 2; round++) {
         for (size_t i = round ? 3 * ARRAY_SEGMENT : 0; i < PLACES; i++)
-            append(&array, i, &counting.host);
+            append(&array, i, &counting.platform);
         for (size_t i = PLACES; i-- > 3 * ARRAY_SEGMENT;) {
             counting.releases = 0;
-            sse_array_trim(&array, i, &counting.host);
+            sse_array_trim(&array, i, &counting.platform);
             assert_true(counting.releases <= 1);
             assert_true(array.capacity >= i && array.capacity < i + 2 * ARRAY_SEGMENT);
         }
         check_places(&array, 3 * ARRAY_SEGMENT);
     }
     for (size_t i = 3 * ARRAY_SEGMENT; i-- > 0;)
-        sse_array_trim(&array, i, &counting.host);
+        sse_array_trim(&array, i, &counting.platform);
     assert_true(counting.blocks <= 3);
-    sse_array_free(&array, &counting.host);
+    sse_array_free(&array, &counting.platform);
     assert_int_equal(counting.blocks, 0);
 }
 
@@ -155,26 +158,26 @@ static void too_many_places_are_refused(void **state)
 /* At each place where memory is asked for, each of the blocks asked for. */
 static void failure_to_reserve_loses_nothing(void **state)
 {
-    struct counting_host counting;
+    struct counting_platform counting;
     struct array array = {.capacity = 0};
 
     (void)state;
-    counting_host_init(&counting);
+    counting_platform_init(&counting);
     for (size_t i = 0; i < PLACES; i++) {
         for (size_t left = 0; left < 2; left++) {
             size_t blocks = counting.blocks;
 
             counting.left = left;
-            if (sse_array_reserve(&array, sizeof(void *), i + 1, &counting.host))
+            if (sse_array_reserve(&array, sizeof(void *), i + 1, &counting.platform))
                 break;
             assert_int_equal(counting.blocks, blocks);
             check_places(&array, i);
         }
         counting.left = SIZE_MAX;
-        append(&array, i, &counting.host);
+        append(&array, i, &counting.platform);
     }
     check_places(&array, PLACES);
-    sse_array_free(&array, &counting.host);
+    sse_array_free(&array, &counting.platform);
     assert_int_equal(counting.blocks, 0);
 }
 

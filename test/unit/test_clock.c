@@ -14,52 +14,45 @@
 #include <errno.h>
 #include <string.h>
 
-#define CLIENTS 4
+#define CROWD 200
+#define EMITTERS_PER_READING 64
 
-static struct fake_host host;
-static struct sse_host counting;
+static struct fake_platform fake;
+static struct sse_platform counting;
 static unsigned readings;
 static struct sse_registry *registry;
-static struct fake_client clients[CLIENTS];
+static struct fake_loop loop;
+static struct fake_client client, other;
 static const struct sse_event event = {.data = {.ptr = "x", .len = 1}};
-static const struct sse_str topics[] = {{.ptr = "a", .len = 1}, {.ptr = "b", .len = 1}};
+static const struct sse_text topics[] = {{.ptr = "a", .len = 1}, {.ptr = "b", .len = 1}};
 
 /* Each reading is later than the one before, so that two of them would differ. */
 static uint64_t read_clock(void *user)
 {
     (void)user;
     readings++;
-    return atomic_fetch_add(&host.now, 1000000) + 1000000;
-}
-
-static struct fake_client *connect_client(size_t which, enum sse_drain drain, size_t room)
-{
-    if (clients[which].emitter)
-        fake_client_free(&clients[which]);
-    fake_client_init(&clients[which], &host, drain);
-    clients[which].options.host = &counting;
-    clients[which].options.drain_ms = 1000;
-    clients[which].sink.room = room;
-    fake_client_open(&clients[which]);
-    return &clients[which];
+    return atomic_fetch_add(&fake.now, 1000000) + 1000000;
 }
 
 static int set_up(void **state)
 {
     const struct sse_registry_options options = {.size = sizeof(options),
-                                                 .host = &counting,
+                                                 .platform = &counting,
                                                  .history = {.events = 9},
                                                  .history_age_ms = 100000,
-                                                 .epoch = sse_str("E"),
-                                                 .backlog_bytes = 40,
-                                                 .topic_emitters_max = 2,
-                                                 .admission = SSE_ADMISSION_NEWEST};
+                                                 .id_prefix = sse_str("E"),
+                                                 .backlog_bytes = 4000,
+                                                 .topic_emitters_max = 1,
+                                                 .admission = SSE_ADMISSION_EVICT_OLDEST};
 
     (void)state;
-    fake_host_init(&host);
-    counting = host.host;
+    fake_platform_init(&fake);
+    counting = fake.platform;
     counting.now = read_clock;
-    memset(clients, 0, sizeof(clients));
+    fake.platform.now = read_clock;
+    fake_loop_open(&loop, &fake);
+    memset(&client, 0, sizeof(client));
+    memset(&other, 0, sizeof(other));
     assert_int_equal(sse_registry_new(&registry, &options), 0);
     return 0;
 }
@@ -67,105 +60,169 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    fake_clients_free(clients, CLIENTS);
+    fake_client_free(&client);
+    fake_client_free(&other);
+    fake_loop_close(&loop);
     sse_registry_unref(registry);
-    assert_int_equal(atomic_load(&host.blocks), 0);
+    assert_int_equal(atomic_load(&fake.blocks), 0);
     return 0;
-}
-
-static struct sse_emitter *first(void)
-{
-    return clients[0].emitter;
 }
 
 #define EXPECT_READINGS(most, call)                                                                          \
     do {                                                                                                     \
         readings = 0;                                                                                        \
         (void)(call);                                                                                        \
-        assert_in_range(readings, 0, most);                                                                  \
+        if (readings > (most))                                                                               \
+            fail_msg("%s: %u readings", #call, readings);                                                    \
     } while (0)
 
-static void of_an_emitter(void **state)
+static void prepare(struct fake_client *of, enum sse_output output, bool looped)
+{
+    fake_client_init(of, &fake, output);
+    of->loop = looped ? &loop : NULL;
+    of->options.drain_ms = 1000;
+    of->options.lifetime_ms = 1000000;
+}
+
+static void check_calls(enum sse_output output, bool looped)
 {
     static const char text[2000] = "x";
     const struct sse_event large = {.data = {text, sizeof(text)}};
     const struct sse_event malformed = {.type = sse_str("t")};
-    struct sse_emitter_info info = {.size = sizeof(info)};
+    struct sse_emitter_info info;
     struct sse_message *message;
     struct iovec iov[2];
     char buffer[64];
 
-    (void)state;
     assert_int_equal(sse_message_new(&message, &event, 1, &counting), 0);
-    for (int drain = SSE_DRAIN_CALLBACK; drain <= SSE_DRAIN_PULL; drain++) {
-        EXPECT_READINGS(1, connect_client(0, (enum sse_drain)drain, 30));
-        EXPECT_READINGS(1, sse_emitter_send(first(), &event));
-        EXPECT_READINGS(1, sse_emitter_send(first(), &event));
-        EXPECT_READINGS(1, sse_emitter_send(first(), &large));
-        EXPECT_READINGS(0, sse_emitter_send(first(), &malformed));
-        EXPECT_READINGS(1, sse_emitter_send_message(first(), message));
-        EXPECT_READINGS(1, sse_emitter_flush(first()));
-        EXPECT_READINGS(0, sse_emitter_peek(first(), iov, 2));
-        EXPECT_READINGS(1, sse_emitter_advance(first(), 2));
-        EXPECT_READINGS(1, sse_emitter_read(first(), buffer, sizeof(buffer)));
-        EXPECT_READINGS(1, sse_emitter_info(first(), &info));
-        EXPECT_READINGS(1, sse_emitter_next_timeout(first()));
-        EXPECT_READINGS(1, sse_emitter_tick(first()));
-        EXPECT_READINGS(0, sse_emitter_interrupt(first()));
-        EXPECT_READINGS(1, sse_emitter_complete(first()));
-        EXPECT_READINGS(1, sse_emitter_complete_with_error(first(), -EIO));
-        EXPECT_READINGS(1, sse_emitter_detach(first()));
-        connect_client(0, (enum sse_drain)drain, 0);
-        EXPECT_READINGS(1, sse_emitter_send(first(), &event));
-        EXPECT_READINGS(1, sse_emitter_unref(first()));
-        assert_int_equal(clients[0].releases, 1);
-        clients[0].emitter = NULL;
-        fake_sink_free(&clients[0].sink);
-    }
+    prepare(&client, output, looped);
+    client.options.paused = true;
+    client.output.room = 30;
+    EXPECT_READINGS(1, fake_client_try_open(&client));
+    EXPECT_READINGS(1, sse_emitter_send(client.emitter, &event));
+    EXPECT_READINGS(1, sse_emitter_start(client.emitter, false));
+    EXPECT_READINGS(1, sse_emitter_send(client.emitter, &event));
+    EXPECT_READINGS(1, sse_emitter_send(client.emitter, &event));
+    EXPECT_READINGS(1, sse_emitter_send(client.emitter, &large));
+    EXPECT_READINGS(0, sse_emitter_send(client.emitter, &malformed));
+    EXPECT_READINGS(1, sse_emitter_send_message(client.emitter, message));
+    EXPECT_READINGS(1, sse_emitter_ping(client.emitter));
+    EXPECT_READINGS(1, sse_emitter_flush(client.emitter));
+    EXPECT_READINGS(1, sse_emitter_peek(client.emitter, iov, 2));
+    EXPECT_READINGS(1, sse_emitter_consume(client.emitter, 2));
+    EXPECT_READINGS(1, sse_emitter_read(client.emitter, buffer, sizeof(buffer)));
+    EXPECT_READINGS(1, sse_emitter_get_info(client.emitter, &info, sizeof(info)));
+    EXPECT_READINGS(0, sse_emitter_interrupt(client.emitter));
+    EXPECT_READINGS(0, sse_emitter_user(client.emitter));
+    EXPECT_READINGS(1, sse_emitter_complete(client.emitter));
+    EXPECT_READINGS(1, sse_emitter_abort(client.emitter, -EIO));
+    EXPECT_READINGS(0, sse_emitter_unref(sse_emitter_ref(client.emitter)));
+    EXPECT_READINGS(1, sse_emitter_close(sse_emitter_ref(client.emitter)));
+    fake_client_free(&client);
     sse_message_unref(message);
 }
 
-/* A publish that wrote reads it again behind the last write, for the statistics alone. */
+static void of_an_emitter(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++)
+        check_calls(i % 2 ? SSE_OUTPUT_PULL : SSE_OUTPUT_CALLBACK, i / 2);
+}
+
+/* The loop's turn, or the owner's call, runs the callbacks at the end without another reading. */
+static void of_an_end(void **state)
+{
+    (void)state;
+    for (int looped = 0; looped < 2; looped++) {
+        prepare(&client, SSE_OUTPUT_CALLBACK, looped);
+        fake_client_open(&client);
+        if (looped)
+            (void)fake_loop_settle(&loop);
+        if (looped)
+            EXPECT_READINGS(1, sse_emitter_abort(client.emitter, -EIO));
+        readings = 0;
+        if (looped)
+            (void)fake_loop_turn(&loop);
+        else
+            (void)sse_emitter_abort(client.emitter, -EIO);
+        assert_int_equal(client.completions, 1);
+        assert_int_equal(readings, 1);
+        fake_client_free(&client);
+    }
+}
+
+static int open_member(struct fake_client *of, struct sse_text id)
+{
+    prepare(of, SSE_OUTPUT_CALLBACK, true);
+    of->options.registry = registry;
+    of->options.topics = topics;
+    of->options.topic_count = 2;
+    of->options.last_event_id = id;
+    return fake_client_try_open(of);
+}
+
 static void of_a_registry(void **state)
 {
-    const struct sse_event farewell = {.data = sse_str("bye")};
-    struct sse_shutdown_options options = {
-        .size = sizeof(options), .farewell = &farewell, .retry_min_ms = 1, .retry_max_ms = 9, .drain_ms = 50};
-    struct sse_registry_stats stats = {.size = sizeof(stats)};
+    const struct sse_text third = sse_str("c");
+    const struct sse_event final = {.data = sse_str("bye")};
+    const struct sse_shutdown_options options = {
+        .size = sizeof(options), .final_event = &final, .retry_min_ms = 1, .retry_max_ms = 9, .drain_ms = 50};
+    struct sse_registry_stats stats;
 
     (void)state;
-    connect_client(0, SSE_DRAIN_CALLBACK, SIZE_MAX);
-    connect_client(1, SSE_DRAIN_CALLBACK, 0);
-    EXPECT_READINGS(1, sse_registry_add(registry, first()));
-    EXPECT_READINGS(1, sse_registry_subscribe(registry, first(), topics, 2, sse_str("unknown"), NULL));
-    EXPECT_READINGS(1, sse_registry_subscribe(registry, clients[1].emitter, topics, 2, sse_str(""), NULL));
-    EXPECT_READINGS(2, sse_registry_publish(registry, topics[0], &event, NULL));
-    EXPECT_READINGS(2, sse_registry_broadcast(registry, &event, NULL));
-    assert_int_equal(clients[1].completions, 1);
-    EXPECT_READINGS(1, sse_registry_publish(registry, sse_str("nobody"), &event, NULL));
-    EXPECT_READINGS(1, sse_registry_next_timeout(registry));
-    EXPECT_READINGS(1, sse_registry_tick(registry));
-    EXPECT_READINGS(0, sse_registry_stats(registry, &stats));
-    connect_client(1, SSE_DRAIN_CALLBACK, SIZE_MAX);
-    connect_client(2, SSE_DRAIN_CALLBACK, SIZE_MAX);
-    EXPECT_READINGS(1, sse_registry_subscribe(registry, clients[1].emitter, topics, 2,
-                                              sse_str("E-0000000000000000"), NULL));
-    EXPECT_READINGS(1, sse_registry_subscribe(registry, clients[2].emitter, topics, 2, sse_str(""), NULL));
-    assert_int_equal(clients[0].completions, 1);
-    EXPECT_READINGS(0, sse_registry_unsubscribe(registry, clients[1].emitter, topics, 1));
-    EXPECT_READINGS(0, sse_registry_remove(registry, clients[1].emitter));
-    EXPECT_READINGS(0, sse_registry_hold(registry));
+    EXPECT_READINGS(1, open_member(&client, sse_str("unknown")));
+    assert_int_equal(client.replay.outcome, SSE_REPLAY_GAP);
     EXPECT_READINGS(1, sse_registry_publish(registry, topics[0], &event, NULL));
-    EXPECT_READINGS(1, sse_registry_release(registry));
+    EXPECT_READINGS(1, sse_registry_publish(registry, sse_str(NULL), &event, NULL));
+    EXPECT_READINGS(1, sse_registry_publish(registry, sse_str("nobody"), &event, NULL));
+    /* With an eviction and a replay. */
+    EXPECT_READINGS(1, open_member(&other, sse_str("E-0000000000000000")));
+    assert_int_equal(other.replay.outcome, SSE_REPLAY_COMPLETE);
+    EXPECT_READINGS(
+        1, sse_registry_subscribe(registry, other.emitter, &third, 1, sse_str("E-0000000000000001"), NULL));
+    EXPECT_READINGS(0, sse_registry_unsubscribe(registry, other.emitter, &third, 1));
+    EXPECT_READINGS(1, sse_registry_get_stats(registry, &stats, sizeof(stats)));
+    EXPECT_READINGS(0, sse_registry_count(registry, topics[0]));
+    EXPECT_READINGS(1, sse_registry_complete(registry, sse_str("nobody")));
     EXPECT_READINGS(1, sse_registry_shutdown(registry, &options));
-    assert_int_equal(clients[2].completions, 1);
+    EXPECT_READINGS(0, sse_registry_wait(registry, 0));
+    (void)fake_loop_settle(&loop);
+    assert_int_equal(client.completion.reason, SSE_REASON_COMPLETED);
+    assert_int_equal(other.completion.reason, SSE_REASON_SHUTDOWN);
 }
+
+/* Once for every 64 emitters: a long turn does not take old times for new ones. */
+static void of_a_turn(void **state)
+{
+    static struct fake_client crowd[CROWD];
+
+    (void)state;
+    for (size_t i = 0; i < CROWD; i++) {
+        prepare(&crowd[i], SSE_OUTPUT_CALLBACK, true);
+        fake_client_open(&crowd[i]);
+    }
+    for (int round = 0; round < 2; round++) {
+        readings = 0;
+        (void)fake_loop_turn(&loop);
+        assert_in_range(readings, (CROWD - 1) / EMITTERS_PER_READING, CROWD / EMITTERS_PER_READING + 1);
+        for (size_t i = 0; i < CROWD; i++)
+            assert_int_equal(sse_emitter_send(crowd[i].emitter, &event), 0);
+    }
+    (void)fake_loop_settle(&loop);
+    EXPECT_READINGS(1, fake_loop_turn(&loop));
+    for (size_t i = 0; i < CROWD; i++)
+        fake_client_free(&crowd[i]);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(of_an_emitter, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(of_a_registry, set_up, tear_down),
+        TEST(of_an_emitter),
+        TEST(of_an_end),
+        TEST(of_a_registry),
+        TEST(of_a_turn),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

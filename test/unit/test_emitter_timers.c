@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* The timers of an emitter, in the turns of a loop and in the calls of an owner without one. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,13 +7,11 @@
 
 #include <cmocka.h>
 
-#include <sse/emitter.h>
-
-#include "fake_host.h"
-#include "fake_sink.h"
+#include "fake_client.h"
 
 #include <errno.h>
 #include <limits.h>
+#include <string.h>
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define MS UINT64_C(1000000)
@@ -21,126 +20,97 @@
 
 static const struct sse_event tick = {.data = {"tick", 4}};
 
-struct client {
-    struct fake_host host;
-    struct fake_sink sink;
-    struct sse_emitter_options options;
-    struct sse_emitter *emitter;
-    enum sse_reason timeout; /* as on_timeout told it */
-    struct sse_completion record;
-    size_t completions;
-};
+static struct fake_platform fake;
+static struct fake_loop loop;
+static struct fake_client client;
 
-static ssize_t on_write(void *user, const struct iovec *iov, int count)
+static int set_up(void **state)
 {
-    return fake_sink_write(&((struct client *)user)->sink, iov, count);
+    (void)state;
+    fake_platform_init(&fake);
+    fake_loop_open(&loop, &fake);
+    return 0;
 }
 
-static void on_timeout(struct sse_emitter *emitter, enum sse_reason reason, void *user)
+static int tear_down(void **state)
 {
-    (void)emitter;
-    ((struct client *)user)->timeout = reason;
-}
-
-static void on_completion(struct sse_emitter *emitter, const struct sse_completion *completion, void *user)
-{
-    (void)emitter;
-    ((struct client *)user)->record = *completion;
-    ((struct client *)user)->completions++;
+    (void)state;
+    fake_loop_close(&loop);
+    assert_int_equal(atomic_load(&fake.blocks), 0);
+    return 0;
 }
 
 struct setting {
     int64_t lifetime_ms, jitter_ms, stall_ms, drain_ms, heartbeat_ms;
 };
 
-static void prepare(struct client *client, enum sse_drain drain, enum sse_framing framing,
-                    struct setting setting)
+static void prepare(enum sse_output output, unsigned framing, bool looped, struct setting setting)
 {
-    memset(client, 0, sizeof(*client));
-    fake_host_init(&client->host);
-    fake_sink_init(&client->sink);
-    client->options = (struct sse_emitter_options){.size = sizeof(client->options),
-                                                   .host = &client->host.host,
-                                                   .drain = drain,
-                                                   .framing = framing,
-                                                   .write = on_write,
-                                                   .on_timeout = on_timeout,
-                                                   .on_completion = on_completion,
-                                                   .user = client,
-                                                   .lifetime_ms = setting.lifetime_ms,
-                                                   .lifetime_jitter_ms = setting.jitter_ms,
-                                                   .stall_ms = setting.stall_ms,
-                                                   .drain_ms = setting.drain_ms,
-                                                   .heartbeat_ms = setting.heartbeat_ms};
+    fake_client_init(&client, &fake, output);
+    client.loop = looped ? &loop : NULL;
+    client.options.framing = (enum sse_framing)framing;
+    client.options.lifetime_ms = setting.lifetime_ms;
+    client.options.lifetime_jitter_ms = setting.jitter_ms;
+    client.options.stall_ms = setting.stall_ms;
+    client.options.drain_ms = setting.drain_ms;
+    client.options.heartbeat_ms = setting.heartbeat_ms;
 }
 
-static void open_emitter(struct client *client, struct setting setting)
+/* The owner's work; with a loop it returns the time to the next turn. */
+static int work(void)
 {
-    prepare(client, SSE_DRAIN_CALLBACK, SSE_FRAMING_RAW, setting);
-    assert_int_equal(sse_emitter_new(&client->emitter, &client->options), 0);
+    if (client.loop)
+        return fake_loop_settle(&loop);
+    (void)sse_emitter_flush(client.emitter);
+    return 0;
 }
 
-static void finish(struct client *client)
+/* The first byte of the body has passed. */
+static void open_client(void)
 {
-    sse_emitter_unref(client->emitter);
-    fake_sink_free(&client->sink);
-    fake_host_check_no_leak(&client->host);
-    assert_int_equal(client->completions, 1);
+    fake_client_open(&client);
+    (void)work();
+    if (client.options.output == SSE_OUTPUT_PULL)
+        assert_true(fake_client_pull(&client) <= 0);
+    fake_client_forget(&client);
 }
 
-static enum sse_reason reason_of(struct client *client)
+static enum sse_reason reason_now(void)
 {
-    struct sse_emitter_info info = {.size = sizeof(info)};
-
-    assert_int_equal(sse_emitter_info(client->emitter, &info), 0);
-    assert_int_equal(info.state == SSE_STATE_CLOSED, info.reason != SSE_REASON_NONE);
-    assert_int_equal(info.state == SSE_STATE_CLOSED, info.error != 0);
-    return info.reason;
+    return fake_client_info(&client).reason;
 }
 
-/* A letter for each step: f: the sink is full, o: it is open again, s: send, c: complete, u: flush,
- * r: read one byte, t: tick, and a digit: so many milliseconds pass. */
-static void run(struct client *client, const char *steps)
+/* A letter for each step: f: the output is full, o: it is open again, s: send, c: complete, u: flush and
+ * the owner's work, r: read one byte, t: the owner's work, and a digit: so many milliseconds pass. */
+static void run(const char *steps)
 {
     char byte;
 
     for (; *steps; steps++) {
         if (*steps == 'f' || *steps == 'o')
-            client->sink.room = *steps == 'f' ? 0 : SIZE_MAX;
+            client.output.room = *steps == 'f' ? 0 : SIZE_MAX;
         else if (*steps == 's')
-            assert_int_equal(sse_emitter_send(client->emitter, &tick), 0);
+            assert_int_equal(sse_emitter_send(client.emitter, &tick), 0);
         else if (*steps == 'c')
-            assert_int_equal(sse_emitter_complete(client->emitter), 0);
-        else if (*steps == 'u')
-            assert_true(sse_emitter_flush(client->emitter) >= 0);
+            assert_int_equal(sse_emitter_complete(client.emitter), 0);
         else if (*steps == 'r')
-            assert_true(sse_emitter_read(client->emitter, &byte, 1) >= 0);
-        else if (*steps == 't')
-            assert_int_equal(sse_emitter_tick(client->emitter), 0);
-        else
-            fake_host_advance_ms(&client->host, (uint64_t)(*steps - '0'));
+            assert_true(sse_emitter_read(client.emitter, &byte, 1) >= 0);
+        else if (*steps == 'u' && client.loop)
+            assert_true(sse_emitter_flush(client.emitter) >= 0);
+        else if (*steps >= '0' && *steps <= '9')
+            fake_platform_advance_ms(&fake, (uint64_t)(*steps - '0'));
+        if (strchr("scut", *steps))
+            (void)work();
     }
 }
 
-static void tick_after(struct client *client, uint64_t milliseconds)
+static void work_after(uint64_t milliseconds)
 {
-    fake_host_advance_ms(&client->host, milliseconds);
-    run(client, "t");
+    fake_platform_advance_ms(&fake, milliseconds);
+    (void)work();
 }
 
-static int next_timeout(struct client *client)
-{
-    return sse_emitter_next_timeout(client->emitter);
-}
-
-static void expect_sent(const struct client *client, const char *text)
-{
-    assert_int_equal(client->sink.size, strlen(text));
-    if (*text)
-        assert_memory_equal(client->sink.bytes, text, strlen(text));
-}
-
-/* Driven tick by tick, and by next_timeout: both end it at the same millisecond. */
+/* At their millisecond, not one before: step by step, and with leaps of the length that turns return. */
 static void timers_end_at_their_time(void **state)
 {
     static const struct {
@@ -153,42 +123,46 @@ static void timers_end_at_their_time(void **state)
         {{500, 0, OFF, OFF, OFF}, "", 500, SSE_REASON_LIFETIME, 0},
         {{500, 0, OFF, OFF, OFF}, "s9s", 491, SSE_REASON_LIFETIME, 24},
         {{1, 0, OFF, OFF, OFF}, "", 1, SSE_REASON_LIFETIME, 0},
-        {{500, 0, OFF, 200, OFF}, "fs", 700, SSE_REASON_DRAIN, 0},
-        {{500, 0, 600, 200, OFF}, "fs", 600, SSE_REASON_STALL, 0},
-        {{OFF, 0, 300, OFF, OFF}, "fs", 300, SSE_REASON_STALL, 0},
-        {{OFF, 0, 300, OFF, OFF}, "fs9s9su", 282, SSE_REASON_STALL, 0},
-        {{OFF, 0, 300, OFF, OFF}, "9999fs", 300, SSE_REASON_STALL, 0},
-        {{OFF, 0, 300, OFF, OFF}, "fs9ouf9s", 300, SSE_REASON_STALL, 12},
-        {{OFF, 0, OFF, 200, OFF}, "fsc", 200, SSE_REASON_DRAIN, 0},
-        {{OFF, 0, OFF, 200, OFF}, "fs99c9", 191, SSE_REASON_DRAIN, 0},
-        {{OFF, 0, 100, 200, OFF}, "fsc", 100, SSE_REASON_STALL, 0},
-        {{0, 0, 0, 0, OFF}, "fs", 30000, SSE_REASON_STALL, 0},
-        {{0, 0, 0, 0, 0}, "fsc", 5000, SSE_REASON_DRAIN, 0},
+        {{500, 0, OFF, 200, OFF}, "fs", 700, SSE_REASON_DRAIN_TIMEOUT, 0},
+        {{500, 0, 600, 200, OFF}, "fs", 600, SSE_REASON_STALLED, 0},
+        {{OFF, 0, 300, OFF, OFF}, "fs", 300, SSE_REASON_STALLED, 0},
+        {{OFF, 0, 300, OFF, OFF}, "fs9s9su", 282, SSE_REASON_STALLED, 0},
+        {{OFF, 0, 300, OFF, OFF}, "9999fs", 300, SSE_REASON_STALLED, 0},
+        {{OFF, 0, 300, OFF, OFF}, "fs9ouf9s", 300, SSE_REASON_STALLED, 12},
+        {{OFF, 0, OFF, 200, OFF}, "fsc", 200, SSE_REASON_DRAIN_TIMEOUT, 0},
+        {{OFF, 0, OFF, 200, OFF}, "fs99c9", 191, SSE_REASON_DRAIN_TIMEOUT, 0},
+        {{OFF, 0, 100, 200, OFF}, "fsc", 100, SSE_REASON_STALLED, 0},
+        {{0, 0, 0, 0, OFF}, "fs", 30000, SSE_REASON_STALLED, 0},
+        {{0, 0, 0, 0, 0}, "fsc", 5000, SSE_REASON_DRAIN_TIMEOUT, 0},
     };
 
     (void)state;
-    for (size_t i = 0; i < COUNT(rows) * 2; i++) {
-        bool leaps = i % 2;
-        struct client client;
+    for (size_t i = 0; i < COUNT(rows) * 3; i++) {
+        bool looped = i % 3, leaps = i % 3 == 2;
         uint64_t passed = 0, step = 1;
 
-        open_emitter(&client, rows[i / 2].setting);
-        run(&client, rows[i / 2].before);
-        for (; passed < rows[i / 2].after_ms; passed += step) {
-            assert_int_equal(reason_of(&client), SSE_REASON_NONE);
-            assert_true(next_timeout(&client) > 0);
-            step = leaps ? (uint64_t)next_timeout(&client) : 1;
-            tick_after(&client, step - 1);
-            assert_int_equal(reason_of(&client), SSE_REASON_NONE);
-            tick_after(&client, 1);
+        prepare(SSE_OUTPUT_CALLBACK, 0, looped, rows[i / 3].setting);
+        open_client();
+        run(rows[i / 3].before);
+        for (; passed < rows[i / 3].after_ms; passed += step) {
+            int next = work();
+
+            assert_int_equal(reason_now(), SSE_REASON_NONE);
+            assert_true(!looped || next > 0);
+            step = leaps ? (uint64_t)next : 1;
+            work_after(step - 1);
+            assert_int_equal(reason_now(), SSE_REASON_NONE);
+            work_after(1);
         }
-        assert_int_equal(passed, rows[i / 2].after_ms);
-        assert_int_equal(reason_of(&client), rows[i / 2].reason);
-        assert_int_equal(client.timeout, rows[i / 2].reason);
-        assert_int_equal(client.record.error, -ETIMEDOUT);
-        assert_int_equal(client.sink.size, rows[i / 2].sent);
-        assert_int_equal(next_timeout(&client), -1);
-        finish(&client);
+        assert_int_equal(passed, rows[i / 3].after_ms);
+        assert_int_equal(reason_now(), rows[i / 3].reason);
+        assert_string_equal(client.log + strspn(client.log, "b"), "tc");
+        assert_int_equal(client.timeout, rows[i / 3].reason);
+        assert_int_equal(client.completion.error, rows[i / 3].reason == SSE_REASON_LIFETIME ? 0 : -ETIMEDOUT);
+        assert_int_equal(client.output.size, rows[i / 3].sent);
+        if (looped)
+            assert_int_equal(work(), -1);
+        fake_client_free(&client);
     }
 }
 
@@ -200,17 +174,21 @@ static void timers_that_are_off_never_end_it(void **state)
                                            {INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX}};
 
     (void)state;
-    for (size_t i = 0; i < COUNT(before) * COUNT(never); i++) {
-        struct client client;
+    for (size_t i = 0; i < COUNT(before) * COUNT(never) * 2; i++) {
+        bool looped = i % 2;
 
-        open_emitter(&client, never[i % COUNT(never)]);
-        run(&client, before[i / COUNT(never)]);
-        for (size_t k = 0; k < 10000; k++) {
-            assert_int_equal(next_timeout(&client), -1);
-            tick_after(&client, 1000000);
+        prepare(SSE_OUTPUT_CALLBACK, 0, looped, never[i / 2 % COUNT(never)]);
+        open_client();
+        run(before[i / 2 / COUNT(never)]);
+        for (size_t k = 0; k < 1000; k++) {
+            int next = work();
+
+            assert_true(!looped || next == -1);
+            fake_platform_advance_ms(&fake, 10000000);
         }
-        assert_int_equal(reason_of(&client), SSE_REASON_NONE);
-        finish(&client);
+        assert_int_equal(reason_now(), SSE_REASON_NONE);
+        fake_client_free(&client);
+        fake.now = 1000000000;
     }
 }
 
@@ -218,29 +196,32 @@ static void timers_that_are_off_never_end_it(void **state)
 static void who_makes_progress_lives(void **state)
 {
     static const struct setting setting = {OFF, 0, 100, OFF, OFF};
-    struct client client;
 
     (void)state;
-    for (unsigned pull = 0; pull < 2; pull++) {
-        prepare(&client, pull ? SSE_DRAIN_PULL : SSE_DRAIN_CALLBACK, SSE_FRAMING_RAW, setting);
-        assert_int_equal(sse_emitter_new(&client.emitter, &client.options), 0);
-        run(&client, "fss");
-        for (size_t i = 0; i < strlen(TICK TICK) - 1; i++) {
-            tick_after(&client, 99);
-            client.sink.room = 1;
-            run(&client, pull ? "rt" : "ut");
-            assert_int_equal(reason_of(&client), SSE_REASON_NONE);
-            assert_int_equal(next_timeout(&client), 100);
+    for (unsigned i = 0; i < 4; i++) {
+        bool pull = i % 2, looped = i / 2;
+
+        prepare(pull ? SSE_OUTPUT_PULL : SSE_OUTPUT_CALLBACK, 0, looped, setting);
+        open_client();
+        run("fss");
+        for (size_t k = 0; k < strlen(TICK TICK) - 1; k++) {
+            work_after(99);
+            client.output.room = 1;
+            run(pull ? "rt" : "ut");
+            assert_int_equal(reason_now(), SSE_REASON_NONE);
+            /* A turn may come too early for a timer that has moved, never too late. */
+            if (looped)
+                assert_in_range(work(), 1, 100);
         }
         /* Then it is announced as writable again and again, and takes nothing. */
-        for (size_t i = 0; i < 99; i++)
-            run(&client, "u1ut");
-        assert_int_equal(reason_of(&client), SSE_REASON_NONE);
-        tick_after(&client, 1);
-        assert_int_equal(reason_of(&client), SSE_REASON_STALL);
-        assert_int_equal(client.record.events, 1);
-        assert_int_equal(client.record.dropped, 1);
-        finish(&client);
+        for (size_t k = 0; k < 99; k++)
+            run("u1ut");
+        assert_int_equal(reason_now(), SSE_REASON_NONE);
+        work_after(1);
+        assert_int_equal(reason_now(), SSE_REASON_STALLED);
+        assert_int_equal(client.completion.events, 1);
+        assert_int_equal(client.completion.dropped, 1);
+        fake_client_free(&client);
     }
 }
 
@@ -263,19 +244,19 @@ static void times_are_spread(void **state)
         size_t met[11] = {0};
 
         for (uint64_t seed = 1; seed <= 500; seed++) {
-            struct client client;
             int timeout;
 
-            prepare(&client, SSE_DRAIN_CALLBACK, SSE_FRAMING_RAW, rows[i].setting);
-            client.host.random = seed * UINT64_C(0x9e3779b97f4a7c15);
-            assert_int_equal(sse_emitter_new(&client.emitter, &client.options), 0);
-            timeout = next_timeout(&client);
+            prepare(SSE_OUTPUT_CALLBACK, 0, true, rows[i].setting);
+            fake.random = seed * UINT64_C(0x9e3779b97f4a7c15);
+            fake_client_open(&client);
+            timeout = fake_loop_turn(&loop);
             assert_in_range(timeout, rows[i].first, rows[i].last);
             met[(timeout - rows[i].first) * 10 / range]++;
-            tick_after(&client, (uint64_t)timeout);
-            expect_sent(&client, rows[i].sent);
+            fake_client_forget(&client);
+            work_after((uint64_t)timeout);
+            assert_string_equal(fake_client_text(&client), rows[i].sent);
             assert_int_equal(client.timeout, *rows[i].sent ? 0 : SSE_REASON_LIFETIME);
-            finish(&client);
+            fake_client_free(&client);
         }
         for (size_t k = 0; k < 10; k++)
             assert_in_range(met[k], 20, 100);
@@ -306,48 +287,38 @@ static void heartbeats_come_only_when_idle(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < COUNT(rows) * 2; i++) {
-        const char *steps = rows[i / 2].steps;
+    for (size_t i = 0; i < COUNT(rows) * 4; i++) {
+        const char *steps = rows[i / 4].steps;
         size_t part = !strchr(steps, 'f') ? 1 : strlen(strchr(steps, 's') ? TICK : ":\n");
 
-        /* A sink that gets full does so at each byte of what comes next. */
+        /* An output that gets full does so at each byte of what comes next. */
         for (size_t taken = 0; taken < part; taken++) {
-            struct client client;
-
-            prepare(&client, SSE_DRAIN_CALLBACK, i % 2, setting);
-            assert_int_equal(sse_emitter_new(&client.emitter, &client.options), 0);
+            prepare(SSE_OUTPUT_CALLBACK, i % 2, i / 2 % 2, setting);
+            open_client();
             for (const char *step = steps; *step; step++) {
-                run(&client, (const char[]){*step, '\0'});
+                run((const char[]){*step, '\0'});
                 if (*step == 'f')
-                    client.sink.room = taken;
+                    client.output.room = taken;
             }
-            expect_sent(&client, i % 2 ? rows[i / 2].chunked : rows[i / 2].raw);
-            finish(&client);
+            assert_string_equal(fake_client_text(&client), i % 2 ? rows[i / 4].chunked : rows[i / 4].raw);
+            fake_client_free(&client);
         }
     }
 }
 
-static void ticking_too_often_does_nothing(void **state)
+/* A call that comes when both are due does both, as if it had come in time. */
+static void a_late_turn_runs_all_that_is_due(void **state)
 {
-    struct client client;
-    size_t heartbeats;
-
     (void)state;
-    open_emitter(&client, (struct setting){OFF, 0, 0, 0, 100});
-    for (size_t i = 0; i < 10000; i++)
-        run(&client, "t");
-    assert_int_equal(client.sink.calls, 0);
-    for (size_t i = 0; i < 10000; i++)
-        tick_after(&client, 1);
-    heartbeats = client.sink.size / strlen(":\n");
-    assert_in_range(heartbeats, 100, 133);
-    run(&client, "fsc");
-    tick_after(&client, 5000);
-    assert_int_equal(reason_of(&client), SSE_REASON_DRAIN);
-    for (size_t i = 0; i < 10000; i++)
-        tick_after(&client, 1000);
-    assert_int_equal(client.sink.size, heartbeats * strlen(":\n"));
-    finish(&client);
+    for (int looped = 0; looped < 2; looped++) {
+        prepare(SSE_OUTPUT_CALLBACK, 0, looped, (struct setting){1000, 0, OFF, OFF, 100});
+        open_client();
+        work_after(5000);
+        assert_string_equal(fake_client_text(&client), ":\n");
+        assert_int_equal(reason_now(), SSE_REASON_LIFETIME);
+        assert_string_equal(client.log, "tc");
+        fake_client_free(&client);
+    }
 }
 
 static void timeouts_are_rounded_up(void **state)
@@ -357,22 +328,18 @@ static void timeouts_are_rounded_up(void **state)
         uint64_t passed; /* nanoseconds */
         int timeout;
     } rows[] = {
-        {10, 0, 10},           {10, 1, 10},
-        {10, MS - 1, 10},      {10, MS, 9},
-        {10, 10 * MS - 1, 1},  {10, 10 * MS, 0},
-        {10, 99 * MS, 0},      {1, 0, 1},
-        {INT_MAX, 0, INT_MAX}, {INT64_C(1) << 40, 0, INT_MAX},
+        {10, 0, 10},          {10, 1, 10}, {10, MS - 1, 10},      {10, MS, 9},
+        {10, 10 * MS - 1, 1}, {1, 0, 1},   {INT_MAX, 0, INT_MAX}, {INT64_C(1) << 40, 0, INT_MAX},
     };
 
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
-        struct client client;
-
-        open_emitter(&client, (struct setting){rows[i].lifetime_ms, 0, OFF, OFF, OFF});
-        client.host.now += rows[i].passed;
-        assert_int_equal(next_timeout(&client), rows[i].timeout);
-        assert_int_equal(reason_of(&client), SSE_REASON_NONE);
-        finish(&client);
+        prepare(SSE_OUTPUT_CALLBACK, 0, true, (struct setting){rows[i].lifetime_ms, 0, OFF, OFF, OFF});
+        open_client();
+        fake.now += rows[i].passed;
+        assert_int_equal(fake_loop_turn(&loop), rows[i].timeout);
+        assert_int_equal(reason_now(), SSE_REASON_NONE);
+        fake_client_free(&client);
     }
 }
 
@@ -382,37 +349,34 @@ static void a_clock_at_its_end_overflows_nothing(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT(left); i++) {
-        struct client client;
         int timeout;
 
-        prepare(&client, SSE_DRAIN_CALLBACK, SSE_FRAMING_RAW, (struct setting){10, 0, 10, 10, OFF});
-        client.host.now = UINT64_MAX - left[i];
-        assert_int_equal(sse_emitter_new(&client.emitter, &client.options), 0);
-        timeout = next_timeout(&client);
+        fake.now = UINT64_MAX - left[i];
+        prepare(SSE_OUTPUT_CALLBACK, 0, true, (struct setting){10, 0, 10, 10, OFF});
+        open_client();
+        timeout = fake_loop_turn(&loop);
         assert_int_equal(timeout, left[i] > 10 * MS ? 10 : -1);
-        run(&client, "tfst");
-        assert_int_equal(next_timeout(&client), timeout);
-        client.host.now = UINT64_MAX;
-        run(&client, "ttt");
-        assert_int_equal(reason_of(&client), timeout < 0 ? SSE_REASON_NONE : SSE_REASON_STALL);
+        run("tfst");
+        assert_int_equal(fake_loop_turn(&loop), timeout);
+        fake.now = UINT64_MAX;
+        run("ttt");
+        assert_int_equal(reason_now(), timeout < 0 ? SSE_REASON_NONE : SSE_REASON_STALLED);
         if (timeout < 0)
-            run(&client, "oustt");
-        assert_int_equal(client.sink.size, timeout < 0 ? strlen(TICK TICK) : 0);
-        finish(&client);
+            run("oustt");
+        assert_int_equal(client.output.size, timeout < 0 ? strlen(TICK TICK) : 0);
+        fake_client_free(&client);
     }
 }
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(timers_end_at_their_time),
-        cmocka_unit_test(timers_that_are_off_never_end_it),
-        cmocka_unit_test(who_makes_progress_lives),
-        cmocka_unit_test(times_are_spread),
-        cmocka_unit_test(heartbeats_come_only_when_idle),
-        cmocka_unit_test(ticking_too_often_does_nothing),
-        cmocka_unit_test(timeouts_are_rounded_up),
-        cmocka_unit_test(a_clock_at_its_end_overflows_nothing),
+        TEST(timers_end_at_their_time),       TEST(timers_that_are_off_never_end_it),
+        TEST(who_makes_progress_lives),       TEST(times_are_spread),
+        TEST(heartbeats_come_only_when_idle), TEST(a_late_turn_runs_all_that_is_due),
+        TEST(timeouts_are_rounded_up),        TEST(a_clock_at_its_end_overflows_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

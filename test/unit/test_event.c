@@ -31,23 +31,23 @@ static unsigned char *allocate(size_t size)
 }
 
 /* In memory of exactly its size, so that sanitizers see a read past the end. */
-static struct sse_str exact_copy(const char *text, size_t length)
+static struct sse_text exact_copy(const char *text, size_t length)
 {
     char *copy = (char *)allocate(length);
 
     memcpy(copy, text, length);
-    return (struct sse_str){.ptr = copy, .len = length};
+    return (struct sse_text){.ptr = copy, .len = length};
 }
 
-static struct sse_str filled(char byte, size_t length)
+static struct sse_text filled(char byte, size_t length)
 {
     char *text = (char *)allocate(length);
 
     memset(text, byte, length);
-    return (struct sse_str){.ptr = text, .len = length};
+    return (struct sse_text){.ptr = text, .len = length};
 }
 
-static void free_text(struct sse_str text)
+static void free_text(struct sse_text text)
 {
     free((char *)(uintptr_t)text.ptr);
 }
@@ -115,7 +115,7 @@ static void expect_untouched_if_small(const struct sse_event *event, size_t size
 }
 
 /* Measures, tries a buffer that is one too small, and encodes into one of exactly the size. */
-static struct sse_str encode(const struct sse_event *event)
+static struct sse_text encode(const struct sse_event *event)
 {
     ssize_t size = sse_event_encode(event, NULL, 0);
     unsigned char *bytes;
@@ -125,7 +125,7 @@ static struct sse_str encode(const struct sse_event *event)
     bytes = allocate((size_t)size);
     assert_int_equal(sse_event_encode(event, bytes, (size_t)size), size);
     check_lines(event, bytes, (size_t)size);
-    return (struct sse_str){.ptr = (const char *)bytes, .len = (size_t)size};
+    return (struct sse_text){.ptr = (const char *)bytes, .len = (size_t)size};
 }
 
 static void expect_error(const struct sse_event *event, int error)
@@ -138,7 +138,7 @@ static void expect_error(const struct sse_event *event, int error)
 /* Into a buffer with room to spare, which is left alone. */
 static void expect_wire(const struct sse_event *event, const char *expected, size_t size)
 {
-    struct sse_str wire = encode(event);
+    struct sse_text wire = encode(event);
     unsigned char roomy[256];
 
     assert_int_equal(wire.len, size);
@@ -149,9 +149,9 @@ static void expect_wire(const struct sse_event *event, const char *expected, siz
     free_text(wire);
 }
 
-static struct sse_str text_of(const struct vector_text *text)
+static struct sse_text text_of(const struct vector_text *text)
 {
-    return (struct sse_str){.ptr = text->present ? text->bytes : NULL, .len = text->length};
+    return (struct sse_text){.ptr = text->present ? text->bytes : NULL, .len = text->length};
 }
 
 static struct sse_event event_of(const struct vector_event *from)
@@ -176,7 +176,7 @@ static void encodes_row(void **state)
         fail_msg("line %zu, %s: %s", row->line, row->name, row->problem);
     for (size_t i = 0; i < row->event_count; i++) {
         const struct sse_event event = event_of(&row->events[i]);
-        struct sse_str wire = encode(&event);
+        struct sse_text wire = encode(&event);
 
         for (size_t size = 0; size < wire.len && size < 300; size++)
             expect_untouched_if_small(&event, size, (ssize_t)wire.len);
@@ -206,10 +206,10 @@ static void rejects_row(void **state)
 /* What a client must dispatch next. */
 struct client {
     size_t dispatched;
-    struct sse_str type, data, id;
+    struct sse_text type, data, id;
 };
 
-static void expect_text(struct sse_str expected, const char *text, size_t length)
+static void expect_text(struct sse_text expected, const char *text, size_t length)
 {
     assert_int_equal(length, expected.len);
     assert_memory_equal(text, expected.ptr, length);
@@ -227,12 +227,12 @@ static void dispatch(const struct event_source_event *event, void *user)
 
 /* Feeds an event to a client, then a plain one: of the first came what is expected, absent data
  * meaning nothing, and the second is not harmed by it. */
-static void expect_client(const struct sse_event *event, struct sse_str type, struct sse_str data,
-                          struct sse_str id)
+static void expect_client(const struct sse_event *event, struct sse_text type, struct sse_text data,
+                          struct sse_text id)
 {
     struct client client = {.type = type, .data = data, .id = id};
     struct event_source_parser *parser = event_source_parser_new(dispatch, &client);
-    struct sse_str wire = encode(event);
+    struct sse_text wire = encode(event);
 
     event_source_parser_feed(parser, wire.ptr, wire.len);
     assert_int_equal(client.dispatched, data.ptr ? 1 : 0);
@@ -244,7 +244,7 @@ static void expect_client(const struct sse_event *event, struct sse_str type, st
 }
 
 /* Data as clients see it: CR LF and CR have become LF. */
-static struct sse_str normalised(struct sse_str data)
+static struct sse_text normalised(struct sse_text data)
 {
     char *text = data.ptr ? (char *)allocate(data.len) : NULL;
     size_t length = 0;
@@ -256,23 +256,23 @@ static struct sse_str normalised(struct sse_str data)
         if (data.ptr[i] == '\r')
             text[length - 1] = '\n';
     }
-    return (struct sse_str){.ptr = text, .len = length};
+    return (struct sse_text){.ptr = text, .len = length};
 }
 
 /* All texts of up to five of these symbols. */
-static void for_each_short_text(void (*check)(struct sse_str text))
+static void for_each_short_text(void (*check)(struct sse_text text))
 {
-    static const struct sse_str symbols[] = {
+    static const struct sse_text symbols[] = {
         {"a", 1}, {" ", 1}, {":", 1}, {"\r", 1}, {"\n", 1}, {"\0", 1}, {"\xe2\x80\xa8", 3}, {"\t", 1}};
 
     for (size_t count = 0; count <= 5; count++) {
         for (size_t way = 0; way < (size_t)1 << (3 * count); way++) {
             char text[32];
-            struct sse_str copy;
+            struct sse_text copy;
             size_t length = 0;
 
             for (size_t i = 0; i < count; i++) {
-                struct sse_str symbol = symbols[way >> (3 * i) & 7];
+                struct sse_text symbol = symbols[way >> (3 * i) & 7];
 
                 memcpy(text + length, symbol.ptr, symbol.len);
                 length += symbol.len;
@@ -284,20 +284,20 @@ static void for_each_short_text(void (*check)(struct sse_str text))
     }
 }
 
-static void check_data(struct sse_str text)
+static void check_data(struct sse_text text)
 {
-    struct sse_str expected = normalised(text);
+    struct sse_text expected = normalised(text);
 
     expect_client(&(struct sse_event){.data = text}, sse_str("message"), expected, sse_str(""));
     free_text(expected);
 }
 
-static void check_comment(struct sse_str text)
+static void check_comment(struct sse_text text)
 {
     expect_client(&(struct sse_event){.comment = text}, sse_str(""), sse_str(NULL), sse_str(""));
 }
 
-static void check_id(struct sse_str text)
+static void check_id(struct sse_text text)
 {
     const struct sse_event event = {.id = text, .data = sse_str("x")};
     bool valid = true;
@@ -312,7 +312,7 @@ static void check_id(struct sse_str text)
         expect_client(&event, sse_str("message"), sse_str("x"), text);
 }
 
-static void check_type(struct sse_str text)
+static void check_type(struct sse_text text)
 {
     const struct sse_event event = {.type = text, .data = sse_str("x")};
     bool valid = true;
@@ -326,7 +326,7 @@ static void check_type(struct sse_str text)
 }
 
 /* It arrives, does no harm, or is refused. */
-static void check_each_field(struct sse_str text)
+static void check_each_field(struct sse_text text)
 {
     check_data(text);
     check_comment(text);
@@ -346,7 +346,7 @@ static void each_byte_in_id_and_type(void **state)
     for (int byte = 0; byte < 0x80; byte++) {
         for (size_t place = 0; place < 3; place++) {
             char text[] = {'a', 'b', 'c'};
-            struct sse_str copy;
+            struct sse_text copy;
 
             text[place] = (char)byte;
             copy = exact_copy(text, sizeof(text));
@@ -359,7 +359,7 @@ static void each_byte_in_id_and_type(void **state)
 
 /* The forms that a field can take, absent first, and the lines that each becomes. */
 struct form {
-    struct sse_str text;
+    struct sse_text text;
     const char *lines;
 };
 
@@ -372,7 +372,7 @@ static const struct form ids[] = {{{NULL, 0}, ""}, {{"", 0}, "id: \n"}, {{"i: d"
 /* Where the id stands, or would, and nothing but retry and the blank line come after it. */
 static void check_id_line(const struct sse_event *event)
 {
-    struct sse_str wire = encode(event);
+    struct sse_text wire = encode(event);
     struct event_layout layout;
     const char *at;
 
@@ -405,7 +405,7 @@ static void check_combination(const struct form *comment, const struct form *typ
         .retry_ms = retry ? 1500 : 0,
     };
     bool dispatched = data->text.ptr || id->text.ptr;
-    struct sse_str normal = normalised(data->text);
+    struct sse_text normal = normalised(data->text);
     char expected[128];
 
     if ((type->text.ptr && !data->text.ptr) || (!dispatched && !comment->text.ptr && !retry)) {
@@ -447,9 +447,9 @@ static void retry_is_decimal_within_its_range(void **state)
         expect_error(&(struct sse_event){.retry_ms = invalid[i], .data = sse_str("x")}, -ERANGE);
 }
 
-static void set_field(struct sse_event *event, size_t field, struct sse_str text)
+static void set_field(struct sse_event *event, size_t field, struct sse_text text)
 {
-    struct sse_str *const fields[] = {&event->data, &event->comment, &event->id, &event->type};
+    struct sse_text *const fields[] = {&event->data, &event->comment, &event->id, &event->type};
 
     *fields[field] = text;
     if (field == 3)
@@ -475,7 +475,7 @@ static void null_is_refused(void **state)
         for (size_t i = 0; i < COUNT(lengths); i++) {
             struct sse_event event = {.retry_ms = 5};
 
-            set_field(&event, field, (struct sse_str){.ptr = NULL, .len = lengths[i]});
+            set_field(&event, field, (struct sse_text){.ptr = NULL, .len = lengths[i]});
             expect_error(&event, -EINVAL);
         }
     }
@@ -490,8 +490,8 @@ static void bytes_that_are_not_utf8_need_trust(void **state)
     for (size_t field = 0; field < FIELD_COUNT; field++) {
         for (size_t i = 0; i < COUNT(texts); i++) {
             struct sse_event event = {.retry_ms = 5};
-            struct sse_str text = exact_copy(texts[i], strlen(texts[i]));
-            struct sse_str wire;
+            struct sse_text text = exact_copy(texts[i], strlen(texts[i]));
+            struct sse_text wire;
             char expected[64];
 
             set_field(&event, field, text);
@@ -574,7 +574,7 @@ static void texts_that_are_too_long_are_not_read(void **state)
         struct sse_event event = {.trusted_utf8 = way % 2};
 
         set_field(&event, way / 2 % FIELD_COUNT,
-                  (struct sse_str){unreadable, texts[way / 2 / FIELD_COUNT].length});
+                  (struct sse_text){unreadable, texts[way / 2 / FIELD_COUNT].length});
         expect_error(&event, texts[way / 2 / FIELD_COUNT].error);
     }
     for (size_t i = 0; i < COUNT(sums); i++)
@@ -609,20 +609,20 @@ static void the_limit_is_exact_for_each_field(void **state)
 
     (void)state;
     for (size_t field = 0; field < FIELD_COUNT; field++) {
-        struct sse_str text = filled('a', SSE_EVENT_SIZE_MAX - beside[field] + 1);
+        struct sse_text text = filled('a', SSE_EVENT_SIZE_MAX - beside[field] + 1);
         struct sse_event largest = {.retry_ms = 0}, too_large = {.retry_ms = 0};
 
         set_field(&too_large, field, text);
-        set_field(&largest, field, (struct sse_str){.ptr = text.ptr, .len = text.len - 1});
+        set_field(&largest, field, (struct sse_text){.ptr = text.ptr, .len = text.len - 1});
         check_limit(&largest, &too_large);
         free_text(text);
     }
 }
 
-static struct sse_str repeated(const char *pattern, size_t count, size_t letters)
+static struct sse_text repeated(const char *pattern, size_t count, size_t letters)
 {
     size_t size = strlen(pattern);
-    struct sse_str text = filled('a', size * count + letters);
+    struct sse_text text = filled('a', size * count + letters);
 
     for (size_t i = 0; i < count; i++)
         memcpy((char *)(uintptr_t)text.ptr + size * i, pattern, size);
@@ -643,10 +643,10 @@ static void the_limit_counts_what_line_ends_become(void **state)
         size_t line_ends = rows[i].line_ends * count;
         size_t data_letters = SSE_EVENT_SIZE_MAX - 7 * (line_ends + 1) - 1;
         size_t comment_letters = SSE_EVENT_SIZE_MAX - 2 * line_ends - 3;
-        struct sse_str data = repeated(rows[i].pattern, count, data_letters + 1);
-        struct sse_str comment = repeated(rows[i].pattern, count, comment_letters + 1);
-        struct sse_str less_data = {.ptr = data.ptr, .len = data.len - 1};
-        struct sse_str less_comment = {.ptr = comment.ptr, .len = comment.len - 1};
+        struct sse_text data = repeated(rows[i].pattern, count, data_letters + 1);
+        struct sse_text comment = repeated(rows[i].pattern, count, comment_letters + 1);
+        struct sse_text less_data = {.ptr = data.ptr, .len = data.len - 1};
+        struct sse_text less_comment = {.ptr = comment.ptr, .len = comment.len - 1};
 
         check_limit(&(struct sse_event){.data = less_data}, &(struct sse_event){.data = data});
         check_limit(&(struct sse_event){.comment = less_comment}, &(struct sse_event){.comment = comment});

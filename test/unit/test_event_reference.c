@@ -43,12 +43,12 @@ static void add_string(struct reference *wire, const char *string)
         add_byte(wire, *string++);
 }
 
-static bool is_line_end(struct sse_str text, size_t at)
+static bool is_line_end(struct sse_text text, size_t at)
 {
     return text.ptr[at] == '\r' || text.ptr[at] == '\n';
 }
 
-static void add_lines(struct reference *wire, const char *name, struct sse_str text, bool bare_if_empty)
+static void add_lines(struct reference *wire, const char *name, struct sse_text text, bool bare_if_empty)
 {
     size_t at = 0;
 
@@ -65,7 +65,7 @@ static void add_lines(struct reference *wire, const char *name, struct sse_str t
     }
 }
 
-static void add_field(struct reference *wire, const char *name, struct sse_str value)
+static void add_field(struct reference *wire, const char *name, struct sse_text value)
 {
     add_string(wire, name);
     for (size_t i = 0; i < value.len; i++)
@@ -98,7 +98,7 @@ static size_t character_length(const unsigned char *at, size_t left)
     return more + 1;
 }
 
-static bool is_utf8(struct sse_str text)
+static bool is_utf8(struct sse_text text)
 {
     size_t at = 0;
 
@@ -112,7 +112,7 @@ static bool is_utf8(struct sse_str text)
     return true;
 }
 
-static bool type_is_valid(struct sse_str type)
+static bool type_is_valid(struct sse_text type)
 {
     for (size_t i = 0; i < type.len; i++)
         if (type.ptr[i] == '\0' || is_line_end(type, i))
@@ -120,7 +120,7 @@ static bool type_is_valid(struct sse_str type)
     return true;
 }
 
-static bool id_is_valid(struct sse_str id)
+static bool id_is_valid(struct sse_text id)
 {
     for (size_t i = 0; i < id.len; i++)
         if ((unsigned char)id.ptr[i] < 0x20 || id.ptr[i] == 0x7f)
@@ -240,14 +240,14 @@ static unsigned random_length(void)
 }
 
 /* A third is absent, and half of the others of common letters alone. */
-static struct sse_str random_text(void)
+static struct sse_text random_text(void)
 {
     unsigned length = random_length(), rarity = 1 + next_random(60), at = 0;
     unsigned kind = next_random(2) ? 0 : next_random(COUNT(kinds));
     char *text;
 
     if (!next_random(3))
-        return (struct sse_str){.ptr = NULL};
+        return (struct sse_text){.ptr = NULL};
     text = malloc(length ? length : 1);
     assert_non_null(text);
     while (at < length) {
@@ -262,10 +262,10 @@ static struct sse_str random_text(void)
         memcpy(text + at, symbol, size);
         at += (unsigned)size;
     }
-    return (struct sse_str){.ptr = text, .len = length};
+    return (struct sse_text){.ptr = text, .len = length};
 }
 
-static void free_text(struct sse_str text)
+static void free_text(struct sse_text text)
 {
     free((char *)(uintptr_t)text.ptr);
 }
@@ -278,10 +278,10 @@ static void random_events(void **state)
 
         random_state = seed;
         event = (struct sse_event){
-            .id = next_random(2) ? random_text() : (struct sse_str){.ptr = NULL},
-            .type = next_random(2) ? random_text() : (struct sse_str){.ptr = NULL},
+            .id = next_random(2) ? random_text() : (struct sse_text){.ptr = NULL},
+            .type = next_random(2) ? random_text() : (struct sse_text){.ptr = NULL},
             .data = random_text(),
-            .comment = next_random(4) ? (struct sse_str){.ptr = NULL} : random_text(),
+            .comment = next_random(4) ? (struct sse_text){.ptr = NULL} : random_text(),
             .retry_ms = next_random(8) ? 0 : (int64_t)next_random(1u << 31),
             .trusted_utf8 = !next_random(8),
         };
@@ -309,7 +309,7 @@ static char *map_guarded_page(size_t *page_size)
     return pages + size;
 }
 
-static void expect_in_each_field(struct sse_str text)
+static void expect_in_each_field(struct sse_text text)
 {
     expect_as_reference(&(struct sse_event){.data = text});
     expect_as_reference(&(struct sse_event){.comment = text});
@@ -325,9 +325,9 @@ static void expect_at_the_edges(char *page, size_t page_size, const char *symbol
 
     memset(page, 'a', page_size);
     memcpy(page + page_size - after - size, symbol, size);
-    expect_in_each_field((struct sse_str){.ptr = page + page_size - length, .len = length});
+    expect_in_each_field((struct sse_text){.ptr = page + page_size - length, .len = length});
     memcpy(page + before, symbol, size);
-    expect_in_each_field((struct sse_str){.ptr = page, .len = length});
+    expect_in_each_field((struct sse_text){.ptr = page, .len = length});
 }
 
 static void each_symbol_at_each_offset(void **state)
@@ -358,7 +358,7 @@ static void lines_of_each_length(void **state)
             for (size_t at = length % 7; at + size <= sizeof(text); at += length + size)
                 memcpy(text + at, lines[form], size);
             for (size_t end = sizeof(text) - 4; end <= sizeof(text); end++)
-                expect_in_each_field((struct sse_str){.ptr = text, .len = end});
+                expect_in_each_field((struct sse_text){.ptr = text, .len = end});
         }
 }
 
@@ -374,7 +374,7 @@ static void nothing_but_line_ends(void **state)
         for (size_t at = 0; at < sizeof(text); at++)
             text[at] = lines[form][at % size];
         for (size_t length = 0; length <= sizeof(text); length++)
-            expect_in_each_field((struct sse_str){.ptr = text, .len = length});
+            expect_in_each_field((struct sse_text){.ptr = text, .len = length});
     }
 }
 

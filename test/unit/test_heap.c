@@ -18,8 +18,8 @@
 #define EXHAUSTIVE_SIZE 6
 
 /* Counts its blocks, and has none to give while `exhausted`. */
-struct counting_host {
-    struct sse_host host;
+struct counting_platform {
+    struct sse_platform platform;
     size_t blocks;
     size_t allocations;
     bool exhausted;
@@ -27,7 +27,7 @@ struct counting_host {
 
 static void *allocate(size_t size, void *user)
 {
-    struct counting_host *counting = user;
+    struct counting_platform *counting = user;
 
     if (counting->exhausted)
         return NULL;
@@ -36,19 +36,22 @@ static void *allocate(size_t size, void *user)
     return malloc(size);
 }
 
-static void release(void *block, void *user)
+static void deallocate(void *block, void *user)
 {
-    struct counting_host *counting = user;
+    struct counting_platform *counting = user;
 
     assert_non_null(block);
     counting->blocks--;
     free(block);
 }
 
-static void counting_host_init(struct counting_host *counting)
+static void counting_platform_init(struct counting_platform *counting)
 {
-    *counting = (struct counting_host){
-        .host = {.size = sizeof(struct sse_host), .allocate = allocate, .release = release, .user = counting},
+    *counting = (struct counting_platform){
+        .platform = {.size = sizeof(struct sse_platform),
+                     .allocate = allocate,
+                     .deallocate = deallocate,
+                     .user = counting},
     };
 }
 
@@ -299,20 +302,20 @@ static void an_empty_heap_has_no_first(void **state)
 
 static void reserved_room_is_enough_without_another_allocation(void **state)
 {
-    struct counting_host counting;
+    struct counting_platform counting;
     struct heap heap = {.count = 0};
     struct heap_node nodes[NODE_COUNT];
 
     (void)state;
-    counting_host_init(&counting);
-    assert_true(sse_heap_reserve(&heap, 0, &counting.host));
+    counting_platform_init(&counting);
+    assert_true(sse_heap_reserve(&heap, 0, &counting.platform));
     for (size_t i = 0; i < NODE_COUNT; i++) {
         size_t allocations;
 
-        assert_true(sse_heap_reserve(&heap, i + 1, &counting.host));
+        assert_true(sse_heap_reserve(&heap, i + 1, &counting.platform));
         assert_true(heap.nodes.capacity >= i + 1);
         allocations = counting.allocations;
-        assert_true(sse_heap_reserve(&heap, i, &counting.host));
+        assert_true(sse_heap_reserve(&heap, i, &counting.platform));
         sse_heap_push(&heap, &nodes[i], NODE_COUNT - i);
         assert_int_equal(counting.allocations, allocations);
         assert_int_equal(counting.blocks, 1);
@@ -324,38 +327,38 @@ static void reserved_room_is_enough_without_another_allocation(void **state)
         assert_ptr_equal(sse_heap_first(&heap), &nodes[i]);
         sse_heap_remove(&heap, &nodes[i]);
     }
-    sse_heap_free(&heap, &counting.host);
+    sse_heap_free(&heap, &counting.platform);
     assert_int_equal(counting.blocks, 0);
     assert_int_equal(heap.nodes.capacity, 0);
-    assert_true(sse_heap_reserve(&heap, 1, &counting.host));
-    sse_heap_free(&heap, &counting.host);
+    assert_true(sse_heap_reserve(&heap, 1, &counting.platform));
+    sse_heap_free(&heap, &counting.platform);
     assert_int_equal(counting.blocks, 0);
 }
 
 static void failure_to_reserve_changes_nothing(void **state)
 {
-    struct counting_host counting;
+    struct counting_platform counting;
     struct heap heap = {.count = 0};
     struct heap_node nodes[NODE_COUNT];
     size_t full;
 
     (void)state;
-    counting_host_init(&counting);
+    counting_platform_init(&counting);
     counting.exhausted = true;
-    assert_false(sse_heap_reserve(&heap, 1, &counting.host));
+    assert_false(sse_heap_reserve(&heap, 1, &counting.platform));
     assert_null(sse_heap_first(&heap));
     assert_int_equal(heap.nodes.capacity, 0);
 
     counting.exhausted = false;
-    assert_true(sse_heap_reserve(&heap, 3, &counting.host));
+    assert_true(sse_heap_reserve(&heap, 3, &counting.platform));
     full = heap.nodes.capacity;
     assert_true(full < NODE_COUNT);
     for (size_t i = 0; i < full; i++)
         sse_heap_push(&heap, &nodes[i], i);
 
     counting.exhausted = true;
-    assert_false(sse_heap_reserve(&heap, NODE_COUNT, &counting.host));
-    assert_true(sse_heap_reserve(&heap, full, &counting.host));
+    assert_false(sse_heap_reserve(&heap, NODE_COUNT, &counting.platform));
+    assert_true(sse_heap_reserve(&heap, full, &counting.platform));
     assert_int_equal(heap.count, full);
     assert_int_equal(heap.nodes.capacity, full);
     check_order_and_positions(&heap);
@@ -364,10 +367,10 @@ static void failure_to_reserve_changes_nothing(void **state)
     assert_ptr_equal(sse_heap_first(&heap), &nodes[1]);
 
     counting.exhausted = false;
-    assert_true(sse_heap_reserve(&heap, NODE_COUNT, &counting.host));
+    assert_true(sse_heap_reserve(&heap, NODE_COUNT, &counting.platform));
     assert_int_equal(heap.count, full);
     check_order_and_positions(&heap);
-    sse_heap_free(&heap, &counting.host);
+    sse_heap_free(&heap, &counting.platform);
     assert_int_equal(counting.blocks, 0);
 }
 

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "data/history.h"
-#include "fake_host.h"
+#include "fake_platform.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -19,19 +19,19 @@
 #define OPERATION_COUNT 30000
 #define MANY ((size_t)1 << 17)
 
-static struct fake_host fake;
+static struct fake_platform fake;
 static struct sse_message *pool[POOL_SIZE];
 
-static struct sse_message *new_message(size_t letters, struct sse_str key)
+static struct sse_message *new_message(size_t letters, struct sse_text key)
 {
     struct sse_message *message = NULL;
     char *text = calloc(1, letters + 1);
 
     assert_non_null(text);
     memset(text, 'x', letters);
-    assert_int_equal(
-        sse_message_new(&message, &(struct sse_event){.data = {text, letters}, .key = key}, 1, &fake.host),
-        0);
+    assert_int_equal(sse_message_new(&message, &(struct sse_event){.data = {text, letters}, .key = key}, 1,
+                                     &fake.platform),
+                     0);
     free(text);
     return message;
 }
@@ -39,9 +39,9 @@ static struct sse_message *new_message(size_t letters, struct sse_str key)
 static int set_up(void **state)
 {
     (void)state;
-    fake_host_init(&fake);
+    fake_platform_init(&fake);
     for (size_t i = 0; i < POOL_SIZE; i++)
-        pool[i] = new_message(i * i * 10, (struct sse_str){.ptr = NULL});
+        pool[i] = new_message(i * i * 10, (struct sse_text){.ptr = NULL});
     return 0;
 }
 
@@ -56,13 +56,13 @@ static int tear_down(void **state)
 
 static uint64_t next_random(void)
 {
-    return fake.host.random(fake.host.user);
+    return fake.platform.random(fake.platform.user);
 }
 
 static void clear(struct history *history)
 {
     while (history->count)
-        sse_history_drop_first(history, &fake.host);
+        sse_history_drop_first(history, &fake.platform);
 }
 
 /* What the history should hold, in the plainest form. */
@@ -71,7 +71,7 @@ struct model {
     size_t count;
     uint64_t lost;
     uint64_t sequence;
-    unsigned held[POOL_SIZE];
+    unsigned references[POOL_SIZE];
 };
 
 static size_t model_after(const struct model *model, uint64_t sequence)
@@ -113,7 +113,7 @@ static void check(const struct history *history, const struct model *model)
     }
     assert_int_equal(history->bytes, bytes);
     for (size_t i = 0; i < POOL_SIZE; i++)
-        assert_int_equal(atomic_load(&pool[i]->refs), 1 + model->held[i]);
+        assert_int_equal(atomic_load(&pool[i]->refs), 1 + model->references[i]);
     assert_int_equal(atomic_load(&fake.blocks), POOL_SIZE + (model->count ? 1 : 0));
 }
 
@@ -127,23 +127,23 @@ static void push(struct history *history, struct model *model)
         .named = next_random() % 2,
     };
 
-    assert_true(sse_history_reserve(history, &fake.host));
+    assert_true(sse_history_reserve(history, &fake.platform));
     sse_history_push(history, entry);
     model->entries[model->count++] = entry;
-    model->held[which]++;
+    model->references[which]++;
 }
 
 static void drop(struct history *history, struct model *model)
 {
-    sse_history_drop_first(history, &fake.host);
+    sse_history_drop_first(history, &fake.platform);
     model->lost = model->entries[0].sequence;
     for (size_t i = 0; i < POOL_SIZE; i++)
-        model->held[i] -= pool[i] == model->entries[0].message;
+        model->references[i] -= pool[i] == model->entries[0].message;
     model->count--;
     memmove(&model->entries[0], &model->entries[1], model->count * sizeof(model->entries[0]));
 }
 
-/* The share of pushes drifts, so that the ring fills, wraps, empties and is given back many times. */
+/* The share of pushes drifts, so that the ring fills, wraps, empties and is freed many times. */
 static void random_operations_match_a_model(void **state)
 {
     struct history history = {.entries = NULL};
@@ -174,14 +174,14 @@ static void random_operations_match_a_model(void **state)
 static void the_history_holds_a_reference(void **state)
 {
     struct history history = {.entries = NULL};
-    struct sse_message *message = new_message(3, (struct sse_str){.ptr = NULL});
+    struct sse_message *message = new_message(3, (struct sse_text){.ptr = NULL});
 
     (void)state;
-    assert_true(sse_history_reserve(&history, &fake.host));
+    assert_true(sse_history_reserve(&history, &fake.platform));
     sse_history_push(&history, (struct history_entry){.sequence = 7, .message = message});
     sse_message_unref(message);
     assert_memory_equal(sse_message_bytes(sse_history_at(&history, 0)->message).ptr, "data: xxx\n\n", 11);
-    sse_history_drop_first(&history, &fake.host);
+    sse_history_drop_first(&history, &fake.platform);
     assert_int_equal(history.lost, 7);
     assert_int_equal(atomic_load(&fake.blocks), POOL_SIZE);
 }
@@ -198,7 +198,7 @@ static void the_cost_covers_the_memory(void **state)
             size_t before = atomic_load(&fake.bytes), taken;
             struct history_entry entry = {
                 .message =
-                    new_message(letters[i], (struct sse_str){.ptr = key_size ? key : NULL, .len = key_size}),
+                    new_message(letters[i], (struct sse_text){.ptr = key_size ? key : NULL, .len = key_size}),
                 .extra = 7};
 
             taken = atomic_load(&fake.bytes) - before + sizeof(entry) + 7;
@@ -216,10 +216,10 @@ static void a_failed_reserve_changes_nothing(void **state)
 
     (void)state;
     while (model.count < KEPT_MAX) {
-        fake_host_fail_at(&fake, 1, false);
-        if (!sse_history_reserve(&history, &fake.host))
+        fake_platform_fail_at(&fake, 1, false);
+        if (!sse_history_reserve(&history, &fake.platform))
             refused++;
-        fake_host_fail_at(&fake, 0, false);
+        fake_platform_fail_at(&fake, 0, false);
         check(&history, &model);
         check_places(&history, &model);
         push(&history, &model);
@@ -239,30 +239,30 @@ static void a_reserve_makes_the_push_certain(void **state)
 
     (void)state;
     for (uint64_t i = 1; i <= KEPT_MAX; i++) {
-        assert_true(sse_history_reserve(&history, &fake.host));
+        assert_true(sse_history_reserve(&history, &fake.platform));
         before = atomic_load(&fake.allocations);
-        assert_true(sse_history_reserve(&history, &fake.host));
+        assert_true(sse_history_reserve(&history, &fake.platform));
         sse_history_push(&history, (struct history_entry){.sequence = i, .message = pool[0]});
         assert_int_equal(atomic_load(&fake.allocations), before);
     }
     clear(&history);
 }
 
-/* The ring of a reserve that no push followed is given back. */
+/* The ring of a reserve that no push followed is freed. */
 static void an_empty_ring_is_trimmed(void **state)
 {
     struct history history = {.entries = NULL};
 
     (void)state;
-    assert_true(sse_history_reserve(&history, &fake.host));
-    sse_history_trim(&history, &fake.host);
+    assert_true(sse_history_reserve(&history, &fake.platform));
+    sse_history_trim(&history, &fake.platform);
     assert_int_equal(atomic_load(&fake.blocks), POOL_SIZE);
-    sse_history_trim(&history, &fake.host);
-    assert_true(sse_history_reserve(&history, &fake.host));
+    sse_history_trim(&history, &fake.platform);
+    assert_true(sse_history_reserve(&history, &fake.platform));
     sse_history_push(&history, (struct history_entry){.sequence = 1, .message = pool[0]});
-    sse_history_trim(&history, &fake.host);
+    sse_history_trim(&history, &fake.platform);
     assert_int_equal(sse_history_at(&history, 0)->sequence, 1);
-    sse_history_drop_first(&history, &fake.host);
+    sse_history_drop_first(&history, &fake.platform);
     assert_int_equal(atomic_load(&fake.blocks), POOL_SIZE);
 }
 
@@ -273,7 +273,7 @@ static void a_place_is_found_in_few_steps(void **state)
 
     (void)state;
     for (uint64_t i = 1; i <= MANY; i++) {
-        assert_true(sse_history_reserve(&history, &fake.host));
+        assert_true(sse_history_reserve(&history, &fake.platform));
         sse_history_push(&history, (struct history_entry){.sequence = 2 * i, .message = pool[i % POOL_SIZE]});
     }
     for (size_t round = 0; round < 8; round++) {

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "connection/last_id.h"
-#include "fake_host.h"
+#include "fake_platform.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -15,13 +15,13 @@
 #define ID_SIZE_MAX 400
 #define BLOCK_SIZE_MAX 256 /* of the ids that are kept without their message */
 
-static struct fake_host fake;
+static struct fake_platform fake;
 static struct last_id last;
 
 static int set_up(void **state)
 {
     (void)state;
-    fake_host_init(&fake);
+    fake_platform_init(&fake);
     last = (struct last_id){.form = 0};
     return 0;
 }
@@ -29,8 +29,8 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    sse_last_id_free(&last, &fake.host);
-    fake_host_check_no_leak(&fake);
+    sse_last_id_free(&last, &fake.platform);
+    fake_platform_check_no_leak(&fake);
     return 0;
 }
 
@@ -45,14 +45,14 @@ static struct sse_message *message_of(size_t size, char first)
     if (size)
         text[0] = first;
     assert_int_equal(sse_message_new(&message, &(struct sse_event){.id = {text, size}, .data = sse_str("x")},
-                                     1, &fake.host),
+                                     1, &fake.platform),
                      0);
     return message;
 }
 
 static void expect(size_t size, char first)
 {
-    struct sse_str id = sse_last_id_get(&last);
+    struct sse_text id = sse_last_id_get(&last);
 
     assert_non_null(id.ptr);
     assert_int_equal(id.len, size);
@@ -65,7 +65,7 @@ static void set(size_t size, char first)
 {
     struct sse_message *message = message_of(size, first);
 
-    sse_last_id_set(&last, message, &fake.host);
+    sse_last_id_set(&last, message, &fake.platform);
     sse_message_unref(message);
     expect(size, first);
 }
@@ -74,7 +74,7 @@ static void before_the_first_there_is_none(void **state)
 {
     (void)state;
     assert_null(sse_last_id_get(&last).ptr);
-    assert_true(sse_last_id_reserve(&last, 100, &fake.host));
+    assert_true(sse_last_id_reserve(&last, 100, &fake.platform));
     assert_null(sse_last_id_get(&last).ptr);
     set(0, 0);
     assert_non_null(sse_last_id_get(&last).ptr);
@@ -91,7 +91,7 @@ static void each_size_follows_each(void **state)
         for (size_t j = 0; j < count; j++) {
             set(sizes[i], 'A');
             set(sizes[j], 'B');
-            sse_last_id_free(&last, &fake.host);
+            sse_last_id_free(&last, &fake.platform);
             assert_int_equal(fake.blocks, 0);
         }
     }
@@ -103,8 +103,8 @@ static void a_short_id_needs_no_memory(void **state)
     size_t allocations = fake.allocations;
 
     (void)state;
-    assert_true(sse_last_id_reserve(&last, LAST_ID_SHORT_MAX, &fake.host));
-    sse_last_id_set(&last, message, &fake.host);
+    assert_true(sse_last_id_reserve(&last, LAST_ID_SHORT_MAX, &fake.platform));
+    sse_last_id_set(&last, message, &fake.platform);
     assert_int_equal(fake.allocations, allocations);
     sse_message_unref(message);
     assert_int_equal(fake.blocks, 0);
@@ -133,15 +133,15 @@ static void without_memory_the_message_is_kept(void **state)
 
     (void)state;
     set(20, 'B');
-    fake_host_fail_at(&fake, 1, true);
-    assert_false(sse_last_id_reserve(&last, 40, &fake.host));
+    fake_platform_fail_at(&fake, 1, true);
+    assert_false(sse_last_id_reserve(&last, 40, &fake.platform));
     expect(20, 'B');
-    sse_last_id_set(&last, message, &fake.host);
+    sse_last_id_set(&last, message, &fake.platform);
     sse_message_unref(message);
     expect(40, 'A');
     assert_int_equal(fake.blocks, 1);
-    /* With memory again, the next lets the message go. */
-    fake_host_fail_at(&fake, 0, false);
+    /* With memory again, the next releases the message. */
+    fake_platform_fail_at(&fake, 0, false);
     set(40, 'C');
     assert_int_equal(fake.blocks, 1);
     set(3, 'D');
@@ -155,17 +155,17 @@ static void room_is_made_behind_the_id_that_is_there(void **state)
 
     (void)state;
     set(3, 'A');
-    assert_true(sse_last_id_reserve(&last, 200, &fake.host));
+    assert_true(sse_last_id_reserve(&last, 200, &fake.platform));
     expect(3, 'A');
     allocations = fake.allocations;
-    sse_last_id_set(&last, message, &fake.host);
+    sse_last_id_set(&last, message, &fake.platform);
     assert_int_equal(fake.allocations, allocations);
     sse_message_unref(message);
     expect(200, 'B');
     /* One that keeps its message has no room, and stays. */
-    assert_false(sse_last_id_reserve(&last, ID_SIZE_MAX, &fake.host));
+    assert_false(sse_last_id_reserve(&last, ID_SIZE_MAX, &fake.platform));
     set(ID_SIZE_MAX, 'C');
-    assert_false(sse_last_id_reserve(&last, 20, &fake.host));
+    assert_false(sse_last_id_reserve(&last, 20, &fake.platform));
     expect(ID_SIZE_MAX, 'C');
     set(20, 'D');
 }

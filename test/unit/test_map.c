@@ -37,8 +37,8 @@ static size_t random_below(uint64_t *random, size_t end)
 }
 
 /* Counts its blocks, has none to give while `exhausted`, and its chance is a seed. */
-struct counting_host {
-    struct sse_host host;
+struct counting_platform {
+    struct sse_platform platform;
     size_t blocks;
     size_t allocations;
     bool exhausted;
@@ -48,7 +48,7 @@ struct counting_host {
 
 static void *allocate(size_t size, void *user)
 {
-    struct counting_host *counting = user;
+    struct counting_platform *counting = user;
 
     if (counting->exhausted)
         return NULL;
@@ -57,9 +57,9 @@ static void *allocate(size_t size, void *user)
     return malloc(size);
 }
 
-static void release(void *block, void *user)
+static void deallocate(void *block, void *user)
 {
-    struct counting_host *counting = user;
+    struct counting_platform *counting = user;
 
     assert_non_null(block);
     counting->blocks--;
@@ -68,20 +68,20 @@ static void release(void *block, void *user)
 
 static uint64_t give_random(void *user)
 {
-    struct counting_host *counting = user;
+    struct counting_platform *counting = user;
 
     counting->randoms++;
     return next_random(&counting->random);
 }
 
-static void counting_host_init(struct counting_host *counting, uint64_t seed)
+static void counting_platform_init(struct counting_platform *counting, uint64_t seed)
 {
-    *counting = (struct counting_host){
-        .host = {.size = sizeof(struct sse_host),
-                 .allocate = allocate,
-                 .release = release,
-                 .random = give_random,
-                 .user = counting},
+    *counting = (struct counting_platform){
+        .platform = {.size = sizeof(struct sse_platform),
+                     .allocate = allocate,
+                     .deallocate = deallocate,
+                     .random = give_random,
+                     .user = counting},
         .random = seed,
     };
 }
@@ -113,10 +113,10 @@ static struct map_node *find(const struct map *map, const char *key, size_t key_
 }
 
 static void insert(struct map *map, struct map_node *node, const char *key, size_t key_size,
-                   const struct sse_host *host)
+                   const struct sse_platform *platform)
 {
     *node = (struct map_node){.key = key, .key_size = key_size};
-    assert_true(sse_map_insert(map, node, host));
+    assert_true(sse_map_insert(map, node, platform));
 }
 
 static const struct map_node *first_in_bucket(const struct map *map, size_t bucket)
@@ -230,15 +230,15 @@ static void siphash_does_not_depend_on_alignment(void **state)
     }
 }
 
-static void the_secret_comes_from_the_host(void **state)
+static void the_secret_comes_from_the_platform(void **state)
 {
-    struct counting_host counting;
+    struct counting_platform counting;
     struct map map, other;
     uint64_t random = 5;
 
     (void)state;
-    counting_host_init(&counting, random);
-    sse_map_init(&map, &counting.host);
+    counting_platform_init(&counting, random);
+    sse_map_init(&map, &counting.platform);
     assert_int_equal(counting.randoms, 2);
     assert_int_equal(counting.allocations, 0);
     assert_int_equal(map.secret[0], next_random(&random));
@@ -296,7 +296,7 @@ static void check_pool(const struct map *map, const struct pool *pool)
                          pool->inside[i] ? &pool->nodes[i] : NULL);
 }
 
-static void operate(struct map *map, struct pool *pool, size_t chosen, const struct sse_host *host)
+static void operate(struct map *map, struct pool *pool, size_t chosen, const struct sse_platform *platform)
 {
     struct map_node *node = &pool->nodes[chosen];
 
@@ -305,7 +305,7 @@ static void operate(struct map *map, struct pool *pool, size_t chosen, const str
         sse_map_remove(map, node);
         pool->inside_count--;
     } else {
-        assert_true(sse_map_insert(map, node, host));
+        assert_true(sse_map_insert(map, node, platform));
         pool->inside_count++;
     }
     pool->inside[chosen] = !pool->inside[chosen];
@@ -315,18 +315,18 @@ static void random_operations_match_a_model(void **state)
 {
     uint64_t random = choose_seed();
     struct pool *pool = pool_new(&random);
-    struct counting_host counting;
+    struct counting_platform counting;
     struct map map;
 
     (void)state;
-    counting_host_init(&counting, random);
-    sse_map_init(&map, &counting.host);
+    counting_platform_init(&counting, random);
+    sse_map_init(&map, &counting.platform);
     for (size_t i = 0; i < OPERATION_COUNT; i++) {
         /* Between 0 and a few hundred nodes, up and down. */
         size_t reach = 1 + (i / 1000 % 4) * (POOL_SIZE - 1) / 3;
 
         /* For the first half the table cannot grow, and all chains are long. */
-        operate(&map, pool, random_below(&random, reach), &counting.host);
+        operate(&map, pool, random_below(&random, reach), &counting.platform);
         counting.exhausted = i < OPERATION_COUNT / 2;
         if (i % 50 == 0)
             check_pool(&map, pool);
@@ -335,61 +335,61 @@ static void random_operations_match_a_model(void **state)
     assert_true(map.bucket_count > 16);
     for (size_t i = 0; i < POOL_SIZE; i++) {
         if (pool->inside[i])
-            operate(&map, pool, i, &counting.host);
+            operate(&map, pool, i, &counting.platform);
     }
     check_pool(&map, pool);
-    sse_map_free(&map, &counting.host);
+    sse_map_free(&map, &counting.platform);
     assert_int_equal(counting.blocks, 0);
     free(pool);
 }
 
 static void an_empty_map_finds_nothing(void **state)
 {
-    struct counting_host counting;
+    struct counting_platform counting;
     struct map_node node;
     struct map map;
 
     (void)state;
-    counting_host_init(&counting, 1);
-    sse_map_init(&map, &counting.host);
+    counting_platform_init(&counting, 1);
+    sse_map_init(&map, &counting.platform);
     assert_null(find(&map, "a", 1));
     assert_null(find(&map, "", 0));
-    insert(&map, &node, "a", 1, &counting.host);
+    insert(&map, &node, "a", 1, &counting.platform);
     assert_ptr_equal(find(&map, "a", 1), &node);
     assert_null(find(&map, "", 0));
     sse_map_remove(&map, &node);
     assert_null(find(&map, "a", 1));
-    sse_map_free(&map, &counting.host);
-    sse_map_free(&map, &counting.host);
+    sse_map_free(&map, &counting.platform);
+    sse_map_free(&map, &counting.platform);
     assert_null(find(&map, "a", 1));
     assert_int_equal(counting.blocks, 0);
-    insert(&map, &node, "b", 1, &counting.host);
+    insert(&map, &node, "b", 1, &counting.platform);
     assert_ptr_equal(find(&map, "b", 1), &node);
     sse_map_remove(&map, &node);
-    sse_map_free(&map, &counting.host);
+    sse_map_free(&map, &counting.platform);
     assert_int_equal(counting.blocks, 0);
 }
 
 static void without_memory_for_a_table_nothing_is_inserted(void **state)
 {
-    struct counting_host counting;
+    struct counting_platform counting;
     struct map_node node = {.key = "key", .key_size = 3};
     struct map map;
 
     (void)state;
-    counting_host_init(&counting, 1);
-    sse_map_init(&map, &counting.host);
+    counting_platform_init(&counting, 1);
+    sse_map_init(&map, &counting.platform);
     counting.exhausted = true;
     for (int i = 0; i < 2; i++) {
-        assert_false(sse_map_insert(&map, &node, &counting.host));
+        assert_false(sse_map_insert(&map, &node, &counting.platform));
         assert_int_equal(map.count, 0);
         assert_null(find(&map, "key", 3));
     }
     counting.exhausted = false;
-    assert_true(sse_map_insert(&map, &node, &counting.host));
+    assert_true(sse_map_insert(&map, &node, &counting.platform));
     assert_ptr_equal(find(&map, "key", 3), &node);
     sse_map_remove(&map, &node);
-    sse_map_free(&map, &counting.host);
+    sse_map_free(&map, &counting.platform);
     assert_int_equal(counting.blocks, 0);
 }
 
@@ -411,17 +411,17 @@ static void a_table_that_cannot_grow_still_finds_all(void **state)
 {
     struct key *keys = numbered_keys(1000);
     struct map_node *nodes = calloc(1000, sizeof(*nodes));
-    struct counting_host counting;
+    struct counting_platform counting;
     struct map map;
 
     (void)state;
     assert_non_null(nodes);
-    counting_host_init(&counting, 1);
-    sse_map_init(&map, &counting.host);
-    insert(&map, &nodes[0], keys[0].text, strlen(keys[0].text), &counting.host);
+    counting_platform_init(&counting, 1);
+    sse_map_init(&map, &counting.platform);
+    insert(&map, &nodes[0], keys[0].text, strlen(keys[0].text), &counting.platform);
     counting.exhausted = true;
     for (size_t i = 1; i < 490; i++)
-        insert(&map, &nodes[i], keys[i].text, strlen(keys[i].text), &counting.host);
+        insert(&map, &nodes[i], keys[i].text, strlen(keys[i].text), &counting.platform);
     assert_int_equal(counting.allocations, 1);
     assert_true(check_table(&map) > 20);
     for (size_t i = 0; i < 1000; i++)
@@ -430,7 +430,7 @@ static void a_table_that_cannot_grow_still_finds_all(void **state)
     /* With memory again it catches up. */
     counting.exhausted = false;
     for (size_t i = 490; i < 1000; i++)
-        insert(&map, &nodes[i], keys[i].text, strlen(keys[i].text), &counting.host);
+        insert(&map, &nodes[i], keys[i].text, strlen(keys[i].text), &counting.platform);
     assert_true(map.bucket_count >= map.count);
     assert_true(check_table(&map) <= 12);
     for (size_t i = 0; i < 1000; i++) {
@@ -438,7 +438,7 @@ static void a_table_that_cannot_grow_still_finds_all(void **state)
         sse_map_remove(&map, &nodes[i]);
         assert_null(find(&map, keys[i].text, strlen(keys[i].text)));
     }
-    sse_map_free(&map, &counting.host);
+    sse_map_free(&map, &counting.platform);
     assert_int_equal(counting.blocks, 0);
     free(nodes);
     free(keys);
@@ -453,13 +453,13 @@ static void many_keys_stay_near_linear(void **state)
     (void)state;
     assert_non_null(nodes);
     for (uint64_t seed = 1; seed <= 3; seed++) {
-        struct counting_host counting;
+        struct counting_platform counting;
         struct map map;
 
-        counting_host_init(&counting, seed);
-        sse_map_init(&map, &counting.host);
+        counting_platform_init(&counting, seed);
+        sse_map_init(&map, &counting.platform);
         for (size_t i = 0; i < MANY_KEYS; i++) {
-            insert(&map, &nodes[i], keys[i].text, strlen(keys[i].text), &counting.host);
+            insert(&map, &nodes[i], keys[i].text, strlen(keys[i].text), &counting.platform);
             assert_true(map.bucket_count >= map.count);
         }
         assert_true(map.bucket_count <= 4 * MANY_KEYS);
@@ -468,7 +468,7 @@ static void many_keys_stay_near_linear(void **state)
         assert_true(count_steps(&map) < 2 * MANY_KEYS);
         for (size_t i = 0; i < MANY_KEYS; i++)
             assert_ptr_equal(sse_map_find(&map, NULL, keys[i].text, strlen(keys[i].text)), &nodes[i]);
-        sse_map_free(&map, &counting.host);
+        sse_map_free(&map, &counting.platform);
     }
     free(nodes);
     free(keys);
@@ -610,7 +610,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(siphash_gives_known_values),
         cmocka_unit_test(siphash_does_not_depend_on_alignment),
-        cmocka_unit_test(the_secret_comes_from_the_host),
+        cmocka_unit_test(the_secret_comes_from_the_platform),
         cmocka_unit_test(random_operations_match_a_model),
         cmocka_unit_test(an_empty_map_finds_nothing),
         cmocka_unit_test(without_memory_for_a_table_nothing_is_inserted),

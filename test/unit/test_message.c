@@ -7,7 +7,9 @@
 #include <cmocka.h>
 
 #include "data/message.h"
-#include "fake_host.h"
+#include "fake_platform.h"
+
+#include <sse/http.h>
 
 #include <errno.h>
 #include <limits.h>
@@ -19,19 +21,19 @@
 #define SMALL_MAX                                                                                            \
     (sizeof(((struct small_message *)NULL)->block) - MESSAGE_CHUNK_HEAD_MAX - MESSAGE_CHUNK_TAIL)
 
-static struct fake_host fake;
+static struct fake_platform fake;
 
 static int set_up(void **state)
 {
     (void)state;
-    fake_host_init(&fake);
+    fake_platform_init(&fake);
     return 0;
 }
 
 static int check_no_leak(void **state)
 {
     (void)state;
-    fake_host_check_no_leak(&fake);
+    fake_platform_check_no_leak(&fake);
     return 0;
 }
 
@@ -42,29 +44,30 @@ static struct sse_message *new_message(const struct sse_event *events, size_t co
 {
     struct sse_message *message = untouched;
 
-    assert_int_equal(sse_message_new(&message, events, count, &fake.host), 0);
+    assert_int_equal(sse_message_new(&message, events, count, &fake.platform), 0);
     assert_true(message && message != untouched);
     return message;
 }
 
-static void expect_error(const struct sse_event *events, size_t count, const struct sse_host *host, int error)
+static void expect_error(const struct sse_event *events, size_t count, const struct sse_platform *platform,
+                         int error)
 {
     struct sse_message *message = untouched;
     size_t allocations = fake.allocations;
 
-    assert_int_equal(sse_message_new(&message, events, count, host), error);
+    assert_int_equal(sse_message_new(&message, events, count, platform), error);
     assert_ptr_equal(message, untouched);
     assert_int_equal(fake.allocations, allocations);
 }
 
-static void expect_text(struct sse_str actual, const char *expected, size_t size)
+static void expect_text(struct sse_text actual, const char *expected, size_t size)
 {
     assert_non_null(actual.ptr);
     assert_int_equal(actual.len, size);
     assert_memory_equal(actual.ptr, expected, size);
 }
 
-static void expect_literal(struct sse_str actual, const char *expected)
+static void expect_literal(struct sse_text actual, const char *expected)
 {
     expect_text(actual, expected, strlen(expected));
 }
@@ -72,7 +75,7 @@ static void expect_literal(struct sse_str actual, const char *expected)
 /* The frame, and around it when chunked exactly one chunk of its size. */
 static void expect_frame(const struct sse_message *message, const char *expected, size_t size)
 {
-    struct sse_str raw = sse_message_wire(message, false), chunked = sse_message_wire(message, true);
+    struct sse_text raw = sse_message_wire(message, false), chunked = sse_message_wire(message, true);
     char head[32];
     size_t head_size = (size_t)snprintf(head, sizeof(head), "%zx\r\n", size);
 
@@ -210,7 +213,7 @@ static void the_last_id_of_a_batch_wins(void **state)
         if (!rows[i].last) {
             assert_null(sse_message_id(message).ptr);
         } else {
-            struct sse_str id = sse_message_id(message);
+            struct sse_text id = sse_message_id(message);
 
             expect_literal(id, rows[i].last);
             assert_int_equal((size_t)(id.ptr - sse_message_bytes(message).ptr), rows[i].offset);
@@ -245,7 +248,7 @@ static void one_bad_event_spoils_the_batch(void **state)
             for (size_t j = 0; j < COUNT(events); j++)
                 events[j] = (struct sse_event){.data = sse_str("good"), .id = sse_str("1")};
             events[bad] = rows[i].event;
-            expect_error(events, COUNT(events), &fake.host, rows[i].error);
+            expect_error(events, COUNT(events), &fake.platform, rows[i].error);
         }
     }
 }
@@ -259,7 +262,7 @@ static void the_limit_holds_for_the_batch(void **state)
     events[0] = event_of_size(SSE_EVENT_SIZE_MAX - 1000);
     events[1] = event_of_size(500);
     events[2] = event_of_size(501);
-    expect_error(events, 3, &fake.host, -EMSGSIZE);
+    expect_error(events, 3, &fake.platform, -EMSGSIZE);
     events[2].comment.len--;
     message = new_message(events, 3);
     assert_int_equal(sse_message_bytes(message).len, SSE_EVENT_SIZE_MAX);
@@ -271,40 +274,40 @@ static void the_limit_holds_for_the_batch(void **state)
 static void bad_arguments_are_refused(void **state)
 {
     const struct sse_event event = {.data = sse_str("x")};
-    struct sse_host host = fake.host;
+    struct sse_platform platform = fake.platform;
 
     (void)state;
-    assert_int_equal(sse_message_new(NULL, &event, 1, &fake.host), -EINVAL);
-    expect_error(NULL, 1, &fake.host, -EINVAL);
-    expect_error(&event, 0, &fake.host, -EINVAL);
+    assert_int_equal(sse_message_new(NULL, &event, 1, &fake.platform), -EINVAL);
+    expect_error(NULL, 1, &fake.platform, -EINVAL);
+    expect_error(&event, 0, &fake.platform, -EINVAL);
     expect_error(NULL, 0, NULL, -EINVAL);
-    host.size--;
-    expect_error(&event, 1, &host, -EINVAL);
-    host.size = 0;
-    expect_error(&event, 1, &host, -EINVAL);
-    host = fake.host;
-    host.release = NULL;
-    expect_error(&event, 1, &host, -EINVAL);
-    host = fake.host;
-    host.allocate = NULL;
-    expect_error(&event, 1, &host, -EINVAL);
+    platform.size--;
+    expect_error(&event, 1, &platform, -EINVAL);
+    platform.size = 0;
+    expect_error(&event, 1, &platform, -EINVAL);
+    platform = fake.platform;
+    platform.deallocate = NULL;
+    expect_error(&event, 1, &platform, -EINVAL);
+    platform = fake.platform;
+    platform.allocate = NULL;
+    expect_error(&event, 1, &platform, -EINVAL);
 #if SIZE_MAX > UINT_MAX
     /* Only one event is there to be read. */
-    expect_error(&event, (size_t)UINT_MAX + 1, &fake.host, -EINVAL);
+    expect_error(&event, (size_t)UINT_MAX + 1, &fake.platform, -EINVAL);
 #endif
 }
 
-static void the_default_host_serves(void **state)
+static void the_default_platform_serves(void **state)
 {
-    const struct sse_host no_functions = {.size = sizeof(no_functions)};
-    const struct sse_host *const hosts[] = {NULL, &no_functions};
+    const struct sse_platform no_functions = {.size = sizeof(no_functions)};
+    const struct sse_platform *const platforms[] = {NULL, &no_functions};
     const struct sse_event event = {.data = sse_str("x")};
 
     (void)state;
-    for (size_t i = 0; i < COUNT(hosts); i++) {
+    for (size_t i = 0; i < COUNT(platforms); i++) {
         struct sse_message *message;
 
-        assert_int_equal(sse_message_new(&message, &event, 1, hosts[i]), 0);
+        assert_int_equal(sse_message_new(&message, &event, 1, platforms[i]), 0);
         expect_frame_string(message, "data: x\n\n");
         sse_message_unref(message);
     }
@@ -335,7 +338,7 @@ static struct sse_message *make_new(void)
 {
     const struct sse_event event = {.data = sse_str("data"), .id = sse_str("1")};
     struct sse_message *message = untouched;
-    int error = sse_message_new(&message, &event, 1, &fake.host);
+    int error = sse_message_new(&message, &event, 1, &fake.platform);
 
     if (!error)
         return message;
@@ -346,18 +349,22 @@ static struct sse_message *make_new(void)
 
 static struct sse_message *make_copy(void)
 {
-    return sse_message_copy(sse_message_heartbeat(), &fake.host);
+    return sse_message_copy(sse_message_heartbeat(), &fake.platform);
 }
 
-static struct sse_message *make_unframed(void)
+static struct sse_message *make_head(void)
 {
-    return sse_message_new_unframed(sse_str("HTTP/1.1 200 OK\r\n\r\n"), &fake.host);
+    struct sse_message *message = NULL;
+    int error = sse_message_new_head(&message, NULL, &fake.platform);
+
+    assert_int_equal(error, message ? 0 : -ENOMEM);
+    return message;
 }
 
 /* The first allocation fails, then the second, until all have had their turn. */
 static void each_allocation_may_fail(void **state)
 {
-    static struct sse_message *(*const makers[])(void) = {make_new, make_copy, make_unframed};
+    static struct sse_message *(*const makers[])(void) = {make_new, make_copy, make_head};
 
     (void)state;
     for (size_t i = 0; i < 2 * COUNT(makers); i++) {
@@ -365,14 +372,14 @@ static void each_allocation_may_fail(void **state)
         size_t failures = 0;
 
         while (!message) {
-            fake_host_fail_at(&fake, failures + 1, i % 2);
+            fake_platform_fail_at(&fake, failures + 1, i % 2);
             message = makers[i / 2]();
             if (!message)
                 failures++;
             assert_int_equal(fake.blocks, message ? 1 : 0);
         }
         assert_int_equal(failures, 1);
-        fake_host_fail_at(&fake, 0, false);
+        fake_platform_fail_at(&fake, 0, false);
         sse_message_unref(message);
     }
 }
@@ -451,7 +458,7 @@ static void small_messages_know_their_id_and_count_no_references(void **state)
 static void expect_equal(const struct sse_message *copy, const struct sse_message *message)
 {
     for (int chunked = 0; chunked < 2; chunked++) {
-        struct sse_str wire = sse_message_wire(message, chunked);
+        struct sse_text wire = sse_message_wire(message, chunked);
 
         expect_text(sse_message_wire(copy, chunked), wire.ptr, wire.len);
         assert_true(sse_message_wire(copy, chunked).ptr != wire.ptr);
@@ -466,13 +473,13 @@ static void expect_equal(const struct sse_message *copy, const struct sse_messag
 static void check_copy(struct sse_message *message)
 {
     size_t blocks = fake.blocks;
-    struct sse_message *copy = sse_message_copy(message, &fake.host);
+    struct sse_message *copy = sse_message_copy(message, &fake.platform);
     struct sse_message *second;
 
     assert_non_null(copy);
     assert_int_equal(fake.blocks, blocks + 1);
     expect_equal(copy, message);
-    second = sse_message_copy(copy, &fake.host);
+    second = sse_message_copy(copy, &fake.platform);
     assert_non_null(second);
     sse_message_ref(copy);
     sse_message_unref(copy);
@@ -489,7 +496,7 @@ static void copies_equal_their_originals(void **state)
                                        {.data = sse_str("2"), .id = sse_str("")},
                                        {.data = sse_str("3")}};
     struct sse_message *batch = new_message(events, 3), *plain = new_message(&events[2], 1);
-    struct sse_message *unframed = make_unframed();
+    struct sse_message *unframed = make_head();
     struct small_message *small = allocate_small();
 
     (void)state;
@@ -514,7 +521,7 @@ static void a_copy_of_a_small_message_outlives_it(void **state)
 
     (void)state;
     assert_true(sse_small_message_fits(sse_small_message_init(small, &event)));
-    copy = sse_message_copy(&small->message, &fake.host);
+    copy = sse_message_copy(&small->message, &fake.platform);
     assert_non_null(copy);
     free(small);
     expect_frame_string(copy, "data: x\nid: 1\n\n");
@@ -542,22 +549,40 @@ static void static_messages_have_their_bytes(void **state)
     assert_null(sse_message_id(sse_message_last_chunk()).ptr);
 }
 
-static void unframed_bytes_are_never_in_a_chunk(void **state)
+static void a_head_is_never_in_a_chunk(void **state)
 {
-    static const char head[] = "HTTP/1.1 200 OK\r\n\r\n";
-    char text[sizeof(head)];
+    const struct sse_http_options http = {.size = sizeof(http), .chunked = true};
     struct sse_message *message;
+    char head[512];
+    ssize_t size = sse_http_head(head, sizeof(head), &http);
 
     (void)state;
-    memcpy(text, head, sizeof(head));
-    message = sse_message_new_unframed(sse_str(text), &fake.host);
-    assert_non_null(message);
-    memset(text, 'z', sizeof(text) - 1);
-    expect_literal(sse_message_wire(message, false), head);
-    expect_literal(sse_message_wire(message, true), head);
+    assert_in_range(size, 1, sizeof(head));
+    assert_int_equal(sse_message_new_head(&message, &http, &fake.platform), 0);
+    expect_text(sse_message_wire(message, false), head, (size_t)size);
+    expect_text(sse_message_wire(message, true), head, (size_t)size);
     assert_int_equal(message->events, 0);
     assert_null(sse_message_id(message).ptr);
     sse_message_unref(message);
+}
+
+static void a_bad_head_is_refused(void **state)
+{
+    const struct sse_http_options chunked = {
+        .size = sizeof(chunked), .version = SSE_HTTP_1_0, .chunked = true};
+    struct sse_http_header header = {sse_str("x-large"), {NULL, SSE_EVENT_SIZE_MAX}};
+    const struct sse_http_options large = {.size = sizeof(large), .headers = &header, .header_count = 1};
+    struct sse_message *message = untouched;
+    char *value = malloc(SSE_EVENT_SIZE_MAX);
+
+    (void)state;
+    assert_non_null(value);
+    memset(value, 'v', SSE_EVENT_SIZE_MAX);
+    header.value.ptr = value;
+    assert_int_equal(sse_message_new_head(&message, &chunked, &fake.platform), -EINVAL);
+    assert_int_equal(sse_message_new_head(&message, &large, &fake.platform), -EMSGSIZE);
+    assert_ptr_equal(message, untouched);
+    free(value);
 }
 
 /* What the caller does with its memory after the call does not reach the message. */
@@ -613,32 +638,32 @@ static void release_only_block(void *block, void *user)
 
 static void reused_memory_leaves_no_trace(void **state)
 {
-    const struct sse_host host = {
-        .size = sizeof(host), .allocate = allocate_only_block, .release = release_only_block};
+    const struct sse_platform platform = {
+        .size = sizeof(platform), .allocate = allocate_only_block, .deallocate = release_only_block};
     const struct sse_event with_id = {.data = sse_str("a longer text than the next"), .id = sse_str("1")};
     const struct sse_event comment = {.comment = sse_str("")};
     struct sse_message *message;
 
     (void)state;
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(sse_message_new(&message, &with_id, 1, &host), 0);
+        assert_int_equal(sse_message_new(&message, &with_id, 1, &platform), 0);
         expect_frame_string(message, "data: a longer text than the next\nid: 1\n\n");
         expect_literal(sse_message_id(message), "1");
         sse_message_unref(message);
         assert_false(block_in_use);
 
-        assert_int_equal(sse_message_new(&message, &comment, 1, &host), 0);
+        assert_int_equal(sse_message_new(&message, &comment, 1, &platform), 0);
         expect_frame_string(message, ":\n");
         assert_null(sse_message_id(message).ptr);
         sse_message_unref(message);
 
-        message = sse_message_new_unframed(sse_str("head"), &host);
-        expect_literal(sse_message_wire(message, true), "head");
+        assert_int_equal(sse_message_new_head(&message, NULL, &platform), 0);
+        assert_int_equal(sse_message_wire(message, true).len, sse_http_head(NULL, 0, NULL));
         assert_null(sse_message_id(message).ptr);
         assert_int_equal(message->events, 0);
         sse_message_unref(message);
 
-        message = sse_message_copy(sse_message_heartbeat(), &host);
+        message = sse_message_copy(sse_message_heartbeat(), &platform);
         expect_frame_string(message, ":\n");
         assert_int_equal(message->events, 0);
         sse_message_ref(message);
@@ -659,7 +684,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_bad_event_spoils_the_batch, set_up, check_no_leak),
         cmocka_unit_test_setup_teardown(the_limit_holds_for_the_batch, set_up, check_no_leak),
         cmocka_unit_test_setup_teardown(bad_arguments_are_refused, set_up, check_no_leak),
-        cmocka_unit_test_setup_teardown(the_default_host_serves, set_up, check_no_leak),
+        cmocka_unit_test_setup_teardown(the_default_platform_serves, set_up, check_no_leak),
         cmocka_unit_test_setup_teardown(references_keep_a_message, set_up, check_no_leak),
         cmocka_unit_test_setup_teardown(each_allocation_may_fail, set_up, check_no_leak),
         cmocka_unit_test_setup_teardown(small_messages_fit_to_the_last_byte, set_up, check_no_leak),
@@ -669,7 +694,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(copies_equal_their_originals, set_up, check_no_leak),
         cmocka_unit_test_setup_teardown(a_copy_of_a_small_message_outlives_it, set_up, check_no_leak),
         cmocka_unit_test_setup_teardown(static_messages_have_their_bytes, set_up, check_no_leak),
-        cmocka_unit_test_setup_teardown(unframed_bytes_are_never_in_a_chunk, set_up, check_no_leak),
+        cmocka_unit_test_setup_teardown(a_head_is_never_in_a_chunk, set_up, check_no_leak),
+        cmocka_unit_test_setup_teardown(a_bad_head_is_refused, set_up, check_no_leak),
         cmocka_unit_test_setup_teardown(messages_do_not_change, set_up, check_no_leak),
         cmocka_unit_test_setup_teardown(reused_memory_leaves_no_trace, set_up, check_no_leak),
     };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What both pollers promise, asked of each. */
+/* What both pollers promise to report, asked of each. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,539 +7,355 @@
 
 #include <cmocka.h>
 
-#include "driver/poller.h"
-#include "fake_host.h"
+#include "loop/wake.h"
+#include "poller_stage.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-typedef int make_poller(struct poller **poller, const struct sse_host *host);
-
-#define PAIRS_MAX 200
-
-struct stage {
-    make_poller *make;
-    struct fake_host fake;
-    struct poller *poller;
-    struct poller_event events[POLLER_EVENTS_MAX];
-};
-
-/* An item for the first end of a socket pair. */
-struct pair {
-    struct poller_item item;
-    int ends[2];
-};
-
-static make_poller *const makers[] = {sse_poller_poll_new, sse_poller_epoll_new};
-
-static int set_up(void **state)
+/* Without POLLRDHUP, poll does not tell that the peer closed its sending side. */
+static bool reports_hangups(const struct poller_stage *stage)
 {
-    struct stage *stage = calloc(1, sizeof(*stage));
-
-    assert_non_null(stage);
-    stage->make = **(make_poller *const **)state;
-    fake_host_init(&stage->fake);
-    assert_int_equal(stage->make(&stage->poller, &stage->fake.host), 0);
-    *state = stage;
-    return 0;
+#ifdef SSE_PLAIN_POSIX
+    return poller_stage_is_epoll(stage);
+#else
+    (void)stage;
+    return true;
+#endif
 }
 
-static int tear_down(void **state)
+/* The end of the test sees that nothing is lost. */
+static void a_descriptor_that_is_never_waited_for(void **state)
 {
-    struct stage *stage = *state;
+    struct poller_pair pair;
 
-    stage->poller->free(stage->poller);
-    fake_host_check_no_leak(&stage->fake);
-    free(stage);
-    return 0;
+    poller_pair_add(*state, &pair, POLLER_INPUT);
+    poller_pair_remove(*state, &pair);
 }
 
-static void open_pair(struct pair *pair, unsigned interest)
+static void nothing_without_descriptors(void **state)
 {
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair->ends), 0);
-    assert_int_equal(fcntl(pair->ends[0], F_SETFL, O_NONBLOCK), 0);
-    pair->item = (struct poller_item){.descriptor = pair->ends[0], .interest = interest};
+    assert_int_equal(poller_stage_wait(*state), 0);
 }
 
-static void add_pair(struct stage *stage, struct pair *pair, unsigned interest)
+/* Input */
+
+static void input_is_reported(void **state)
 {
-    open_pair(pair, interest);
-    assert_int_equal(stage->poller->add(stage->poller, &pair->item), 0);
+    struct poller_pair pair;
+
+    poller_pair_add(*state, &pair, POLLER_INPUT);
+    assert_false(poller_stage_happened(*state, &pair) & ~(unsigned)POLLER_OUTPUT);
+    poller_pair_send(&pair);
+    assert_int_equal(poller_stage_happened(*state, &pair) & ~(unsigned)POLLER_OUTPUT, POLLER_INPUT);
+    poller_pair_remove(*state, &pair);
 }
 
-static void remove_pair(struct stage *stage, struct pair *pair)
+static void input_before_the_add_is_reported(void **state)
 {
-    stage->poller->remove(stage->poller, &pair->item);
-    close(pair->ends[0]);
-    close(pair->ends[1]);
+    struct poller_pair pair;
+    struct poller_stage *stage = *state;
+
+    poller_pair_open(&pair);
+    poller_pair_send(&pair);
+    assert_int_equal(stage->poller->add(stage->poller, pair.ends[0], pair.generation, POLLER_INPUT), 0);
+    assert_true(poller_stage_happened(stage, &pair) & POLLER_INPUT);
+    poller_pair_remove(stage, &pair);
 }
 
-static int wait_now(struct stage *stage)
+static void more_input_after_all_was_read_is_reported(void **state)
 {
-    return stage->poller->wait(stage->poller, stage->events, 0);
-}
-
-/* What has happened to this item; 0 for nothing. */
-static unsigned happened_to(struct stage *stage, const struct pair *pair)
-{
-    int count = wait_now(stage);
-
-    assert_true(count >= 0);
-    for (int i = 0; i < count; i++) {
-        if (stage->events[i].item == &pair->item)
-            return stage->events[i].happened;
-    }
-    return 0;
-}
-
-static void nothing_without_items(void **state)
-{
-    assert_int_equal(wait_now(*state), 0);
-}
-
-static void input_is_told(void **state)
-{
-    struct pair pair;
-
-    add_pair(*state, &pair, POLLER_INPUT);
-    assert_false(happened_to(*state, &pair) & POLLER_INPUT);
-    assert_int_equal(write(pair.ends[1], "x", 1), 1);
-    assert_true(happened_to(*state, &pair) & POLLER_INPUT);
-    remove_pair(*state, &pair);
-}
-
-static void input_before_the_add_is_told(void **state)
-{
-    struct pair pair;
-    struct stage *stage = *state;
-
-    open_pair(&pair, POLLER_INPUT);
-    assert_int_equal(write(pair.ends[1], "x", 1), 1);
-    assert_int_equal(stage->poller->add(stage->poller, &pair.item), 0);
-    assert_true(happened_to(stage, &pair) & POLLER_INPUT);
-    remove_pair(stage, &pair);
-}
-
-static void more_input_after_all_was_read_is_told(void **state)
-{
-    struct pair pair;
+    struct poller_pair pair;
     char byte;
 
-    add_pair(*state, &pair, POLLER_INPUT);
+    poller_pair_add(*state, &pair, POLLER_INPUT);
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(write(pair.ends[1], "x", 1), 1);
-        assert_true(happened_to(*state, &pair) & POLLER_INPUT);
+        poller_pair_send(&pair);
+        assert_true(poller_stage_happened(*state, &pair) & POLLER_INPUT);
         assert_int_equal(read(pair.ends[0], &byte, 1), 1);
         assert_int_equal(read(pair.ends[0], &byte, 1), -1);
-        assert_false(happened_to(*state, &pair) & POLLER_INPUT);
+        assert_false(poller_stage_happened(*state, &pair) & POLLER_INPUT);
     }
-    remove_pair(*state, &pair);
+    poller_pair_remove(*state, &pair);
 }
 
 /* Otherwise a client that closed its sending side would keep the loop awake for ever. */
-static void end_of_input_is_not_told_for_ever(void **state)
+static void the_end_of_input_is_not_reported_for_ever(void **state)
 {
-    struct stage *stage = *state;
-    struct pair pair;
+    struct poller_stage *stage = *state;
+    struct poller_pair pair;
+    unsigned happened;
     char byte;
 
-    add_pair(stage, &pair, POLLER_INPUT);
-    (void)wait_now(stage);
+    poller_pair_add(stage, &pair, POLLER_INPUT);
+    poller_stage_settle(stage);
     assert_int_equal(shutdown(pair.ends[1], SHUT_WR), 0);
-    assert_true(happened_to(stage, &pair) & POLLER_INPUT);
+    happened = poller_stage_happened(stage, &pair);
+    assert_true(happened & POLLER_INPUT);
+    assert_int_equal(!!(happened & POLLER_HANGUP), reports_hangups(stage));
+    assert_false(happened & POLLER_ERROR);
     assert_int_equal(read(pair.ends[0], &byte, 1), 0);
-    stage->poller->change(stage->poller, &pair.item, 0);
+    poller_pair_change(stage, &pair, 0);
     for (int i = 0; i < 3; i++)
-        assert_int_equal(happened_to(stage, &pair), 0);
-    remove_pair(stage, &pair);
+        assert_int_equal(poller_stage_happened(stage, &pair), 0);
+    poller_pair_remove(stage, &pair);
 }
 
-static void fill(int fd)
-{
-    char bytes[4096] = "";
+/* Output */
 
-    while (write(fd, bytes, sizeof(bytes)) > 0)
-        ;
-    assert_true(errno == EAGAIN);
+static void output_is_reported_after_it_was_blocked(void **state)
+{
+    struct poller_stage *stage = *state;
+    struct poller_pair pair;
+
+    poller_pair_add(stage, &pair, POLLER_INPUT);
+    poller_stage_settle(stage);
+    for (int i = 0; i < 3; i++) {
+        poller_pair_fill(pair.ends[0]);
+        poller_pair_change(stage, &pair, POLLER_INPUT | POLLER_OUTPUT);
+        poller_stage_settle(stage);
+        assert_int_equal(poller_stage_happened(stage, &pair), 0);
+        poller_pair_empty(pair.ends[1]);
+        assert_int_equal(poller_stage_happened(stage, &pair), POLLER_OUTPUT);
+        poller_pair_change(stage, &pair, POLLER_INPUT);
+        assert_int_equal(poller_stage_happened(stage, &pair), 0);
+    }
+    poller_pair_remove(stage, &pair);
 }
 
-static void empty(int fd)
+/* Whatever the descriptor was added with. */
+static void output_can_be_asked_for_later(void **state)
 {
-    char bytes[4096];
+    static const unsigned interests[] = {0, POLLER_HANGUP, POLLER_INPUT, POLLER_OUTPUT};
+    struct poller_stage *stage = *state;
 
-    assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
-    while (read(fd, bytes, sizeof(bytes)) > 0)
-        ;
+    for (size_t i = 0; i < 4; i++) {
+        for (int is_pipe = 0; is_pipe < 2; is_pipe++) {
+            struct poller_pair pair;
+            int ends[2];
+            unsigned interest = interests[i];
+
+            if (is_pipe && interest & POLLER_INPUT)
+                continue;
+            poller_pair_open(&pair);
+            if (is_pipe) {
+                poller_pair_close(&pair);
+                assert_int_equal(pipe(ends), 0);
+                assert_int_equal(fcntl(ends[1], F_SETFL, O_NONBLOCK), 0);
+                pair.ends[0] = ends[1];
+                pair.ends[1] = ends[0];
+            }
+            assert_int_equal(stage->poller->add(stage->poller, pair.ends[0], pair.generation, interest), 0);
+            poller_stage_settle(stage);
+            poller_pair_fill(pair.ends[0]);
+            poller_pair_change(stage, &pair, interest | POLLER_OUTPUT);
+            poller_stage_settle(stage);
+            assert_int_equal(poller_stage_happened(stage, &pair), 0);
+            poller_pair_empty(pair.ends[1]);
+            assert_int_equal(poller_stage_happened(stage, &pair), POLLER_OUTPUT);
+            poller_pair_remove(stage, &pair);
+        }
+    }
 }
 
-static void output_is_told_after_it_was_blocked(void **state)
+/* The room came after the output had said that it was full, and before the poller was asked. */
+static void output_that_came_between_is_reported(void **state)
 {
-    struct stage *stage = *state;
-    struct pair pair;
+    struct poller_stage *stage = *state;
+    static const unsigned interests[] = {POLLER_INPUT, POLLER_HANGUP, 0};
 
-    add_pair(stage, &pair, POLLER_INPUT);
-    (void)wait_now(stage);
-    fill(pair.ends[0]);
-    stage->poller->change(stage->poller, &pair.item, POLLER_INPUT | POLLER_OUTPUT);
-    (void)wait_now(stage);
-    assert_int_equal(happened_to(stage, &pair), 0);
-    empty(pair.ends[1]);
-    assert_true(happened_to(stage, &pair) & POLLER_OUTPUT);
-    remove_pair(stage, &pair);
-}
+    for (size_t i = 0; i < 3; i++) {
+        struct poller_pair pair;
 
-/* The room came after the sink had said that it was full, and before the poller was asked. */
-static void output_that_came_between_is_told(void **state)
-{
-    struct stage *stage = *state;
-    struct pair pair;
-
-    add_pair(stage, &pair, POLLER_INPUT);
-    (void)wait_now(stage);
-    fill(pair.ends[0]);
-    empty(pair.ends[1]);
-    stage->poller->change(stage->poller, &pair.item, POLLER_INPUT | POLLER_OUTPUT);
-    assert_true(happened_to(stage, &pair) & POLLER_OUTPUT);
-    remove_pair(stage, &pair);
+        poller_pair_add(stage, &pair, interests[i]);
+        poller_stage_settle(stage);
+        poller_pair_fill(pair.ends[0]);
+        poller_pair_empty(pair.ends[1]);
+        poller_pair_change(stage, &pair, interests[i] | POLLER_OUTPUT);
+        assert_int_equal(poller_stage_happened(stage, &pair), POLLER_OUTPUT);
+        poller_pair_remove(stage, &pair);
+    }
 }
 
 static void output_that_is_of_no_interest_does_not_spin(void **state)
 {
-    struct stage *stage = *state;
-    struct pair pair;
+    static const unsigned interests[] = {POLLER_INPUT, POLLER_HANGUP, 0};
+    struct poller_stage *stage = *state;
 
-    add_pair(stage, &pair, POLLER_INPUT);
-    (void)wait_now(stage);
-    assert_int_equal(wait_now(stage), 0);
-    assert_int_equal(wait_now(stage), 0);
-    remove_pair(stage, &pair);
+    for (size_t i = 0; i < 3; i++) {
+        struct poller_pair pair;
+
+        poller_pair_add(stage, &pair, interests[i]);
+        (void)poller_stage_wait(stage);
+        assert_int_equal(poller_stage_wait(stage), 0);
+        assert_int_equal(poller_stage_wait(stage), 0);
+        poller_pair_remove(stage, &pair);
+    }
 }
 
-static void errors_are_told_without_interest(void **state)
+/* Clearing it makes room in an eventfd. The loop must not wake for that. */
+static void a_wake_that_is_cleared_is_not_reported_as_output(void **state)
 {
-    struct stage *stage = *state;
-    struct pair pair;
+    struct poller_stage *stage = *state;
+    struct wake wake;
 
-    add_pair(stage, &pair, 0);
-    close(pair.ends[1]);
-    pair.ends[1] = -1;
-    assert_true(happened_to(stage, &pair) & POLLER_ERROR);
-    remove_pair(stage, &pair);
+    assert_int_equal(sse_wake_open(&wake), 0);
+    assert_int_equal(stage->poller->add(stage->poller, wake.reader, 1, POLLER_INPUT), 0);
+    assert_int_equal(poller_stage_wait(stage), 0);
+    for (int i = 0; i < 3; i++) {
+        sse_wake_raise(&wake);
+        assert_int_equal(poller_stage_wait(stage), 1);
+        assert_int_equal(stage->events[0].happened, POLLER_INPUT);
+        sse_wake_clear(&wake);
+        assert_int_equal(poller_stage_wait(stage), 0);
+    }
+    stage->poller->remove(stage->poller, wake.reader);
+    sse_wake_close(&wake);
 }
 
-static void pipe_whose_reader_left_is_an_error(void **state)
+/* Hang-ups and errors */
+
+static void a_hangup_is_reported_without_input(void **state)
 {
-    struct stage *stage = *state;
-    struct pair pair;
+    struct poller_stage *stage = *state;
+    struct poller_pair pair;
+
+    poller_pair_add(stage, &pair, POLLER_HANGUP);
+    assert_int_equal(poller_stage_happened(stage, &pair), 0);
+    poller_pair_send(&pair);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(poller_stage_happened(stage, &pair), 0);
+    assert_int_equal(shutdown(pair.ends[1], SHUT_WR), 0);
+    assert_int_equal(poller_stage_happened(stage, &pair), reports_hangups(stage) ? POLLER_HANGUP : 0);
+    poller_pair_change(stage, &pair, 0);
+    assert_int_equal(poller_stage_happened(stage, &pair), 0);
+    poller_pair_close_end(&pair, 1);
+    assert_true(poller_stage_happened(stage, &pair) & POLLER_ERROR);
+    poller_pair_remove(stage, &pair);
+}
+
+static void a_peer_that_closes_is_an_error_whatever_the_interest(void **state)
+{
+    static const unsigned interests[] = {0, POLLER_INPUT, POLLER_OUTPUT, POLLER_HANGUP};
+    struct poller_stage *stage = *state;
+
+    for (size_t i = 0; i < 4; i++) {
+        struct poller_pair pair;
+
+        poller_pair_add(stage, &pair, interests[i]);
+        poller_stage_settle(stage);
+        poller_pair_close_end(&pair, 1);
+        assert_true(poller_stage_happened(stage, &pair) & POLLER_ERROR);
+        poller_pair_remove(stage, &pair);
+    }
+}
+
+static void a_pipe_without_reader_is_an_error(void **state)
+{
+    struct poller_stage *stage = *state;
+    struct poller_pair pair = {.generation = 7};
 
     assert_int_equal(pipe(pair.ends), 0);
-    pair.item = (struct poller_item){.descriptor = pair.ends[1]};
-    assert_int_equal(stage->poller->add(stage->poller, &pair.item), 0);
-    assert_false(happened_to(stage, &pair) & POLLER_ERROR);
-    close(pair.ends[0]);
-    pair.ends[0] = -1;
-    assert_true(happened_to(stage, &pair) & POLLER_ERROR);
-    remove_pair(stage, &pair);
+    poller_pair_close_end(&pair, 0);
+    pair.ends[0] = pair.ends[1];
+    pair.ends[1] = -1;
+    assert_int_equal(stage->poller->add(stage->poller, pair.ends[0], pair.generation, 0), 0);
+    assert_true(poller_stage_happened(stage, &pair) & POLLER_ERROR);
+    poller_pair_remove(stage, &pair);
 }
 
-static void removed_items_are_not_told(void **state)
+/* Others */
+
+static void a_regular_file(void **state)
 {
-    struct stage *stage = *state;
-    struct pair pairs[3];
-
-    for (int i = 0; i < 3; i++)
-        add_pair(stage, &pairs[i], POLLER_INPUT);
-    for (int i = 0; i < 3; i++)
-        assert_int_equal(write(pairs[i].ends[1], "x", 1), 1);
-    stage->poller->remove(stage->poller, &pairs[0].item);
-    assert_int_equal(happened_to(stage, &pairs[0]), 0);
-    assert_int_equal(stage->poller->add(stage->poller, &pairs[0].item), 0);
-    assert_true(happened_to(stage, &pairs[0]) & POLLER_INPUT);
-    for (int i = 0; i < 3; i++)
-        remove_pair(stage, &pairs[i]);
-}
-
-/* The number is another's as soon as it is closed; what the old one had to tell is not told. */
-static void number_used_again_is_another_item(void **state)
-{
-    struct stage *stage = *state;
-    struct pair old, new;
-    int number;
-
-    add_pair(stage, &old, POLLER_INPUT);
-    assert_int_equal(write(old.ends[1], "x", 1), 1);
-    number = old.ends[0];
-    stage->poller->remove(stage->poller, &old.item);
-    open_pair(&new, POLLER_INPUT);
-    assert_int_equal(dup2(new.ends[0], number), number);
-    new.item.descriptor = number;
-    assert_int_equal(stage->poller->add(stage->poller, &new.item), 0);
-    assert_false(happened_to(stage, &new) & POLLER_INPUT);
-    assert_int_equal(write(new.ends[1], "x", 1), 1);
-    assert_true(happened_to(stage, &new) & POLLER_INPUT);
-    close(old.ends[1]);
-    close(number);
-    remove_pair(stage, &new);
-}
-
-/* More than one wait tells of: all of them have their turn. */
-static void all_of_many_are_told(void **state)
-{
-    static struct pair pairs[PAIRS_MAX];
-    struct stage *stage = *state;
-    bool told[PAIRS_MAX] = {false};
-    size_t waits = 0, found = 0;
-
-    for (size_t i = 0; i < PAIRS_MAX; i++) {
-        add_pair(stage, &pairs[i], POLLER_INPUT);
-        assert_int_equal(write(pairs[i].ends[1], "x", 1), 1);
-    }
-    for (; waits < PAIRS_MAX / POLLER_EVENTS_MAX + 1; waits++) {
-        int count = wait_now(stage);
-
-        assert_in_range(count, 1, POLLER_EVENTS_MAX);
-        for (int i = 0; i < count; i++) {
-            struct pair *pair = (struct pair *)(void *)stage->events[i].item;
-
-            found += !told[pair - pairs];
-            told[pair - pairs] = true;
-        }
-    }
-    assert_int_equal(found, PAIRS_MAX);
-    for (size_t i = 0; i < PAIRS_MAX; i++)
-        remove_pair(stage, &pairs[i]);
-}
-
-struct waiting {
-    struct stage *stage;
-    int result;
-    atomic_bool done;
-};
-
-static void *wait_for_ever(void *argument)
-{
-    struct waiting *waiting = argument;
-
-    waiting->result = waiting->stage->poller->wait(waiting->stage->poller, waiting->stage->events, -1);
-    atomic_store(&waiting->done, true);
-    return NULL;
-}
-
-/* Enough of them to make every table grow under the thread that waits. */
-static void items_are_added_during_a_wait(void **state)
-{
-    static struct pair pairs[PAIRS_MAX];
-    struct stage *stage = *state;
-    struct waiting waiting = {.stage = stage};
-    struct pair wake;
-    pthread_t thread;
-
-    add_pair(stage, &wake, POLLER_INPUT);
-    (void)wait_now(stage);
-    assert_int_equal(pthread_create(&thread, NULL, wait_for_ever, &waiting), 0);
-    for (size_t i = 0; i < PAIRS_MAX; i++)
-        add_pair(stage, &pairs[i], 0);
-    assert_int_equal(write(wake.ends[1], "x", 1), 1);
-    pthread_join(thread, NULL);
-    assert_true(waiting.result > 0);
-    while (wait_now(stage) == POLLER_EVENTS_MAX)
-        ;
-    for (size_t i = 0; i < PAIRS_MAX; i++) {
-        close(pairs[i].ends[1]);
-        pairs[i].ends[1] = -1;
-        assert_true(happened_to(stage, &pairs[i]) & POLLER_ERROR);
-        remove_pair(stage, &pairs[i]);
-    }
-    remove_pair(stage, &wake);
-}
-
-static void on_signal(int number)
-{
-    (void)number;
-}
-
-static void signal_ends_a_wait_without_error(void **state)
-{
-    const struct sigaction action = {.sa_handler = on_signal};
-    struct waiting waiting = {.stage = *state};
-    struct sigaction before;
-    pthread_t thread;
-
-    assert_int_equal(sigaction(SIGUSR1, &action, &before), 0);
-    assert_int_equal(pthread_create(&thread, NULL, wait_for_ever, &waiting), 0);
-    while (!atomic_load(&waiting.done)) {
-        pthread_kill(thread, SIGUSR1);
-        sched_yield();
-    }
-    pthread_join(thread, NULL);
-    assert_int_equal(waiting.result, 0);
-    assert_int_equal(sigaction(SIGUSR1, &before, NULL), 0);
-}
-
-static void descriptor_is_readable_when_something_happened(void **state)
-{
-    struct stage *stage = *state;
-    int descriptor = stage->poller->descriptor(stage->poller);
-    struct pollfd poll_fd = {.fd = descriptor, .events = POLLIN};
-    struct pair pair;
-
-    if (stage->make == sse_poller_poll_new) {
-        assert_int_equal(descriptor, -ENOTSUP);
-        return;
-    }
-    add_pair(stage, &pair, POLLER_INPUT);
-    (void)wait_now(stage);
-    assert_int_equal(poll(&poll_fd, 1, 0), 0);
-    assert_int_equal(write(pair.ends[1], "x", 1), 1);
-    assert_int_equal(poll(&poll_fd, 1, 0), 1);
-    remove_pair(stage, &pair);
-}
-
-static void regular_file(void **state)
-{
-    struct stage *stage = *state;
+    struct poller_stage *stage = *state;
     FILE *file = tmpfile();
-    struct poller_item item;
     int error;
 
     assert_non_null(file);
-    item = (struct poller_item){.descriptor = fileno(file), .interest = POLLER_OUTPUT};
-    error = stage->poller->add(stage->poller, &item);
-    if (stage->make == sse_poller_poll_new) {
-        assert_int_equal(error, 0);
-        assert_int_equal(wait_now(stage), 1);
-        assert_int_equal(stage->events[0].happened, POLLER_OUTPUT);
-        stage->poller->remove(stage->poller, &item);
-    } else {
+    error = stage->poller->add(stage->poller, fileno(file), 1, POLLER_OUTPUT);
+    if (poller_stage_is_epoll(stage)) {
         assert_int_equal(error, -EPERM);
+    } else {
+        assert_int_equal(error, 0);
+        assert_int_equal(poller_stage_wait(stage), 1);
+        assert_int_equal(stage->events[0].happened, POLLER_OUTPUT);
+        stage->poller->remove(stage->poller, fileno(file));
     }
     fclose(file);
 }
 
-static void closed_number_is_invalid(void **state)
+static void a_closed_number_is_invalid(void **state)
 {
-    struct stage *stage = *state;
-    struct pair pair;
+    struct poller_stage *stage = *state;
+    struct poller_pair pair;
+    int number, error;
 
-    open_pair(&pair, POLLER_INPUT);
-    close(pair.ends[0]);
-    close(pair.ends[1]);
-    if (stage->make != sse_poller_poll_new) {
-        assert_int_equal(stage->poller->add(stage->poller, &pair.item), -EBADF);
+    poller_pair_open(&pair);
+    number = pair.ends[0];
+    poller_pair_close(&pair);
+    error = stage->poller->add(stage->poller, number, pair.generation, POLLER_INPUT);
+    if (poller_stage_is_epoll(stage)) {
+        assert_int_equal(error, -EBADF);
         return;
     }
-    assert_int_equal(stage->poller->add(stage->poller, &pair.item), 0);
-    assert_int_equal(happened_to(stage, &pair), POLLER_INVALID);
-    stage->poller->remove(stage->poller, &pair.item);
+    assert_int_equal(error, 0);
+    pair.ends[0] = number;
+    assert_int_equal(poller_stage_happened(stage, &pair), POLLER_INVALID);
+    stage->poller->remove(stage->poller, number);
 }
 
-static void no_memory_changes_nothing(void **state)
+static void the_descriptor_is_readable_while_there_is_something_to_report(void **state)
 {
-    struct stage *stage = *state;
-    struct pair pairs[40];
-    struct poller *poller = NULL;
+    struct poller_stage *stage = *state;
+    int descriptor = stage->poller->descriptor(stage->poller);
+    struct pollfd poll_fd = {.fd = descriptor, .events = POLLIN};
+    struct poller_pair pair;
 
-    fake_host_fail_at(&stage->fake, 1, true);
-    assert_int_equal(stage->make(&poller, &stage->fake.host), -ENOMEM);
-    assert_null(poller);
-    for (size_t i = 0; i < 40; i++) {
-        size_t nth = 0;
-        int error;
-
-        open_pair(&pairs[i], POLLER_INPUT);
-        do {
-            fake_host_fail_at(&stage->fake, ++nth, false);
-            error = stage->poller->add(stage->poller, &pairs[i].item);
-            assert_true(error == 0 || error == -ENOMEM);
-        } while (error);
-        fake_host_fail_at(&stage->fake, 0, false);
-    }
-    while (wait_now(stage) > 0 && stage->make != sse_poller_poll_new)
-        ;
-    for (size_t i = 0; i < 40; i++) {
-        assert_int_equal(write(pairs[i].ends[1], "x", 1), 1);
-        assert_true(happened_to(stage, &pairs[i]) & POLLER_INPUT);
-        remove_pair(stage, &pairs[i]);
-    }
+    if (descriptor == -ENOTSUP)
+        return;
+    poller_pair_add(stage, &pair, POLLER_INPUT);
+    poller_stage_settle(stage);
+    assert_int_equal(poll(&poll_fd, 1, 0), 0);
+    poller_pair_send(&pair);
+    assert_int_equal(poll(&poll_fd, 1, 0), 1);
+    assert_int_equal(poll(&poll_fd, 1, 0), 1);
+    assert_int_equal(poller_stage_wait(stage), 1);
+    assert_int_equal(poll(&poll_fd, 1, 0), 0);
+    assert_int_equal(stage->poller->descriptor(stage->poller), descriptor);
+    poller_pair_remove(stage, &pair);
 }
-
-static void no_descriptor_is_an_error(void **state)
-{
-    struct stage *stage = *state;
-    struct rlimit before, none;
-    struct poller *poller = NULL;
-    int error;
-
-    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
-    none = before;
-    none.rlim_cur = 0;
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
-    error = stage->make(&poller, &stage->fake.host);
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
-    if (stage->make == sse_poller_poll_new) {
-        assert_int_equal(error, 0);
-        poller->free(poller);
-    } else {
-        assert_int_equal(error, -EMFILE);
-        assert_null(poller);
-    }
-}
-
-#define TEST(function, maker) {#function, function, set_up, tear_down, (void *)(uintptr_t)(maker)}
 
 static int run(make_poller *const *maker, const char *name)
 {
     const struct CMUnitTest tests[] = {
-        TEST(nothing_without_items, maker),
-        TEST(input_is_told, maker),
-        TEST(input_before_the_add_is_told, maker),
-        TEST(more_input_after_all_was_read_is_told, maker),
-        TEST(end_of_input_is_not_told_for_ever, maker),
-        TEST(output_is_told_after_it_was_blocked, maker),
-        TEST(output_that_came_between_is_told, maker),
-        TEST(output_that_is_of_no_interest_does_not_spin, maker),
-        TEST(errors_are_told_without_interest, maker),
-        TEST(pipe_whose_reader_left_is_an_error, maker),
-        TEST(removed_items_are_not_told, maker),
-        TEST(number_used_again_is_another_item, maker),
-        TEST(all_of_many_are_told, maker),
-        TEST(items_are_added_during_a_wait, maker),
-        TEST(signal_ends_a_wait_without_error, maker),
-        TEST(descriptor_is_readable_when_something_happened, maker),
-        TEST(regular_file, maker),
-        TEST(closed_number_is_invalid, maker),
-        TEST(no_memory_changes_nothing, maker),
-        TEST(no_descriptor_is_an_error, maker),
+        POLLER_TEST(nothing_without_descriptors, maker),
+        POLLER_TEST(a_descriptor_that_is_never_waited_for, maker),
+        POLLER_TEST(input_is_reported, maker),
+        POLLER_TEST(input_before_the_add_is_reported, maker),
+        POLLER_TEST(more_input_after_all_was_read_is_reported, maker),
+        POLLER_TEST(the_end_of_input_is_not_reported_for_ever, maker),
+        POLLER_TEST(output_is_reported_after_it_was_blocked, maker),
+        POLLER_TEST(output_can_be_asked_for_later, maker),
+        POLLER_TEST(output_that_came_between_is_reported, maker),
+        POLLER_TEST(output_that_is_of_no_interest_does_not_spin, maker),
+        POLLER_TEST(a_wake_that_is_cleared_is_not_reported_as_output, maker),
+        POLLER_TEST(a_hangup_is_reported_without_input, maker),
+        POLLER_TEST(a_peer_that_closes_is_an_error_whatever_the_interest, maker),
+        POLLER_TEST(a_pipe_without_reader_is_an_error, maker),
+        POLLER_TEST(a_regular_file, maker),
+        POLLER_TEST(a_closed_number_is_invalid, maker),
+        POLLER_TEST(the_descriptor_is_readable_while_there_is_something_to_report, maker),
     };
 
     return cmocka_run_group_tests_name(name, tests, NULL, NULL);
 }
 
-static bool epoll_is_built(void)
-{
-    struct poller *poller;
-
-    if (sse_poller_epoll_new(&poller, NULL) == -ENOTSUP)
-        return false;
-    poller->free(poller);
-    return true;
-}
-
 int main(void)
 {
-    int failed = run(&makers[0], "poll");
-
-    if (epoll_is_built())
-        failed += run(&makers[1], "epoll");
-    return failed;
+    return poller_stage_run(run);
 }

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "data/queue.h"
-#include "fake_host.h"
+#include "fake_platform.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -22,7 +22,7 @@
 #define IOV_MAX_HERE 80
 #define OPERATION_COUNT 20000
 
-static struct fake_host fake;
+static struct fake_platform fake;
 static struct sse_message *pool[POOL_SIZE];
 
 /* A comment with this many letters; ":\n" for none. */
@@ -35,7 +35,7 @@ static struct sse_message *new_message(size_t letters)
     for (size_t i = 0; i < letters; i++)
         text[i] = (char)('a' + i % 26);
     assert_int_equal(
-        sse_message_new(&message, &(struct sse_event){.comment = {text, letters}}, 1, &fake.host), 0);
+        sse_message_new(&message, &(struct sse_event){.comment = {text, letters}}, 1, &fake.platform), 0);
     free(text);
     return message;
 }
@@ -46,7 +46,7 @@ static struct sse_message *new_batch(void)
         {.data = sse_str("1"), .id = sse_str("1")}, {.data = sse_str("2")}, {.data = sse_str("3")}};
     struct sse_message *message = NULL;
 
-    assert_int_equal(sse_message_new(&message, events, COUNT(events), &fake.host), 0);
+    assert_int_equal(sse_message_new(&message, events, COUNT(events), &fake.platform), 0);
     return message;
 }
 
@@ -57,11 +57,11 @@ static int set_up(void **state)
     size_t count = 0;
 
     (void)state;
-    fake_host_init(&fake);
+    fake_platform_init(&fake);
     for (size_t i = 0; i < COUNT(letters); i++)
         pool[count++] = new_message(letters[i]);
     pool[count++] = new_batch();
-    pool[count++] = sse_message_new_unframed(sse_str("HTTP/1.1 200 OK\r\n\r\n"), &fake.host);
+    assert_int_equal(sse_message_new_head(&pool[count++], NULL, &fake.platform), 0);
     pool[count++] = sse_message_heartbeat();
     pool[count++] = sse_message_last_chunk();
     assert_int_equal(count, POOL_SIZE);
@@ -73,7 +73,7 @@ static int tear_down(void **state)
     (void)state;
     for (size_t i = 0; i < POOL_SIZE; i++)
         sse_message_unref(pool[i]);
-    fake_host_check_no_leak(&fake);
+    fake_platform_check_no_leak(&fake);
     return 0;
 }
 
@@ -120,7 +120,7 @@ static void check_gather(const struct queue *queue, const struct model *model, i
     memset(iov, 0xa5, sizeof(iov));
     assert_int_equal(sse_queue_gather(queue, iov, iov_count), expected);
     for (int i = 0; i < expected; i++) {
-        struct sse_str wire = sse_message_wire(model->messages[i], queue->chunked);
+        struct sse_text wire = sse_message_wire(model->messages[i], queue->chunked);
         size_t taken = i ? 0 : model->taken;
 
         assert_ptr_equal(iov[i].iov_base, wire.ptr + taken);
@@ -149,7 +149,7 @@ static void check(const struct queue *queue, const struct model *model)
 
 static void push(struct queue *queue, struct model *model, struct sse_message *message)
 {
-    assert_int_equal(sse_queue_push(queue, message, &fake.host), 0);
+    assert_int_equal(sse_queue_push(queue, message, &fake.platform), 0);
     model->messages[model->count++] = message;
 }
 
@@ -162,26 +162,26 @@ static void take(struct queue *queue, struct model *model, size_t size)
         size_t whole = wire_size(queue, model->messages[0]) - model->taken;
         size_t before = left;
 
-        assert_ptr_equal(sse_queue_take(queue, &left, &fake.host), model->messages[0]);
+        assert_ptr_equal(sse_queue_take(queue, &left, &fake.platform), model->messages[0]);
         assert_int_equal(left, before - whole);
         sse_message_unref(model->messages[0]);
         model_forget_first(model);
     }
     model->taken += model->count ? left : 0;
-    assert_null(sse_queue_take(queue, &left, &fake.host));
+    assert_null(sse_queue_take(queue, &left, &fake.platform));
     if (model->count)
         assert_int_equal(left, 0);
 }
 
 static void drop_first(struct queue *queue, struct model *model)
 {
-    sse_queue_drop_first(queue, &fake.host);
+    sse_queue_drop_first(queue, &fake.platform);
     model_forget_first(model);
 }
 
 static void clear(struct queue *queue, struct model *model)
 {
-    sse_queue_clear(queue, &fake.host);
+    sse_queue_clear(queue, &fake.platform);
     model->count = 0;
     model->taken = 0;
     check(queue, model);
@@ -226,23 +226,23 @@ static void push_random(struct queue *queue, struct model *model, uint64_t *rand
     int expected = admission(queue, model, message);
     int error;
 
-    assert_int_equal(sse_queue_admits(queue, message), expected);
+    assert_int_equal(sse_queue_admits(queue, message, 1), expected);
     if (expected)
         return;
-    fake_host_fail_at(&fake, random_below(random, 4) ? 0 : 1, true);
-    error = sse_queue_push(queue, message, &fake.host);
+    fake_platform_fail_at(&fake, random_below(random, 4) ? 0 : 1, true);
+    error = sse_queue_push(queue, message, &fake.platform);
     if (!error)
         model->messages[model->count++] = message;
     else
         assert_int_equal(error, -ENOMEM);
     assert_int_equal(error ? 1 : 0, fake.fail_at ? fake.attempts > 0 : 0);
-    fake_host_fail_at(&fake, 0, false);
+    fake_platform_fail_at(&fake, 0, false);
 }
 
 static void replace_first(struct queue *queue, struct model *model)
 {
     struct sse_message *old = model->messages[0];
-    struct sse_message *copy = sse_message_copy(old, &fake.host);
+    struct sse_message *copy = sse_message_copy(old, &fake.platform);
 
     assert_non_null(copy);
     sse_queue_replace_first(queue, copy);
@@ -311,10 +311,10 @@ static void an_empty_queue_shows_nothing(void **state)
     assert_null(sse_queue_first(&queue));
     assert_int_equal(sse_queue_gather(&queue, &iov, 1), 0);
     assert_int_equal(sse_queue_gather(&queue, NULL, 0), 0);
-    assert_null(sse_queue_take(&queue, &size, &fake.host));
+    assert_null(sse_queue_take(&queue, &size, &fake.platform));
     assert_int_equal(sse_queue_events(&queue), 0);
     assert_int_equal(queue.bytes, 0);
-    sse_queue_clear(&queue, &fake.host);
+    sse_queue_clear(&queue, &fake.platform);
     assert_int_equal(fake.blocks, pool_blocks());
 }
 
@@ -426,7 +426,7 @@ static void one_message_needs_no_memory(void **state)
     for (int round = 0; round < 3; round++) {
         size_t allocations = fake.allocations;
 
-        fake_host_fail_at(&fake, 1, true);
+        fake_platform_fail_at(&fake, 1, true);
         for (size_t i = 0; i < 10; i++) {
             push(&queue, &model, pool[i]);
             drop_first(&queue, &model);
@@ -436,8 +436,8 @@ static void one_message_needs_no_memory(void **state)
         }
         assert_int_equal(fake.allocations, allocations);
 
-        /* The second needs some, which is given back with the last. */
-        fake_host_fail_at(&fake, 0, false);
+        /* The second needs some, which is freed with the last. */
+        fake_platform_fail_at(&fake, 0, false);
         for (size_t i = 0; i < 3; i++)
             push(&queue, &model, pool[i]);
         assert_int_equal(fake.blocks, pool_blocks() + 1);
@@ -463,11 +463,11 @@ static void growing_costs_few_allocations(void **state)
     (void)state;
     sse_queue_init(&queue, false, NO_LIMIT, 10000);
     for (size_t i = 0; i < 10000; i++)
-        assert_int_equal(sse_queue_push(&queue, pool[0], &fake.host), 0);
+        assert_int_equal(sse_queue_push(&queue, pool[0], &fake.platform), 0);
     assert_true(fake.allocations - allocations <= 12);
     assert_int_equal(fake.blocks, pool_blocks() + 1);
     assert_int_equal(queue.bytes, 20000);
-    sse_queue_clear(&queue, &fake.host);
+    sse_queue_clear(&queue, &fake.platform);
     assert_int_equal(queue.bytes, 0);
     assert_int_equal(fake.blocks, pool_blocks());
 }
@@ -487,9 +487,9 @@ static void failure_to_grow_changes_nothing(void **state)
         struct queue before = queue;
         int error;
 
-        fake_host_fail_at(&fake, 1, true);
-        error = sse_queue_push(&queue, extra, &fake.host);
-        fake_host_fail_at(&fake, 0, false);
+        fake_platform_fail_at(&fake, 1, true);
+        error = sse_queue_push(&queue, extra, &fake.platform);
+        fake_platform_fail_at(&fake, 0, false);
         if (error) {
             assert_int_equal(error, -ENOMEM);
             assert_int_equal(queue.ringed, before.ringed);
@@ -499,7 +499,7 @@ static void failure_to_grow_changes_nothing(void **state)
             assert_int_equal(queue.taken, before.taken);
             check(&queue, &model);
             failures++;
-            assert_int_equal(sse_queue_push(&queue, extra, &fake.host), 0);
+            assert_int_equal(sse_queue_push(&queue, extra, &fake.platform), 0);
         }
         model.messages[model.count++] = extra;
         check(&queue, &model);
@@ -524,21 +524,21 @@ static void the_limit_of_bytes_is_exact(void **state)
             struct model model = {.count = 0};
 
             sse_queue_init(&queue, chunked, limit, 100);
-            assert_int_equal(sse_queue_admits(&queue, message), size <= limit ? 0 : -EMSGSIZE);
+            assert_int_equal(sse_queue_admits(&queue, message, 1), size <= limit ? 0 : -EMSGSIZE);
             if (size > limit)
                 continue;
             push(&queue, &model, message);
-            assert_int_equal(sse_queue_admits(&queue, message), 2 * size <= limit ? 0 : -ENOBUFS);
-            assert_int_equal(sse_queue_admits(&queue, small), size + small_size <= limit ? 0 : -ENOBUFS);
-            assert_int_equal(sse_queue_admits(&queue, pool[7]), -EMSGSIZE);
+            assert_int_equal(sse_queue_admits(&queue, message, 1), 2 * size <= limit ? 0 : -ENOBUFS);
+            assert_int_equal(sse_queue_admits(&queue, small, 1), size + small_size <= limit ? 0 : -ENOBUFS);
+            assert_int_equal(sse_queue_admits(&queue, pool[7], 1), -EMSGSIZE);
             /* Bytes that were taken make room at once. */
             for (size_t taken = 1; taken < size; taken++) {
                 take(&queue, &model, 1);
-                assert_int_equal(sse_queue_admits(&queue, small),
+                assert_int_equal(sse_queue_admits(&queue, small, 1),
                                  size - taken + small_size <= limit ? 0 : -ENOBUFS);
             }
             clear(&queue, &model);
-            assert_int_equal(sse_queue_admits(&queue, message), 0);
+            assert_int_equal(sse_queue_admits(&queue, message, 1), 0);
         }
     }
 }
@@ -552,22 +552,170 @@ static void the_limit_of_messages_is_exact(void **state)
 
         sse_queue_init(&queue, false, 200, limit);
         for (size_t i = 0; i < limit; i++) {
-            assert_int_equal(sse_queue_admits(&queue, pool[0]), 0);
+            assert_int_equal(sse_queue_admits(&queue, pool[0], 1), 0);
             push(&queue, &model, pool[0]);
         }
-        assert_int_equal(sse_queue_admits(&queue, pool[0]), -ENOBUFS);
-        /* What never fits is told so, full or not. */
-        assert_int_equal(sse_queue_admits(&queue, pool[7]), -EMSGSIZE);
+        assert_int_equal(sse_queue_admits(&queue, pool[0], 1), -ENOBUFS);
+        /* What never fits is -EMSGSIZE, full or not. */
+        assert_int_equal(sse_queue_admits(&queue, pool[7], 1), -EMSGSIZE);
         /* A part of a message is still a message. */
         take(&queue, &model, 1);
-        assert_int_equal(sse_queue_admits(&queue, pool[0]), -ENOBUFS);
+        assert_int_equal(sse_queue_admits(&queue, pool[0], 1), -ENOBUFS);
         take(&queue, &model, 1);
-        assert_int_equal(sse_queue_admits(&queue, pool[0]), 0);
+        assert_int_equal(sse_queue_admits(&queue, pool[0], 1), 0);
         clear(&queue, &model);
     }
 }
 
-static void dropping_counts_off_what_was_left(void **state)
+/* An output that was not tried may be queued for up to four times the limit; one message that is larger
+ * than the limit never. */
+static void a_factor_multiplies_the_limits(void **state)
+{
+    (void)state;
+    for (unsigned factor = 1; factor <= QUEUE_UNTRIED_FACTOR; factor++) {
+        struct queue queue;
+        struct model model = {.count = 0};
+        size_t size = sse_message_wire(pool[4], false).len;
+
+        sse_queue_init(&queue, false, 3 * size, 100);
+        while (!sse_queue_admits(&queue, pool[4], factor))
+            push(&queue, &model, pool[4]);
+        assert_int_equal(model.count, 3 * factor);
+        assert_int_equal(sse_queue_admits(&queue, pool[7], factor), -EMSGSIZE);
+        clear(&queue, &model);
+
+        sse_queue_init(&queue, false, NO_LIMIT, 3);
+        while (!sse_queue_admits(&queue, pool[4], factor))
+            push(&queue, &model, pool[4]);
+        assert_int_equal(model.count, 3 * factor);
+        clear(&queue, &model);
+
+        /* The products do not wrap round. */
+        sse_queue_init(&queue, false, NO_LIMIT, UINT32_MAX);
+        push(&queue, &model, pool[4]);
+        assert_int_equal(sse_queue_admits(&queue, pool[4], factor), 0);
+        clear(&queue, &model);
+    }
+}
+
+static void exempt_messages_do_not_count(void **state)
+{
+    struct queue queue;
+    struct model model = {.count = 0};
+    size_t size = sse_message_wire(pool[4], false).len;
+
+    (void)state;
+    sse_queue_init(&queue, false, 2 * size, 2);
+    for (size_t i = 0; i < 10; i++)
+        push(&queue, &model, pool[4]);
+    assert_true(sse_queue_is_over(&queue));
+    sse_queue_exempt_all(&queue);
+    assert_false(sse_queue_is_over(&queue));
+    assert_false(sse_queue_is_half_full(&queue));
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(sse_queue_admits(&queue, pool[4], 1), 0);
+        push(&queue, &model, pool[4]);
+    }
+    assert_int_equal(sse_queue_admits(&queue, pool[4], 1), -ENOBUFS);
+    /* It gets no fuller when exempt ones are written. */
+    for (size_t i = 0; i < 10; i++) {
+        take(&queue, &model, size - 1);
+        assert_int_equal(sse_queue_admits(&queue, pool[4], 1), -ENOBUFS);
+        take(&queue, &model, 1);
+        assert_int_equal(sse_queue_admits(&queue, pool[4], 1), -ENOBUFS);
+        check(&queue, &model);
+    }
+    assert_int_equal(queue.exempt, 0);
+    take(&queue, &model, size);
+    assert_int_equal(sse_queue_admits(&queue, pool[4], 1), 0);
+    clear(&queue, &model);
+}
+
+static void exempt_bytes_leave_with_their_messages(void **state)
+{
+    (void)state;
+    for (int chunked = 0; chunked < 2; chunked++) {
+        for (int way = 0; way < 4; way++) {
+            struct queue queue;
+            struct model model = {.count = 0};
+
+            sse_queue_init(&queue, chunked, NO_LIMIT, 100);
+            push(&queue, &model, pool[3]);
+            take(&queue, &model, 2);
+            push(&queue, &model, pool[6]);
+            sse_queue_exempt_all(&queue);
+            push(&queue, &model, pool[8]);
+            assert_int_equal(queue.exempt, 2);
+            assert_int_equal(queue.exempt_bytes, queue.bytes - wire_size(&queue, pool[8]));
+            if (way == 0) {
+                take(&queue, &model, queue.exempt_bytes - 1);
+                assert_int_equal(queue.exempt_bytes, 1);
+                assert_int_equal(queue.exempt, 1);
+                take(&queue, &model, 1);
+            } else if (way == 1) {
+                drop_first(&queue, &model);
+                assert_int_equal(queue.exempt_bytes, wire_size(&queue, pool[6]));
+                drop_first(&queue, &model);
+            } else if (way == 2) {
+                take(&queue, &model, queue.bytes);
+            } else {
+                clear(&queue, &model);
+            }
+            assert_int_equal(queue.exempt, 0);
+            assert_int_equal(queue.exempt_bytes, 0);
+            check(&queue, &model);
+            clear(&queue, &model);
+        }
+    }
+}
+
+static void half_full_is_more_than_half_of_a_limit(void **state)
+{
+    struct queue queue;
+    struct model model = {.count = 0};
+    size_t size = sse_message_wire(pool[4], false).len;
+
+    (void)state;
+    sse_queue_init(&queue, false, 4 * size, 100);
+    for (size_t i = 1; i <= 4; i++) {
+        push(&queue, &model, pool[4]);
+        assert_int_equal(sse_queue_is_half_full(&queue), i > 2);
+    }
+    clear(&queue, &model);
+    sse_queue_init(&queue, false, NO_LIMIT, 4);
+    for (size_t i = 1; i <= 4; i++) {
+        push(&queue, &model, pool[4]);
+        assert_int_equal(sse_queue_is_half_full(&queue), i > 2);
+    }
+    clear(&queue, &model);
+}
+
+static void over_is_more_than_a_limit(void **state)
+{
+    struct queue queue;
+    struct model model = {.count = 0};
+    size_t size = sse_message_wire(pool[4], false).len;
+
+    (void)state;
+    sse_queue_init(&queue, false, 2 * size, 100);
+    for (size_t i = 1; i <= 4; i++) {
+        push(&queue, &model, pool[4]);
+        assert_int_equal(sse_queue_is_over(&queue), i > 2);
+    }
+    take(&queue, &model, 2 * size - 1);
+    assert_true(sse_queue_is_over(&queue));
+    take(&queue, &model, 1);
+    assert_false(sse_queue_is_over(&queue));
+    clear(&queue, &model);
+    sse_queue_init(&queue, false, NO_LIMIT, 2);
+    for (size_t i = 1; i <= 4; i++) {
+        push(&queue, &model, pool[4]);
+        assert_int_equal(sse_queue_is_over(&queue), i > 2);
+    }
+    clear(&queue, &model);
+}
+
+static void dropping_subtracts_what_was_left(void **state)
 {
     (void)state;
     for (int chunked = 0; chunked < 2; chunked++) {
@@ -591,9 +739,9 @@ static void dropping_counts_off_what_was_left(void **state)
     }
 }
 
-static void replacing_keeps_the_cursor_and_gives_the_reference_back(void **state)
+static void replacing_keeps_the_cursor_and_moves_the_reference(void **state)
 {
-    struct sse_message *original = new_message(9), *copy = sse_message_copy(original, &fake.host);
+    struct sse_message *original = new_message(9), *copy = sse_message_copy(original, &fake.platform);
     struct queue queue;
     struct model model = {.count = 0};
 
@@ -616,7 +764,7 @@ static void replacing_keeps_the_cursor_and_gives_the_reference_back(void **state
     assert_int_equal(fake.blocks, pool_blocks());
 }
 
-static void every_way_out_gives_the_reference_back(void **state)
+static void every_way_out_releases_the_reference(void **state)
 {
     (void)state;
     for (int way = 0; way < 3; way++) {
@@ -626,18 +774,18 @@ static void every_way_out_gives_the_reference_back(void **state)
 
         sse_queue_init(&queue, false, NO_LIMIT, 10);
         for (int i = 0; i < 5; i++)
-            assert_int_equal(sse_queue_push(&queue, message, &fake.host), 0);
+            assert_int_equal(sse_queue_push(&queue, message, &fake.platform), 0);
         sse_message_unref(message);
         size = queue.bytes - 1;
-        while (way == 0 && sse_queue_take(&queue, &size, &fake.host))
+        while (way == 0 && sse_queue_take(&queue, &size, &fake.platform))
             sse_message_unref(message);
         for (int i = 0; way == 1 && i < 4; i++)
-            sse_queue_drop_first(&queue, &fake.host);
+            sse_queue_drop_first(&queue, &fake.platform);
         if (way == 2)
-            sse_queue_clear(&queue, &fake.host);
+            sse_queue_clear(&queue, &fake.platform);
         else
             assert_int_equal(sse_message_bytes(sse_queue_first(&queue)).len, 10);
-        sse_queue_clear(&queue, &fake.host);
+        sse_queue_clear(&queue, &fake.platform);
         assert_int_equal(fake.blocks, pool_blocks());
     }
 }
@@ -656,10 +804,15 @@ int main(void)
         cmocka_unit_test_setup_teardown(failure_to_grow_changes_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_limit_of_bytes_is_exact, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_limit_of_messages_is_exact, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(dropping_counts_off_what_was_left, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(replacing_keeps_the_cursor_and_gives_the_reference_back, set_up,
+        cmocka_unit_test_setup_teardown(a_factor_multiplies_the_limits, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(exempt_messages_do_not_count, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(exempt_bytes_leave_with_their_messages, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(half_full_is_more_than_half_of_a_limit, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(over_is_more_than_a_limit, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(dropping_subtracts_what_was_left, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(replacing_keeps_the_cursor_and_moves_the_reference, set_up,
                                         tear_down),
-        cmocka_unit_test_setup_teardown(every_way_out_gives_the_reference_back, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(every_way_out_releases_the_reference, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

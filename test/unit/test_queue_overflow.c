@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "data/queue.h"
-#include "fake_host.h"
+#include "fake_platform.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -20,7 +20,7 @@
 #define OPERATION_COUNT 60000
 #define NO_LIMIT SIZE_MAX
 
-static struct fake_host fake;
+static struct fake_platform fake;
 static struct sse_message *pool[POOL_SIZE];
 static const char *const keys[] = {"a", "b", "ab", ""};
 
@@ -32,7 +32,7 @@ static struct sse_message *new_message(size_t letters, const char *key)
     memset(text, 'x', sizeof(text));
     assert_int_equal(sse_message_new(&message,
                                      &(struct sse_event){.data = {text, letters}, .key = sse_str(key)}, 1,
-                                     &fake.host),
+                                     &fake.platform),
                      0);
     return message;
 }
@@ -43,7 +43,7 @@ static struct sse_message *new_batch(void)
         {.data = sse_str("1")}, {.data = sse_str("2")}, {.data = sse_str("3")}};
     struct sse_message *message = NULL;
 
-    assert_int_equal(sse_message_new(&message, events, COUNT(events), &fake.host), 0);
+    assert_int_equal(sse_message_new(&message, events, COUNT(events), &fake.platform), 0);
     return message;
 }
 
@@ -53,15 +53,15 @@ static int set_up(void **state)
     size_t count = 0;
 
     (void)state;
-    fake_host_init(&fake);
+    fake_platform_init(&fake);
     for (size_t i = 0; i < COUNT(keys); i++)
         pool[count++] = new_message(7 * i, keys[i]);
     pool[count++] = new_message(50, keys[0]);
     for (size_t i = 0; i < 4; i++)
         pool[count++] = new_message(30 * i, NULL);
     pool[count++] = new_batch();
-    pool[count++] = sse_message_new_unframed(sse_str("HTTP/1.1 200 OK\r\n\r\n"), &fake.host);
-    pool[count++] = sse_message_new_retry(5, &fake.host);
+    assert_int_equal(sse_message_new_head(&pool[count++], NULL, &fake.platform), 0);
+    pool[count++] = sse_message_new_retry(5, &fake.platform);
     pool[count++] = sse_message_heartbeat();
     pool[count++] = sse_message_last_chunk();
     assert_int_equal(count, POOL_SIZE);
@@ -79,7 +79,7 @@ static int tear_down(void **state)
 
 static size_t below(size_t limit)
 {
-    return fake.host.random(fake.host.user) % limit;
+    return fake.platform.random(fake.platform.user) % limit;
 }
 
 static size_t wire_size(const struct queue *queue, const struct sse_message *message)
@@ -93,6 +93,7 @@ struct model {
     size_t count;
     size_t taken;
     size_t pinned;
+    size_t exempt;
 };
 
 static size_t model_bytes(const struct queue *queue, const struct model *model)
@@ -104,16 +105,40 @@ static size_t model_bytes(const struct queue *queue, const struct model *model)
     return size - model->taken;
 }
 
+/* The bytes that count against the limits. */
+static size_t model_counted_bytes(const struct queue *queue, const struct model *model)
+{
+    size_t size = 0;
+
+    for (size_t i = model->exempt; i < model->count; i++)
+        size += wire_size(queue, model->messages[i]);
+    return model->exempt ? size : size - model->taken;
+}
+
 static int model_admits(const struct queue *queue, const struct model *model,
-                        const struct sse_message *message)
+                        const struct sse_message *message, unsigned factor)
 {
     size_t size = wire_size(queue, message);
 
     if (size > queue->bytes_max)
         return -EMSGSIZE;
-    if (model->count + 1 > queue->count_max || model_bytes(queue, model) + size > queue->bytes_max)
+    if (model->count - model->exempt + 1 > (uint64_t)queue->count_max * factor ||
+        model_counted_bytes(queue, model) + size > (uint64_t)queue->bytes_max * factor)
         return -ENOBUFS;
     return 0;
+}
+
+static bool model_is_over(const struct queue *queue, const struct model *model)
+{
+    return model->count - model->exempt > queue->count_max ||
+           model_counted_bytes(queue, model) > queue->bytes_max;
+}
+
+/* Without a message: whether it is within its limits. */
+static bool model_has_room(const struct queue *queue, const struct model *model,
+                           const struct sse_message *message, unsigned factor)
+{
+    return message ? model_admits(queue, model, message, factor) != -ENOBUFS : !model_is_over(queue, model);
 }
 
 static bool may_drop(const struct model *model, size_t index)
@@ -126,14 +151,16 @@ static uint64_t model_remove(struct model *model, size_t index)
     uint64_t events = model->messages[index]->events;
 
     model->count--;
+    model->exempt -= index < model->exempt;
     memmove(&model->messages[index], &model->messages[index + 1],
             (model->count - index) * sizeof(model->messages[0]));
     return events;
 }
 
+/* Exempt messages are not dropped to make room: that would make none. */
 static size_t first_droppable(const struct model *model)
 {
-    size_t index = 0;
+    size_t index = model->exempt;
 
     while (index < model->count && !may_drop(model, index))
         index++;
@@ -142,30 +169,40 @@ static size_t first_droppable(const struct model *model)
 
 /* Whether what stands before the first droppable message leaves no room, whatever is dropped. */
 static bool is_in_vain(const struct queue *queue, const struct model *model,
-                       const struct sse_message *message)
+                       const struct sse_message *message, unsigned factor)
 {
     struct model rest = *model;
 
     rest.count = first_droppable(model);
-    return model_admits(queue, &rest, message) != 0;
+    return !model_has_room(queue, &rest, message, factor);
 }
 
 static uint64_t model_drop_oldest(const struct queue *queue, struct model *model,
-                                  const struct sse_message *message)
+                                  const struct sse_message *message, unsigned factor)
 {
     uint64_t events = 0;
 
-    if (is_in_vain(queue, model, message))
+    if (is_in_vain(queue, model, message, factor))
         return 0;
-    while (model_admits(queue, model, message) == -ENOBUFS && first_droppable(model) < model->count)
+    while (!model_has_room(queue, model, message, factor) && first_droppable(model) < model->count)
         events += model_remove(model, first_droppable(model));
     return events;
 }
 
-static uint64_t model_drop_key(struct model *model, struct sse_str key)
+static uint64_t model_drop_newest(const struct queue *queue, struct model *model)
 {
-    for (size_t i = 0; i < model->count; i++) {
-        struct sse_str other = model->messages[i]->key;
+    uint64_t events = 0;
+
+    for (size_t i = model->count; i-- > model->exempt && model_is_over(queue, model);)
+        if (may_drop(model, i))
+            events += model_remove(model, i);
+    return events;
+}
+
+static uint64_t model_drop_key(struct model *model, struct sse_text key)
+{
+    for (size_t i = model->exempt; i < model->count; i++) {
+        struct sse_text other = model->messages[i]->key;
 
         if (may_drop(model, i) && other.ptr && other.len == key.len && !memcmp(other.ptr, key.ptr, key.len))
             return model_remove(model, i);
@@ -183,26 +220,31 @@ static void check(const struct queue *queue, const struct model *model)
     assert_int_equal(queue->taken, model->taken);
     assert_int_equal(sse_queue_gather(queue, iov, QUEUED_MAX), (int)model->count);
     for (size_t i = 0; i < model->count; i++) {
-        struct sse_str wire = sse_message_wire(model->messages[i], queue->chunked);
+        struct sse_text wire = sse_message_wire(model->messages[i], queue->chunked);
 
         assert_ptr_equal(iov[i].iov_base, wire.ptr + (i ? 0 : model->taken));
         events += model->messages[i]->events;
     }
     assert_int_equal(sse_queue_events(queue), events);
-    for (size_t i = 0; i < POOL_SIZE; i++)
-        assert_int_equal(sse_queue_admits(queue, pool[i]), model_admits(queue, model, pool[i]));
+    assert_int_equal(queue->exempt, model->exempt);
+    assert_int_equal(queue->bytes - queue->exempt_bytes, model_counted_bytes(queue, model));
+    assert_int_equal(sse_queue_is_over(queue), model_is_over(queue, model));
+    for (unsigned factor = 1; factor <= QUEUE_UNTRIED_FACTOR; factor++)
+        for (size_t i = 0; i < POOL_SIZE; i++)
+            assert_int_equal(sse_queue_admits(queue, pool[i], factor),
+                             model_admits(queue, model, pool[i], factor));
 }
 
-/* A queue lets go of every reference that it took. */
+/* A queue releases every reference that it took. */
 static void check_references(const struct model *model)
 {
     for (size_t i = 0; i < POOL_SIZE; i++) {
-        unsigned held = 1;
+        unsigned references = 1;
 
         for (size_t j = 0; j < model->count; j++)
-            held += model->messages[j] == pool[i];
+            references += model->messages[j] == pool[i];
         if (!pool[i]->borrowed)
-            assert_int_equal(atomic_load(&pool[i]->refs), held);
+            assert_int_equal(atomic_load(&pool[i]->refs), references);
     }
 }
 
@@ -210,18 +252,18 @@ static void push(struct queue *queue, struct model *model, struct sse_message *m
 {
     if (model->count == QUEUED_MAX)
         return;
-    assert_int_equal(sse_queue_push(queue, message, &fake.host), 0);
+    assert_int_equal(sse_queue_push(queue, message, &fake.platform), 0);
     model->messages[model->count++] = message;
 }
 
-/* As a write or an advance does: nobody looks any longer at what is taken. */
+/* As a write or a consume does: nobody looks any longer at what is taken. */
 static void take(struct queue *queue, struct model *model, size_t size)
 {
     struct sse_message *message;
 
     queue->pinned = 0;
     model->pinned = 0;
-    while ((message = sse_queue_take(queue, &size, &fake.host))) {
+    while ((message = sse_queue_take(queue, &size, &fake.platform))) {
         assert_ptr_equal(message, model->messages[0]);
         model->taken = 0;
         (void)model_remove(model, 0);
@@ -236,18 +278,32 @@ static void pin(struct queue *queue, struct model *model, size_t count)
     queue->pinned = (uint16_t)model->pinned;
 }
 
-static void drop_oldest(struct queue *queue, struct model *model, struct sse_message *message)
+static void drop_oldest(struct queue *queue, struct model *model, struct sse_message *message,
+                        unsigned factor)
 {
-    uint64_t expected = model_drop_oldest(queue, model, message);
+    uint64_t expected = model_drop_oldest(queue, model, message, factor);
 
-    assert_int_equal(sse_queue_drop_oldest(queue, message, &fake.host), expected);
+    assert_int_equal(sse_queue_drop_oldest(queue, message, factor, &fake.platform), expected);
+}
+
+static void drop_newest(struct queue *queue, struct model *model)
+{
+    uint64_t expected = model_drop_newest(queue, model);
+
+    assert_int_equal(sse_queue_drop_newest(queue, &fake.platform), expected);
+}
+
+static void exempt_all(struct queue *queue, struct model *model)
+{
+    sse_queue_exempt_all(queue);
+    model->exempt = model->count;
 }
 
 static void drop_key(struct queue *queue, struct model *model, const char *key)
 {
     uint64_t expected = model_drop_key(model, sse_str(key));
 
-    assert_int_equal(sse_queue_drop_key(queue, sse_str(key), &fake.host), expected);
+    assert_int_equal(sse_queue_drop_key(queue, sse_str(key), &fake.platform), expected);
 }
 
 /* Room that was reserved is there even if no memory is left. */
@@ -255,18 +311,19 @@ static void reserve(struct queue *queue, struct model *model, size_t more)
 {
     if (model->count + more > QUEUED_MAX)
         return;
-    assert_int_equal(sse_queue_reserve(queue, more, &fake.host), 0);
-    fake_host_fail_at(&fake, 1, true);
+    assert_int_equal(sse_queue_reserve(queue, more, &fake.platform), 0);
+    fake_platform_fail_at(&fake, 1, true);
     for (size_t i = 0; i < more; i++)
         push(queue, model, pool[below(POOL_SIZE)]);
-    fake_host_fail_at(&fake, 0, false);
+    fake_platform_fail_at(&fake, 0, false);
 }
 
 static void operate(struct queue *queue, struct model *model)
 {
     struct sse_message *message = pool[below(POOL_SIZE)];
+    unsigned factor = 1 + (unsigned)below(QUEUE_UNTRIED_FACTOR);
 
-    switch (below(8)) {
+    switch (below(12)) {
     case 0:
         take(queue, model, below(60));
         break;
@@ -282,9 +339,19 @@ static void operate(struct queue *queue, struct model *model)
     case 4:
         push(queue, model, message);
         break;
+    case 5:
+        if (!below(4))
+            exempt_all(queue, model);
+        break;
+    case 6:
+        drop_newest(queue, model);
+        break;
+    case 7:
+        drop_oldest(queue, model, NULL, 1);
+        break;
     default:
-        drop_oldest(queue, model, message);
-        if (!sse_queue_admits(queue, message))
+        drop_oldest(queue, model, message, factor);
+        if (!sse_queue_admits(queue, message, factor))
             push(queue, model, message);
         break;
     }
@@ -309,7 +376,7 @@ static void random_operations_match_a_model(void **state)
             if (!queue.count)
                 assert_int_equal(atomic_load(&fake.blocks), blocks);
         }
-        sse_queue_clear(&queue, &fake.host);
+        sse_queue_clear(&queue, &fake.platform);
         assert_int_equal(atomic_load(&fake.blocks), blocks);
     }
 }
@@ -336,18 +403,18 @@ static void every_place_of_every_ring_can_be_dropped(void **state)
             struct queue queue;
 
             sse_queue_init(&queue, false, NO_LIMIT, UINT32_MAX);
-            assert_int_equal(sse_queue_reserve(&queue, SIZE, &fake.host), 0);
+            assert_int_equal(sse_queue_reserve(&queue, SIZE, &fake.platform), 0);
             queue.ring->first = (uint32_t)start;
             for (size_t i = 0; i < SIZE; i++) {
                 order[count] = i == place ? 2 : 5 + i % 4;
-                assert_int_equal(sse_queue_push(&queue, pool[order[count]], &fake.host), 0);
+                assert_int_equal(sse_queue_push(&queue, pool[order[count]], &fake.platform), 0);
                 count += i != place;
             }
-            assert_int_equal(sse_queue_drop_key(&queue, sse_str("ab"), &fake.host), 1);
+            assert_int_equal(sse_queue_drop_key(&queue, sse_str("ab"), &fake.platform), 1);
             expect_order(&queue, order, SIZE - 1);
-            assert_int_equal(sse_queue_push(&queue, pool[2], &fake.host), 0);
+            assert_int_equal(sse_queue_push(&queue, pool[2], &fake.platform), 0);
             assert_int_equal(queue.ring->capacity, SIZE);
-            sse_queue_clear(&queue, &fake.host);
+            sse_queue_clear(&queue, &fake.platform);
         }
     }
 }
@@ -361,14 +428,14 @@ static void no_more_is_dropped_than_it_takes(void **state)
     (void)state;
     sse_queue_init(&queue, true, 4 * size, UINT32_MAX);
     for (size_t i = 0; i < 4; i++)
-        assert_int_equal(sse_queue_push(&queue, pool[6], &fake.host), 0);
-    assert_int_equal(sse_queue_drop_oldest(&queue, pool[5], &fake.host), 1);
+        assert_int_equal(sse_queue_push(&queue, pool[6], &fake.platform), 0);
+    assert_int_equal(sse_queue_drop_oldest(&queue, pool[5], 1, &fake.platform), 1);
     assert_int_equal(queue.count, 3);
-    assert_int_equal(sse_queue_drop_oldest(&queue, pool[6], &fake.host), 0);
-    assert_int_equal(sse_queue_push(&queue, pool[6], &fake.host), 0);
-    assert_int_equal(sse_queue_drop_oldest(&queue, pool[7], &fake.host), 2);
+    assert_int_equal(sse_queue_drop_oldest(&queue, pool[6], 1, &fake.platform), 0);
+    assert_int_equal(sse_queue_push(&queue, pool[6], &fake.platform), 0);
+    assert_int_equal(sse_queue_drop_oldest(&queue, pool[7], 1, &fake.platform), 2);
     assert_int_equal(queue.count, 2);
-    sse_queue_clear(&queue, &fake.host);
+    sse_queue_clear(&queue, &fake.platform);
 }
 
 /* A batch is one message and several events. */
@@ -378,12 +445,12 @@ static void a_batch_counts_all_its_events(void **state)
 
     (void)state;
     sse_queue_init(&queue, false, NO_LIMIT, 2);
-    assert_int_equal(sse_queue_push(&queue, pool[9], &fake.host), 0);
-    assert_int_equal(sse_queue_push(&queue, pool[9], &fake.host), 0);
+    assert_int_equal(sse_queue_push(&queue, pool[9], &fake.platform), 0);
+    assert_int_equal(sse_queue_push(&queue, pool[9], &fake.platform), 0);
     assert_int_equal(sse_queue_events(&queue), 6);
-    assert_int_equal(sse_queue_drop_oldest(&queue, pool[5], &fake.host), 3);
+    assert_int_equal(sse_queue_drop_oldest(&queue, pool[5], 1, &fake.platform), 3);
     assert_int_equal(sse_queue_events(&queue), 3);
-    sse_queue_clear(&queue, &fake.host);
+    sse_queue_clear(&queue, &fake.platform);
 }
 
 /* What cannot make room is not given up for it. */
@@ -395,24 +462,25 @@ static void nothing_is_dropped_in_vain(void **state)
 
     (void)state;
     sse_queue_init(&queue, false, large + 20, UINT32_MAX);
-    assert_int_equal(sse_queue_push(&queue, pool[8], &fake.host), 0);
-    assert_null(sse_queue_take(&queue, &part, &fake.host));
-    assert_int_equal(sse_queue_push(&queue, pool[5], &fake.host), 0);
-    assert_int_equal(sse_queue_push(&queue, pool[5], &fake.host), 0);
-    assert_int_equal(sse_queue_drop_oldest(&queue, pool[6], &fake.host), 0);
+    assert_int_equal(sse_queue_push(&queue, pool[8], &fake.platform), 0);
+    assert_null(sse_queue_take(&queue, &part, &fake.platform));
+    assert_int_equal(sse_queue_push(&queue, pool[5], &fake.platform), 0);
+    assert_int_equal(sse_queue_push(&queue, pool[5], &fake.platform), 0);
+    assert_int_equal(sse_queue_drop_oldest(&queue, pool[6], 1, &fake.platform), 0);
     assert_int_equal(queue.count, 3);
-    assert_int_equal(sse_queue_admits(&queue, pool[6]), -ENOBUFS);
-    sse_queue_clear(&queue, &fake.host);
+    assert_int_equal(sse_queue_admits(&queue, pool[6], 1), -ENOBUFS);
+    sse_queue_clear(&queue, &fake.platform);
 
     sse_queue_init(&queue, false, large, UINT32_MAX);
-    assert_int_equal(sse_queue_push(&queue, pool[5], &fake.host), 0);
+    assert_int_equal(sse_queue_push(&queue, pool[5], &fake.platform), 0);
     queue.bytes_max = (uint32_t)large - 1;
-    assert_int_equal(sse_queue_drop_oldest(&queue, pool[8], &fake.host), 0);
+    assert_int_equal(sse_queue_drop_oldest(&queue, pool[8], 1, &fake.platform), 0);
     assert_int_equal(queue.count, 1);
-    sse_queue_clear(&queue, &fake.host);
+    sse_queue_clear(&queue, &fake.platform);
 }
 
-/* A replay is longer than the limits: the queue then admits nothing until it is shorter again. */
+/* One that nobody has tried to write may be four times as long: it then admits nothing until it is shorter
+ * again. */
 static void a_queue_beyond_its_limits_is_only_full(void **state)
 {
     struct queue queue;
@@ -420,11 +488,65 @@ static void a_queue_beyond_its_limits_is_only_full(void **state)
     (void)state;
     sse_queue_init(&queue, false, 60, 3);
     for (size_t i = 0; i < 40; i++)
-        assert_int_equal(sse_queue_push(&queue, pool[6], &fake.host), 0);
-    assert_int_equal(sse_queue_admits(&queue, pool[5]), -ENOBUFS);
-    assert_int_equal(sse_queue_drop_oldest(&queue, pool[5], &fake.host), 39);
-    assert_int_equal(sse_queue_admits(&queue, pool[5]), 0);
-    sse_queue_clear(&queue, &fake.host);
+        assert_int_equal(sse_queue_push(&queue, pool[6], &fake.platform), 0);
+    assert_int_equal(sse_queue_admits(&queue, pool[5], 1), -ENOBUFS);
+    assert_int_equal(sse_queue_drop_oldest(&queue, pool[5], 1, &fake.platform), 39);
+    assert_int_equal(sse_queue_admits(&queue, pool[5], 1), 0);
+    sse_queue_clear(&queue, &fake.platform);
+}
+
+/* The judgement after a try: as few as necessary, from either end, and never what was begun. */
+static void a_queue_is_cut_to_its_limits_from_either_end(void **state)
+{
+    (void)state;
+    for (int newest = 0; newest < 2; newest++) {
+        struct queue queue;
+        size_t part = 1;
+        const size_t oldest_left[] = {8, 7, 9}, newest_left[] = {8, 5, 6};
+
+        sse_queue_init(&queue, false, NO_LIMIT, 3);
+        for (size_t i = 0; i < 4; i++)
+            assert_int_equal(sse_queue_push(&queue, pool[i ? 4 + i : 8], &fake.platform), 0);
+        assert_int_equal(sse_queue_push(&queue, pool[9], &fake.platform), 0);
+        assert_null(sse_queue_take(&queue, &part, &fake.platform));
+        if (newest) {
+            /* The batch and one event. */
+            assert_int_equal(sse_queue_drop_newest(&queue, &fake.platform), 4);
+            assert_int_equal(sse_queue_drop_newest(&queue, &fake.platform), 0);
+        } else {
+            assert_int_equal(sse_queue_drop_oldest(&queue, NULL, 1, &fake.platform), 2);
+            assert_int_equal(sse_queue_drop_oldest(&queue, NULL, 1, &fake.platform), 0);
+        }
+        assert_int_equal(queue.count, 3);
+        for (uint32_t i = 0; i < 3; i++)
+            assert_ptr_equal(sse_queue_at(&queue, i), pool[newest ? newest_left[i] : oldest_left[i]]);
+        sse_queue_clear(&queue, &fake.platform);
+    }
+}
+
+/* They make no room, whichever way it is asked for, nor does a newer event with their key replace them. */
+static void exempt_messages_are_not_dropped(void **state)
+{
+    struct queue queue;
+
+    (void)state;
+    sse_queue_init(&queue, false, NO_LIMIT, 1);
+    for (size_t i = 0; i < 5; i++)
+        assert_int_equal(sse_queue_push(&queue, pool[i], &fake.platform), 0);
+    sse_queue_exempt_all(&queue);
+    assert_int_equal(sse_queue_drop_oldest(&queue, NULL, 1, &fake.platform), 0);
+    assert_int_equal(sse_queue_drop_newest(&queue, &fake.platform), 0);
+    assert_int_equal(sse_queue_push(&queue, pool[5], &fake.platform), 0);
+    assert_int_equal(sse_queue_drop_oldest(&queue, pool[6], 1, &fake.platform), 1);
+    assert_int_equal(queue.count, 5);
+    assert_int_equal(sse_queue_push(&queue, pool[6], &fake.platform), 0);
+    assert_int_equal(sse_queue_push(&queue, pool[7], &fake.platform), 0);
+    assert_int_equal(sse_queue_drop_newest(&queue, &fake.platform), 1);
+    assert_ptr_equal(sse_queue_at(&queue, 5), pool[6]);
+    assert_int_equal(sse_queue_drop_key(&queue, sse_str(keys[1]), &fake.platform), 0);
+    assert_int_equal(queue.count, 6);
+    assert_int_equal(queue.exempt, 5);
+    sse_queue_clear(&queue, &fake.platform);
 }
 
 static void a_failed_reserve_changes_nothing(void **state)
@@ -440,12 +562,12 @@ static void a_failed_reserve_changes_nothing(void **state)
             sse_queue_init(&queue, false, NO_LIMIT, UINT32_MAX);
             for (size_t j = 0; j < filled; j++)
                 push(&queue, &model, pool[j]);
-            fake_host_fail_at(&fake, 1, true);
-            assert_int_equal(sse_queue_reserve(&queue, more[i], &fake.host), -ENOMEM);
-            fake_host_fail_at(&fake, 0, false);
+            fake_platform_fail_at(&fake, 1, true);
+            assert_int_equal(sse_queue_reserve(&queue, more[i], &fake.platform), -ENOMEM);
+            fake_platform_fail_at(&fake, 0, false);
             check(&queue, &model);
             assert_int_equal(atomic_load(&fake.blocks), POOL_SIZE - 2);
-            sse_queue_clear(&queue, &fake.host);
+            sse_queue_clear(&queue, &fake.platform);
         }
     }
 }
@@ -459,8 +581,8 @@ static void an_absurd_reserve_is_refused(void **state)
     (void)state;
     sse_queue_init(&queue, false, NO_LIMIT, UINT32_MAX);
     before = atomic_load(&fake.allocations);
-    assert_int_equal(sse_queue_reserve(&queue, (size_t)UINT32_MAX + 1, &fake.host), -ENOMEM);
-    assert_int_equal(sse_queue_reserve(&queue, SIZE_MAX / 2, &fake.host), -ENOMEM);
+    assert_int_equal(sse_queue_reserve(&queue, (size_t)UINT32_MAX + 1, &fake.platform), -ENOMEM);
+    assert_int_equal(sse_queue_reserve(&queue, SIZE_MAX / 2, &fake.platform), -ENOMEM);
     assert_int_equal(atomic_load(&fake.allocations), before);
 }
 
@@ -471,12 +593,12 @@ static void an_empty_queue_is_cleared_of_its_memory(void **state)
 
     (void)state;
     sse_queue_init(&queue, false, NO_LIMIT, UINT32_MAX);
-    assert_int_equal(sse_queue_reserve(&queue, 20, &fake.host), 0);
+    assert_int_equal(sse_queue_reserve(&queue, 20, &fake.platform), 0);
     assert_int_equal(atomic_load(&fake.blocks), POOL_SIZE - 1);
-    sse_queue_clear(&queue, &fake.host);
+    sse_queue_clear(&queue, &fake.platform);
     assert_int_equal(atomic_load(&fake.blocks), POOL_SIZE - 2);
-    assert_int_equal(sse_queue_push(&queue, pool[0], &fake.host), 0);
-    sse_queue_clear(&queue, &fake.host);
+    assert_int_equal(sse_queue_push(&queue, pool[0], &fake.platform), 0);
+    sse_queue_clear(&queue, &fake.platform);
 }
 
 int main(void)
@@ -488,6 +610,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_batch_counts_all_its_events, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nothing_is_dropped_in_vain, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_queue_beyond_its_limits_is_only_full, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_queue_is_cut_to_its_limits_from_either_end, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(exempt_messages_are_not_dropped, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_failed_reserve_changes_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_absurd_reserve_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_empty_queue_is_cleared_of_its_memory, set_up, tear_down),

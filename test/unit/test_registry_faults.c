@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Memory that runs out, outputs that die, and clients that are stuck. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,167 +7,44 @@
 
 #include <cmocka.h>
 
-#include <sse/registry.h>
+#include "registry_stage.h"
 
-#include "fake_host.h"
-#include "fake_sink.h"
-
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-/* More than a publish notes on its stack. */
-#define CLIENT_COUNT 20
-#define ABSENT ((struct sse_str){.ptr = NULL})
-
-struct client {
-    struct fake_host own; /* for a client that runs short of memory alone */
-    struct fake_sink sink;
-    struct sse_emitter *emitter;
-    int completions;
-    enum sse_reason reason;
-    int error;
-};
-
-static struct fake_host fake;
-static struct sse_registry *registry;
-static struct client clients[CLIENT_COUNT];
-
-static ssize_t take(void *user, const struct iovec *iov, int count)
+static void use_plain_registry(void)
 {
-    return fake_sink_write(&((struct client *)user)->sink, iov, count);
-}
-
-static void on_completion(struct sse_emitter *emitter, const struct sse_completion *completion, void *user)
-{
-    struct client *client = user;
-
-    (void)emitter;
-    client->completions++;
-    client->reason = completion->reason;
-    client->error = completion->error;
-}
-
-static struct sse_emitter_options options_for(struct client *client, enum sse_drain drain)
-{
-    fake_sink_free(&client->sink);
-    client->completions = 0;
-    return (struct sse_emitter_options){
-        .size = sizeof(struct sse_emitter_options),
-        .host = &fake.host,
-        .drain = drain,
-        .write = take,
-        .on_completion = on_completion,
-        .user = client,
-    };
-}
-
-static struct client *start_with(size_t index, const struct sse_emitter_options *options)
-{
-    assert_int_equal(sse_emitter_new(&clients[index].emitter, options), 0);
-    return &clients[index];
-}
-
-static struct client *start(size_t index, enum sse_drain drain)
-{
-    struct sse_emitter_options options = options_for(&clients[index], drain);
-
-    return start_with(index, &options);
-}
-
-static void leave(struct client *client)
-{
-    struct sse_emitter *emitter = client->emitter;
-
-    client->emitter = NULL;
-    sse_emitter_unref(emitter);
-}
-
-static int setup(void **state)
-{
-    const struct sse_registry_options options = {.size = sizeof(options), .host = &fake.host};
-
-    (void)state;
-    fake_host_init(&fake);
-    memset(clients, 0, sizeof(clients));
-    registry = NULL;
-    assert_int_equal(sse_registry_new(&registry, &options), 0);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < CLIENT_COUNT; i++) {
-        leave(&clients[i]);
-        fake_sink_free(&clients[i].sink);
-    }
-    sse_registry_unref(registry);
-    fake_host_check_no_leak(&fake);
-    return 0;
-}
-
-static int subscribe_to(struct sse_registry *to, struct client *client, const char *topic)
-{
-    const struct sse_str name = sse_str(topic);
-
-    return sse_registry_subscribe(to, client->emitter, &name, 1, ABSENT, NULL);
-}
-
-static struct sse_delivery publish(const char *topic, const char *data)
-{
-    const struct sse_event event = {.data = sse_str(data)};
-    struct sse_delivery delivery = {.size = sizeof(delivery)};
-
-    assert_int_equal(sse_registry_publish(registry, sse_str(topic), &event, &delivery), 0);
-    return delivery;
-}
-
-static void expect_delivery(struct sse_delivery delivery, size_t written, size_t queued, size_t closed)
-{
-    assert_int_equal(delivery.written, written);
-    assert_int_equal(delivery.queued, queued);
-    assert_int_equal(delivery.dropped, 0);
-    assert_int_equal(delivery.closed, closed);
+    use_registry((struct sse_registry_options){.size = 0});
 }
 
 /* How much an event costs, however many receive it. */
-static void test_allocations(void **state)
+static void a_publish_allocates_one_message(void **state)
 {
-    struct sse_emitter *many[200];
-    struct sse_emitter_options options = options_for(&clients[0], SSE_DRAIN_CALLBACK);
     const struct sse_event event = {.data = sse_str("x")};
-    const struct sse_str topic = sse_str("t");
     struct sse_message *message;
 
     (void)state;
-    assert_int_equal(sse_message_new(&message, &event, 1, &fake.host), 0);
-    for (size_t i = 0; i < 200; i++) {
+    use_plain_registry();
+    assert_int_equal(sse_message_new(&message, &event, 1, &platform.platform), 0);
+    for (size_t i = 0; i < CLIENTS; i++) {
         size_t before;
 
-        assert_int_equal(sse_emitter_new(&many[i], &options), 0);
-        assert_int_equal(sse_registry_subscribe(registry, many[i], &topic, 1, ABSENT, NULL), 0);
-        (void)publish("t", "the list of receivers has grown");
-        before = fake.allocations;
-        expect_delivery(publish("t", "x"), i + 1, 0, 0);
-        assert_int_equal(fake.allocations, before + 1);
-        assert_int_equal(sse_registry_broadcast(registry, &event, NULL), 0);
-        assert_int_equal(fake.allocations, before + 2);
-        assert_int_equal(sse_registry_broadcast_message(registry, message, NULL), 0);
-        assert_int_equal(sse_registry_publish_message(registry, topic, message, NULL), 0);
-        assert_int_equal(fake.allocations, before + 2);
+        enter(i, "t");
+        before = atomic_load(&platform.allocations);
+        expect_delivery(publish('t', "x"), i + 1, 0, 0);
+        assert_int_equal(atomic_load(&platform.allocations), before + 1);
+        expect_delivery(publish(' ', "x"), i + 1, 0, 0);
+        assert_int_equal(atomic_load(&platform.allocations), before + 2);
+        assert_int_equal(sse_registry_publish_message(registry, sse_str("t"), message, NULL), 0);
+        (void)fake_loop_settle(&loop);
+        assert_int_equal(sse_registry_publish_message(registry, absent, message, NULL), 0);
+        (void)fake_loop_settle(&loop);
+        assert_int_equal(atomic_load(&platform.allocations), before + 2);
     }
-    for (size_t i = 0; i < 200; i++)
-        sse_emitter_unref(many[i]);
-    assert_int_equal(sse_registry_count(registry, topic), 200);
-    sse_registry_unref(registry);
-    registry = NULL;
-    assert_int_equal(clients[0].completions, 200);
     sse_message_unref(message);
 }
 
 /* A steady stream to clients that take it in time needs no memory at all. */
-static void test_steady_pull_needs_no_memory(void **state)
+static void a_steady_pull_needs_no_memory(void **state)
 {
     const struct sse_event event = {.data = sse_str("x")};
     struct sse_message *message;
@@ -174,17 +52,21 @@ static void test_steady_pull_needs_no_memory(void **state)
     size_t before = 0;
 
     (void)state;
-    assert_int_equal(sse_message_new(&message, &event, 1, &fake.host), 0);
-    for (size_t i = 0; i < CLIENT_COUNT; i++)
-        assert_int_equal(subscribe_to(registry, start(i, SSE_DRAIN_PULL), "t"), 0);
-    for (int round = 0; round < 100; round++) {
-        assert_int_equal(sse_registry_broadcast_message(registry, message, NULL), 0);
-        if (!round)
-            before = fake.allocations;
-        for (size_t i = 0; i < CLIENT_COUNT; i++)
-            assert_int_equal(sse_emitter_read(clients[i].emitter, buffer, sizeof(buffer)), 9);
+    use_plain_registry();
+    assert_int_equal(sse_message_new(&message, &event, 1, &platform.platform), 0);
+    for (size_t i = 0; i < CLIENTS; i++) {
+        assert_int_equal(join(prepare(i, SSE_OUTPUT_PULL), "t", absent), 0);
+        assert_int_equal(fake_client_pull(&clients[i]), 0);
     }
-    assert_int_equal(fake.allocations, before);
+    for (int round = 0; round < 100; round++) {
+        assert_int_equal(sse_registry_publish_message(registry, absent, message, NULL), 0);
+        if (!round)
+            before = atomic_load(&platform.allocations);
+        for (size_t i = 0; i < CLIENTS; i++)
+            assert_int_equal(sse_emitter_read(clients[i].emitter, buffer, sizeof(buffer)), 9);
+        (void)fake_loop_settle(&loop);
+    }
+    assert_int_equal(atomic_load(&platform.allocations), before);
     sse_message_unref(message);
 }
 
@@ -193,18 +75,17 @@ struct picture {
     size_t members;
     size_t subscribers;
     size_t new_subscribers;
+    size_t emitters;
 };
 
 static struct picture picture;
 
 static struct picture take_picture(void)
 {
-    return (struct picture){
-        .members = sse_registry_count(registry, ABSENT),
-        .subscribers = sse_registry_count(registry, sse_str("a")),
-        .new_subscribers =
-            sse_registry_count(registry, sse_str("x")) + sse_registry_count(registry, sse_str("y")),
-    };
+    return (struct picture){.members = count(NULL),
+                            .subscribers = count("a"),
+                            .new_subscribers = count("x") + count("y"),
+                            .emitters = sse_loop_count(loop.loop)};
 }
 
 /* Whether a call is to be made again: it had no memory, and has changed nothing. */
@@ -217,113 +98,79 @@ static bool again(int error)
         picture = now;
         return false;
     }
-    assert_int_equal(now.members, picture.members);
-    assert_int_equal(now.subscribers, picture.subscribers);
-    assert_int_equal(now.new_subscribers, picture.new_subscribers);
-    return !fake.fail_from_there_on;
-}
-
-static int count_visit(struct sse_emitter *emitter, void *user)
-{
-    (void)emitter;
-    (*(size_t *)user)++;
-    return 0;
+    assert_memory_equal(&now, &picture, sizeof(now));
+    return !atomic_load(&platform.fail_from_there_on);
 }
 
 /* An emitter that a publish could not give its event has ended; all others have it. */
 static void check_delivery(struct sse_delivery delivery, size_t subscribers)
 {
-    size_t closed = 0;
+    size_t ended = 0;
 
-    for (size_t i = 0; i < CLIENT_COUNT; i++) {
-        if (clients[i].completions) {
-            assert_int_equal(clients[i].reason, SSE_REASON_OVERFLOW);
-            assert_int_equal(clients[i].error, -ENOMEM);
-            clients[i].completions = 0;
-            leave(&clients[i]);
-            closed++;
-        }
+    (void)fake_loop_settle(&loop);
+    for (size_t i = 0; i < CLIENTS; i++) {
+        if (!clients[i].completions)
+            continue;
+        assert_int_equal(clients[i].completion.reason, SSE_REASON_OVERFLOW);
+        assert_int_equal(clients[i].completion.error, -ENOMEM);
+        fake_client_free(&clients[i]);
+        clients[i].completions = 0;
+        ended++;
     }
-    assert_int_equal(delivery.closed, closed);
-    assert_int_equal(delivery.written + delivery.queued + delivery.closed, subscribers);
+    picture = take_picture();
+    assert_int_equal(delivery.ended, ended);
+    assert_int_equal(delivery.receivers + delivery.ended, subscribers);
 }
 
-static int publish_often(struct sse_registry *to, const char *topic)
+static int publish_often(void)
 {
     const struct sse_event event = {.id = sse_str("7"), .data = sse_str("x")};
     int error = 0;
 
     for (int i = 0; !error && i < 12; i++) {
-        struct sse_delivery delivery = {.size = sizeof(delivery)};
-        size_t subscribers = sse_registry_count(to, sse_str(topic));
+        struct sse_delivery delivery = {.receivers = 77};
+        size_t subscribers = count("a");
 
         do
-            error = sse_registry_publish(to, sse_str(topic), &event, &delivery);
+            error = sse_registry_publish(registry, sse_str("a"), &event, &delivery);
         while (again(error));
-        if (!error)
+        if (error)
+            assert_int_equal(delivery.receivers, 77);
+        else
             check_delivery(delivery, subscribers);
     }
     return error;
 }
 
-static int make_registry(struct sse_registry **made)
+/* A third of the clients are pulled from, and another third does not take what is sent. */
+static int open_member(size_t index)
 {
-    const struct sse_registry_options options = {.size = sizeof(options), .host = &fake.host};
+    struct fake_client *client = prepare(index, index % 3 ? SSE_OUTPUT_CALLBACK : SSE_OUTPUT_PULL);
     int error;
 
     do
-        error = sse_registry_new(made, &options);
+        error = join(client, index % 5 ? &"abca"[index % 4] : "", sse_str(index % 2 ? "unknown" : NULL));
+    while (again(error));
+    if (!error && index % 3 == 1)
+        client->output.room = 0;
+    return error;
+}
+
+static int subscribe_more(size_t index)
+{
+    int error;
+
+    do
+        error = subscribe(&clients[index], "xay", absent, NULL);
     while (again(error));
     return error;
 }
 
-/* A third of the clients pull, and another does not take what is sent. */
-static int make_client(size_t index)
+static int count_visit(struct sse_emitter *emitter, void *user)
 {
-    struct sse_emitter_options options = options_for(&clients[index], SSE_DRAIN_CALLBACK);
-    int error;
-
-    if (index % 3 == 0)
-        options.drain = SSE_DRAIN_PULL;
-    do
-        error = sse_emitter_new(&clients[index].emitter, &options);
-    while (again(error));
-    if (index % 3 == 1)
-        clients[index].sink.room = 0;
-    return error;
-}
-
-static int join(struct sse_registry *to, size_t index)
-{
-    static const struct sse_str topics[] = {{"a", 1}, {"b", 1}, {"c", 1}, {"a", 1}};
-    int error;
-
-    do
-        error = sse_registry_subscribe(to, clients[index].emitter, topics, index % 5, ABSENT, NULL);
-    while (again(error));
-    return error;
-}
-
-/* A member that has subscriptions already. */
-static int join_more(size_t index)
-{
-    static const struct sse_str topics[] = {{"x", 1}, {"a", 1}, {"y", 1}};
-    int error;
-
-    do
-        error = sse_registry_subscribe(registry, clients[index].emitter, topics, 3, ABSENT, NULL);
-    while (again(error));
-    return error;
-}
-
-static int add(struct sse_registry *to, size_t index)
-{
-    int error;
-
-    do
-        error = sse_registry_add(to, clients[index].emitter);
-    while (again(error));
-    return error;
+    (void)emitter;
+    ++*(size_t *)user;
+    return 0;
 }
 
 static int walk(void)
@@ -332,57 +179,41 @@ static int walk(void)
     int error;
 
     do
-        error = sse_registry_each(registry, ABSENT, count_visit, &visits);
+        error = sse_registry_each(registry, absent, count_visit, &visits);
     while (again(error));
-    assert_int_equal(visits, error ? 0 : sse_registry_count(registry, ABSENT));
+    assert_int_equal(visits, error ? 0 : count(NULL));
     return error;
 }
 
-/* Two registries. An error means that there is no memory any more. */
-static int scenario(struct sse_registry **second)
+/* An error means that there is no memory any more. */
+static int scenario(void)
 {
-    int error = make_registry(&registry);
+    int error = 0;
 
+    for (size_t i = 0; !error && i < CLIENTS; i++)
+        error = open_member(i);
+    for (size_t i = 0; !error && i < 5; i++)
+        error = subscribe_more(i);
     if (!error)
-        error = make_registry(second);
-    for (size_t i = 0; !error && i < CLIENT_COUNT; i++) {
-        error = make_client(i);
-        if (!error && i % 5 == 0)
-            error = add(i < 10 ? registry : *second, i);
-        else if (!error)
-            error = join(i < 10 ? registry : *second, i);
-    }
-    for (size_t i = 1; !error && i < 5; i++)
-        error = join_more(i);
-    if (!error)
-        error = publish_often(registry, "a");
-    if (!error)
-        error = publish_often(*second, "a");
+        error = publish_often();
     return error ? error : walk();
 }
 
 static void run_scenario(size_t nth, bool for_good, bool *failed)
 {
-    struct sse_registry *second = NULL;
-
-    fake_host_init(&fake);
-    memset(clients, 0, sizeof(clients));
-    registry = NULL;
-    fake_host_fail_at(&fake, nth, for_good);
+    (void)set_up(NULL);
+    fake_platform_fail_at(&platform, nth, for_good);
     picture = take_picture();
-    assert_true(scenario(&second) == 0 || for_good);
-    *failed = fake.attempts >= nth;
+    assert_true(scenario() == 0 || for_good);
+    *failed = atomic_load(&platform.attempts) >= nth;
     /* What needs no memory works without any. */
-    assert_true(!registry || sse_registry_tick(registry) == 0);
-    for (size_t i = 0; i < CLIENT_COUNT; i++) {
-        if (registry && clients[i].emitter && i % 2)
-            (void)sse_registry_remove(registry, clients[i].emitter);
-    }
-    sse_registry_unref(second);
-    (void)teardown(NULL);
+    assert_int_equal(sse_registry_complete(registry, sse_str("a")), 0);
+    assert_int_equal(sse_registry_wait(registry, 0), count(NULL) ? -ETIMEDOUT : 0);
+    (void)fake_loop_settle(&loop);
+    (void)tear_down(NULL);
 }
 
-static void test_every_allocation_fails(void **state)
+static void every_allocation_fails(void **state)
 {
     (void)state;
     for (int for_good = 0; for_good < 2; for_good++) {
@@ -395,168 +226,153 @@ static void test_every_allocation_fails(void **state)
     }
 }
 
-static void test_each_without_memory(void **state)
-{
-    size_t visits = 0;
-
-    (void)state;
-    assert_int_equal(subscribe_to(registry, start(0, SSE_DRAIN_CALLBACK), "t"), 0);
-    fake_host_fail_at(&fake, 1, true);
-    assert_int_equal(sse_registry_each(registry, ABSENT, count_visit, &visits), -ENOMEM);
-    fake_host_fail_at(&fake, 0, false);
-    assert_int_equal(visits, 0);
-}
-
-/* Nothing is sent if the event cannot be made, or its receivers not be noted. */
-static void test_publish_without_memory(void **state)
+/* Nothing is sent if the event cannot be made. */
+static void a_publish_without_memory_reaches_nobody(void **state)
 {
     const struct sse_event event = {.data = sse_str("x")};
-    struct sse_delivery delivery = {.size = sizeof(delivery), .queued = 77};
+    struct sse_delivery delivery = {.receivers = 77};
 
     (void)state;
-    for (size_t i = 0; i < CLIENT_COUNT; i++)
-        assert_int_equal(subscribe_to(registry, start(i, SSE_DRAIN_CALLBACK), "t"), 0);
-    for (size_t nth = 1; nth <= 2; nth++) {
-        fake_host_fail_at(&fake, nth, false);
-        assert_int_equal(sse_registry_publish(registry, sse_str("t"), &event, &delivery), -ENOMEM);
-        assert_int_equal(delivery.queued, 77);
-        assert_int_equal(clients[0].sink.calls, 0);
-    }
-    fake_host_fail_at(&fake, 0, false);
-    expect_delivery(publish("t", "x"), CLIENT_COUNT, 0, 0);
-    assert_int_equal(clients[0].sink.size, 9);
+    use_plain_registry();
+    for (size_t i = 0; i < CLIENTS; i++)
+        enter(i, "t");
+    fake_platform_fail_at(&platform, 1, false);
+    assert_int_equal(sse_registry_publish(registry, sse_str("t"), &event, &delivery), -ENOMEM);
+    fake_platform_fail_at(&platform, 0, false);
+    assert_int_equal(delivery.receivers, 77);
+    (void)fake_loop_settle(&loop);
+    assert_int_equal(clients[0].output.size, 0);
+    expect_delivery(publish('t', "x"), CLIENTS, 0, 0);
+    assert_int_equal(clients[0].output.size, 9);
 }
 
-/* Each client has memory of its own; that of one is at its end when its queue has to grow. */
-static void test_one_receiver_without_memory(void **state)
+/* Each client has memory of its own. One has none left when its queue has to grow. */
+static void one_receiver_without_memory_pays_alone(void **state)
 {
-    (void)state;
-    for (size_t unlucky = 0; unlucky < CLIENT_COUNT; unlucky++) {
-        for (size_t i = 0; i < CLIENT_COUNT; i++) {
-            struct sse_emitter_options options = options_for(&clients[i], SSE_DRAIN_CALLBACK);
+    static struct fake_platform own[CLIENTS];
 
-            fake_host_init(&clients[i].own);
-            options.host = &clients[i].own.host;
-            assert_int_equal(subscribe_to(registry, start_with(i, &options), "t"), 0);
-            clients[i].sink.room = 0;
+    (void)state;
+    use_plain_registry();
+    for (size_t unlucky = 0; unlucky < CLIENTS; unlucky++) {
+        for (size_t i = 0; i < CLIENTS; i++) {
+            fake_platform_init(&own[i]);
+            prepare(i, SSE_OUTPUT_CALLBACK)->options.platform = &own[i].platform;
+            assert_int_equal(join(&clients[i], "t", absent), 0);
+            (void)fake_loop_settle(&loop);
+            clients[i].output.room = 0;
         }
-        expect_delivery(publish("t", "1"), 0, CLIENT_COUNT, 0);
-        fake_host_fail_at(&clients[unlucky].own, 1, true);
-        expect_delivery(publish("t", "2"), 0, CLIENT_COUNT - 1, 1);
-        for (size_t i = 0; i < CLIENT_COUNT; i++) {
+        expect_delivery(publish('t', "1"), CLIENTS, 0, 0);
+        fake_platform_fail_at(&own[unlucky], 1, true);
+        expect_delivery(publish('t', "2"), CLIENTS - 1, 0, 1);
+        for (size_t i = 0; i < CLIENTS; i++) {
             assert_int_equal(clients[i].completions, i == unlucky);
-            clients[i].sink.room = SIZE_MAX;
-            assert_int_equal(sse_emitter_flush(clients[i].emitter), i == unlucky ? -ENOMEM : 0);
-            assert_int_equal(clients[i].sink.size, i == unlucky ? 0 : 18);
+            fake_client_make_room(&clients[i], SIZE_MAX);
+            assert_int_equal(clients[i].output.size, 2 + (i == unlucky ? 0 : 18));
         }
-        assert_int_equal(clients[unlucky].reason, SSE_REASON_OVERFLOW);
-        assert_int_equal(clients[unlucky].error, -ENOMEM);
-        for (size_t i = 0; i < CLIENT_COUNT; i++) {
-            (void)sse_registry_remove(registry, clients[i].emitter);
-            leave(&clients[i]);
-            fake_host_check_no_leak(&clients[i].own);
+        expect_end(&clients[unlucky], SSE_REASON_OVERFLOW, -ENOMEM);
+        for (size_t i = 0; i < CLIENTS; i++) {
+            fake_client_free(&clients[i]);
+            fake_platform_check_no_leak(&own[i]);
         }
     }
 }
 
-static void test_one_dead_sink(void **state)
+static void one_dead_output_disturbs_nobody(void **state)
 {
     static const int errors[] = {-EPIPE, -ECONNRESET, -EIO, -ENOSPC, -ETIMEDOUT};
 
     (void)state;
-    for (size_t dead = 0; dead < CLIENT_COUNT; dead++) {
-        int error = errors[dead % 5];
+    use_plain_registry();
+    for (size_t dead = 0; dead < CLIENTS; dead++) {
+        int error = errors[dead % COUNT_OF(errors)];
 
-        for (size_t i = 0; i < CLIENT_COUNT; i++)
-            assert_int_equal(subscribe_to(registry, start(i, SSE_DRAIN_CALLBACK), "t"), 0);
-        clients[dead].sink.error_at = dead % 9;
-        clients[dead].sink.error = error;
-        expect_delivery(publish("t", "1"), CLIENT_COUNT - 1, 0, 1);
-        expect_delivery(publish("t", "2"), CLIENT_COUNT - 1, 0, 0);
-        assert_int_equal(clients[dead].reason, error == -EPIPE || error == -ECONNRESET ? SSE_REASON_PEER_GONE
-                                                                                       : SSE_REASON_IO_ERROR);
-        assert_int_equal(clients[dead].error, error);
-        for (size_t i = 0; i < CLIENT_COUNT; i++) {
+        for (size_t i = 0; i < CLIENTS; i++)
+            enter(i, "t");
+        clients[dead].output.error_at = dead % 9;
+        clients[dead].output.error = error;
+        expect_delivery(publish('t', "1"), CLIENTS, 0, 0);
+        expect_delivery(publish('t', "2"), CLIENTS - 1, 0, 0);
+        expect_end(&clients[dead],
+                   error == -EIO || error == -ENOSPC ? SSE_REASON_OUTPUT_ERROR : SSE_REASON_DISCONNECTED,
+                   error);
+        for (size_t i = 0; i < CLIENTS; i++) {
             assert_int_equal(clients[i].completions, i == dead);
-            assert_int_equal(clients[i].sink.size, i == dead ? dead % 9 : 18);
-            (void)sse_registry_remove(registry, clients[i].emitter);
-            leave(&clients[i]);
+            assert_int_equal(clients[i].output.size, i == dead ? dead % 9 : 18);
         }
     }
 }
 
 #define STUCK_BYTES ((size_t)256 << 10)
-#define EVENTS 20000
+#define EVENTS 2000
 
-static void test_stuck_client_costs_what_its_queue_may_hold(void **state)
+static void a_stuck_client_costs_what_its_queue_may_hold(void **state)
 {
-    struct sse_emitter_options options = options_for(&clients[0], SSE_DRAIN_CALLBACK);
+    struct fake_client *stuck;
     char data[1001];
     size_t before, most = 0, queued = 0;
 
     (void)state;
+    use_plain_registry();
     memset(data, 'x', sizeof(data));
     data[1000] = '\0';
-    options.queue_bytes = STUCK_BYTES;
-    assert_int_equal(subscribe_to(registry, start_with(0, &options), "t"), 0);
-    clients[0].sink.room = 100;
-    for (size_t i = 1; i < CLIENT_COUNT; i++)
-        assert_int_equal(subscribe_to(registry, start(i, SSE_DRAIN_CALLBACK), "t"), 0);
-    before = fake.bytes;
+    stuck = prepare(0, SSE_OUTPUT_CALLBACK);
+    stuck->options.queue_bytes = STUCK_BYTES;
+    stuck->output.room = 2 + 100;
+    assert_int_equal(join(stuck, "t", absent), 0);
+    for (size_t i = 1; i < CLIENTS; i++)
+        enter(i, "t");
+    before = atomic_load(&platform.bytes);
     for (int i = 0; i < EVENTS; i++) {
-        struct sse_delivery delivery = publish("t", data);
-
-        assert_int_equal(delivery.written, CLIENT_COUNT - 1);
-        queued += delivery.queued;
-        most = fake.bytes > most ? fake.bytes : most;
-        for (size_t j = 1; j < CLIENT_COUNT; j++) {
-            assert_int_equal(clients[j].sink.size, 1008);
-            clients[j].sink.size = 0;
+        queued += publish('t', data).receivers - (CLIENTS - 1);
+        most = atomic_load(&platform.bytes) > most ? atomic_load(&platform.bytes) : most;
+        for (size_t j = 1; j < CLIENTS; j++) {
+            assert_int_equal(clients[j].output.size, 1008);
+            fake_client_forget(&clients[j]);
         }
     }
     /* What an event costs beside its bytes is small against these. */
     assert_true(most - before <= STUCK_BYTES + STUCK_BYTES / 5);
     assert_true(most - before >= STUCK_BYTES - 1008);
-    assert_int_equal(queued, (STUCK_BYTES + 100) / 1008);
-    assert_int_equal(clients[0].reason, SSE_REASON_OVERFLOW);
-    assert_int_equal(clients[0].error, -ENOBUFS);
-    assert_int_equal(clients[0].sink.size, 100);
-    leave(&clients[0]);
-    assert_true(fake.bytes <= before);
+    assert_in_range(queued, (STUCK_BYTES + 100) / 1008, (STUCK_BYTES + 100) / 1008 + 1);
+    expect_end(stuck, SSE_REASON_OVERFLOW, -ENOBUFS);
+    assert_int_equal(stuck->output.size, 2 + 100);
+    assert_true(atomic_load(&platform.bytes) <= before);
 }
 
 /* A client that never reads is ended by its timer, and others go on. */
-static void test_stuck_client_stalls(void **state)
+static void a_stuck_client_stalls(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < 3; i++)
-        assert_int_equal(subscribe_to(registry, start(i, SSE_DRAIN_CALLBACK), "t"), 0);
-    clients[1].sink.room = 5;
-    for (int seconds = 0; seconds < 40; seconds++) {
-        expect_delivery(publish("t", "x"), 2, seconds < 30, 0);
-        fake_host_advance_ms(&fake, 1000);
-        assert_int_equal(sse_registry_tick(registry), 0);
+    use_plain_registry();
+    for (size_t i = 0; i < 3; i++) {
+        prepare(i, SSE_OUTPUT_CALLBACK)->options.stall_ms = 30000;
+        assert_int_equal(join(&clients[i], "t", absent), 0);
+        (void)fake_loop_settle(&loop);
+    }
+    clients[1].output.room = 5;
+    for (unsigned seconds = 0; seconds < 40; seconds++) {
+        expect_delivery(publish('t', "x"), seconds < 30 ? 3 : 2, 0, 0);
+        advance_ms(1000);
         assert_int_equal(clients[1].completions, seconds >= 29);
     }
-    assert_int_equal(clients[1].reason, SSE_REASON_STALL);
-    assert_int_equal(clients[1].sink.size, 5);
-    assert_int_equal(clients[0].sink.size, 40 * 9);
+    expect_end(&clients[1], SSE_REASON_STALLED, -ETIMEDOUT);
+    assert_int_equal(clients[1].output.size, 2 + 5);
+    assert_int_equal(clients[0].output.size, 2 + 40 * 9);
 }
 
-#define FAULT_TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+#define STAGE_TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FAULT_TEST(test_allocations),
-        FAULT_TEST(test_steady_pull_needs_no_memory),
-        cmocka_unit_test(test_every_allocation_fails),
-        FAULT_TEST(test_each_without_memory),
-        FAULT_TEST(test_publish_without_memory),
-        FAULT_TEST(test_one_receiver_without_memory),
-        FAULT_TEST(test_one_dead_sink),
-        FAULT_TEST(test_stuck_client_costs_what_its_queue_may_hold),
-        FAULT_TEST(test_stuck_client_stalls),
+        STAGE_TEST(a_publish_allocates_one_message),
+        STAGE_TEST(a_steady_pull_needs_no_memory),
+        cmocka_unit_test(every_allocation_fails),
+        STAGE_TEST(a_publish_without_memory_reaches_nobody),
+        STAGE_TEST(one_receiver_without_memory_pays_alone),
+        STAGE_TEST(one_dead_output_disturbs_nobody),
+        STAGE_TEST(a_stuck_client_costs_what_its_queue_may_hold),
+        STAGE_TEST(a_stuck_client_stalls),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Threads that do everything at once to the same emitters and registries, in random order. */
+/* Threads that do everything at once to the same emitters and registries, in random order, while two loops
+ * serve them. */
 #include "racing_stage.h"
 
 #include <errno.h>
@@ -10,16 +11,20 @@
 #include <cmocka.h>
 
 #define STEPS 120
-#define DEPTH_MAX 3
 
 static unsigned below(unsigned bound)
 {
-    return schedule_below(&stage_self->random, bound);
+    return schedule_below(&stage_self()->random, bound);
 }
 
 static bool one_in(unsigned count)
 {
-    return schedule_one_in(&stage_self->random, count);
+    return schedule_one_in(&stage_self()->random, count);
+}
+
+static struct sse_text absent(void)
+{
+    return sse_str(NULL);
 }
 
 /* Most of it happens in the first. */
@@ -31,7 +36,7 @@ static unsigned any_registry(void)
 /* The next event of this thread, or NULL when it has published enough. */
 static struct stage_event *next_event(unsigned registry, unsigned target)
 {
-    struct stage_worker *worker = stage_self;
+    struct stage_worker *worker = stage_self();
     struct stage_event *event = &worker->events[worker->event_count];
 
     if (worker->event_count == NUMBERED_SEQUENCE_MAX)
@@ -43,30 +48,21 @@ static struct stage_event *next_event(unsigned registry, unsigned target)
 
 static bool lacked_memory(int error)
 {
-    return error == -ENOMEM && stage_self->stage->stingy;
+    return error == -ENOMEM && stage_self()->stage->stingy;
 }
 
-static int publish_message(struct sse_registry *registry, unsigned target, const struct sse_event *event)
+static int publish_message(struct sse_registry *registry, struct sse_text topic,
+                           const struct sse_event *event)
 {
-    struct sse_delivery delivery = {.size = sizeof(delivery)};
+    struct sse_delivery delivery;
     struct sse_message *message;
-    int error = sse_message_new(&message, event, 1, &stage_self->stage->host);
+    int error = sse_message_new(&message, event, 1, &stage_self()->stage->platform);
 
     if (error)
         return error;
-    if (target == NUMBERED_TO_ALL)
-        error = sse_registry_broadcast_message(registry, message, &delivery);
-    else
-        error = sse_registry_publish_message(registry, sse_str(stage_topics[target]), message, &delivery);
+    error = sse_registry_publish_message(registry, topic, message, &delivery);
     sse_message_unref(message);
     return error;
-}
-
-static int publish_event(struct sse_registry *registry, unsigned target, const struct sse_event *event)
-{
-    if (target == NUMBERED_TO_ALL)
-        return sse_registry_broadcast(registry, event, NULL);
-    return sse_registry_publish(registry, sse_str(stage_topics[target]), event, NULL);
 }
 
 static void publish(void)
@@ -74,18 +70,18 @@ static void publish(void)
     unsigned number = any_registry();
     unsigned topic = below(STAGE_TOPICS);
     struct stage_event *noted = next_event(number, one_in(4) ? NUMBERED_TO_ALL : topic);
-    struct sse_registry *registry = stage_self->stage->registries[number];
+    struct sse_registry *registry = stage_self()->stage->registries[number];
     struct numbered_event text;
     struct sse_event event;
+    struct sse_text name;
     int error;
 
     if (!noted)
         return;
+    name = noted->key.target == NUMBERED_TO_ALL ? absent() : stage_topics[topic];
     event = numbered_event(&noted->key, &text);
-    if (one_in(3))
-        error = publish_message(registry, noted->key.target, &event);
-    else
-        error = publish_event(registry, noted->key.target, &event);
+    error = one_in(3) ? publish_message(registry, name, &event)
+                      : sse_registry_publish(registry, name, &event, NULL);
     require(!error || lacked_memory(error));
     noted->accepted = !error;
 }
@@ -93,7 +89,7 @@ static void publish(void)
 static int send_message(struct racing_client *client, const struct sse_event *event)
 {
     struct sse_message *message;
-    int error = sse_message_new(&message, event, 1, &stage_self->stage->host);
+    int error = sse_message_new(&message, event, 1, &stage_self()->stage->platform);
 
     if (error)
         return error;
@@ -117,13 +113,15 @@ static void send_to(struct racing_client *client)
     noted->accepted = !error;
     require(error <= 0 && error != -EINVAL && error != -EMSGSIZE);
     require(!error || !client->plan.reliable);
+    if (one_in(8))
+        (void)sse_emitter_ping(client->emitter);
 }
 
-/* A detach from inside a sink could wait for a thread that waits for this one. */
-static void end(struct racing_client *client, bool may_detach)
+/* A close from inside an output could wait for a thread that waits for this one. */
+static void end(struct racing_client *client, bool may_close)
 {
-    static const int errors[] = {-EPIPE, -ECANCELED, -EIO, -ECONNRESET};
-    unsigned choice = below(4);
+    static const int errors[] = {-EPIPE, -ECANCELED, -EIO, -ECONNRESET, -EINVAL, -EINTR};
+    unsigned choice = below(3);
     int error = 0;
 
     if (client->plan.reliable)
@@ -131,36 +129,36 @@ static void end(struct racing_client *client, bool may_detach)
     if (choice == 0)
         error = sse_emitter_complete(client->emitter);
     else if (choice == 1)
-        error = sse_emitter_complete_with_error(client->emitter, errors[below(4)]);
-    else if (choice == 2 && may_detach)
-        stage_detach(client);
-    else
-        stage_drop(client);
+        error = sse_emitter_abort(client->emitter, errors[below(6)]);
+    else if (may_close && client->plan.loop)
+        stage_close_client(client);
     require(error == 0 || error == -EALREADY);
 }
 
 static void end_another(void)
 {
-    struct racing_client *client = stage_borrow(&stage_self->stage->slots[below(STAGE_SLOTS)]);
+    struct racing_client *client = stage_borrow(&stage_self()->stage->slots[below(STAGE_SLOTS)]);
 
     if (client)
-        end(client, !stage_self->in_sink);
+        end(client, !stage_self()->in_output);
     stage_give_back(client);
 }
 
 static void subscribe(struct racing_client *client)
 {
-    struct sse_registry *registry = stage_self->stage->registries[any_registry()];
-    struct sse_str topics[2];
-    struct sse_replay replay = {.size = sizeof(replay)};
+    struct sse_registry *registry = stage_self()->stage->registries[any_registry()];
+    struct sse_text topics[2];
+    struct sse_replay replay;
     int error;
 
     if (client->plan.reliable)
         return;
     for (size_t i = 0; i < 2; i++)
-        topics[i] = sse_str(stage_topics[below(STAGE_TOPICS)]);
-    error = sse_registry_subscribe(registry, client->emitter, topics, 2, sse_str(NULL), &replay);
-    require(error <= 0 && error != -EINVAL && (error != -ENOMEM || lacked_memory(error)));
+        topics[i] = stage_topics[below(STAGE_TOPICS)];
+    error = sse_registry_subscribe(registry, client->emitter, topics, 2, sse_str(one_in(2) ? "7" : NULL),
+                                   &replay);
+    require(error <= 0 && error != -EINVAL && error != -EBADMSG &&
+            (error != -ENOMEM || lacked_memory(error)));
     if (one_in(3))
         (void)sse_registry_unsubscribe(registry, client->emitter, topics, 1);
 }
@@ -168,349 +166,239 @@ static void subscribe(struct racing_client *client)
 static int visit_member(struct sse_emitter *emitter, void *user)
 {
     (void)user;
-    (void)sse_emitter_next_timeout(emitter);
+    (void)sse_emitter_user(emitter);
     return one_in(4);
 }
 
-static void move(struct racing_client *client)
+static void look_around(void)
 {
-    struct sse_registry *from = stage_self->stage->registries[0];
-    struct sse_registry *to = stage_self->stage->registries[1];
+    struct sse_registry *registry = stage_self()->stage->registries[any_registry()];
+    struct sse_registry_stats stats;
+    int result = sse_registry_each(registry, one_in(2) ? absent() : stage_topics[0], visit_member, NULL);
 
-    if (client->plan.reliable)
-        return;
-    if (one_in(2)) {
-        from = stage_self->stage->registries[1];
-        to = stage_self->stage->registries[0];
-    }
-    if (!one_in(4))
-        (void)sse_registry_remove(from, client->emitter);
-    schedule_pause(&stage_self->random);
-    (void)sse_registry_add(to, client->emitter);
-    (void)sse_registry_each(from, sse_str(NULL), visit_member, NULL);
-    (void)sse_registry_count(from, sse_str(stage_topics[0]));
-}
-
-/* Others may hold and release the same registry meanwhile. */
-static void hold(void)
-{
-    struct sse_registry *registry = stage_self->stage->registries[any_registry()];
-
-    require(sse_registry_hold(registry) == 0);
-    for (unsigned count = below(4); count; count--)
-        publish();
-    schedule_pause(&stage_self->random);
-    require(sse_registry_release(registry) == 0);
+    require(result == 0 || result == 1 || lacked_memory(result));
+    (void)sse_registry_count(registry, stage_topics[below(STAGE_TOPICS)]);
+    require(sse_registry_get_stats(registry, &stats, sizeof(stats)) == 0);
+    require(stats.emitters <= stats.remaining && stats.remaining <= stats.added);
+    require(sse_loop_count(stage_self()->stage->loops[below(STAGE_LOOPS)].loop) <= STAGE_CLIENTS_MAX);
+    if (one_in(16))
+        require(sse_registry_complete(stage_self()->stage->registries[1],
+                                      stage_topics[below(STAGE_TOPICS)]) == 0);
 }
 
 static void look(struct racing_client *client)
 {
-    struct sse_emitter_info info = {.size = sizeof(info)};
+    struct sse_emitter_info info;
 
-    require(sse_emitter_info(client->emitter, &info) == 0);
+    require(sse_emitter_get_info(client->emitter, &info, sizeof(info)) == 0);
     require((info.state == SSE_STATE_CLOSED) == (info.reason != SSE_REASON_NONE));
     require(info.state == SSE_STATE_CLOSED || info.error == 0);
     require((info.queued_bytes == 0) == (info.queued_messages == 0));
     require(sse_emitter_user(client->emitter) == client);
 }
 
-static void pop(void)
+static void advance_clock(void)
 {
-    struct racing_stage *stage = stage_self->stage;
-    unsigned detaches = atomic_load(&stage->detaches);
-    struct sse_emitter *emitter = sse_registry_next_ready(stage->registries[any_registry()]);
-    struct racing_client *client;
-    unsigned detached_at;
+    struct racing_stage *stage = stage_self()->stage;
 
-    if (!emitter)
-        return;
-    client = sse_emitter_user(emitter);
-    detached_at = stage_detached_at(client);
-    require(!detached_at || detached_at > detaches);
-    (void)racing_client_pump(client, &stage_self->random);
-    sse_emitter_unref(emitter);
-}
-
-static void tick(struct racing_client *client)
-{
-    struct racing_stage *stage = stage_self->stage;
-
-    fake_host_advance_ms(&stage->fake, below(60));
-    require(sse_registry_tick(stage->registries[0]) == 0);
-    require(sse_registry_tick(stage->registries[1]) == 0);
-    require(sse_registry_next_timeout(stage->registries[any_registry()]) >= -1);
-    if (client)
-        require(sse_emitter_tick(client->emitter) == 0);
+    fake_platform_advance_ms(&stage->fake, below(60));
+    for (unsigned i = 0; i < STAGE_LOOPS; i++)
+        loop_thread_kick(&stage->loops[i]);
     if (stage->stingy)
-        fake_host_fail_at(&stage->fake, 1 + below(20), false);
+        fake_platform_fail_at(&stage->fake, 1 + below(20), false);
 }
 
+/* Those without a loop have a thread that reads them. */
 static void take_turns(struct racing_client *client)
 {
-    int result;
+    int result = 0;
 
-    if (client && client->plan.drain == SSE_DRAIN_PULL && one_in(8)) {
-        require(sse_emitter_interrupt(client->emitter) == 0);
-    } else if (client) {
-        result = racing_client_pump(client, &stage_self->random);
-        require(result != -EINVAL && result != -EINTR && result != -EALREADY);
-    }
-    pop();
+    if (client->plan.loop)
+        result = racing_client_pump(client, &stage_self()->random);
+    else if (one_in(8))
+        result = sse_emitter_interrupt(client->emitter);
+    require(result != -EINVAL && result != -EINTR && result != -EALREADY);
 }
 
-/* The reference that a call further out came with, or the one of the client's place. */
-static void drop(struct racing_client *client)
+static void start(struct racing_client *client)
 {
-    struct racing_client *lent = stage_self->lent;
+    int error = sse_emitter_start(client->emitter, one_in(2));
 
-    stage_self->lent = NULL;
-    if (lent)
-        sse_emitter_unref(lent->emitter);
-    else
-        stage_drop(client);
+    require(error <= 0 && error != -EINVAL);
 }
 
-/* A reference that a hook takes keeps the emitter, even if the last one had been given back. */
-static void keep(struct racing_client *client)
-{
-    if (client->plan.reliable)
-        return;
-    sse_emitter_ref(client->emitter);
-    stage_give_back(stage_exchange(&stage_self->stage->slots[below(STAGE_SLOTS)], client));
-}
-
-/* What callbacks do; `client` is NULL where its emitter is not there yet, or not any more. */
+/* What callbacks do; `client` is NULL where its emitter is not there any more. */
 static void act(struct racing_client *client)
 {
-    switch (below(client ? 12 : 4)) {
+    switch (below(client ? 9 : 3)) {
     case 0:
         publish();
         break;
     case 1:
-        hold();
-        break;
-    case 2:
         end_another();
         break;
-    case 3:
-        pop();
+    case 2:
+        look_around();
         break;
-    case 4:
+    case 3:
         send_to(client);
         break;
-    case 5:
+    case 4:
         subscribe(client);
         break;
-    case 6:
-        move(client);
-        break;
-    case 7:
+    case 5:
         end(client, true);
         break;
-    case 8:
+    case 6:
         take_turns(client);
         break;
-    case 9:
-        drop(client);
-        break;
-    case 10:
-        require(sse_emitter_tick(client->emitter) == 0);
+    case 7:
+        start(client);
         break;
     default:
-        keep(client);
+        sse_emitter_unref(sse_emitter_ref(client->emitter));
         break;
     }
 }
 
-static bool may_act(unsigned one_in_count)
-{
-    struct stage_worker *worker = stage_self;
-
-    if (worker->stage->calm || !worker->visits || worker->depth == DEPTH_MAX || !one_in(one_in_count))
-        return false;
-    worker->visits--;
-    return true;
-}
-
+/* No call that is made here runs a callback: it would find that it is inside one. */
 static void visit(struct racing_client *client, enum racing_place place)
 {
-    bool in_sink = place == IN_WRITE || place == IN_READY || place == IN_BLOCKED;
-    bool alive = place != IN_RELEASE && atomic_load_explicit(&client->made, memory_order_relaxed);
+    struct stage_worker *worker = stage_self();
+    bool in_output = place == IN_WRITE || place == IN_READY;
 
-    if (!may_act(6))
+    if (worker->stage->calm || !worker->visits || !one_in(6))
         return;
-    stage_self->depth++;
-    stage_self->in_sink += in_sink;
-    act(alive ? client : NULL);
-    stage_self->in_sink -= in_sink;
-    stage_self->depth--;
+    worker->visits--;
+    worker->in_output += in_output;
+    racing_call_begin();
+    act(place == IN_RELEASE ? NULL : client);
+    racing_call_end();
+    worker->in_output -= in_output;
 }
 
-static void on_wake(struct sse_registry *registry, void *user)
-{
-    struct racing_stage *stage = user;
-    unsigned number = registry == stage->registries[1];
-
-    require(registry == stage->registries[number]);
-    require(!atomic_exchange_explicit(&stage->waking[number], true, memory_order_relaxed));
-    stage->wakes[number]++;
-    if (may_act(4)) {
-        stage_self->depth++;
-        require(sse_registry_next_timeout(registry) >= -1);
-        pop();
-        stage_self->depth--;
-    }
-    atomic_store_explicit(&stage->waking[number], false, memory_order_relaxed);
-}
-
-/* A client comes, and the one in its place loses its reference. */
+/* A client comes, and the one in its place goes. */
 static void replace(void)
+{
+    struct racing_stage *stage = stage_self()->stage;
+    unsigned choice = below(64);
+    struct racing_plan plan = {
+        .output = (enum sse_output)(1 + below(3)),
+        .loop = &stage->loops[below(STAGE_LOOPS)],
+        .registry = one_in(8) ? NULL : stage->registries[any_registry()],
+        .chunked = choice & 1,
+        .has_head = choice & 2,
+        .timers = choice & 4,
+        .owned = choice & 8,
+        .paused = (choice & 48) == 0,
+    };
+    struct racing_client *client;
+
+    if (plan.registry) {
+        plan.topics = stage_topics;
+        plan.topic_count = below(STAGE_TOPICS + 1);
+    }
+    client = stage_add_client(&plan);
+    if (client)
+        client = stage_exchange(&stage->slots[below(STAGE_SLOTS)], client);
+    if (client)
+        racing_client_close(client, true);
+}
+
+static void come_and_go(struct racing_client *client)
+{
+    if (one_in(2))
+        subscribe(client);
+    else
+        start(client);
+    if (one_in(16))
+        racing_client_leave(client);
+}
+
+/* Three publish, one replaces, one ends, one moves the clock, one reads, one subscribes. */
+static void step(unsigned role, struct racing_client *client)
+{
+    if (role == 3) {
+        replace();
+    } else if (role == 5) {
+        advance_clock();
+    } else if (!client) {
+        publish();
+    } else if (role == 4) {
+        if (one_in(4))
+            end(client, true);
+    } else if (role == 6) {
+        take_turns(client);
+    } else if (role == 7) {
+        come_and_go(client);
+    } else {
+        if (one_in(4))
+            send_to(client);
+        else if (one_in(8))
+            look_around();
+        else
+            publish();
+    }
+}
+
+static void *work(void *worker)
+{
+    struct stage_worker *me = worker;
+
+    racing_stage_enter(me);
+    for (unsigned i = 0; i < STEPS; i++) {
+        struct racing_client *client = stage_borrow(&me->stage->slots[below(STAGE_PLACES)]);
+
+        racing_call_begin();
+        /* Now and then each does what is another's. */
+        step(one_in(8) ? below(8) : me->number, client);
+        if (client)
+            look(client);
+        racing_call_end();
+        stage_give_back(client);
+        schedule_pause(&me->random);
+    }
+    return NULL;
+}
+
+/* A connection with a thread of its own, until its stream ends. */
+static void serve(struct stage_worker *me, struct stage_slot *slot)
 {
     unsigned choice = below(8);
     struct racing_plan plan = {
-        .drain = (enum sse_drain)(1 + below(3)),
+        .output = SSE_OUTPUT_PULL,
+        .registry = me->stage->registries[0],
+        .topics = stage_topics,
+        .topic_count = 2,
         .chunked = choice & 1,
         .has_head = choice & 2,
         .timers = choice & 4,
     };
     struct racing_client *client = stage_add_client(&plan);
+    int result = 0;
 
     if (!client)
         return;
-    if (!one_in(4))
-        subscribe(client);
-    stage_give_back(stage_exchange(&stage_self->stage->slots[below(STAGE_SLOTS)], client));
+    (void)stage_exchange(slot, client);
+    while (!atomic_load(&me->stage->stopping) && (result >= 0 || result == -EINTR || lacked_memory(result)))
+        result = racing_client_wait(client, -1, &me->random);
+    (void)stage_exchange(slot, NULL);
+    racing_client_close(client, true);
 }
 
-/* One call whose hooks may take away the reference that it was made with. */
-static void call_with_lent(struct racing_client *client)
+static void *keep_serving(void *worker)
 {
-    unsigned choice = below(client->plan.reliable ? 3 : 5);
+    struct stage_worker *me = worker;
 
-    stage_self->lent = client;
-    if (choice == 0)
-        send_to(client);
-    else if (choice == 1)
-        require(sse_emitter_tick(client->emitter) == 0);
-    else if (choice == 2)
-        (void)sse_emitter_flush(client->emitter);
-    else if (choice == 3)
-        (void)sse_emitter_complete(client->emitter);
-    else
-        (void)sse_emitter_complete_with_error(client->emitter, -EPIPE);
-}
-
-/* What callbacks of this do, they do without it. */
-static void give_lent_back(void)
-{
-    struct racing_client *lent = stage_self->lent;
-
-    stage_self->lent = NULL;
-    stage_give_back(lent);
-}
-
-static void come_and_go(struct racing_client *client)
-{
-    if (client && one_in(2))
-        move(client);
-    else if (client)
-        subscribe(client);
-    if (client && one_in(16))
-        racing_client_leave(client);
-}
-
-/* Three publish, one replaces, one ends, one keeps the time, one writes and reads, one moves. */
-static void step(unsigned role, struct racing_client *client)
-{
-    switch (role) {
-    case 3:
-        replace();
-        break;
-    case 4:
-        if (client && one_in(4))
-            end(client, true);
-        break;
-    case 5:
-        tick(client);
-        break;
-    case 6:
-        take_turns(client);
-        break;
-    case 7:
-        come_and_go(client);
-        break;
-    default:
-        if (client && one_in(4))
-            send_to(client);
-        else if (one_in(8))
-            hold();
-        else
-            publish();
-        break;
-    }
-}
-
-static struct racing_client *borrow_any(void)
-{
-    return stage_borrow(&stage_self->stage->slots[below(STAGE_SLOTS + STAGE_RELIABLE)]);
-}
-
-static void *work(void *worker)
-{
-    stage_self = worker;
-    for (unsigned i = 0; i < STEPS; i++) {
-        struct racing_client *client = borrow_any();
-
-        /* Now and then each does what is another's. */
-        step(one_in(8) ? below(8) : stage_self->number, client);
-        if (client)
-            look(client);
-        stage_give_back(client);
-        client = borrow_any();
-        if (client)
-            call_with_lent(client);
-        give_lent_back();
-        schedule_pause(&stage_self->random);
-    }
-    return NULL;
-}
-
-static void wait_and_take(struct stage_waiter *waiter, struct racing_client *client)
-{
-    int result = 1;
-
-    if (client->plan.drain != SSE_DRAIN_PULL || pthread_mutex_trylock(&client->waiting))
-        return;
-    while (result == 1 && stage_note_waiting(waiter, client->emitter)) {
-        result = sse_emitter_wait(client->emitter, -1);
-        require(result == 1 || lacked_memory(result) ||
-                (result < 0 && result != -EINVAL && result != -EDEADLK));
-        if (result == 1)
-            (void)racing_client_pump(client, &stage_self->random);
-    }
-    (void)stage_note_waiting(waiter, NULL);
-    pthread_mutex_unlock(&client->waiting);
-}
-
-static void *keep_waiting(void *argument)
-{
-    struct stage_waiter *waiter = argument;
-
-    stage_self = &waiter->worker;
-    while (stage_note_waiting(waiter, NULL)) {
-        struct racing_client *client = borrow_any();
-
-        if (client)
-            wait_and_take(waiter, client);
-        stage_give_back(client);
-        schedule_pause(&stage_self->random);
-    }
+    racing_stage_enter(me);
+    for (unsigned i = 0; i < 40 && !atomic_load(&me->stage->stopping); i++)
+        serve(me, &me->stage->slots[STAGE_SLOTS + STAGE_RELIABLE + me->number - STAGE_WORKERS]);
     return NULL;
 }
 
 static void everything_at_once(void **state)
 {
-    static const struct stage_callbacks callbacks = {.visit = visit, .on_wake = on_wake};
+    static const struct stage_callbacks callbacks = {.visit = visit};
     static const enum stage_memory memory[] = {STAGE_COUNTED, STAGE_MALLOC, STAGE_STINGY, STAGE_MALLOC};
     unsigned rounds = schedule_rounds(600);
 
@@ -519,7 +407,7 @@ static void everything_at_once(void **state)
         struct racing_stage *stage =
             racing_stage_open(schedule_seed() + round, memory[round % 4], &callbacks);
 
-        racing_stage_run(stage, work, keep_waiting);
+        racing_stage_run(stage, work, keep_serving);
         racing_stage_close(stage);
     }
 }

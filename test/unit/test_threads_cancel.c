@@ -21,23 +21,9 @@ static void cancel_here(struct scene *scene)
     scene->cancelled = true;
 }
 
-static int visit_member(struct sse_emitter *emitter, void *user)
-{
-    (void)emitter;
-    scene_enter(user, IN_VISIT);
-    return 0;
-}
-
 static void *be_cancelled(void *user)
 {
-    struct scene *scene = user;
-
-    if (scene->place == IN_VISIT)
-        (void)sse_registry_each(scene->registry, sse_str(NULL), visit_member, scene);
-    else if (scene->place == IN_RELEASE)
-        sse_emitter_unref(scene->emitter);
-    else
-        scene_bring_about(scene);
+    scene_bring_about(user);
     pthread_testcancel();
     return NULL;
 }
@@ -50,31 +36,33 @@ static void join_cancelled(pthread_t thread)
     require(result == PTHREAD_CANCELED);
 }
 
+/* The output is open again, and the reader reads. */
 static void take_all(struct scene *scene)
 {
     char bytes[64];
 
     scene->full = false;
-    if (scene->place == IN_READY) {
+    if (scene->place == IN_READY)
         while (sse_emitter_read(scene->emitter, bytes, sizeof(bytes)) > 0)
             ;
-    }
-    require(scene->place == IN_READY || sse_emitter_flush(scene->emitter) == 0);
-    sse_emitter_unref(sse_registry_next_ready(scene->registry));
+    require(sse_emitter_flush(scene->emitter) >= 0);
+    scene_settle(scene);
 }
 
-/* Nothing is held any more, and whoever is to be told of something is told. */
+/* Nothing is locked any more, and whoever is to be told of something is told. */
 static void check_still_works(struct scene *scene)
 {
-    size_t wakes, writes;
+    enum scene_place told = scene->place == IN_READY ? IN_READY : IN_BLOCKED;
+    size_t wakes, calls;
 
     take_all(scene);
     wakes = scene->calls[IN_WAKE];
-    writes = scene->calls[IN_WRITE];
+    calls = scene->calls[told];
     scene->full = true;
-    require(scene_broadcast(scene) == 0);
+    require(scene_publish(scene) == 0);
     require(scene->calls[IN_WAKE] == wakes + 1);
-    require(scene->place == IN_READY || scene->calls[IN_WRITE] > writes);
+    scene_settle(scene);
+    require(scene->calls[told] == calls + 1);
     require(scene_state(scene) == SSE_STATE_OPEN);
 }
 
@@ -84,15 +72,15 @@ static void cancel_in(enum scene_place place)
     struct scene *scene = scene_open(place, cancel_here);
     pthread_t thread;
 
-    scene_begin(scene, place != IN_RELEASE);
+    scene_begin(scene);
     require(pthread_create(&thread, NULL, be_cancelled, scene) == 0);
     join_cancelled(thread);
     require(scene->cancelled);
     if (place != IN_RELEASE && !ends)
         check_still_works(scene);
     if (place != IN_RELEASE)
-        sse_emitter_unref(scene->emitter);
-    scene_unref_registry(scene);
+        sse_emitter_close(scene->emitter);
+    scene_settle(scene);
     scene_close(scene);
 }
 
@@ -109,8 +97,19 @@ static void *send_for_ever(void *user)
 
     for (;;) {
         (void)scene_send(scene);
-        (void)scene_broadcast(scene);
+        (void)scene_publish(scene);
         scene_say_inside(scene);
+        pthread_testcancel();
+    }
+    return NULL;
+}
+
+static void *turn_for_ever(void *user)
+{
+    struct scene *scene = user;
+
+    for (;;) {
+        (void)scene_turn(scene);
         pthread_testcancel();
     }
     return NULL;
@@ -131,33 +130,35 @@ static void drain_peer(struct scene *scene, struct schedule_random *random)
 static void call_everything(struct scene *scene)
 {
     (void)scene_send(scene);
-    require(scene_broadcast(scene) == 0);
+    require(scene_publish(scene) == 0);
     (void)sse_emitter_flush(scene->emitter);
     (void)scene_state(scene);
-    require(sse_registry_tick(scene->registry) == 0);
-    sse_emitter_unref(sse_registry_next_ready(scene->registry));
+    require(scene_turn(scene) >= -1);
     require(sse_registry_count(scene->registry, sse_str(NULL)) <= 1);
-    require(sse_emitter_detach(scene->emitter) == 0);
+    sse_emitter_close(scene->emitter);
     require(sse_registry_count(scene->registry, sse_str(NULL)) == 0);
+    scene_settle(scene);
+    require(sse_loop_count(scene->loop) == 0);
 }
 
-static void cancel_sender(struct scene *scene, struct schedule_random *random)
+static void cancel_both(struct scene *scene, struct schedule_random *random)
 {
-    pthread_t thread;
+    pthread_t sender, turner;
 
-    require(sse_registry_add(scene->registry, scene->emitter) == 0);
-    require(pthread_create(&thread, NULL, send_for_ever, scene) == 0);
+    require(pthread_create(&turner, NULL, turn_for_ever, scene) == 0);
+    require(pthread_create(&sender, NULL, send_for_ever, scene) == 0);
     scene_wait_until_inside(scene);
     drain_peer(scene, random);
-    require(pthread_cancel(thread) == 0);
-    join_cancelled(thread);
+    require(pthread_cancel(sender) == 0);
+    drain_peer(scene, random);
+    require(pthread_cancel(turner) == 0);
+    join_cancelled(sender);
+    join_cancelled(turner);
     call_everything(scene);
-    sse_emitter_unref(scene->emitter);
-    scene_unref_registry(scene);
     scene_close(scene);
 }
 
-static void a_cancelled_sender_holds_no_lock(void **state)
+static void a_cancelled_thread_leaves_no_lock_behind(void **state)
 {
     struct schedule_random random;
     unsigned rounds = schedule_rounds(60);
@@ -165,9 +166,9 @@ static void a_cancelled_sender_holds_no_lock(void **state)
     (void)state;
     schedule_random_init(&random, schedule_seed(), 7);
     for (unsigned i = 0; i < rounds; i++) {
-        cancel_sender(scene_open(IN_WRITE, NULL), &random);
-        cancel_sender(scene_open(IN_READY, NULL), &random);
-        cancel_sender(scene_open_descriptor(), &random);
+        cancel_both(scene_open(IN_WRITE, NULL), &random);
+        cancel_both(scene_open(IN_READY, NULL), &random);
+        cancel_both(scene_open_descriptor(), &random);
     }
 }
 
@@ -198,8 +199,8 @@ static void a_wait_is_not_cancelled(void **state)
     require(scene->cancelled);
     require(scene_send(scene) == 0);
     require(sse_emitter_wait(scene->emitter, 0) == 1);
-    sse_emitter_unref(scene->emitter);
-    scene_unref_registry(scene);
+    sse_emitter_close(scene->emitter);
+    scene_settle(scene);
     scene_close(scene);
 }
 
@@ -207,7 +208,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_callback_is_cancelled),
-        cmocka_unit_test(a_cancelled_sender_holds_no_lock),
+        cmocka_unit_test(a_cancelled_thread_leaves_no_lock_behind),
         cmocka_unit_test(a_wait_is_not_cancelled),
     };
 

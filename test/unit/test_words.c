@@ -63,7 +63,7 @@ static void one_byte_in_a_text(const struct range *range, size_t length, size_t 
     assert_non_null(block);
     memset(block, '0', length);
     block[where] = (char)byte;
-    if (sse_words_within((struct sse_str){block, length}, range->lowest, range->highest) !=
+    if (sse_words_within((struct sse_text){block, length}, range->lowest, range->highest) !=
         is_within(range, byte))
         fail_msg("%02x at %zu of %zu, from %02x to %02x", byte, where, length, range->lowest, range->highest);
     free(block);
@@ -79,7 +79,7 @@ static void one_byte_is_found_wherever_it_is(void **state)
             for (size_t where = 0; where < length; where++)
                 for (size_t byte = 0; byte < sizeof(bytes) / sizeof(bytes[0]); byte++)
                     one_byte_in_a_text(&ranges[i], length, where, bytes[byte]);
-    assert_true(sse_words_within((struct sse_str){NULL, 0}, 0x21, 0x7e));
+    assert_true(sse_words_within((struct sse_text){NULL, 0}, 0x21, 0x7e));
 }
 
 int main(void)

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A poll(2) loop of the program's own, which drives a loop of the library. Other threads publish.
+ *
+ *     03_own_poll_loop 8080
+ *     curl -N http://127.0.0.1:8080/events
+ *     curl -d hello http://127.0.0.1:8080/publish
+ */
+#include "toy_http.h"
+
+#define PROGRAM "03_own_poll_loop"
+#define CLIENTS_MAX 250
+
+static struct sse_registry *registry;
+static struct sse_loop *loop;
+
+/* What other threads tell the loop through a pipe: the socket of a new stream, or one of these. */
+enum { WAKE = -1, END = -2 };
+static int pipe_ends[2];
+
+/* What poll waits for: the pipe, then the sockets of the streams. The descriptor of a free slot is -1. Only
+ * the loop's thread uses the slots, and the callbacks run in it, so no lock is needed. */
+enum { PIPE, FIRST_CLIENT, SLOTS = FIRST_CLIENT + CLIENTS_MAX };
+static struct pollfd polls[SLOTS];
+static struct sse_emitter *emitters[SLOTS];
+
+static bool tell_loop(int what)
+{
+    return write(pipe_ends[1], &what, sizeof(what)) == sizeof(what);
+}
+
+/* May run in any thread. If the pipe is full, poll wakes anyway. */
+static void on_wake(struct sse_loop *woken, void *user)
+{
+    (void)woken;
+    (void)user;
+    (void)tell_loop(WAKE);
+}
+
+/* The socket is full: poll tells when it has room again. */
+static void on_ready(struct sse_emitter *emitter, unsigned what, void *user)
+{
+    struct pollfd *slot = user;
+
+    (void)emitter;
+    if (what & SSE_BLOCKED)
+        slot->events |= POLLOUT;
+}
+
+/* The library closes the socket after this call. */
+static void on_completion(struct sse_emitter *emitter, const struct sse_completion *completion, void *user)
+{
+    struct pollfd *slot = user;
+
+    (void)completion;
+    slot->fd = -1;
+    sse_emitter_close(emitter);
+}
+
+static void open_stream(int fd)
+{
+    const struct sse_http_options http = {.size = sizeof(http)};
+    struct sse_emitter_options options = {
+        .size = sizeof(options),
+        .registry = registry,
+        .loop = loop,
+        .output = SSE_OUTPUT_FD,
+        .fd = fd,
+        .http = &http,
+        .retry_ms = 2000,
+        .on_ready = on_ready,
+        .on_completion = on_completion,
+    };
+    int slot = FIRST_CLIENT;
+    int error = -EAGAIN;
+
+    while (slot < SLOTS && polls[slot].fd >= 0)
+        ++slot;
+    if (slot < SLOTS) {
+        options.user = &polls[slot];
+        error = sse_emitter_new(&emitters[slot], &options, NULL);
+    }
+    if (error) {
+        toy_refuse(fd, error, &http);
+        close(fd);
+    } else {
+        polls[slot] = (struct pollfd){.fd = fd, .events = POLLIN};
+    }
+}
+
+static void read_client(struct pollfd *slot, struct sse_emitter *emitter)
+{
+    char rest[1024];
+    ssize_t size = recv(slot->fd, rest, sizeof(rest), 0);
+
+    if (size > 0 || (size < 0 && toy_would_block()))
+        return;
+    /* The client has closed either the connection or only its sending side. In the first case, poll
+     * reports an error after this ping. */
+    slot->events &= ~POLLIN;
+    sse_emitter_ping(emitter);
+}
+
+static void serve_client(struct pollfd *slot, struct sse_emitter *emitter)
+{
+    if (slot->revents & (POLLERR | POLLHUP)) {
+        sse_emitter_abort(emitter, -ECONNRESET);
+        return;
+    }
+    if (slot->revents & POLLIN)
+        read_client(slot, emitter);
+    if (slot->revents & POLLOUT) {
+        slot->events &= ~POLLOUT;
+        sse_emitter_flush(emitter);
+    }
+}
+
+static void *run_loop(void *unused)
+{
+    int timeout_ms = 0;
+    int told = WAKE;
+
+    (void)unused;
+    while (told != END) {
+        nfds_t count = SLOTS;
+
+        /* poll refuses a list that is longer than the limit of descriptors. */
+        while (polls[count - 1].fd < 0)
+            --count;
+        if (poll(polls, count, timeout_ms) > 0) {
+            for (nfds_t i = FIRST_CLIENT; i < count; ++i)
+                serve_client(&polls[i], emitters[i]);
+            if (polls[PIPE].revents && read(pipe_ends[0], &told, sizeof(told)) > 0 && told >= 0)
+                open_stream(told);
+        }
+        timeout_ms = sse_loop_turn(loop);
+    }
+    return NULL;
+}
+
+/* Runs in a thread of the toy server. */
+static bool handle(int fd, const struct toy_request *request)
+{
+    const struct sse_event event = {.data = request->body};
+    struct sse_delivery delivery;
+
+    if (toy_is(request, "GET /events"))
+        return tell_loop(fd);
+    if (!toy_is(request, "POST /publish"))
+        toy_respond(fd, "404 Not Found", "GET /events or POST /publish\n");
+    else if (sse_registry_publish(registry, sse_str(NULL), &event, &delivery) < 0)
+        toy_respond(fd, "400 Bad Request", "an event is UTF-8\n");
+    else
+        toy_accept(fd, delivery.receivers);
+    return false;
+}
+
+int main(int argument_count, char **arguments)
+{
+    const struct sse_loop_options options = {.size = sizeof(options), .on_wake = on_wake};
+    int port = toy_port(PROGRAM, argument_count, arguments);
+    pthread_t thread;
+    int listener;
+
+    toy_check(PROGRAM, pipe(pipe_ends) < 0 ? errno : 0);
+    toy_set_nonblocking(pipe_ends[1]);
+    polls[PIPE] = (struct pollfd){.fd = pipe_ends[0], .events = POLLIN};
+    for (int slot = FIRST_CLIENT; slot < SLOTS; ++slot)
+        polls[slot].fd = -1;
+    toy_check(PROGRAM, sse_registry_new(&registry, NULL));
+    toy_check(PROGRAM, sse_loop_new(&loop, &options));
+    listener = toy_listen(PROGRAM, port);
+    toy_check(PROGRAM, pthread_create(&thread, NULL, run_loop, NULL));
+    toy_serve(listener, handle);
+    toy_check(PROGRAM, shut_down(registry));
+    sse_registry_wait(registry, -1);
+    toy_join();
+    tell_loop(END);
+    pthread_join(thread, NULL);
+    sse_loop_free(loop);
+    sse_registry_unref(registry);
+    return 0;
+}

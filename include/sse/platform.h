@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SSE_PLATFORM_H
+#define SSE_PLATFORM_H
+
+/**
+ * Memory, time and random bits, where the program wants to supply them itself: another allocator, or
+ * a clock that a test controls.
+ */
+
+#include <sse/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * The functions of a platform. A member that is NULL has its default: malloc and free,
+ * CLOCK_MONOTONIC, bits from /dev/urandom. Set `allocate` and `deallocate` together.
+ *
+ * Ownership: the library does not copy the struct. It must stay valid and unchanged until the last
+ * object made with it is freed; a static const struct is usual.
+ * Threads: several threads may call the functions at once.
+ * Locks: the library may hold a lock during the call. The functions must not block for long and must
+ * not call the library. No other function of the program runs under a lock of the library.
+ */
+struct sse_platform {
+    size_t size; /**< sizeof(struct sse_platform) */
+
+    /** Returns `size` bytes aligned for any type, or NULL. */
+    void *(*allocate)(size_t size, void *user);
+    /** Frees what `allocate` returned. It is never called with NULL. */
+    void (*deallocate)(void *block, void *user);
+    /**
+     * Nanoseconds of a clock that never goes back. A public call reads it at most once, except
+     * sse_loop_run, dispatch and turn, which read it once for every 64 emitters that they serve, and
+     * sse_emitter_wait.
+     */
+    uint64_t (*now)(void *user);
+    /** 64 random bits. They seed hash tables and spread timers. */
+    uint64_t (*random)(void *user);
+
+    void *user;
+};
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

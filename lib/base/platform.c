@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/platform.h"
+#include "base/options.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+bool sse_platform_is_valid(const struct sse_platform *platform)
+{
+    struct sse_platform known;
+
+    if (!platform)
+        return true;
+    return sse_options_copy(&known, sizeof(known), platform, platform->size, sizeof(known)) &&
+           !known.allocate == !known.deallocate;
+}
+
+void *sse_platform_allocate(const struct sse_platform *platform, size_t size)
+{
+    return platform && platform->allocate ? platform->allocate(size, platform->user) : malloc(size);
+}
+
+void sse_platform_deallocate(const struct sse_platform *platform, void *block)
+{
+    if (!block)
+        return;
+    if (platform && platform->deallocate)
+        platform->deallocate(block, platform->user);
+    else
+        free(block);
+}
+
+static uint64_t monotonic_now(void)
+{
+    struct timespec time = {0, 0};
+
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * UINT64_C(1000000000) + (uint64_t)time.tv_nsec;
+}
+
+uint64_t sse_platform_now(const struct sse_platform *platform)
+{
+    return platform && platform->now ? platform->now(platform->user) : monotonic_now();
+}
+
+/* The finaliser of SplitMix64: every bit of the input changes half of the output's. */
+static uint64_t mix(uint64_t bits)
+{
+    bits += UINT64_C(0x9e3779b97f4a7c15);
+    bits = (bits ^ (bits >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    bits = (bits ^ (bits >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return bits ^ (bits >> 31);
+}
+
+static bool read_urandom(uint64_t *bits)
+{
+    ssize_t count;
+    int fd;
+
+    do
+        fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+    while (fd < 0 && errno == EINTR);
+    if (fd < 0)
+        return false;
+    do
+        count = read(fd, bits, sizeof(*bits));
+    while (count < 0 && errno == EINTR);
+    close(fd);
+    return count == (ssize_t)sizeof(*bits);
+}
+
+uint64_t sse_platform_secret(const struct sse_platform *platform)
+{
+    uint64_t bits = 0;
+
+    if (platform && platform->random)
+        return platform->random(platform->user);
+    /* Without a descriptor to spare, a weaker secret is better than no registry. */
+    if (!read_urandom(&bits))
+        bits = mix(monotonic_now() ^ (uint64_t)(uintptr_t)&bits) ^ mix((uint64_t)getpid());
+    return bits;
+}
+
+uint64_t sse_platform_jitter(const struct sse_platform *platform, uint64_t salt)
+{
+    if (platform && platform->random)
+        return platform->random(platform->user);
+    return mix(salt);
+}

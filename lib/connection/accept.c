@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+#include "connection/emitter.h"
+
+#include <errno.h>
+
+/*
+ * An output that is known to be full is held to the limits at once. Where nobody has tried yet, the queue may
+ * grow to a multiple of them: the owner's next turn writes, and then judges.
+ */
+
+static bool is_known_full(const struct sse_emitter *emitter)
+{
+    if (sse_emitter_pause(emitter))
+        return false;
+    if (emitter->output_kind == OUTPUT_PULL && !emitter->looped)
+        return !emitter->waiters;
+    return emitter->blocked;
+}
+
+/* An open emitter whose queue is empty accepts a message without memory. */
+static inline bool accept_first(struct sse_emitter *emitter, struct sse_message *message, uint64_t now)
+{
+    if (emitter->state != SSE_STATE_OPEN || sse_emitter_pause(emitter) ||
+        !sse_queue_push_first(&emitter->queue, message))
+        return false;
+    emitter->timers.progress = now;
+    return true;
+}
+
+static int push(struct sse_emitter *emitter, struct queue *queue, struct sse_message *message, uint64_t now)
+{
+    bool was_empty = !queue->count;
+    int error = sse_queue_push(queue, message, emitter->platform);
+
+    if (!error && was_empty && queue == &emitter->queue)
+        emitter->timers.progress = now;
+    return error;
+}
+
+int sse_emitter_enqueue_exempt(struct sse_emitter *emitter, struct sse_message *message, uint64_t now)
+{
+    struct queue *queue = sse_emitter_tail(emitter);
+    size_t bytes_before = queue->bytes;
+    bool all_exempt = queue->exempt == queue->count;
+    int error = sse_emitter_end_error(emitter);
+
+    if (!error)
+        error = push(emitter, queue, message, now);
+    if (error)
+        return error;
+    /* Behind messages that count, it makes those before it exempt too: they are in memory already. */
+    if (all_exempt) {
+        queue->exempt++;
+        queue->exempt_bytes += queue->bytes - bytes_before;
+    } else {
+        sse_queue_exempt_all(queue);
+    }
+    return 0;
+}
+
+/* Makes room as the policy has it. `error`: what the queue says to the message; returns what it says then. */
+static int make_room(struct sse_emitter *emitter, struct queue *queue, const struct sse_message *message,
+                     unsigned factor, int error)
+{
+    if (emitter->overflow == SSE_OVERFLOW_COALESCE && message->key.ptr)
+        sse_emitter_count_dropped(emitter, sse_queue_drop_key(queue, message->key, emitter->platform));
+    else if (emitter->overflow == SSE_OVERFLOW_DROP_OLDEST && error)
+        sse_emitter_count_dropped(emitter, sse_queue_drop_oldest(queue, message, factor, emitter->platform));
+    return error ? sse_queue_admits(queue, message, factor) : 0;
+}
+
+static int accept_behind(struct sse_emitter *emitter, struct sse_message *message, uint64_t now)
+{
+    struct queue *queue = sse_emitter_tail(emitter);
+    unsigned factor = is_known_full(emitter) ? 1 : QUEUE_UNTRIED_FACTOR;
+    bool was_waiting = emitter->queue.count > 0;
+    int error;
+
+    if (emitter->state != SSE_STATE_OPEN)
+        return sse_emitter_end_error(emitter);
+    error = sse_queue_admits(queue, message, factor);
+    /* A message that is too large has no place whatever is dropped for it. */
+    if (error != -EMSGSIZE)
+        error = make_room(emitter, queue, message, factor, error);
+    if (!error)
+        error = sse_queue_push(queue, message, emitter->platform);
+    /* What waits behind a pause puts off no heartbeat. */
+    if (!error && !was_waiting && queue == &emitter->queue)
+        emitter->timers.progress = now;
+    return error;
+}
+
+/* While it is paused, what it is sent goes first, and has no limit. */
+static int accept_paused(struct sse_emitter *emitter, struct sse_message *message, uint64_t now)
+{
+    int error = sse_emitter_end_error(emitter);
+
+    if (!error)
+        error = push(emitter, &emitter->queue, message, now);
+    if (!error)
+        sse_queue_exempt_all(&emitter->queue);
+    return error;
+}
+
+int sse_emitter_accept(struct sse_emitter *emitter, struct sse_message *message, uint64_t now)
+{
+    if (emitter->paused)
+        return accept_paused(emitter, message, now);
+    return accept_first(emitter, message, now) ? 0 : accept_behind(emitter, message, now);
+}
+
+bool sse_emitter_overflow_drops(const struct sse_emitter *emitter)
+{
+    return emitter->overflow == SSE_OVERFLOW_DROP_NEWEST || emitter->overflow == SSE_OVERFLOW_DROP_OLDEST;
+}
+
+/* What becomes of a published message that was not accepted. */
+static enum admission refuse(struct sse_emitter *emitter, const struct sse_message *message, int error,
+                             uint64_t now)
+{
+    if (emitter->state != SSE_STATE_OPEN)
+        return ADMISSION_CLOSED;
+    if (sse_emitter_overflow_drops(emitter)) {
+        sse_emitter_count_dropped(emitter, message->events);
+        return ADMISSION_DROPPED;
+    }
+    /* A subscriber that cannot have the event must not go on as if it had. */
+    (void)sse_emitter_end(emitter, SSE_REASON_OVERFLOW, error, now);
+    return ADMISSION_ENDED;
+}
+
+/* The tally gets the sum for all receivers at once. What waits for an output that is full counts as tried. */
+static void charge(struct sse_emitter *emitter, struct enqueueing *enqueueing)
+{
+    size_t queued =
+        emitter->queue.bytes + (sse_emitter_pause(emitter) ? sse_emitter_pause(emitter)->later.bytes : 0);
+
+    if (!emitter->member)
+        return;
+    enqueueing->charged += queued - emitter->charged;
+    if (emitter->tried)
+        enqueueing->tried += queued - emitter->charged;
+    emitter->charged = queued;
+}
+
+/* Into an empty queue of an output that has room: the way of nearly every event. Lock held. */
+static inline bool enqueue_first(struct sse_emitter *emitter, struct sse_message *message,
+                                 struct enqueueing *enqueueing)
+{
+    if (emitter->busy || emitter->blocked || emitter->opening || emitter->tried || !emitter->member ||
+        emitter->output_kind == OUTPUT_PULL || emitter->waiters ||
+        !accept_first(emitter, message, enqueueing->now))
+        return false;
+    emitter->charged += emitter->queue.bytes;
+    enqueueing->charged += emitter->queue.bytes;
+    enqueueing->behind |= emitter->queue.bytes > emitter->queue.bytes_max / 2;
+    sse_emitter_mark_always(emitter, &enqueueing->chain);
+    return true;
+}
+
+/* Lock held. */
+static enum admission enqueue(struct sse_emitter *emitter, struct sse_message *message,
+                              struct enqueueing *enqueueing)
+{
+    enum admission admission = ADMISSION_QUEUED;
+    int error = 0;
+
+    if (!accept_first(emitter, message, enqueueing->now))
+        error = accept_behind(emitter, message, enqueueing->now);
+    if (error)
+        admission = refuse(emitter, message, error, enqueueing->now);
+    if (emitter->state != SSE_STATE_CLOSED)
+        charge(emitter, enqueueing);
+    sse_emitter_mark(emitter, &enqueueing->chain);
+    if (emitter->waiters)
+        sse_emitter_wake_waiters(emitter);
+    enqueueing->behind |= sse_emitter_is_behind(emitter);
+    return admission;
+}
+
+enum admission sse_emitter_enqueue(struct sse_emitter *emitter, struct sse_message *message,
+                                   struct enqueueing *enqueueing)
+{
+    enum admission admission = ADMISSION_QUEUED;
+
+    pthread_mutex_lock(&emitter->lock);
+    if (!enqueue_first(emitter, message, enqueueing))
+        admission = enqueue(emitter, message, enqueueing);
+    pthread_mutex_unlock(&emitter->lock);
+    return admission;
+}
+
+void sse_emitter_judge(struct sse_emitter *emitter, uint64_t now)
+{
+    struct queue *queue = &emitter->queue;
+
+    if (!sse_emitter_is_over(emitter))
+        return;
+    if (emitter->overflow == SSE_OVERFLOW_DROP_NEWEST)
+        sse_emitter_count_dropped(emitter, sse_queue_drop_newest(queue, emitter->platform));
+    else if (emitter->overflow == SSE_OVERFLOW_DROP_OLDEST)
+        sse_emitter_count_dropped(emitter, sse_queue_drop_oldest(queue, NULL, 1, emitter->platform));
+    else
+        (void)sse_emitter_end(emitter, SSE_REASON_OVERFLOW, -ENOBUFS, now);
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+#include "connection/emitter.h"
+
+struct tally_part *sse_turn_account_change(struct turn_account *account, struct emitter_group *group)
+{
+    if (account->group) {
+        sse_tally_add(&account->group->tally, &account->part);
+        account->group->unref(account->group);
+    }
+    group->ref(group);
+    account->group = group;
+    return &account->part;
+}
+
+void sse_emitter_account(struct sse_emitter *emitter, bool tried, struct turn_account *account)
+{
+    struct tally_part own = {.bytes = 0}, *part = &own;
+    size_t queued = 0;
+
+    if (!emitter->group || !emitter->member)
+        return;
+    /* What has ended waits for nothing, even if its reader still looks at the bytes. */
+    if (emitter->state != SSE_STATE_CLOSED)
+        queued =
+            emitter->queue.bytes + (sse_emitter_pause(emitter) ? sse_emitter_pause(emitter)->later.bytes : 0);
+    if (queued == emitter->charged && tried == emitter->tried)
+        return;
+    if (account)
+        part = sse_turn_account_part(account, emitter->group);
+    part->queued += queued - emitter->charged;
+    part->tried += (tried ? queued : 0) - (emitter->tried ? emitter->charged : 0);
+    emitter->charged = queued;
+    emitter->tried = tried;
+    if (!account)
+        sse_tally_add(&emitter->group->tally, part);
+}
+
+void sse_emitter_count_dropped(struct sse_emitter *emitter, uint64_t events)
+{
+    emitter->dropped += events;
+    if (emitter->group && events)
+        atomic_fetch_add_explicit(&emitter->group->tally.dropped, events, memory_order_relaxed);
+}
+
+/* By a send, which writes one event and was not published. */
+static void count_sent(struct emitter_tally *tally, const struct sse_message *message, size_t bytes)
+{
+    atomic_fetch_add_explicit(&tally->bytes, bytes, memory_order_relaxed);
+    if (message)
+        atomic_fetch_add_explicit(&tally->events, message->events, memory_order_relaxed);
+}
+
+static bool was_published(const struct sse_message *message)
+{
+    return message && atomic_load_explicit(&message->published, memory_order_relaxed);
+}
+
+void sse_emitter_count_written(struct sse_emitter *emitter, const struct sse_message *message, size_t bytes,
+                               bool live, uint64_t now, struct turn_account *account)
+{
+    struct tally_part own = {.bytes = 0}, *part = &own;
+    struct emitter_group *group = emitter->group;
+
+    emitter->bytes += bytes;
+    if (!group)
+        return;
+    if (!account && !was_published(message)) {
+        count_sent(&group->tally, message, bytes);
+        return;
+    }
+    if (account)
+        part = sse_turn_account_part(account, group);
+    part->bytes += bytes;
+    if (message)
+        sse_tally_event(&group->tally, part, message, live, now);
+    if (!account)
+        sse_tally_add(&group->tally, part);
+}
+
+static size_t multiple_of(size_t number, size_t factor)
+{
+    return number > SIZE_MAX / factor ? SIZE_MAX : number * factor;
+}
+
+/* What one thread has subtracted before another has added it is below zero for a moment. */
+static size_t sum_of(const atomic_size_t *counter)
+{
+    size_t sum = atomic_load_explicit(counter, memory_order_relaxed);
+
+    return sum > SIZE_MAX / 2 ? 0 : sum;
+}
+
+bool sse_group_is_over_budget(const struct emitter_group *group)
+{
+    size_t tried = sum_of(&group->tally.tried);
+    size_t queued = sum_of(&group->tally.queued);
+
+    return tried > group->backlog_max || queued > multiple_of(group->backlog_max, QUEUE_UNTRIED_FACTOR);
+}
+
+void sse_turn_account_finish(struct turn_account *account, uint64_t now)
+{
+    struct emitter_group *group = account->group;
+
+    if (!group)
+        return;
+    sse_tally_add(&group->tally, &account->part);
+    account->group = NULL;
+    if (sse_group_is_over_budget(group))
+        group->relieve(group, now);
+    group->unref(group);
+}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/platform.h"
+#include "connection/emitter.h"
+#include "connection/state.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+struct sse_emitter *sse_emitter_ref(struct sse_emitter *emitter)
+{
+    if (emitter)
+        sse_emitter_keep(emitter);
+    return emitter;
+}
+
+void *sse_emitter_user(const struct sse_emitter *emitter)
+{
+    return emitter ? emitter->output.user : NULL;
+}
+
+/* In a forked child no callback runs but on_release: all others would tell of what the parent goes on with.
+ */
+static void unref_in_child(struct sse_emitter *emitter)
+{
+    unsigned left = atomic_fetch_sub_explicit(&emitter->refs, 1, memory_order_acq_rel) - 1;
+    bool lives = sse_emitter_has_life_reference(emitter);
+
+    if (left > lives || process_left_locked(&emitter->lock))
+        return;
+    /* Nobody else in this process can reach it, but its loop, which frees it. */
+    if (emitter->marks) {
+        emitter->released = !left;
+        return;
+    }
+    if (lives && emitter->owned)
+        close(sse_emitter_descriptor(emitter));
+    sse_emitter_free(emitter);
+}
+
+/* Without a loop nobody else would ever end what cannot be reached any more. */
+static bool is_unreachable(struct sse_emitter *emitter)
+{
+    bool unreachable;
+
+    pthread_mutex_lock(&emitter->lock);
+    unreachable = !emitter->looped && !emitter->finishing && atomic_load(&emitter->refs) == 2;
+    pthread_mutex_unlock(&emitter->lock);
+    return unreachable;
+}
+
+static int end_at(struct sse_emitter *emitter, enum sse_reason reason, int error)
+{
+    uint64_t now = sse_platform_now(emitter->platform);
+    bool taken;
+
+    sse_emitter_keep(emitter);
+    pthread_mutex_lock(&emitter->lock);
+    taken = sse_emitter_end(emitter, reason, error, now);
+    sse_emitter_leave(emitter, sse_emitter_caller_owns(emitter), now);
+    sse_emitter_release(emitter);
+    return taken ? 0 : -EALREADY;
+}
+
+int sse_emitter_complete(struct sse_emitter *emitter)
+{
+    int error = sse_emitter_check(emitter);
+
+    return error ? error : end_at(emitter, SSE_REASON_COMPLETED, 0);
+}
+
+int sse_emitter_abort(struct sse_emitter *emitter, int error)
+{
+    int refused = sse_emitter_check(emitter);
+
+    if (refused)
+        return refused;
+    if (error >= 0 || error < -4095)
+        return -EINVAL;
+    return end_at(emitter, sse_reason_of_abort(error), error);
+}
+
+/* A loop goes on with a draining emitter whose descriptor is the library's. */
+static bool drains_alone(const struct sse_emitter *emitter)
+{
+    return emitter->state == SSE_STATE_DRAINING && emitter->owned && emitter->marks && emitter->polled;
+}
+
+/* Takes the descriptor away from the loop, which must not be freed meanwhile. Lock held; let go meanwhile. */
+static void unwatch(struct sse_emitter *emitter)
+{
+    struct marks *marks = emitter->marks;
+
+    if (!marks || !emitter->polled || emitter->owned)
+        return;
+    sse_marks_pin(marks);
+    pthread_mutex_unlock(&emitter->lock);
+    marks->unwatch(marks, emitter);
+    sse_marks_unpin(marks);
+    pthread_mutex_lock(&emitter->lock);
+}
+
+static void close_at(struct sse_emitter *emitter, uint64_t now)
+{
+    bool alone, owned;
+
+    pthread_mutex_lock(&emitter->lock);
+    alone = drains_alone(emitter);
+    owned = emitter->owned;
+    if (!alone) {
+        (void)sse_emitter_end(emitter, SSE_REASON_CLOSED, -ECANCELED, now);
+        emitter->closed_by_owner = true;
+        unwatch(emitter);
+        sse_emitter_wait_for_others(emitter);
+    }
+    sse_emitter_leave(emitter, true, now);
+    if (!owned)
+        sse_emitter_owner_is_done(emitter);
+}
+
+void sse_emitter_close(struct sse_emitter *emitter)
+{
+    if (!emitter)
+        return;
+    if (!process_is_current(emitter->process)) {
+        unref_in_child(emitter);
+        return;
+    }
+    close_at(emitter, sse_platform_now(emitter->platform));
+    sse_emitter_release(emitter);
+}
+
+void sse_emitter_unref(struct sse_emitter *emitter)
+{
+    if (!emitter)
+        return;
+    if (!process_is_current(emitter->process))
+        unref_in_child(emitter);
+    else if (is_unreachable(emitter))
+        sse_emitter_close(emitter);
+    else
+        sse_emitter_release(emitter);
+}
+
+int sse_emitter_flush(struct sse_emitter *emitter)
+{
+    uint64_t now;
+    int cancel_state, result = sse_emitter_check(emitter);
+
+    if (result)
+        return result;
+    now = sse_platform_now(emitter->platform);
+    sse_emitter_keep(emitter);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    pthread_mutex_lock(&emitter->lock);
+    if (emitter->output_kind != OUTPUT_PULL)
+        sse_emitter_note_room(emitter);
+    if (!emitter->looped)
+        sse_emitter_work(emitter, now);
+    result = emitter->state == SSE_STATE_CLOSED ? sse_emitter_end_error(emitter) : emitter->queue.count > 0;
+    sse_emitter_leave(emitter, false, now);
+    pthread_setcancelstate(cancel_state, NULL);
+    sse_emitter_release(emitter);
+    return result;
+}
+
+/* The gap was filled or not: the messages for the other case are dropped. They were never accepted. */
+static void choose_after_gap(struct pause *pause, bool filled, const struct sse_platform *platform)
+{
+    uint32_t first = filled ? 0 : pause->if_gap;
+    uint32_t count = filled ? pause->if_gap : pause->if_filled;
+
+    while (count--)
+        (void)sse_queue_drop_at(&pause->later, first, platform);
+}
+
+/* Lock held. */
+static int start(struct sse_emitter *emitter, bool gap_filled, uint64_t now)
+{
+    int error = sse_emitter_end_error(emitter);
+
+    if (error)
+        return error;
+    if (!emitter->paused)
+        return -EALREADY;
+    choose_after_gap(sse_emitter_pause(emitter), gap_filled, emitter->platform);
+    emitter->paused = false;
+    sse_emitter_follow_pause(emitter, now);
+    return 0;
+}
+
+int sse_emitter_start(struct sse_emitter *emitter, bool gap_filled)
+{
+    uint64_t now;
+    int error = sse_emitter_check(emitter);
+
+    if (error)
+        return error;
+    now = sse_platform_now(emitter->platform);
+    sse_emitter_keep(emitter);
+    pthread_mutex_lock(&emitter->lock);
+    error = start(emitter, gap_filled, now);
+    sse_emitter_leave(emitter, sse_emitter_caller_owns(emitter), now);
+    sse_emitter_release(emitter);
+    return error;
+}

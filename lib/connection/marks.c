@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+#include "connection/marks.h"
+#include "connection/emitter.h"
+
+#include <errno.h>
+
+int sse_marks_init(struct marks *marks)
+{
+    *marks = (struct marks){.first = NULL};
+    if (pthread_mutex_init(&marks->lock, NULL))
+        return -ENOMEM;
+    if (pthread_cond_init(&marks->unpinned, NULL)) {
+        pthread_mutex_destroy(&marks->lock);
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+void sse_marks_destroy(struct marks *marks)
+{
+    pthread_cond_destroy(&marks->unpinned);
+    pthread_mutex_destroy(&marks->lock);
+}
+
+void sse_marks_pin(struct marks *marks)
+{
+    pthread_mutex_lock(&marks->lock);
+    marks->pins++;
+    pthread_mutex_unlock(&marks->lock);
+}
+
+/* Lock held. */
+static void unpin(struct marks *marks)
+{
+    marks->pins--;
+    if (marks->closing && !marks->pins)
+        pthread_cond_signal(&marks->unpinned);
+}
+
+void sse_marks_unpin(struct marks *marks)
+{
+    pthread_mutex_lock(&marks->lock);
+    unpin(marks);
+    pthread_mutex_unlock(&marks->lock);
+}
+
+/* Marks the emitters of the chain. If that is to wake their loop, the pin stays until it has. Between the
+ * mark and the wake the loop may have had a turn for another reason, and may be marked anew: a loop is in one
+ * list at most, and whoever has it there wakes it for all. */
+static void splice(struct mark_chain *chain)
+{
+    struct marks *marks = chain->marks;
+
+    if (!marks)
+        return;
+    pthread_mutex_lock(&marks->lock);
+    if (marks->first)
+        marks->last->next_marked = chain->first;
+    else
+        marks->first = chain->first;
+    marks->last = chain->last;
+    if (marks->awake || marks->waking) {
+        marks->wake_again |= !marks->awake;
+        unpin(marks);
+    } else {
+        marks->waking = true;
+        marks->next_to_wake = chain->to_wake;
+        chain->to_wake = marks;
+    }
+    marks->awake = true;
+    pthread_mutex_unlock(&marks->lock);
+    chain->marks = NULL;
+}
+
+void sse_mark_chain_add(struct mark_chain *chain, struct marks *marks, struct sse_emitter *emitter)
+{
+    emitter->next_marked = NULL;
+    if (chain->marks == marks) {
+        chain->last->next_marked = emitter;
+    } else {
+        splice(chain);
+        sse_marks_pin(marks);
+        chain->marks = marks;
+        chain->first = emitter;
+    }
+    chain->last = emitter;
+}
+
+static void wake_for_all(struct marks *marks)
+{
+    pthread_mutex_lock(&marks->lock);
+    do {
+        marks->wake_again = false;
+        pthread_mutex_unlock(&marks->lock);
+        marks->wake(marks);
+        pthread_mutex_lock(&marks->lock);
+    } while (marks->wake_again);
+    marks->waking = false;
+    unpin(marks);
+    pthread_mutex_unlock(&marks->lock);
+}
+
+void sse_mark_chain_finish(struct mark_chain *chain)
+{
+    splice(chain);
+    while (chain->to_wake) {
+        struct marks *marks = chain->to_wake;
+
+        chain->to_wake = marks->next_to_wake;
+        wake_for_all(marks);
+    }
+}
+
+struct sse_emitter *sse_marks_take(struct marks *marks)
+{
+    struct sse_emitter *first;
+
+    pthread_mutex_lock(&marks->lock);
+    first = marks->first;
+    marks->first = NULL;
+    marks->last = NULL;
+    marks->awake = true;
+    pthread_mutex_unlock(&marks->lock);
+    return first;
+}
+
+bool sse_marks_rest(struct marks *marks)
+{
+    bool rest;
+
+    pthread_mutex_lock(&marks->lock);
+    rest = !marks->first;
+    marks->awake = !rest;
+    pthread_mutex_unlock(&marks->lock);
+    return rest;
+}
+
+void sse_marks_wake(struct marks *marks)
+{
+    bool awake;
+
+    pthread_mutex_lock(&marks->lock);
+    awake = marks->awake;
+    marks->awake = true;
+    marks->pins += !awake;
+    pthread_mutex_unlock(&marks->lock);
+    if (awake)
+        return;
+    marks->wake(marks);
+    sse_marks_unpin(marks);
+}
+
+void sse_marks_close(struct marks *marks)
+{
+    pthread_mutex_lock(&marks->lock);
+    marks->closing = true;
+    while (marks->pins)
+        pthread_cond_wait(&marks->unpinned, &marks->lock);
+    pthread_mutex_unlock(&marks->lock);
+}

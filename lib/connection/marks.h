@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CONNECTION_MARKS_H
+#define CONNECTION_MARKS_H
+
+/**
+ * The emitters of one loop that have work for its next turn. Any thread marks; the loop's thread takes
+ * all marks at the beginning of a turn.
+ *
+ * Only the first mark of a loop at rest wakes it. Whoever is to wake a loop pins it, so that the loop
+ * cannot be freed meanwhile.
+ */
+
+#include <pthread.h>
+#include <stdbool.h>
+
+struct sse_emitter;
+
+struct marks {
+    pthread_mutex_t lock;
+    pthread_cond_t unpinned;
+    struct sse_emitter *first;
+    struct sse_emitter *last;
+    bool awake;      /* a turn runs, or a wake for it is on its way */
+    bool waking;     /* a chain has it in its list of loops to wake, or wakes it */
+    bool wake_again; /* that chain wakes it once more */
+    bool closing;
+    unsigned pins;
+    struct marks *next_to_wake; /* of that chain */
+    void (*wake)(struct marks *marks);
+    /** Stops using the descriptor of an emitter. No lock held, the loop pinned. */
+    void (*unwatch)(struct marks *marks, struct sse_emitter *emitter);
+};
+
+/** Marks that one thread collects under its locks, and the loops that it wakes afterwards. */
+struct mark_chain {
+    struct marks *marks; /* of the emitters in the chain, pinned; NULL: there are none */
+    struct sse_emitter *first;
+    struct sse_emitter *last;
+    struct marks *to_wake;
+};
+
+/** 0 or -ENOMEM. The functions are the caller's to fill in. */
+int sse_marks_init(struct marks *marks);
+void sse_marks_destroy(struct marks *marks);
+
+/** Keeps the loop from being freed. An emitter's lock held, so that its loop exists. */
+void sse_marks_pin(struct marks *marks);
+void sse_marks_unpin(struct marks *marks);
+
+/** Adds an emitter that is in no chain and not marked. Its lock held, so that its loop exists. */
+void sse_mark_chain_add(struct mark_chain *chain, struct marks *marks, struct sse_emitter *emitter);
+
+/** Marks what was collected, and wakes the loops. No lock held. */
+void sse_mark_chain_finish(struct mark_chain *chain);
+
+/** Begins a turn: takes the list of marks, linked by next_marked. */
+struct sse_emitter *sse_marks_take(struct marks *marks);
+
+/** Ends a turn: from now on a mark wakes the loop. False if there are marks already. */
+bool sse_marks_rest(struct marks *marks);
+
+/** Wakes the loop for another reason than a mark. No lock held. */
+void sse_marks_wake(struct marks *marks);
+
+/** Waits for those that are waking the loop. Nobody can begin to, because no emitter is bound to it. */
+void sse_marks_close(struct marks *marks);
+
+#endif

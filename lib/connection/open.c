@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/platform.h"
+#include "connection/emitter.h"
+
+/* In as many writes as a turn has; what is left is the owner's. */
+#define WRITES_AT_FIRST 16
+
+static bool is_descriptor(const struct sse_emitter *emitter)
+{
+    return emitter->output_kind == OUTPUT_SOCKET || emitter->output_kind == OUTPUT_FILE;
+}
+
+void sse_emitter_open(struct sse_emitter *emitter)
+{
+    struct mark_chain chain = {.marks = NULL};
+    int cancel_state;
+
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    pthread_mutex_lock(&emitter->lock);
+    emitter->opening = false;
+    if (is_descriptor(emitter))
+        sse_emitter_write(emitter, WRITES_AT_FIRST, emitter->created, NULL);
+    /* Edges that its descriptor had before it was opened are not reported again. */
+    emitter->has_input = emitter->polled && emitter->output_kind == OUTPUT_SOCKET;
+    sse_emitter_mark_always(emitter, &chain);
+    sse_emitter_leave(emitter, false, emitter->created);
+    sse_mark_chain_finish(&chain);
+    pthread_setcancelstate(cancel_state, NULL);
+}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+#include "loop/loop.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+/* Somebody else is inside the output of an emitter whose timer is due: look again soon. */
+#define LOOK_AGAIN_AFTER NANOSECONDS_PER_MILLISECOND
+
+/* Whether a socket has room, of an emitter that does not write to it. Its server must not close it meanwhile.
+ */
+static bool has_room(struct sse_emitter *emitter)
+{
+    struct pollfd room = {.fd = sse_emitter_descriptor(emitter), .events = POLLOUT};
+    bool ready = false;
+
+    pthread_mutex_lock(&emitter->lock);
+    if (emitter->state != SSE_STATE_CLOSED && !emitter->busy)
+        ready = poll(&room, 1, 0) > 0;
+    pthread_mutex_unlock(&emitter->lock);
+    return ready;
+}
+
+/* A write callback that is full while its socket has room waits for something else: its flush is told. */
+static void ask_for_room(struct sse_loop *loop, struct sse_emitter *emitter, bool blocked)
+{
+    bool ask = blocked;
+
+    if (emitter->output_kind == OUTPUT_CALLBACK && blocked)
+        ask = !has_room(emitter);
+    emitter->asked_for_room = ask;
+    pthread_mutex_lock(&loop->lock);
+    sse_watches_ask(&loop->watches, sse_emitter_descriptor(emitter), loop->poller);
+    pthread_mutex_unlock(&loop->lock);
+}
+
+static int error_of_socket(int descriptor)
+{
+    int error = 0;
+    socklen_t size = sizeof(error);
+
+    if (getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &size) || !error)
+        return -ECONNRESET;
+    return -error;
+}
+
+/* The input of a client that is written to is discarded. Lock of the emitter held; let go meanwhile. */
+static void read_input(struct sse_emitter *emitter, uint64_t now)
+{
+    int result;
+
+    emitter->has_input = false;
+    if (emitter->half_closed)
+        return;
+    if (emitter->output_kind != OUTPUT_SOCKET) {
+        emitter->half_closed = true;
+        sse_emitter_queue_ping(emitter, now);
+        return;
+    }
+    sse_emitter_become_busy(emitter);
+    pthread_mutex_unlock(&emitter->lock);
+    result = sse_socket_discard(sse_emitter_descriptor(emitter));
+    pthread_mutex_lock(&emitter->lock);
+    emitter->busy = false;
+    if (result == 1) {
+        emitter->has_input = true;
+    } else if (!result) {
+        emitter->half_closed = true;
+        sse_emitter_queue_ping(emitter, now);
+    } else if (result != -EAGAIN) {
+        (void)sse_emitter_end(emitter, SSE_REASON_DISCONNECTED, result, now);
+    }
+}
+
+/* What its descriptor has reported. */
+static void serve_input(struct sse_emitter *emitter, uint64_t now)
+{
+    bool gone;
+
+    pthread_mutex_lock(&emitter->lock);
+    if (emitter->busy || emitter->opening || emitter->state == SSE_STATE_CLOSED) {
+        pthread_mutex_unlock(&emitter->lock);
+        return;
+    }
+    gone = emitter->is_gone;
+    emitter->is_gone = false;
+    if (gone)
+        (void)sse_emitter_end(emitter, SSE_REASON_DISCONNECTED,
+                              error_of_socket(sse_emitter_descriptor(emitter)), now);
+    else if (emitter->has_input)
+        read_input(emitter, now);
+    pthread_mutex_unlock(&emitter->lock);
+}
+
+/* A descriptor that somebody else closed, and whose number is used again, is not the library's to close. */
+static void close_descriptor(struct sse_loop *loop, struct sse_emitter *emitter)
+{
+    bool same = true;
+
+    pthread_mutex_lock(&loop->lock);
+    if (loop->poller)
+        same = sse_watches_is_same_file(&loop->watches, emitter);
+    sse_watches_remove(&loop->watches, emitter, loop->poller, loop->platform);
+    pthread_mutex_unlock(&loop->lock);
+    if (emitter->owned && same)
+        sse_output_close(sse_emitter_descriptor(emitter), (enum output_kind)emitter->output_kind);
+}
+
+void sse_loop_finish_emitter(struct sse_loop *loop, struct sse_emitter *emitter, uint64_t now)
+{
+    if (!emitter->owned)
+        sse_loop_unwatch(loop, emitter);
+    sse_emitter_finish(emitter, now);
+    if (emitter->owned) {
+        close_descriptor(loop, emitter);
+        sse_emitter_owner_is_done(emitter);
+    }
+    if (sse_emitter_is_done(emitter))
+        sse_emitter_release(emitter);
+}
+
+static void free_emitter(struct sse_loop *loop, struct sse_emitter *emitter)
+{
+    pthread_mutex_lock(&loop->lock);
+    sse_heap_remove(&loop->heap, &emitter->timer);
+    pthread_mutex_unlock(&loop->lock);
+    sse_emitter_free(emitter);
+}
+
+static void mark_again(struct sse_emitter *emitter)
+{
+    struct mark_chain chain = {.marks = NULL};
+
+    pthread_mutex_lock(&emitter->lock);
+    sse_emitter_mark_always(emitter, &chain);
+    pthread_mutex_unlock(&emitter->lock);
+    sse_mark_chain_finish(&chain);
+}
+
+/* What nearly every turn of an emitter does not need. */
+static void follow_turn(struct sse_loop *loop, struct sse_emitter *emitter, unsigned result, bool was_due,
+                        uint64_t now)
+{
+    if (result & TURN_RELEASED) {
+        free_emitter(loop, emitter);
+        return;
+    }
+    if (was_due || result & (TURN_SCHEDULE | TURN_ENDED))
+        sse_loop_schedule(loop, emitter, was_due ? now + LOOK_AGAIN_AFTER : 0);
+    if (emitter->polled && (emitter->asked_for_room || result & (TURN_INPUT | TURN_BLOCKED)))
+        ask_for_room(loop, emitter, result & TURN_BLOCKED);
+    if (result & TURN_AGAIN)
+        mark_again(emitter);
+    if (result & TURN_ENDED)
+        sse_loop_finish_emitter(loop, emitter, now);
+    else if (result & TURN_FINISHED)
+        sse_emitter_release(emitter);
+}
+
+void sse_loop_serve(struct sse_loop *loop, struct sse_emitter *emitter, enum turn_cause cause, uint64_t now,
+                    struct turn_account *account)
+{
+    bool was_due = emitter->timer.deadline <= now;
+    unsigned result = sse_emitter_turn(emitter, cause, now, account);
+
+    if (result & TURN_INPUT) {
+        serve_input(emitter, now);
+        result = TURN_INPUT | sse_emitter_turn(emitter, TURN_FOR_INPUT, now, account);
+    }
+    if (result || was_due || emitter->asked_for_room)
+        follow_turn(loop, emitter, result, was_due, now);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LOOP_WAKE_H
+#define LOOP_WAKE_H
+
+/** A descriptor that other threads and signal handlers make readable. */
+
+struct wake {
+    int reader; /* -1: not open */
+    int writer; /* with an eventfd the same descriptor */
+};
+
+/** 0, or a negative errno (-EMFILE, -ENFILE, -ENOMEM); then it is not open. */
+int sse_wake_open(struct wake *wake);
+
+void sse_wake_close(struct wake *wake);
+
+/** Any thread and signal handler; errno stays as it is. Not a cancellation point. */
+void sse_wake_raise(const struct wake *wake);
+
+/** Makes it unreadable again. What was done before a raise is seen after a later clear. */
+void sse_wake_clear(const struct wake *wake);
+
+#endif

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+#define _XOPEN_SOURCE 700 /* SIGXFSZ */
+
+#include "output/output.h"
+#include "output/ready.h"
+
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* How much work one call may be: a terminal takes a byte in a step. */
+#define STEPS_MAX 256
+
+/* A write to anything but a socket can raise SIGPIPE, and SIGXFSZ at a file size limit. Both are directed
+ * at the writing thread. The thread blocks them during the write, and takes back the one that its own write
+ * raised, so the process is left as it was. */
+struct signal_guard {
+    sigset_t blocked;
+    sigset_t mask_before;
+};
+
+static void guard_signals(struct signal_guard *guard)
+{
+    static const int signals[] = {SIGPIPE, SIGXFSZ};
+    sigset_t pending;
+
+    sigemptyset(&pending);
+    sigpending(&pending);
+    sigemptyset(&guard->blocked);
+    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+        if (!sigismember(&pending, signals[i]))
+            sigaddset(&guard->blocked, signals[i]);
+    pthread_sigmask(SIG_BLOCK, &guard->blocked, &guard->mask_before);
+}
+
+static sigset_t set_of(int number)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, number);
+    return set;
+}
+
+#if defined(_POSIX_REALTIME_SIGNALS) && _POSIX_REALTIME_SIGNALS > 0 && !defined(SSE_PLAIN_POSIX)
+
+static void take_back(int number)
+{
+    const sigset_t only = set_of(number);
+    const struct timespec at_once = {0, 0};
+
+    while (sigtimedwait(&only, NULL, &at_once) < 0 && errno == EINTR)
+        ;
+}
+
+#else
+
+/* sigwait would wait for ever for an ignored signal, which need not become pending. */
+static void take_back(int number)
+{
+    const sigset_t only = set_of(number);
+    sigset_t pending;
+    int taken;
+
+    sigemptyset(&pending);
+    sigpending(&pending);
+    if (sigismember(&pending, number))
+        (void)sigwait(&only, &taken);
+}
+
+#endif
+
+static void release_signals(const struct signal_guard *guard, ssize_t result)
+{
+    int raised = result == -EPIPE ? SIGPIPE : SIGXFSZ;
+
+    if ((result == -EPIPE || result == -EFBIG) && sigismember(&guard->blocked, raised))
+        take_back(raised);
+    pthread_sigmask(SIG_SETMASK, &guard->mask_before, NULL);
+}
+
+static ssize_t write_once(int descriptor, const struct iovec *iov, int count)
+{
+    ssize_t written = writev(descriptor, iov, count);
+
+    if (written >= 0)
+        return written;
+    return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+}
+
+static ssize_t write_regular(int descriptor, const struct iovec *iov, int count)
+{
+    ssize_t written;
+
+    do
+        written = write_once(descriptor, iov, count);
+    while (written == -EINTR);
+    return written;
+}
+
+/*
+ * Everything but a regular file can block, and is written in steps. O_NONBLOCK is not asked for, because
+ * another process that has the file open can clear it at any time. These steps do not block if there is room
+ * by poll, and no other writer:
+ *
+ * - to a pipe, PIPE_BUF bytes;
+ * - to a terminal, or another device, one byte. A terminal may take each byte by itself (OLCUC), or make
+ *   several of one (LF), and poll does not promise room for more than the first.
+ */
+static ssize_t write_step(int descriptor, const struct iovec *iov, size_t offset, size_t step)
+{
+    size_t left = iov->iov_len - offset;
+    struct iovec piece = {.iov_base = (char *)iov->iov_base + offset, .iov_len = left < step ? left : step};
+
+    return output_is_ready(descriptor, POLLOUT) ? write_once(descriptor, &piece, 1) : -EAGAIN;
+}
+
+/* Returns what the last step returned, and adds up what was written. */
+static ssize_t write_steps(int descriptor, const struct iovec *iov, int count, size_t step, size_t *total)
+{
+    ssize_t written = 1;
+    size_t offset = 0;
+
+    for (int steps = 0; count && steps < STEPS_MAX && (written > 0 || written == -EINTR);) {
+        if (offset == iov->iov_len) {
+            iov++;
+            count--;
+            offset = 0;
+            continue;
+        }
+        written = write_step(descriptor, iov, offset, step);
+        if (written > 0) {
+            offset += (size_t)written;
+            *total += (size_t)written;
+        }
+        steps++;
+    }
+    return written;
+}
+
+static ssize_t write_guarded(int descriptor, mode_t mode, const struct iovec *iov, int count)
+{
+    struct signal_guard guard;
+    size_t total = 0;
+    ssize_t result;
+
+    guard_signals(&guard);
+    if (S_ISREG(mode))
+        result = write_regular(descriptor, iov, count);
+    else
+        result = write_steps(descriptor, iov, count, S_ISFIFO(mode) ? PIPE_BUF : 1, &total);
+    release_signals(&guard, result);
+    return total ? (ssize_t)total : result;
+}
+
+static bool is_same(const struct output_file *file, const struct stat *status)
+{
+    return status->st_dev == file->device && status->st_ino == file->inode;
+}
+
+ssize_t sse_file_write(const struct output *output, const struct iovec *iov, int count)
+{
+    const struct output_file *file = output->file;
+    struct stat status;
+    ssize_t written;
+
+    if (fstat(file->number, &status))
+        return -errno;
+    if (!is_same(file, &status))
+        return -EBADF;
+    written = write_guarded(file->number, status.st_mode, iov, count);
+    return written ? written : -EAGAIN;
+}
+
+int sse_output_identify(int descriptor, struct output_file *file)
+{
+    struct stat status;
+
+    if (fstat(descriptor, &status))
+        return -errno;
+    *file = (struct output_file){.number = descriptor, .device = status.st_dev, .inode = status.st_ino};
+    return S_ISSOCK(status.st_mode) ? OUTPUT_SOCKET : OUTPUT_FILE;
+}
+
+bool sse_output_is_same_file(const struct output_file *file)
+{
+    struct stat status;
+
+    return !fstat(file->number, &status) && is_same(file, &status);
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+#include "output/output.h"
+#include "output/ready.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* How much one client may send before the others have their turn. */
+#define READS_MAX 16
+#define READ_SIZE 4096
+
+static ssize_t result_of(ssize_t count)
+{
+    if (count >= 0)
+        return count;
+    return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+}
+
+static ssize_t send_piece(int descriptor, const struct iovec *iov, int flags)
+{
+    ssize_t sent;
+
+    do
+        sent = send(descriptor, iov->iov_base, iov->iov_len, MSG_NOSIGNAL | flags);
+    while (sent < 0 && errno == EINTR);
+    return result_of(sent);
+}
+
+static ssize_t send_pieces(int descriptor, const struct iovec *iov, int count, int flags)
+{
+    struct msghdr message;
+    ssize_t sent;
+
+    if (count == 1)
+        return send_piece(descriptor, iov, flags);
+    memset(&message, 0, sizeof(message));
+    message.msg_iov = (struct iovec *)(uintptr_t)iov;
+    /* An int by POSIX, a size_t by glibc: both hold an unsigned short without a warning. */
+    message.msg_iovlen = (unsigned short)count;
+    do
+        sent = sendmsg(descriptor, &message, MSG_NOSIGNAL | flags);
+    while (sent < 0 && errno == EINTR);
+    return result_of(sent);
+}
+
+static ssize_t receive(int descriptor, char *bytes, size_t size, int flags)
+{
+    ssize_t received;
+
+    do
+        received = recv(descriptor, bytes, size, flags);
+    while (received < 0 && errno == EINTR);
+    return result_of(received);
+}
+
+#if defined(MSG_DONTWAIT) && !defined(SSE_PLAIN_POSIX)
+
+static ssize_t send_now(int descriptor, const struct iovec *iov, int count)
+{
+    return send_pieces(descriptor, iov, count, MSG_DONTWAIT);
+}
+
+static ssize_t receive_now(int descriptor, char *bytes, size_t size)
+{
+    return receive(descriptor, bytes, size, MSG_DONTWAIT);
+}
+
+#else
+
+/* POSIX: a socket that polls as writable takes this much without blocking. */
+static size_t low_water_mark(int descriptor)
+{
+    int mark = 0;
+    socklen_t size = sizeof(mark);
+
+    if (getsockopt(descriptor, SOL_SOCKET, SO_SNDLOWAT, &mark, &size) || mark < 1)
+        return 1;
+    return (size_t)mark;
+}
+
+static ssize_t send_now(int descriptor, const struct iovec *iov, int count)
+{
+    int flags = fcntl(descriptor, F_GETFL);
+    struct iovec piece = *iov;
+    size_t room;
+
+    if (flags < 0)
+        return -errno;
+    if (flags & O_NONBLOCK)
+        return send_pieces(descriptor, iov, count, 0);
+    if (!output_is_ready(descriptor, POLLOUT))
+        return -EAGAIN;
+    room = low_water_mark(descriptor);
+    if (piece.iov_len > room)
+        piece.iov_len = room;
+    return send_piece(descriptor, &piece, 0);
+}
+
+static ssize_t receive_now(int descriptor, char *bytes, size_t size)
+{
+    return output_is_ready(descriptor, POLLIN) ? receive(descriptor, bytes, size, 0) : -EAGAIN;
+}
+
+#endif
+
+/* It fails with ENOTSOCK if the number now belongs to something else than a socket. */
+ssize_t sse_socket_write(const struct output *output, const struct iovec *iov, int count)
+{
+    ssize_t sent = send_now(output->number, iov, count);
+
+    return sent ? sent : -EAGAIN;
+}
+
+void sse_socket_tune(int descriptor, uint32_t stall_ms)
+{
+    const int on = 1;
+
+    (void)setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+#ifdef TCP_USER_TIMEOUT
+    if (stall_ms != UINT32_MAX) {
+        unsigned timeout = stall_ms < INT_MAX ? stall_ms : INT_MAX;
+
+        (void)setsockopt(descriptor, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
+    }
+#else
+    (void)stall_ms;
+#endif
+}
+
+int sse_socket_discard(int descriptor)
+{
+    char bytes[READ_SIZE];
+    ssize_t size = 1;
+
+    for (int i = 0; i < READS_MAX && size > 0; i++)
+        size = receive_now(descriptor, bytes, sizeof(bytes));
+    return size > 0 ? 1 : (int)size;
+}
+
+void sse_output_close(int descriptor, enum output_kind kind)
+{
+    if (kind == OUTPUT_SOCKET) {
+        (void)shutdown(descriptor, SHUT_WR);
+        (void)sse_socket_discard(descriptor);
+    }
+    close(descriptor);
+}

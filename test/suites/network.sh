@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: MIT
+# A client that vanishes without FIN or RST, in network namespaces of its own.
+. "$SSE_ROOT/test/support/suite.sh"
+
+install_build_tools && install ip iproute2 && install nsenter util-linux || exit 1
+if ! unshare -n true 2>/dev/null; then
+    record network 0 0 1 "network namespaces are not allowed here"
+    exit 0
+fi
+build_bench "$SSE_BUILD/bench" test/network/vanish || exit 0
+log=$SSE_BUILD/network.log
+# The kernel alone would take some 16 minutes.
+if timeout 120 unshare -n sh "$SSE_ROOT/test/network/vanish.sh" "$SSE_BUILD/bench/test/network/vanish" \
+    "$SSE_BUILD/network" >"$log" 2>&1; then
+    cat "$log"
+    record network 1 0 0
+else
+    cat "$log"
+    record network 0 1 0 "a client that vanished was not found"
+fi

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPPORT_FAKE_PLATFORM_H
+#define SUPPORT_FAKE_PLATFORM_H
+
+/**
+ * A platform whose clock stands still until a test moves it, whose chance is a seed, and whose
+ * allocator counts, guards every block, and fails when told to. Safe for several threads.
+ */
+
+#include <sse/platform.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+struct fake_platform {
+    struct sse_platform platform; /* hand out its address */
+    _Atomic uint64_t now;         /* nanoseconds */
+    _Atomic uint64_t random;
+    atomic_size_t blocks; /* allocated at present */
+    atomic_size_t bytes;
+    atomic_size_t allocations; /* since the beginning */
+    /** The allocation that fails, counted from 1 since fake_platform_fail_at; 0: none. */
+    atomic_size_t fail_at;
+    atomic_bool fail_from_there_on;
+    atomic_size_t attempts;
+};
+
+void fake_platform_init(struct fake_platform *fake);
+
+void fake_platform_advance_ms(struct fake_platform *fake, uint64_t milliseconds);
+
+/** From now on the `nth` allocation fails, and if `for_good` all after it; 0 ends it. */
+void fake_platform_fail_at(struct fake_platform *fake, size_t nth, bool for_good);
+
+/** Aborts with a message if blocks are still allocated. */
+void fake_platform_check_no_leak(const struct fake_platform *fake);
+
+#endif
