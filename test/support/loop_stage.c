@@ -320,7 +320,9 @@ static void *run_loop(void *argument)
 {
     struct loop_runner *runner = argument;
 
-    runner->result = sse_loop_run(runner->stage->loop);
+    /* The thread that started this one may still dispatch for a client. */
+    while ((runner->result = sse_loop_run(runner->stage->loop)) == -EBUSY)
+        sched_yield();
     atomic_store(&runner->done, true);
     return NULL;
 }
