@@ -36,7 +36,7 @@ static void pump(struct sse_emitter *emitter, int fd)
 static void stream(int fd, const struct toy_request *request)
 {
     const struct sse_http_options http = toy_stream_head(request);
-    char id[SSE_ID_SIZE_MAX];
+    char id[SSE_ID_SIZE_MAX + 1];
     ssize_t id_size =
         sse_http_last_event_id(toy_header(request, "Last-Event-ID"), request->query, id, sizeof(id));
     const struct sse_emitter_options options = {

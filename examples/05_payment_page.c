@@ -132,7 +132,7 @@ static bool stream(int fd, const struct toy_request *request, const struct payme
 static bool open_stream(int fd, const struct toy_request *request)
 {
     const struct payment *payment = find_payment(request->query);
-    char id[SSE_ID_SIZE_MAX];
+    char id[SSE_ID_SIZE_MAX + 1];
     ssize_t size =
         sse_http_last_event_id(toy_header(request, "Last-Event-ID"), request->query, id, sizeof(id));
     const struct sse_text last_event_id = {id, (size_t)size};

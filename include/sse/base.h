@@ -14,11 +14,11 @@
  * else the call returns -EINVAL.
  *
  * Fork. An emitter, a registry and a loop belong to the process that made them. In a forked child only
- * these functions work: those that take and release references, sse_emitter_close, sse_emitter_user and
- * sse_loop_free. They free memory, close the child's copy of a descriptor that the library owns without a
- * word to the client, and run no callback but on_release. Every other function returns -EPERM there, or NULL
- * or 0. Memory that another thread of the parent was using at the fork stays allocated in the child. Messages
- * work everywhere.
+ * these functions work on them: those that take and release references, sse_emitter_close,
+ * sse_emitter_user and sse_loop_free. They free memory, run no callback but on_release, and close the
+ * child's copy of a descriptor that the library owns; the client notices nothing. Every other function that
+ * is given one of them returns -EPERM, NULL or 0. Memory that another thread of the parent was using at
+ * the fork stays allocated in the child. Messages work everywhere.
  *
  * Cancellation. No function is a cancellation point, except sse_loop_run and sse_loop_dispatch while
  * they wait. Callbacks run with cancellation disabled.
@@ -44,10 +44,11 @@ extern "C" {
 #define SSE_VERSION_PATCH 0
 
 /**
- * What a call on an emitter returns once its stream has ended, or is ending, gracefully.
+ * The stream has ended gracefully, or it is draining and accepts no more events. wait, peek and read
+ * return it after the last byte.
  *
- * After any other end the call returns the errno that ended the stream. If that errno is one that such
- * calls use themselves, they return -EIO instead: -EINVAL, -EINTR, -EAGAIN, -EALREADY, -EPERM,
+ * After any other end, calls on the emitter return the errno that ended the stream. If that errno is one
+ * that such calls use themselves, they return -EIO instead: -EINVAL, -EINTR, -EAGAIN, -EALREADY, -EPERM,
  * -EDEADLK, -EMSGSIZE, -ENOBUFS, -ENOMEM, -EILSEQ, -ERANGE, -EOVERFLOW, SSE_ENDED. The completion record
  * always has the real one.
  */

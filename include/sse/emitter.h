@@ -22,7 +22,7 @@
  *   the callbacks. Timers run only inside these calls: while you wait for something else, call
  *   sse_emitter_flush about once a second. `on_release` runs in the thread that releases the last reference.
  *   Exception: with SSE_OUTPUT_PULL, other threads may call everything but wait, peek, consume, read,
- *   flush and close, and may publish; what they cause is done by the owner's next call of one of these.
+ *   flush and close, and may publish; the work waits until the owner calls one of these.
  *
  * Callbacks. They run without a lock of the library, and the emitter stays valid while they run.
  * They may call every function, for their own emitter too, unless the function says otherwise.
@@ -119,7 +119,7 @@ enum sse_overflow {
     SSE_OVERFLOW_COALESCE = 3
 };
 
-/** Why `on_ready` was called: bits. */
+/** Why `on_ready` was called. */
 enum sse_ready {
     /** PULL: there are bytes to consume, or the stream has ended. */
     SSE_READABLE = 1,
@@ -151,8 +151,8 @@ struct sse_emitter_options {
 
     /** The registry that publishes to it. NULL: none; it gets what it is sent. */
     struct sse_registry *registry;
-    /** The loop that serves it. NULL: it has a thread of its own. Needed for FD and CALLBACK in a
-     *  registry, because publishing never writes on behalf of an emitter's thread. */
+    /** The loop that serves it. NULL: none; your own calls do the work, from one thread at a time. Not
+     *  possible for FD and CALLBACK in a registry: publishing does not do their work. */
     struct sse_loop *loop;
     /** The topics that it is subscribed to, `topic_count` of them. An emitter in a registry also gets
      *  what is published to everyone. */
@@ -183,8 +183,8 @@ struct sse_emitter_options {
     /**
      * FD. Leaves the socket's options alone. Otherwise the library sets TCP_NODELAY, and where the
      * system has it TCP_USER_TIMEOUT to stall_ms: without it a client that vanished without a word
-     * (no FIN, no RST) is noticed only after many minutes. It also ends a client that takes no bytes
-     * for stall_ms while some wait in the kernel.
+     * (no FIN, no RST) is noticed only after many minutes. TCP_USER_TIMEOUT also ends a
+     * client that takes no bytes for stall_ms while some wait in the kernel.
      */
     bool keep_socket_options;
     /**
@@ -234,12 +234,11 @@ struct sse_emitter_options {
 
     /* Timers, in milliseconds. 0: the default. SSE_TIMER_OFF: none. */
 
-    int64_t start_ms;    /**< the longest pause. Default: 30 000 */
-    int64_t lifetime_ms; /**< the stream ends gracefully at this age. Default: none */
-    int64_t
-        lifetime_jitter_ms; /**< taken off the lifetime at random: from 0 up to this, at most the lifetime */
-    int64_t stall_ms;       /**< bytes are queued, and none was written for this long. Default: 30 000 */
-    int64_t drain_ms;       /**< the longest draining. Default: 5 000 */
+    int64_t start_ms;           /**< the longest pause. Default: 30 000 */
+    int64_t lifetime_ms;        /**< the stream ends gracefully at this age. Default: none */
+    int64_t lifetime_jitter_ms; /**< a random part of this shortens the lifetime; it must not exceed it */
+    int64_t stall_ms;           /**< bytes are queued, and none was written for this long. Default: 30 000 */
+    int64_t drain_ms;           /**< the longest draining. Default: 5 000 */
     /** After this long without a byte, less up to a quarter at random, a comment is sent. Default:
      *  15 000 (WHATWG HTML 9.2.7). */
     int64_t heartbeat_ms;
@@ -256,10 +255,10 @@ struct sse_emitter_options {
     /**
      * Only with a loop. `what` is one of enum sse_ready.
      *
-     * - SSE_READABLE comes once after sse_emitter_peek or read has returned 0; a new emitter counts as if
-     *   one had. So read until you get 0 or an error.
-     * - It also tells of the end of the stream, if you had got 0. If the emitter ends while bytes are still
-     *   unread, there is no `on_ready`: break the connection in `on_completion`.
+     * - SSE_READABLE: read until peek or read returns 0 or an error. Each 0 arms one call; a new emitter is
+     *   armed. If it is armed when the stream ends, it is called too.
+     * - If the emitter ends while bytes are still unread, there is no `on_ready`: break the connection in
+     *   `on_completion`.
      * - It never runs after `on_completion`, nor once sse_emitter_close has returned.
      */
     void (*on_ready)(struct sse_emitter *emitter, unsigned what, void *user);
@@ -300,13 +299,14 @@ struct sse_replay {
     size_t messages; /**< how many were queued */
     /**
      * At a gap: `oldest` is the first event after the gap that is queued, `newest` the last one that was
-     * published before the call. "" if there is none. To fill the gap of a paused emitter from your own
+     * published before the call; "" if there is none. To fill the gap of a paused emitter from your own
      * store:
      *
      * - Send the events after the client's id, up to but without `oldest`; if `oldest` is "", up to and
      *   with `newest`. Then sse_emitter_start(emitter, true).
-     * - If your store has `oldest` before the client's id, the registry did not know the id: send the events
-     *   after it up to and with `newest`. Then sse_emitter_start(emitter, false).
+     * - If your store knows the client's id and has it after `oldest`, this registry did not know it: send
+     *   the events after it, up to and with `newest`. Then sse_emitter_start(emitter, false), so that
+     *   the older events from `oldest` on are not sent.
      */
     char oldest[SSE_REPLAY_ID_SIZE];
     char newest[SSE_REPLAY_ID_SIZE];
@@ -323,9 +323,10 @@ struct sse_replay {
  * - FD: what is queued is written before the call returns, in one write where it fits.
  * - No event is lost or doubled: what was published before the call is in the replay, what is published
  *   after it follows.
- * - No callback runs inside the call, but the thread of the loop may run some before it returns: fill in
- * `user` first. `*emitter` is set before the first callback. With `emitter` NULL, `on_release` may have freed
- *   `user` already. `on_wake` of a driven loop may run inside the call.
+ * - No callback runs inside the call, but the loop's thread may run some before it returns: fill in
+ *   `user` first. `*emitter` is set before the first callback.
+ * - If `emitter` is NULL, do not use `user` after the call: on_release may have freed it.
+ * - `on_wake` of a driven loop may run inside the call.
  * Ownership: `*emitter` is a new reference: end it with sse_emitter_close. The descriptor is the
  * library's, unless `keep_fd`. `emitter` may be NULL if the library owns the descriptor and there is a
  * loop: then the loop keeps the emitter until it ends. `replay` may be NULL.
@@ -364,8 +365,11 @@ SSE_API int sse_emitter_start(struct sse_emitter *emitter, bool gap_filled);
 SSE_API struct sse_emitter *sse_emitter_ref(struct sse_emitter *emitter);
 
 /**
- * Releases a reference that sse_emitter_ref took. NULL is ignored. For the reference of
- * sse_emitter_new use sse_emitter_close; if you use this function, the loop keeps the emitter until it ends.
+ * Releases a reference. NULL is ignored.
+ *
+ * With a loop, you may also release the reference of sse_emitter_new this way: the stream goes on, and the
+ * loop frees the emitter after its end. sse_emitter_close would end the stream. Without a loop, the last
+ * release is a close.
  *
  * Callbacks: may call it, for their own emitter too. Errors: none.
  */
@@ -498,8 +502,9 @@ SSE_API ssize_t sse_emitter_read(struct sse_emitter *emitter, void *buffer, size
  * Waits until there is something to do. Without a loop it does the emitter's work meanwhile: timers, writes,
  * callbacks. With a loop, PULL only: the loop does the work, and the call only waits.
  *
- * Returns 1 when there is something to do: PULL: bytes to consume. FD: every byte is written. Returns 0
- * after `timeout_ms` milliseconds of CLOCK_MONOTONIC; -1 waits without a limit.
+ * Returns 1 when there is something to do: PULL: bytes to consume; FD: every byte is written, and the
+ * stream is open. Returns SSE_ENDED when it has ended gracefully. Returns 0 after `timeout_ms` milliseconds
+ * of CLOCK_MONOTONIC; -1 waits without a limit.
  * Threads: one at a time.
  * Callbacks: must not call it for their own emitter (-EDEADLK).
  * Errors: -EINVAL: NULL, `timeout_ms` below -1, CALLBACK, or FD with a loop. -EINTR:

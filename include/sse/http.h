@@ -9,7 +9,7 @@
  *
  * A function that writes to a buffer returns the exact size in bytes. It writes the bytes if the
  * buffer is at least that large, and otherwise nothing; a NULL buffer with size 0 asks for the size. It
- * writes no NUL.
+ * writes no NUL. sse_http_last_event_id differs: it cuts.
  */
 
 #include <sse/base.h>

@@ -17,7 +17,7 @@
  * A loop knows no registries: its emitters may belong to several registries, or to none.
  *
  * Threads: one thread at a time may be inside sse_loop_run, dispatch or turn of one loop; another one
- * gets -EBUSY, and nothing is lost: the turn that runs returns 0, or `on_wake` comes again. The thread
+ * gets -EBUSY. Its work is not lost: the turn that runs returns 0, or `on_wake` comes again. The thread
  * inside is the thread of the loop. Every callback and every write callback of the loop's emitters runs
  * inside those calls, and inside sse_loop_free. It runs nowhere else, except an `on_release` that is still
  * owed after sse_loop_free.
@@ -50,7 +50,7 @@ struct sse_loop_options {
     enum sse_poller poller;
     /**
      * If set, the loop is driven. The library calls it when a turn is due earlier than the last turn
-     * returned, once until the next turn begins. A new loop counts as if its last turn had returned -1.
+     * returned, at most once between two turns. A new loop counts as if its last turn had returned -1.
      *
      * - It may run inside any call on an emitter or a registry, in any thread, the loop's own included.
      *   No lock of the library is held.

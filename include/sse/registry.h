@@ -6,16 +6,16 @@
  * A registry: who gets what. It knows emitters, topics, one order of all events, and a history for
  * clients that reconnect. A user id, a chat room and a feed are all topics.
  *
- * A registry only queues. It never runs a callback and knows no timers of clients, and it writes only to a
- * descriptor whose loop is behind. The emitters' loops do the rest.
+ * A registry queues events. It runs no callback and knows no timers of clients. Publishing may write to a
+ * descriptor whose loop is behind, never to a write callback. The emitters' loops do the rest.
  *
  * Rules for every function below:
  *
  * - Threads: any thread, while it holds a reference to the registry and to the emitters it names.
  * - Callbacks: every callback and write callback may call every function, except where it says otherwise.
  * - Locks: you may hold your own locks while you call, also those that your callbacks take: no callback
- *   runs inside these functions. `on_wake` of a driven loop may run: do not hold a lock that it takes. The
- * visitor of sse_registry_each runs inside the call.
+ *   runs inside these functions. `on_wake` of a driven loop may run: do not hold a lock that it takes.
+ *   The visitor of sse_registry_each runs inside the call.
  * - Order: two events of one registry that two emitters both receive arrive at both in the same order,
  *   whichever threads and topics they came by.
  * - An emitter that ends leaves its registry at once. Membership goes by identity: the end of an old
@@ -78,10 +78,13 @@ struct sse_registry_options {
      *  continues where the old one stopped. */
     uint64_t first_id;
     /**
-     * The type of the event that tells a client of a gap. Its data has two lines: the id that the client
-     * sent, and the id of the first event that follows (empty if none does, or the id was unknown). Its
-     * own id is where the client continues, in this registry: servers that share their events should send an
-     * event of their own. Absent: clients are not told.
+     * The type of the event that tells a client of a gap. Absent: the client is not told; only your program
+     * knows, from struct sse_replay. Without a history, every Last-Event-ID is a gap.
+     *
+     * Its data has two lines: the id that the client sent, and the id of the first event that follows
+     * (empty if none does, or the id was unknown). It has an id, from which the client continues when it
+     * reconnects to this registry. Another server does not know that id: servers that share their events
+     * leave this absent and send an event of their own.
      */
     struct sse_text gap_type;
 
@@ -90,22 +93,22 @@ struct sse_registry_options {
      * in full for what it shares. 0: none. Several times history.bytes is sensible.
      *
      * - Over the budget, the emitters with the most bytes queued end (SSE_REASON_OVERFLOW) until the
-     *   rest is within it. Bytes that no owner has tried to write yet do not end anybody ...
-     * - ... until they reach four times the budget.
+     *   rest is within it. Replays count.
+     * - Bytes that no owner has tried to write yet count only above four times the budget.
      */
     size_t backlog_bytes;
     /** The most emitters in the registry, draining ones included; 0: no cap. One that is evicted leaves
      *  the registry at once, and drains outside of the cap. */
     size_t emitters_max;
-    size_t topic_emitters_max; /**< the most emitters of one topic; 0: no cap */
+    size_t topic_emitters_max; /**< the most emitters of each topic; 0: no cap */
     enum sse_admission admission;
 };
 
 /** What happened to one event, counted in emitters. This struct never grows. */
 struct sse_delivery {
     size_t receivers;              /**< it is queued for them */
-    size_t dropped;                /**< their queue was full, and the event was dropped */
-    size_t ended;                  /**< their queue was full, and they ended */
+    size_t dropped;                /**< it did not fit into their queue, and was dropped */
+    size_t ended;                  /**< it did not fit into their queue, and they ended */
     char id[SSE_ASSIGNED_ID_SIZE]; /**< the id that was assigned, or "" */
 };
 
@@ -142,6 +145,7 @@ SSE_API void sse_registry_unref(struct sse_registry *registry);
  * success: "queued" is not "received by the client", which no server ever knows.
  *
  * An emitter whose loop has not had its turn does not overflow:
+ * - An event that is larger than an emitter's queue_bytes does not fit: the emitter ends, or drops it.
  * - FD: when half of its queue's limit is used and its socket is not known to be full, this call writes
  *   to it, after the event is queued for all.
  * - CALLBACK and PULL: the queue may grow to four times its limits. The owner's next turn writes, and
@@ -177,11 +181,11 @@ SSE_API int sse_registry_publish_message(struct sse_registry *registry, struct s
  *
  * - Name the first topics of a connection in sse_emitter_new. A client that has had the replay of one
  *   topic no longer asks for older events of the next.
- * - Ids of your own are looked up in the topics named here and among the events to everyone. If several
- *   topics hold the id, the earliest event counts, and later ones may come twice. An id that only another
- * topic holds is a gap as soon as a topic named here has lost an event. Given twice in one topic, an id
- *   stands for the later event. Ids should be unique among the topics of one client.
- * - By whether a gap comes, a client learns that an id exists in another topic. Do not put secrets in ids.
+ * - Ids of your own should be unique among the topics of one client. They are looked up in the topics
+ *   named here and among the events to everyone. If several of these hold the id, the earliest event
+ *   counts, and later ones may come twice. If only a topic not named here holds it: a gap, once a named
+ *   topic has lost an event. If one topic has the id twice, the later event counts.
+ * - A client can find out whether an id exists in another topic. So put no secret into ids.
  * - Work: events replayed x log(topics named). It does not depend on what else is retained.
  * Ownership: topics and id are borrowed.
  * Errors, with nothing changed:
@@ -245,7 +249,8 @@ struct sse_shutdown_options {
      *  that they do not all come back at once. Both 0: none. */
     int64_t retry_min_ms;
     int64_t retry_max_ms;
-    /** What is still queued after this many milliseconds is cut off. 0: at once. */
+    /** What is still queued after this many milliseconds is cut off. 0: at once, not the default of an
+     *  emitter. */
     int64_t drain_ms;
 };
 
@@ -287,8 +292,8 @@ SSE_API int sse_registry_wait(struct sse_registry *registry, int timeout_ms);
 #define SSE_REASON_COUNT_MAX 32
 
 /**
- * Numbers since the registry was made, unless they say "now". The library may add members at the end
- * of the first part, which ends before `ended_by`.
+ * Numbers since the registry was made, unless they say "now". New members will take
+ * the place of `reserved`.
  */
 struct sse_registry_stats {
     size_t emitters;         /**< now */
