@@ -27,15 +27,16 @@ static bool has_rest(const struct connection *connection)
                                                      !connection->loop->again && !connection->loop->woken);
 }
 
-/* A queue is within its limits as soon as its owner has tried to write, and within four times them before. */
+/* A queue is within its limits as soon as its owner has tried to write, and within four times them before. A
+ * reader who was told has until another turn. */
 static void check_limits(struct connection *connection)
 {
     struct world *world = connection->world;
     const struct lane *tail = connection_tail(connection);
-    size_t factor = has_rest(connection) && !connection->has_later ? 1 : 4;
+    bool tried = has_rest(connection) && !connection->has_later && !connection_is_pull(connection);
 
     if (connection->state == SSE_STATE_OPEN)
-        expect(world, !lane_is_over(connection, tail, factor),
+        expect(world, !lane_is_over(connection, tail, tried ? 1 : 4),
                "connection %zu: %zu bytes, %zu messages queued", connection->number, lane_bytes(tail),
                tail->count);
 }

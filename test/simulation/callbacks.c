@@ -17,6 +17,8 @@ static void enter_thread(struct connection *connection, const char *what)
     if (connection->loop && !connection->calls) {
         expect(world, connection->loop->inside, "connection %zu: %s outside a turn of its loop",
                connection->number, what);
+        expect(world, connection->was_there || connection->loop->freeing,
+               "connection %zu: %s in the turn that made it", connection->number, what);
         expect(world, !connection->loop->calling, "connection %zu: %s inside another callback of its loop",
                connection->number, what);
         connection->loop->calling = true;

@@ -165,6 +165,7 @@ static void note_duties(const struct loop *loop, struct duties *duties)
         duties->tell[i] = here && !silent && connection_is_pull(connection) && connection->waiting &&
                           connection_queued(connection);
         connection->writes = 0;
+        connection->was_there = here;
         connection->told = connection->has_room = false;
     }
 }

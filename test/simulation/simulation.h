@@ -218,7 +218,8 @@ struct connection {
     bool in_write;     /* inside its write callback */
     bool in_callback;
     bool cut_off;    /* closed; the promise holds */
-    unsigned writes; /* in the turn under way */
+    bool was_there;  /* when the turn under way began, */
+    unsigned writes; /* and in it */
     bool interrupted;
     bool fills; /* the server sent something to fill the gap */
 

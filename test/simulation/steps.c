@@ -228,6 +228,14 @@ static void act_on_loops(struct world *world)
         loop_finish(loop);
 }
 
+/* One draw after the other: every compiler draws the same. */
+static void act_on_any(struct world *world)
+{
+    struct connection *connection = draw_connection(world);
+
+    act_on(world, chance_below(world, 100), connection);
+}
+
 void step(struct world *world)
 {
     size_t action = chance_below(world, 100);
@@ -239,7 +247,7 @@ void step(struct world *world)
     else if (action < 51)
         connect_alone(world);
     else if (action < 76)
-        act_on(world, chance_below(world, 100), draw_connection(world));
+        act_on_any(world);
     else if (action < 86)
         turn_one(world);
     else if (action < 94)

@@ -143,7 +143,7 @@ static void check_no_limit(void)
 {
     char *text = malloc(LARGE + 1);
     const char *at;
-    char expected[16];
+    char expected[32];
 
     assert_non_null(text);
     memset(text, 'x', LARGE);
