@@ -89,18 +89,23 @@ static void close_client(void)
 /* How an emitter stands when its owner closes it. */
 enum before { IDLE, QUEUED, DRAINING, COMPLETED, ABORTED, BEFORE_COUNT };
 
-static void bring_into(enum before before)
+/* Sends until the output takes no more. */
+static void fill(void)
 {
     static char text[1000];
     const struct sse_event large = {.data = {text, sizeof(text)}};
 
     memset(text, 'x', sizeof(text));
+    do
+        assert_int_equal(sse_emitter_send(client.emitter, &large), 0);
+    while (!fake_client_info(&client).queued_messages);
+}
+
+static void bring_into(enum before before)
+{
     client.output.room = before == QUEUED || before == DRAINING ? 3 : SIZE_MAX;
-    if (before == QUEUED || before == DRAINING) {
-        do
-            assert_int_equal(sse_emitter_send(client.emitter, &large), 0);
-        while (!fake_client_info(&client).queued_messages);
-    }
+    if (before == QUEUED || before == DRAINING)
+        fill();
     if (before == DRAINING || before == COMPLETED)
         assert_int_equal(sse_emitter_complete(client.emitter), 0);
     if (before == ABORTED)
@@ -330,14 +335,20 @@ static void *take_turns(void *argument)
     return NULL;
 }
 
+/* The write callback, on_ready of each output, and that of a descriptor that the library owns. */
 static void who_is_inside_is_waited_for(void **state)
 {
-    (void)state;
-    for (int place = 0; place < 3; place++) {
-        bool pull = place == 2;
-        struct sse_emitter *kept;
+    static const enum sse_output outputs[] = {SSE_OUTPUT_CALLBACK, SSE_OUTPUT_CALLBACK, SSE_OUTPUT_PULL,
+                                              SSE_OUTPUT_FD, SSE_OUTPUT_FD};
 
-        prepare(pull ? SSE_OUTPUT_PULL : SSE_OUTPUT_CALLBACK, true);
+    (void)state;
+    for (size_t place = 0; place < COUNT(outputs); place++) {
+        bool pull = outputs[place] == SSE_OUTPUT_PULL;
+        struct sse_emitter *kept;
+        bool waited;
+
+        prepare(outputs[place], true);
+        client.options.keep_fd = place == 3;
         open_client();
         if (pull)
             assert_int_equal(fake_client_pull(&client), 0);
@@ -347,19 +358,24 @@ static void who_is_inside_is_waited_for(void **state)
         atomic_store(&intrusion.inside, false);
         atomic_store(&intrusion.left, false);
         kept = sse_emitter_ref(client.emitter);
-        assert_int_equal(sse_emitter_send(kept, &tick), 0);
+        if (outputs[place] == SSE_OUTPUT_FD)
+            fill();
+        else
+            assert_int_equal(sse_emitter_send(kept, &tick), 0);
         assert_int_equal(pthread_create(&intrusion.thread, NULL, take_turns, NULL), 0);
         while (!atomic_load(&intrusion.inside))
             sched_yield();
         sse_emitter_close(kept);
-        assert_true(atomic_load(&intrusion.left));
+        waited = atomic_load(&intrusion.left);
         sse_emitter_unref(client.emitter);
         client.emitter = NULL;
         pthread_join(intrusion.thread, NULL);
+        assert_true(waited);
         (void)fake_loop_settle(&loop);
         assert_int_equal(client.completion.reason, SSE_REASON_CLOSED);
         assert_int_equal(client.releases, 1);
         fake_client_free(&client);
+        pair_close(&pair);
     }
 }
 

@@ -9,10 +9,12 @@
 
 #include <sse/registry.h>
 
+#include "connection/emitter.h"
 #include "fake_client.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
@@ -343,6 +345,51 @@ static void with_a_loop_a_wait_only_waits(void **state)
     sse_loop_free(options.loop);
 }
 
+/* It has consumed what there was, and asks nobody to call on_ready. */
+static void *consume_and_wait(void *argument)
+{
+    struct iovec iov;
+
+    (void)argument;
+    if (sse_emitter_peek(client.emitter, &iov, 1) != 1 || sse_emitter_consume(client.emitter, iov.iov_len))
+        abort();
+    if (sse_emitter_wait(client.emitter, -1) != -ECANCELED)
+        abort();
+    return NULL;
+}
+
+static bool is_waited_for(void)
+{
+    bool waits;
+
+    pthread_mutex_lock(&client.emitter->lock);
+    waits = client.emitter->waiters != NULL;
+    pthread_mutex_unlock(&client.emitter->lock);
+    return waits;
+}
+
+/* The wait has no limit: that this test ends is what it tests. */
+static void the_end_of_the_loop_ends_a_wait(void **state)
+{
+    (void)state;
+    for (int i = 0; i < ROUNDS; i++) {
+        pthread_t thread;
+
+        fake_loop_open(&loop, &fake);
+        prepare_pull();
+        client.loop = &loop;
+        fake_client_open(&client);
+        (void)fake_loop_settle(&loop);
+        assert_int_equal(pthread_create(&thread, NULL, consume_and_wait, NULL), 0);
+        while (!is_waited_for())
+            sched_yield();
+        fake_loop_close(&loop);
+        pthread_join(thread, NULL);
+        assert_int_equal(client.completion.reason, SSE_REASON_CLOSED);
+        fake_client_free(&client);
+    }
+}
+
 /* It belongs to whoever has it: a thread that accepts, and one that serves. */
 static void *serve(void *argument)
 {
@@ -381,6 +428,7 @@ int main(void)
         TEST(no_event_is_missed),
         TEST(no_wake_is_missed),
         TEST(with_a_loop_a_wait_only_waits),
+        TEST(the_end_of_the_loop_ends_a_wait),
         TEST(an_emitter_may_be_handed_to_another_thread),
     };
 

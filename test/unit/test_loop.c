@@ -316,6 +316,21 @@ static void terminal(void **state)
     loop_client_close(&client);
 }
 
+/* epoll does not accept it, and it always has room. */
+static void a_device_without_poll_is_written_to(void **state)
+{
+    struct loop_client client = {.stage = *state, .fd = -1, .server_fd = open("/dev/null", O_WRONLY)};
+
+    assert_true(client.server_fd >= 0);
+    assert_int_equal(loop_client_try_open(&client, NULL), 0);
+    assert_int_equal(loop_client_send(&client, "x"), 0);
+    for (int i = 0; i < 3; i++)
+        loop_stage_dispatch(*state);
+    assert_true(is_open(&client));
+    assert_int_equal(sse_emitter_complete(client.emitter), 0);
+    ends(&client, SSE_REASON_COMPLETED, 0);
+}
+
 static void the_flags_of_the_descriptor_stay(void **state)
 {
     for (int kind = LOOP_CLIENT_TCP; kind <= LOOP_CLIENT_BLOCKING_PIPE; kind++) {
@@ -350,6 +365,7 @@ static int run(const enum sse_poller *poller, const char *name)
         TEST(heartbeats_are_sent, poller),
         TEST(ended_before_the_first_turn, poller),
         TEST(terminal, poller),
+        TEST(a_device_without_poll_is_written_to, poller),
         TEST(the_flags_of_the_descriptor_stay, poller),
     };
 

@@ -6,7 +6,9 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -204,12 +206,104 @@ static void a_wait_is_not_cancelled(void **state)
     scene_close(scene);
 }
 
+/* An emitter without a loop, whose thread is cancelled in a flush. */
+struct flush {
+    struct sse_emitter *emitter;
+    int fds[2];
+    bool full;
+    bool came_back;
+};
+
+static ssize_t write_or_be_cancelled(void *user, const struct iovec *iov, int count)
+{
+    const struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)iov,
+                                   .msg_iovlen = (unsigned short)count};
+    struct flush *flush = user;
+    ssize_t sent;
+
+    pthread_testcancel();
+    if (flush->full)
+        return -EAGAIN;
+    sent = sendmsg(flush->fds[0], &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return sent < 0 ? -errno : sent;
+}
+
+static void *flush_cancelled(void *user)
+{
+    struct flush *flush = user;
+
+    require(pthread_cancel(pthread_self()) == 0);
+    require(sse_emitter_flush(flush->emitter) >= 0);
+    flush->came_back = true;
+    pthread_testcancel();
+    return NULL;
+}
+
+static void receive_all(const struct flush *flush)
+{
+    char bytes[4096];
+
+    while (recv(flush->fds[1], bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+        ;
+}
+
+static size_t queued_bytes(const struct flush *flush)
+{
+    struct sse_emitter_info info;
+
+    require(sse_emitter_get_info(flush->emitter, &info, sizeof(info)) == 0);
+    return info.queued_bytes;
+}
+
+/* The socket is full of the first event, or the callback is; then there is room. */
+static void fill(struct flush *flush)
+{
+    static char text[60000];
+    const struct sse_event event = {.data = {memset(text, 'x', sizeof(text)), sizeof(text)}};
+
+    flush->full = true;
+    while (!queued_bytes(flush))
+        require(sse_emitter_send(flush->emitter, &event) == 0);
+    flush->full = false;
+    receive_all(flush);
+}
+
+static void a_flush_is_not_cancelled(void **state)
+{
+    static const enum sse_output outputs[] = {SSE_OUTPUT_FD, SSE_OUTPUT_CALLBACK};
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct flush flush = {.emitter = NULL};
+        struct sse_emitter_options options = {.size = sizeof(options), .output = outputs[i], .user = &flush};
+        pthread_t thread;
+
+        require(socketpair(AF_UNIX, SOCK_STREAM, 0, flush.fds) == 0);
+        options.fd = i ? 0 : flush.fds[0];
+        options.keep_fd = !i;
+        options.write = i ? write_or_be_cancelled : NULL;
+        require(sse_emitter_new(&flush.emitter, &options, NULL) == 0);
+        fill(&flush);
+        require(pthread_create(&thread, NULL, flush_cancelled, &flush) == 0);
+        join_cancelled(thread);
+        require(flush.came_back);
+        do
+            receive_all(&flush);
+        while (sse_emitter_flush(flush.emitter) == 1);
+        require(queued_bytes(&flush) == 0);
+        sse_emitter_close(flush.emitter);
+        close(flush.fds[0]);
+        close(flush.fds[1]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_callback_is_cancelled),
         cmocka_unit_test(a_cancelled_thread_leaves_no_lock_behind),
         cmocka_unit_test(a_wait_is_not_cancelled),
+        cmocka_unit_test(a_flush_is_not_cancelled),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

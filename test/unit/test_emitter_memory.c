@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/* A send whose rest found no memory was not accepted, and leaves nothing behind that keeps others waiting. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "descriptor_pair.h"
+#include "fake_client.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+static const struct sse_event tick = {.data = {"tick", 4}};
+static const struct sse_event tock = {.data = {"tock", 4}};
+
+static struct fake_platform fake;
+static struct fake_loop loop;
+static struct fake_client client;
+static struct descriptor_pair pair;
+
+static int set_up(void **state)
+{
+    (void)state;
+    fake_platform_init(&fake);
+    fake_loop_open(&loop, &fake);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    fake_loop_close(&loop);
+    assert_int_equal(atomic_load(&fake.blocks), 0);
+    return 0;
+}
+
+static int send_without_memory(const struct sse_event *event)
+{
+    int error;
+
+    fake_platform_fail_at(&fake, 1, true);
+    error = sse_emitter_send(client.emitter, event);
+    fake_platform_fail_at(&fake, 0, false);
+    return error;
+}
+
+static void fill(void)
+{
+    static const char bytes[4096];
+
+    for (size_t size = sizeof(bytes); size > 0; size /= 2)
+        while (send(pair.server, bytes, size, MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
+            ;
+}
+
+/* The output was full then; nobody has to say that it has room, because nothing waits for it. */
+static void the_next_event_is_written_at_once(void **state)
+{
+    (void)state;
+    pair_open(&pair, PAIR_STREAM);
+    fake_client_init(&client, &fake, SSE_OUTPUT_FD);
+    client.loop = &loop;
+    client.options.fd = pair.server;
+    fake_client_open(&client);
+    (void)fake_loop_settle(&loop);
+    fill();
+    assert_int_equal(send_without_memory(&tick), -ENOMEM);
+    assert_int_equal(fake_client_info(&client).queued_messages, 0);
+    (void)fake_loop_settle(&loop);
+    (void)pair_discard(&pair);
+    assert_int_equal(sse_emitter_send(client.emitter, &tock), 0);
+    assert_int_equal(fake_client_info(&client).queued_messages, 0);
+    pair_expect(&pair, "data: tock\n\n");
+    fake_client_free(&client);
+    assert_int_equal(client.completion.events, 1);
+    assert_int_equal(client.completion.dropped, 0);
+    pair_close(&pair);
+}
+
+/* The pause ends while the event is written, and the next one waits behind it. */
+static void end_the_pause(struct fake_output *output, void *user)
+{
+    (void)user;
+    output->on_write = NULL;
+    assert_int_equal(sse_emitter_start(client.emitter, false), 0);
+    assert_int_equal(sse_emitter_send(client.emitter, &tock), 0);
+    fake_platform_fail_at(&fake, 1, true);
+}
+
+static void what_waits_behind_a_pause_follows(void **state)
+{
+    (void)state;
+    fake_client_init(&client, &fake, SSE_OUTPUT_CALLBACK);
+    client.options.paused = true;
+    fake_client_open(&client);
+    assert_int_equal(sse_emitter_flush(client.emitter), 0);
+    fake_client_forget(&client);
+    client.output.room = 0;
+    client.output.on_write = end_the_pause;
+    assert_int_equal(sse_emitter_send(client.emitter, &tick), -ENOMEM);
+    fake_platform_fail_at(&fake, 0, false);
+    assert_int_equal(fake_client_info(&client).queued_messages, 1);
+    fake_client_make_room(&client, SIZE_MAX);
+    assert_string_equal(fake_client_text(&client), "data: tock\n\n");
+    fake_client_free(&client);
+    assert_int_equal(client.completion.events, 1);
+    assert_int_equal(client.completion.dropped, 0);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(the_next_event_is_written_at_once),
+        TEST(what_waits_behind_a_pause_follows),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

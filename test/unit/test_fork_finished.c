@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/* What a forked child frees: emitters that ended before the fork, and a registry that the parent waits for.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <sse/loop.h>
+#include <sse/registry.h>
+
+#include "child.h"
+#include "descriptor_pair.h"
+#include "fake_platform.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+
+#define ROUNDS 5
+
+static struct fake_platform fake;
+static struct sse_loop *loop;
+static struct sse_emitter *emitter;
+static struct sse_registry *registry;
+static struct descriptor_pair pair;
+static int releases;
+
+static int set_up(void **state)
+{
+    (void)state;
+    fake_platform_init(&fake);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    assert_int_equal(atomic_load(&fake.blocks), 0);
+    return 0;
+}
+
+static void count_release(void *user)
+{
+    (void)user;
+    releases++;
+}
+
+static void open_emitter(bool looped)
+{
+    const struct sse_loop_options loop_options = {.size = sizeof(loop_options), .platform = &fake.platform};
+    struct sse_emitter_options options = {.size = sizeof(options),
+                                          .platform = &fake.platform,
+                                          .output = SSE_OUTPUT_FD,
+                                          .on_release = count_release};
+
+    loop = NULL;
+    if (looped)
+        assert_int_equal(sse_loop_new(&loop, &loop_options), 0);
+    pair_open(&pair, PAIR_STREAM);
+    options.fd = pair.server;
+    options.loop = loop;
+    releases = 0;
+    assert_int_equal(sse_emitter_new(&emitter, &options, NULL), 0);
+}
+
+/* The orders in which what is held may be given up. The second reference goes last, or before the loop. */
+enum order { LOOP_LAST, LOOP_FIRST, LOOP_BETWEEN, ORDERS };
+
+static void free_all(enum order order, bool twice)
+{
+    if (order == LOOP_FIRST)
+        sse_loop_free(loop);
+    sse_emitter_close(emitter);
+    if (order == LOOP_BETWEEN)
+        sse_loop_free(loop);
+    if (twice) {
+        CHILD_EXPECT(!releases);
+        CHILD_EXPECT(!sse_emitter_user(emitter));
+        sse_emitter_unref(emitter);
+    }
+    if (order == LOOP_LAST)
+        sse_loop_free(loop);
+    CHILD_EXPECT(releases == 1);
+    CHILD_EXPECT(!descriptor_is_open(pair.server));
+    CHILD_EXPECT(!atomic_load(&fake.blocks));
+}
+
+static void free_in_child(int argument)
+{
+    free_all((enum order)(argument / 2), argument % 2);
+}
+
+/* It had ended, and the parent's loop had looked at it so many times: not yet, or it is finished. */
+static void held_after_its_end(bool looped, int turns)
+{
+    for (int i = 0; i < ORDERS * 2; i++) {
+        open_emitter(looped);
+        if (i % 2)
+            sse_emitter_ref(emitter);
+        assert_int_equal(sse_emitter_abort(emitter, -ECONNRESET), 0);
+        for (int k = 0; k < turns; k++)
+            assert_int_equal(sse_loop_dispatch(loop, 0), 0);
+        in_child(free_in_child, i);
+        free_all((enum order)(i / 2), i % 2);
+        pair_close(&pair);
+    }
+}
+
+static void an_emitter_that_has_ended_is_freed_with_its_last_reference(void **state)
+{
+    (void)state;
+    held_after_its_end(false, 0);
+    for (int turns = 0; turns < 4; turns++)
+        held_after_its_end(true, turns);
+}
+
+static void *wait_for_all(void *started)
+{
+    atomic_store((atomic_bool *)started, true);
+    if (sse_registry_wait(registry, -1))
+        abort();
+    return NULL;
+}
+
+/* What the parent's thread holds at that moment may stay allocated. */
+static void free_what_is_waited_for(int argument)
+{
+    (void)argument;
+    sse_emitter_close(emitter);
+    sse_registry_unref(registry);
+}
+
+static void a_registry_that_is_waited_for_does_not_hang_the_child(void **state)
+{
+    const struct sse_registry_options options = {.size = sizeof(options), .platform = &fake.platform};
+    struct sse_emitter_options pull = {.size = sizeof(pull), .output = SSE_OUTPUT_PULL};
+
+    (void)state;
+    pull.platform = &fake.platform;
+    for (int round = 0; round < ROUNDS; round++) {
+        atomic_bool started = false;
+        pthread_t thread;
+
+        assert_int_equal(sse_registry_new(&registry, &options), 0);
+        pull.registry = registry;
+        assert_int_equal(sse_emitter_new(&emitter, &pull, NULL), 0);
+        assert_int_equal(pthread_create(&thread, NULL, wait_for_all, &started), 0);
+        while (!atomic_load(&started))
+            sched_yield();
+        /* Soon it sleeps; how soon decides only what the child meets. */
+        for (int i = 0; i < 1000; i++)
+            sched_yield();
+        in_child(free_what_is_waited_for, 0);
+        sse_emitter_close(emitter);
+        pthread_join(thread, NULL);
+        sse_registry_unref(registry);
+    }
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(an_emitter_that_has_ended_is_freed_with_its_last_reference),
+        TEST(a_registry_that_is_waited_for_does_not_hang_the_child),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
