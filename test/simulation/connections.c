@@ -258,6 +258,9 @@ static void check_retry(const struct connection *connection, const struct piece 
 
     expect(world, retry >= world->retry_min && retry <= world->retry_max,
            "connection %zu: a retry of %lld ms", connection->number, (long long)retry);
+    if (!world->retries++)
+        world->retry_first = retry;
+    world->retries_differ |= retry != world->retry_first;
 }
 
 static void count_latency(struct connection *connection, const struct item *item)

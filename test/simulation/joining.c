@@ -181,52 +181,84 @@ static void opened(struct connection *connection, struct request *request, const
     sync_all(world);
 }
 
-/* Makes an emitter, in the registry or not. NULL if it was refused. */
+/** What a new emitter asks for, and why it may be refused. */
+struct opening {
+    struct connection *connection;
+    struct request *request;
+    struct sse_text names[2 * TOPIC_COUNT + 1];
+    struct refusals refusals;
+};
+
+static void ask_registry(struct opening *opening)
+{
+    struct world *world = opening->connection->world;
+    struct sse_emitter_options *options = &opening->connection->options;
+    struct request *request = opening->request;
+
+    history_expire(world);
+    options->topics = opening->names;
+    options->topic_count = name_topics(world, request->topics, opening->names);
+    options->last_event_id = request->id;
+    request->came_at = world->record_count;
+    request_find_place(world, request);
+    refuse(&opening->refusals, spoil_topics(world, opening->names, &options->topic_count), -EBADMSG);
+    refuse(&opening->refusals, is_over_cap(world, request), -EAGAIN);
+    refuse(&opening->refusals, world->shut_down, -ECONNREFUSED);
+}
+
+static void tell(const struct opening *opening, int error)
+{
+    const struct connection *connection = opening->connection;
+    const struct sse_emitter_options *options = &connection->options;
+    struct sse_text id = opening->request->id;
+
+    narrate(connection->world,
+            "connection %zu: new, loop %d, output %d, chunked %d, paused %d, overflow %d, %zu bytes, %zu "
+            "messages, topics %x after \"%.*s\": %d",
+            connection->number, connection->loop ? (int)connection->loop->number : -1, (int)options->output,
+            connection->chunked, options->paused, (int)options->overflow, options->queue_bytes,
+            options->queue_messages, opening->request->topics, (int)(id.len < 80 ? id.len : 80),
+            id.ptr ? id.ptr : "", error);
+}
+
+/* What is refused leaves everything as it was. */
+static bool is_opened(struct opening *opening, int error, bool failed)
+{
+    struct connection *connection = opening->connection;
+    const struct refusals *refusals = &opening->refusals;
+
+    tell(opening, error);
+    connection->options.topics = NULL;
+    if (error)
+        check_refused(connection, refusals, error, failed);
+    else
+        expect(connection->world, !refusals->count, "connection %zu: was not refused with %d",
+               connection->number, refusals->count ? refusals->errors[0] : 0);
+    return !error;
+}
+
 struct connection *connection_open(struct world *world, bool registered, struct request *request)
 {
-    struct connection *connection = connection_make(world, registered);
-    struct sse_emitter_options *options = &connection->options;
-    uint64_t calls = world->calls;
-    struct sse_emitter *emitter = (struct sse_emitter *)(void *)connection;
-    struct sse_text names[2 * TOPIC_COUNT + 1];
+    struct opening opening = {.connection = connection_make(world, registered), .request = request};
+    struct connection *connection = opening.connection;
+    struct sse_emitter *emitter = NULL;
     struct sse_replay replay;
-    struct refusals refusals = {.count = 0};
+    uint64_t calls = world->calls;
     bool failed;
     int error;
 
     memset(&replay, 0xee, sizeof(replay));
     sync_all(world);
-    if (registered) {
-        history_expire(world);
-        options->topics = names;
-        options->topic_count = name_topics(world, request->topics, names);
-        options->last_event_id = request->id;
-        request->came_at = world->record_count;
-        request_find_place(world, request);
-        refuse(&refusals, spoil_topics(world, names, &options->topic_count), -EBADMSG);
-        refuse(&refusals, is_over_cap(world, request), -EAGAIN);
-        refuse(&refusals, world->shut_down, -ECONNREFUSED);
-    }
-    refuse(&refusals, connection->loop && (connection->loop->finishing || connection->loop->freeing),
+    if (registered)
+        ask_registry(&opening);
+    refuse(&opening.refusals, connection->loop && (connection->loop->finishing || connection->loop->freeing),
            -ECONNREFUSED);
     fail_begin(world);
-    error = sse_emitter_new(&emitter, options, &replay);
+    error = sse_emitter_new(&emitter, &connection->options, &replay);
     failed = fail_end(world);
     expect_equal(world, calls, world->calls, "callbacks inside sse_emitter_new");
-    narrate(world,
-            "connection %zu: new, loop %d, output %d, chunked %d, paused %d, overflow %d, %zu bytes, %zu "
-            "messages, topics %x after \"%.*s\": %d",
-            connection->number, connection->loop ? (int)connection->loop->number : -1, (int)options->output,
-            connection->chunked, options->paused, (int)options->overflow, options->queue_bytes,
-            options->queue_messages, request->topics, (int)(request->id.len < 80 ? request->id.len : 80),
-            request->id.ptr ? request->id.ptr : "", error);
-    if (error) {
-        expect(world, emitter == (struct sse_emitter *)(void *)connection, "an emitter that was refused");
-        check_refused(connection, &refusals, error, failed);
+    if (!is_opened(&opening, error, failed))
         return NULL;
-    }
-    expect(world, !refusals.count, "connection %zu: was not refused with %d", connection->number,
-           refusals.count ? refusals.errors[0] : 0);
     connection->emitter = emitter;
     opened(connection, request, &replay);
     return connection;

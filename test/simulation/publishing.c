@@ -253,6 +253,29 @@ static void take_back(struct world *world, struct publication *publication, cons
     world->record_count--;
 }
 
+static void tell(const struct world *world, const struct publication *publication)
+{
+    const struct record *record = &world->records[publication->record];
+
+    narrate(world, "publish record %zu to topic %d, %zu bytes, id \"%.*s\", for %zu", publication->record,
+            record->topic, record->size, (int)record->id.len, record->id.ptr ? record->id.ptr : "",
+            publication->count);
+    for (size_t i = 0; i < publication->count; i++) {
+        const struct receiver *receiver = &publication->receivers[i];
+
+        narrate(world, "for connection %zu: %d, %zu bytes queued", receiver->connection->number,
+                (int)receiver->verdict, connection_backlog(receiver->connection));
+    }
+}
+
+static void clear(struct publication *publication)
+{
+    for (size_t i = 0; i < publication->count; i++) {
+        lane_clear(&publication->receivers[i].before);
+        lane_clear(&publication->receivers[i].offer.strict);
+    }
+}
+
 void publish(struct world *world, int topic)
 {
     struct publication publication = {.count = 0};
@@ -272,13 +295,7 @@ void publish(struct world *world, int topic)
         history_add(world, &world->history, publication.record);
     find_receivers(world, &publication);
     owe_clients(world, publication.record);
-    narrate(world, "publish record %zu to topic %d, %zu bytes, id \"%.*s\", for %zu", publication.record,
-            topic, record->size, (int)record->id.len, record->id.ptr ? record->id.ptr : "",
-            publication.count);
-    for (size_t i = 0; i < publication.count; i++)
-        narrate(world, "for connection %zu: %d, %zu bytes queued",
-                publication.receivers[i].connection->number, (int)publication.receivers[i].verdict,
-                connection_backlog(publication.receivers[i].connection));
+    tell(world, &publication);
     error = call(world, &publication);
     expect_equal(world, calls, world->calls, "callbacks inside a publish");
     if (error) {
@@ -289,9 +306,6 @@ void publish(struct world *world, int topic)
         world->totals.events++;
         check_delivery(world, &publication);
     }
-    for (size_t i = 0; i < publication.count; i++) {
-        lane_clear(&publication.receivers[i].before);
-        lane_clear(&publication.receivers[i].offer.strict);
-    }
+    clear(&publication);
     sync_all(world);
 }

@@ -267,6 +267,15 @@ static void release_all(struct world *world)
     }
 }
 
+/* So that they do not come back all at once. */
+static void check_retries(struct world *world)
+{
+    bool wide = world->retry_max - world->retry_min > 1000;
+
+    expect(world, world->retries < 4 || !wide || world->retries_differ, "%u clients come back after %lld ms",
+           world->retries, (long long)world->retry_first);
+}
+
 static void end(struct world *world)
 {
     world->doing = "the end";
@@ -277,6 +286,7 @@ static void end(struct world *world)
     check_clients(world);
     finish_shutdown(world);
     audit(world);
+    check_retries(world);
     release_all(world);
     for (size_t i = 0; i < world->connection_count; i++) {
         struct connection *connection = world->connections[i];

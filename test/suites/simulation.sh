@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# A deterministic simulation of clients, a network and a host, checked against a model: see
+# A deterministic simulation of clients, loops and a server, checked against a model: see
 # test/simulation/simulation.h. Two processes share a fixed range of seeds, and one that is new each time.
 # SSE_TEST_SEED=N runs one seed and tells what happens in it.
 . "$SSE_ROOT/test/support/suite.sh"
