@@ -193,6 +193,7 @@ struct sse_emitter_options {
      *
      * - It must not block: the other emitters of the loop would wait.
      * - `iov` is valid during the call. It holds at least one byte and at most 16 pieces.
+     * - After -EINTR it is called again. 16 times in a row are taken for -EAGAIN.
      * - A result above the bytes offered, or below -4095, ends the emitter with -EIO.
      * - Bytes that were offered and not written may be dropped before the next call. A TLS library
      *   that must be given the same bytes again needs SSE_OVERFLOW_END or SSE_OVERFLOW_DROP_NEWEST, and

@@ -149,14 +149,14 @@ SSE_API void sse_registry_unref(struct sse_registry *registry);
  * - FD: when half of its queue's limit is used and its socket is not known to be full, this call writes
  *   to it, after the event is queued for all.
  * - CALLBACK and PULL: the queue may grow to four times its limits. The owner's next turn writes, and
- *   then the limit counts.
+ *   then the limit counts. For PULL that turn calls `on_ready`, and the limit counts in the turn after it.
  * Ownership: the event is borrowed.
  * Errors, with nothing published:
  * - -EINVAL: NULL; with a history, an id that looks like an assigned one. Every error of sse_event_encode.
  * - -EBADMSG: the topic is present and empty, or longer than SSE_TOPIC_SIZE_MAX.
  * - -EMSGSIZE: with a history, the id is longer than SSE_ID_SIZE_MAX.
  * - -ENOMEM.
- * An emitter for which there is no memory ends (SSE_REASON_OVERFLOW), and counts as ended.
+ * If there is no memory for one emitter's queue, its overflow policy decides, as if the queue were full.
  * Specification: WHATWG HTML 9.2.5.
  */
 SSE_API int sse_registry_publish(struct sse_registry *registry, struct sse_text topic,
@@ -316,12 +316,13 @@ struct sse_registry_stats {
     bool shutting_down;
     uint64_t shutdown_completed;  /**< ended since the shutdown began, with every byte written */
     uint64_t shutdown_cut;        /**< ended since then otherwise: deadline, error, disconnect */
-    uint64_t shutdown_bytes_left; /**< queued for those, and not written */
+    uint64_t shutdown_bytes_left; /**< queued for those, and not written; a last chunk may count */
 
     uint64_t reserved[8];
     uint64_t ended_by[SSE_REASON_COUNT_MAX]; /**< emitters that ended, by reason */
     /** Time from publish until the last byte was written: latency[n] counts deliveries of 2^(n-1) up to
-     *  2^n nanoseconds, latency[0] those below the resolution of the clock. Replays do not count. */
+     *  2^n nanoseconds, latency[0] those below the resolution of the clock. Replays do not count, nor what was queued
+     *  before a replay or a final event. */
     uint64_t latency[SSE_LATENCY_BUCKETS];
 };
 
