@@ -132,10 +132,18 @@ static void settle(struct batch *batch, struct subject *subject)
         loop_thread_turn(&subject->loop);
 }
 
+static bool is_drained(const struct subject *subject)
+{
+    struct sse_emitter_info info;
+
+    require(sse_emitter_get_info(subject->client->emitter, &info, sizeof(info)) == 0);
+    return !info.queued_bytes && info.state != SSE_STATE_DRAINING;
+}
+
 static void drain(struct batch *batch, struct subject *subject)
 {
     racing_client_be_generous(subject->client);
-    for (int rounds = 0; rounds < 100; rounds++) {
+    for (int rounds = 0; rounds < 100 && (!rounds || !is_drained(subject)); rounds++) {
         (void)racing_client_pump(subject->client, &batch->random);
         settle(batch, subject);
     }
