@@ -8,12 +8,13 @@
 #
 # Suites: unit (gcc at -O2), compilers (gcc and clang at -O0, clang at -O2, warnings are errors), sanitizers
 # (ASan with UBSan, and TSan, with both compilers), valgrind (Helgrind and DRD), instructions (user
-# instructions of a delivery, each below its gate), simulation (160 000 seeds of clients, network and host
-# against a model), network (a client that vanishes, in a network namespace), clients (real clients, a browser), hosts (every server of examples/hosts, under ASan
-# with UBSan and under TSan), redis (three nodes that share a Redis stream, behind nginx), proxies (nginx
-# and haproxy in front of the hub). Not run unless named: bench (speed, memory and scale, beside a bare loop
-# of sends; see test/bench/README.md), peers (the same beside other servers; see
-# test/bench/peers/README.md), portability (the simulation on s390x, aarch64, i686 and with musl).
+# instructions of a delivery, each below its gate), simulation (160 000 seeds of clients, loops and a server
+# against a model), network (a client that vanishes, in a network namespace), clients (real clients, a
+# browser), hosts (every server of examples/hosts, under ASan with UBSan and under TSan), redis (three
+# nodes that share a Redis stream, behind nginx), proxies (nginx and haproxy in front of the hub). Not run
+# unless named: bench (speed, memory and scale, beside a bare loop of sends; see test/bench/README.md),
+# peers (the same beside other servers; see test/bench/peers/README.md), portability (the simulation on
+# s390x, aarch64, i686 and with musl).
 #
 # The last line is "N passed, N failed, N skipped" over all suites that ran. A skip names its reason.
 # With SSE_TEST_NO_SKIP=1 a skip makes the run fail.
