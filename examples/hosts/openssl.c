@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <netinet/in.h>
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
@@ -184,6 +185,8 @@ static void serve(void *user)
         close_tls(connection->tls);
     request_free(request);
     free(connection);
+    /* The service does not wait until the thread's own end, where OpenSSL would free this. */
+    OPENSSL_thread_stop();
 }
 
 /* False if descriptors, memory or threads have run out, or if the listening socket is shut down. */
