@@ -31,7 +31,10 @@ static void release(struct emitter_group *group)
         return;
     if (!process_is_current(registry->process) && process_left_locked(&registry->lock))
         return;
+    /* Whatever other threads did before they released their references is visible from here. */
+    pthread_mutex_lock(&registry->lock);
     free_parts(registry);
+    pthread_mutex_unlock(&registry->lock);
     /* A thread of the parent may have waited, and in the child this would wait for that thread. */
     if (process_is_current(registry->process))
         pthread_cond_destroy(&registry->none_remain);
