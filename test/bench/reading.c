@@ -94,7 +94,19 @@ static bool take_filler(struct reading *reading, const char *bytes, size_t size,
 
 bool reading_is_whole(const struct reading *reading)
 {
-    return reading->has_head && !reading->at;
+    return reading->has_head && !reading->at && !reading->in_comment;
+}
+
+/* Whether the byte is one of a line of comment, or of the blank line behind it. */
+static bool take_comment(struct reading *reading, char byte)
+{
+    bool ends_comment = reading->in_comment && byte == '\n';
+    bool took =
+        reading->in_comment || (!reading->at && (byte == ':' || (byte == '\n' && reading->after_comment)));
+
+    reading->in_comment = took && byte != '\n';
+    reading->after_comment = ends_comment;
+    return took;
 }
 
 bool reading_take(struct reading *reading, const char *bytes, size_t size, uint64_t now,
@@ -106,6 +118,10 @@ bool reading_take(struct reading *reading, const char *bytes, size_t size, uint6
         if (is_filler(reading)) {
             if (!take_filler(reading, bytes + done, size - done, &done))
                 return false;
+            continue;
+        }
+        if (take_comment(reading, bytes[done])) {
+            done++;
             continue;
         }
         if (!take_byte(reading, bytes[done++]))

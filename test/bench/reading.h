@@ -3,9 +3,9 @@
 #define BENCH_READING_H
 
 /**
- * What one client of the bench has read, checked as it comes: head, then events of one size. Each has a stamp
- * later than the one before it, so an event that comes twice or out of order is found; one that is lost shows
- * in the number of events, or in the sum of their stamps.
+ * What one client of the bench has read, checked as it comes: head, then events of one size, and comments
+ * between them. Each event has a stamp later than the one before it, so an event that comes twice or out of
+ * order is found; one that is lost shows in the number of events, or in the sum of their stamps.
  */
 
 #include <stdbool.h>
@@ -31,9 +31,11 @@ struct reading {
     unsigned head_end; /* how much of CR LF CR LF has been seen */
     size_t data_size;  /* of each event */
     size_t at;         /* within the event that comes */
-    uint64_t stamp;    /* of that event, as far as read */
-    uint64_t last;     /* stamp of the event before */
-    uint64_t sum;      /* of all stamps */
+    bool in_comment;
+    bool after_comment; /* a blank line may come */
+    uint64_t stamp;     /* of that event, as far as read */
+    uint64_t last;      /* stamp of the event before */
+    uint64_t sum;       /* of all stamps */
     unsigned long events;
 };
 

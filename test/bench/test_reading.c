@@ -68,6 +68,35 @@ static void test_good_stream(void **state)
     }
 }
 
+static void check_comment(const char *comment, size_t size, size_t place)
+{
+    const struct stream events = stream_of((const uint64_t[]){100, 200, 0});
+    struct stream stream = events;
+    struct reading reading;
+
+    memcpy(stream.bytes + place, comment, size);
+    memcpy(stream.bytes + place + size, events.bytes + place, events.size - place);
+    stream.size += size;
+    for (size_t step = 1; step <= stream.size; step++) {
+        assert_true(take(&reading, &stream, step));
+        assert_true(reading_is_whole(&reading));
+        assert_int_equal(reading.sum, 300);
+    }
+    stream.size = place + 1;
+    assert_true(take(&reading, &stream, 7));
+    assert_false(reading_is_whole(&reading));
+}
+
+static void test_comments(void **state)
+{
+    static const char *const comments[] = {":\n", ":\n\n", ": a comment\n\n"};
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++)
+        for (size_t events = 0; events <= 2; events++)
+            check_comment(comments[i], strlen(comments[i]), sizeof(head) - 1 + events * FRAME);
+}
+
 static void test_lost_event(void **state)
 {
     const struct stream lost = stream_of((const uint64_t[]){100, 300, 0});
@@ -146,11 +175,9 @@ static void test_latencies(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good_stream),
-        cmocka_unit_test(test_lost_event),
-        cmocka_unit_test(test_order),
-        cmocka_unit_test(test_torn_event),
-        cmocka_unit_test(test_end_within_an_event),
+        cmocka_unit_test(test_good_stream), cmocka_unit_test(test_comments),
+        cmocka_unit_test(test_lost_event),  cmocka_unit_test(test_order),
+        cmocka_unit_test(test_torn_event),  cmocka_unit_test(test_end_within_an_event),
         cmocka_unit_test(test_latencies),
     };
 
