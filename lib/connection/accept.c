@@ -17,16 +17,6 @@ static bool is_known_full(const struct sse_emitter *emitter)
     return emitter->blocked;
 }
 
-/* An open emitter whose queue is empty accepts a message without memory. */
-static inline bool accept_first(struct sse_emitter *emitter, struct sse_message *message, uint64_t now)
-{
-    if (emitter->state != SSE_STATE_OPEN || sse_emitter_pause(emitter) ||
-        !sse_queue_push_first(&emitter->queue, message))
-        return false;
-    emitter->timers.progress = now;
-    return true;
-}
-
 static int push(struct sse_emitter *emitter, struct queue *queue, struct sse_message *message, uint64_t now)
 {
     bool was_empty = !queue->count;
@@ -106,7 +96,7 @@ int sse_emitter_accept(struct sse_emitter *emitter, struct sse_message *message,
 {
     if (emitter->paused)
         return accept_paused(emitter, message, now);
-    return accept_first(emitter, message, now) ? 0 : accept_behind(emitter, message, now);
+    return sse_emitter_accept_first(emitter, message, now) ? 0 : accept_behind(emitter, message, now);
 }
 
 bool sse_emitter_overflow_drops(const struct sse_emitter *emitter)
@@ -149,7 +139,7 @@ static inline bool enqueue_first(struct sse_emitter *emitter, struct sse_message
 {
     if (emitter->busy || emitter->blocked || emitter->opening || emitter->tried || !emitter->member ||
         emitter->output_kind == OUTPUT_PULL || emitter->waiters ||
-        !accept_first(emitter, message, enqueueing->now))
+        !sse_emitter_accept_first(emitter, message, enqueueing->now))
         return false;
     emitter->charged += emitter->queue.bytes;
     enqueueing->charged += emitter->queue.bytes;
@@ -165,7 +155,7 @@ static enum admission enqueue(struct sse_emitter *emitter, struct sse_message *m
     enum admission admission = ADMISSION_QUEUED;
     int error = 0;
 
-    if (!accept_first(emitter, message, enqueueing->now))
+    if (!sse_emitter_accept_first(emitter, message, enqueueing->now))
         error = accept_behind(emitter, message, enqueueing->now);
     if (error)
         admission = refuse(emitter, message, error, enqueueing->now);

@@ -327,6 +327,18 @@ struct enqueueing {
 enum admission sse_emitter_enqueue(struct sse_emitter *emitter, struct sse_message *message,
                                    struct enqueueing *enqueueing);
 
+/** Queues a message in an open emitter whose queue is empty, which needs no memory. False: nothing happened,
+ *  and sse_emitter_accept knows why. Lock held. */
+static inline bool sse_emitter_accept_first(struct sse_emitter *emitter, struct sse_message *message,
+                                            uint64_t now)
+{
+    if (emitter->state != SSE_STATE_OPEN || sse_emitter_pause(emitter) ||
+        !sse_queue_push_first(&emitter->queue, message))
+        return false;
+    emitter->timers.progress = now;
+    return true;
+}
+
 /** Queues a message of a send: 0, or why it is not accepted. Lock held. */
 int sse_emitter_accept(struct sse_emitter *emitter, struct sse_message *message, uint64_t now);
 

@@ -88,16 +88,18 @@ void sse_mark_chain_add(struct mark_chain *chain, struct marks *marks, struct ss
 
 static void wake_for_all(struct marks *marks)
 {
-    pthread_mutex_lock(&marks->lock);
+    bool again;
+
     do {
-        marks->wake_again = false;
-        pthread_mutex_unlock(&marks->lock);
         marks->wake(marks);
         pthread_mutex_lock(&marks->lock);
-    } while (marks->wake_again);
-    marks->waking = false;
-    unpin(marks);
-    pthread_mutex_unlock(&marks->lock);
+        again = marks->wake_again;
+        marks->wake_again = false;
+        marks->waking = again;
+        if (!again)
+            unpin(marks);
+        pthread_mutex_unlock(&marks->lock);
+    } while (again);
 }
 
 void sse_mark_chain_finish(struct mark_chain *chain)

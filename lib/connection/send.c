@@ -8,7 +8,7 @@
 #define WRITES_AT_ONCE 4
 
 /* No code of the program runs by a write to a descriptor; a write callback is for the owner alone. */
-static bool may_write(const struct sse_emitter *emitter)
+static inline bool may_write(const struct sse_emitter *emitter)
 {
     if (emitter->output_kind == OUTPUT_SOCKET || emitter->output_kind == OUTPUT_FILE)
         return true;
@@ -16,7 +16,7 @@ static bool may_write(const struct sse_emitter *emitter)
 }
 
 /* Whether a message may go straight to the output: nothing is before it, and nobody else is there. */
-static bool may_write_at_once(const struct sse_emitter *emitter)
+static inline bool may_write_at_once(const struct sse_emitter *emitter)
 {
     return emitter->state == SSE_STATE_OPEN && may_write(emitter) && !emitter->busy && !emitter->blocked &&
            !emitter->queue.count && !emitter->opening && (!sse_emitter_pause(emitter) || emitter->paused);
@@ -135,13 +135,16 @@ static bool owes_nothing(const struct sse_emitter *emitter)
 /* Lock held on entry, released on return. */
 static int send_directly(struct sse_emitter *emitter, struct small_message *small, uint64_t now)
 {
+    bool keep = !emitter->looped;
+    int error = 0;
     int cancel_state;
-    int error;
 
     /* A callback of an emitter without a loop may release the reference that the caller came with. */
-    sse_emitter_keep(emitter);
+    if (keep)
+        sse_emitter_keep(emitter);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-    error = sse_emitter_accept(emitter, &small->message, now);
+    if (!sse_emitter_accept_first(emitter, &small->message, now))
+        error = sse_emitter_accept(emitter, &small->message, now);
     if (!error)
         error = write_small(emitter, small, now);
     if (!error && emitter->state == SSE_STATE_CLOSED)
@@ -151,7 +154,8 @@ static int send_directly(struct sse_emitter *emitter, struct small_message *smal
     else
         sse_emitter_leave(emitter, sse_emitter_caller_owns(emitter), now);
     pthread_setcancelstate(cancel_state, NULL);
-    sse_emitter_release(emitter);
+    if (keep)
+        sse_emitter_release(emitter);
     return error;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/platform.h"
+#include "base/prefetch.h"
 #include "loop/loop.h"
 
 #include <errno.h>
@@ -41,33 +42,34 @@ void sse_loop_leave(struct sse_loop *loop)
     pthread_mutex_unlock(&loop->lock);
 }
 
-/* The first emitter whose timer is due, or NULL. */
-static struct sse_emitter *first_due(struct sse_loop *loop, uint64_t now)
+/* The first emitter whose timer is due, or NULL. *deadline: when the first timer of all is due. */
+static struct sse_emitter *first_due(struct sse_loop *loop, uint64_t now, uint64_t *deadline)
 {
     struct heap_node *first;
 
     pthread_mutex_lock(&loop->lock);
     first = sse_heap_first(&loop->heap);
-    if (first && !deadline_is_due(first->deadline, now))
-        first = NULL;
+    *deadline = first ? first->deadline : DEADLINE_NEVER;
     pthread_mutex_unlock(&loop->lock);
-    return first ? sse_loop_emitter_of_timer(first) : NULL;
+    return deadline_is_due(*deadline, now) ? sse_loop_emitter_of_timer(first) : NULL;
+}
+
+/* Only the loop's thread makes a timer due earlier, so the deadline still holds. */
+static uint64_t rest_until(struct sse_loop *loop, uint64_t deadline, uint64_t now)
+{
+    if (!sse_marks_rest(&loop->marks))
+        return 0;
+    if (deadline == DEADLINE_NEVER)
+        return deadline;
+    return deadline > now ? deadline - now : 0;
 }
 
 uint64_t sse_loop_rest(struct sse_loop *loop, uint64_t now)
 {
-    struct heap_node *first;
     uint64_t deadline;
 
-    if (!sse_marks_rest(&loop->marks))
-        return 0;
-    pthread_mutex_lock(&loop->lock);
-    first = sse_heap_first(&loop->heap);
-    deadline = first ? first->deadline : DEADLINE_NEVER;
-    pthread_mutex_unlock(&loop->lock);
-    if (deadline == DEADLINE_NEVER)
-        return deadline;
-    return deadline > now ? deadline - now : 0;
+    (void)first_due(loop, now, &deadline);
+    return rest_until(loop, deadline, now);
 }
 
 /** A turn that runs. */
@@ -93,15 +95,22 @@ static uint64_t run_turn(struct sse_loop *loop)
 {
     struct turn turn = {.loop = loop, .now = sse_platform_now(loop->platform)};
     struct sse_emitter *emitter = sse_marks_take(&loop->marks), *next;
+    uint64_t deadline;
 
     for (; emitter; emitter = next) {
         next = emitter->next_marked;
+        /* Its memory comes while this one is in the kernel. */
+        if (next)
+            sse_prefetch(next, sizeof(*next));
         serve(&turn, emitter, TURN_FOR_MARK);
     }
-    for (int timers = 0; timers < TIMERS_PER_TURN && (emitter = first_due(loop, turn.now)); timers++)
+    emitter = first_due(loop, turn.now, &deadline);
+    for (int timers = 0; timers < TIMERS_PER_TURN && emitter; timers++) {
         serve(&turn, emitter, TURN_FOR_TIMER);
+        emitter = first_due(loop, turn.now, &deadline);
+    }
     sse_turn_account_finish(&turn.account, turn.now);
-    return sse_loop_rest(loop, turn.now);
+    return rest_until(loop, deadline, turn.now);
 }
 
 uint64_t sse_loop_run_turn(struct sse_loop *loop)

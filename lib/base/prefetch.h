@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BASE_PREFETCH_H
+#define BASE_PREFETCH_H
+
+#include <stddef.h>
+
+/* The size of a cache line on nearly every processor. */
+#define PREFETCH_STEP 64
+
+/** Asks the processor for memory that is to be written to soon. */
+static inline void sse_prefetch(const void *block, size_t size)
+{
+#if defined(__GNUC__)
+    for (size_t at = 0; at < size; at += PREFETCH_STEP)
+        __builtin_prefetch((const char *)block + at, 1);
+#else
+    (void)block;
+    (void)size;
+#endif
+}
+
+#endif
