@@ -51,11 +51,9 @@ static void publish(int fd, struct sse_text topic, struct sse_text text)
 {
     const struct sse_event event = {.type = sse_str("alarm"), .data = text};
     struct sse_delivery delivery;
+    int error = sse_registry_publish(registry, topic, &event, &delivery);
 
-    if (sse_registry_publish(registry, topic, &event, &delivery) < 0)
-        toy_respond(fd, "400 Bad Request", "an alarm is UTF-8\n");
-    else
-        toy_accept(fd, delivery.receivers);
+    toy_answer_publish(fd, error, &delivery);
 }
 
 static bool handle(int fd, const struct toy_request *request)
@@ -94,13 +92,11 @@ int main(int argument_count, char **arguments)
     };
     int port = toy_port(PROGRAM, argument_count, arguments);
     pthread_t thread;
-    int listener;
 
     toy_check(PROGRAM, sse_registry_new(&registry, &options));
     toy_check(PROGRAM, sse_loop_new(&loop, NULL));
-    listener = toy_listen(PROGRAM, port);
     toy_check(PROGRAM, pthread_create(&thread, NULL, run_loop, NULL));
-    toy_serve(listener, handle);
+    toy_serve(toy_listen(PROGRAM, port), handle);
     toy_check(PROGRAM, shut_down(registry));
     toy_join();
     /* The loop runs until the last stream has ended. */

@@ -23,6 +23,7 @@ static int pipe_ends[2];
 enum { PIPE, FIRST_CLIENT, SLOTS = FIRST_CLIENT + CLIENTS_MAX };
 static struct pollfd polls[SLOTS];
 static struct sse_emitter *emitters[SLOTS];
+static nfds_t used = FIRST_CLIENT;
 
 static bool tell_loop(int what)
 {
@@ -71,44 +72,37 @@ static void open_stream(int fd)
         .on_ready = on_ready,
         .on_completion = on_completion,
     };
-    int slot = FIRST_CLIENT;
-    int error = -EAGAIN;
+    nfds_t slot = FIRST_CLIENT;
+    int error;
 
-    while (slot < SLOTS && polls[slot].fd >= 0)
+    /* The first free slot, so that the list stays short: poll refuses a list that is longer than the limit
+     * of descriptors. */
+    while (slot < used && polls[slot].fd >= 0)
         ++slot;
-    if (slot < SLOTS) {
-        options.user = &polls[slot];
-        error = sse_emitter_new(&emitters[slot], &options, NULL);
-    }
+    options.user = &polls[slot];
+    error = slot < SLOTS ? sse_emitter_new(&emitters[slot], &options, NULL) : -EAGAIN;
     if (error) {
         toy_refuse(fd, error, &http);
         close(fd);
-    } else {
-        polls[slot] = (struct pollfd){.fd = fd, .events = POLLIN};
-    }
-}
-
-static void read_client(struct pollfd *slot, struct sse_emitter *emitter)
-{
-    char rest[1024];
-    ssize_t size = recv(slot->fd, rest, sizeof(rest), 0);
-
-    if (size > 0 || (size < 0 && toy_would_block()))
         return;
-    /* The client has closed either the connection or only its sending side. In the first case, poll
-     * reports an error after this ping. */
-    slot->events &= ~POLLIN;
-    sse_emitter_ping(emitter);
+    }
+    polls[slot] = (struct pollfd){.fd = fd, .events = POLLIN};
+    if (slot == used)
+        ++used;
 }
 
 static void serve_client(struct pollfd *slot, struct sse_emitter *emitter)
 {
-    if (slot->revents & (POLLERR | POLLHUP)) {
+    char rest[1024];
+
+    if (slot->revents & (POLLERR | POLLHUP))
         sse_emitter_abort(emitter, -ECONNRESET);
-        return;
+    if ((slot->revents & POLLIN) && recv(slot->fd, rest, sizeof(rest), 0) == 0) {
+        /* The client has closed either the connection or only its sending side. In the first case, poll
+         * reports an error after this ping. */
+        slot->events &= ~POLLIN;
+        sse_emitter_ping(emitter);
     }
-    if (slot->revents & POLLIN)
-        read_client(slot, emitter);
     if (slot->revents & POLLOUT) {
         slot->events &= ~POLLOUT;
         sse_emitter_flush(emitter);
@@ -122,13 +116,8 @@ static void *run_loop(void *unused)
 
     (void)unused;
     while (told != END) {
-        nfds_t count = SLOTS;
-
-        /* poll refuses a list that is longer than the limit of descriptors. */
-        while (polls[count - 1].fd < 0)
-            --count;
-        if (poll(polls, count, timeout_ms) > 0) {
-            for (nfds_t i = FIRST_CLIENT; i < count; ++i)
+        if (poll(polls, used, timeout_ms) > 0) {
+            for (nfds_t i = FIRST_CLIENT; i < used; ++i)
                 serve_client(&polls[i], emitters[i]);
             if (polls[PIPE].revents && read(pipe_ends[0], &told, sizeof(told)) > 0 && told >= 0)
                 open_stream(told);
@@ -146,12 +135,10 @@ static bool handle(int fd, const struct toy_request *request)
 
     if (toy_is(request, "GET /events"))
         return tell_loop(fd);
-    if (!toy_is(request, "POST /publish"))
-        toy_respond(fd, "404 Not Found", "GET /events or POST /publish\n");
-    else if (sse_registry_publish(registry, sse_str(NULL), &event, &delivery) < 0)
-        toy_respond(fd, "400 Bad Request", "an event is UTF-8\n");
+    if (toy_is(request, "POST /publish"))
+        toy_answer_publish(fd, sse_registry_publish(registry, sse_str(NULL), &event, &delivery), &delivery);
     else
-        toy_accept(fd, delivery.receivers);
+        toy_respond(fd, "404 Not Found", "GET /events or POST /publish\n");
     return false;
 }
 
@@ -160,18 +147,13 @@ int main(int argument_count, char **arguments)
     const struct sse_loop_options options = {.size = sizeof(options), .on_wake = on_wake};
     int port = toy_port(PROGRAM, argument_count, arguments);
     pthread_t thread;
-    int listener;
 
-    toy_check(PROGRAM, pipe(pipe_ends) < 0 ? errno : 0);
-    toy_set_nonblocking(pipe_ends[1]);
+    toy_pipe(PROGRAM, pipe_ends);
     polls[PIPE] = (struct pollfd){.fd = pipe_ends[0], .events = POLLIN};
-    for (int slot = FIRST_CLIENT; slot < SLOTS; ++slot)
-        polls[slot].fd = -1;
     toy_check(PROGRAM, sse_registry_new(&registry, NULL));
     toy_check(PROGRAM, sse_loop_new(&loop, &options));
-    listener = toy_listen(PROGRAM, port);
     toy_check(PROGRAM, pthread_create(&thread, NULL, run_loop, NULL));
-    toy_serve(listener, handle);
+    toy_serve(toy_listen(PROGRAM, port), handle);
     toy_check(PROGRAM, shut_down(registry));
     sse_registry_wait(registry, -1);
     toy_join();

@@ -17,8 +17,27 @@
 
 /* A disconnected client is noticed only when a send fails, so send something at least this often. */
 #define HEARTBEAT_MS 5000
+#define SEND_MS 2000
 
 static struct sse_registry *registry;
+
+/* Sends all bytes. False if the client is gone, or accepts nothing for SEND_MS. */
+static bool send_all(int fd, const char *bytes, size_t size)
+{
+    struct pollfd room = {.fd = fd, .events = POLLOUT};
+
+    while (size > 0) {
+        ssize_t sent = send(fd, bytes, size, MSG_NOSIGNAL);
+
+        if (sent > 0) {
+            bytes += sent;
+            size -= (size_t)sent;
+        } else if (!toy_would_block() || poll(&room, 1, SEND_MS) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
 
 /* Copies bytes from the emitter to the socket until the stream has ended. */
 static void pump(struct sse_emitter *emitter, int fd)
@@ -28,7 +47,7 @@ static void pump(struct sse_emitter *emitter, int fd)
     while (sse_emitter_wait(emitter, -1) == 1) {
         ssize_t size = sse_emitter_read(emitter, bytes, sizeof(bytes));
 
-        if (size > 0 && !toy_send(fd, bytes, (size_t)size))
+        if (size > 0 && !send_all(fd, bytes, (size_t)size))
             sse_emitter_abort(emitter, -ECONNRESET);
     }
 }
@@ -63,11 +82,9 @@ static void publish(int fd, struct sse_text text)
 {
     const struct sse_event event = {.data = text};
     struct sse_delivery delivery;
+    int error = sse_registry_publish(registry, sse_str(NULL), &event, &delivery);
 
-    if (sse_registry_publish(registry, sse_str(NULL), &event, &delivery) < 0)
-        toy_respond(fd, "400 Bad Request", "an event is UTF-8\n");
-    else
-        toy_accept(fd, delivery.receivers);
+    toy_answer_publish(fd, error, &delivery);
 }
 
 /* Runs in the thread of the connection. */

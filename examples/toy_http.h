@@ -24,7 +24,6 @@
 
 #define TOY_REQUEST_SIZE_MAX 4096
 #define TOY_REQUEST_MS 5000
-#define TOY_SEND_MS 2000
 #define TOY_LINGER_MS 2000
 
 /** Milliseconds of a clock that never goes back. */
@@ -89,6 +88,13 @@ static inline void toy_check(const char *program, int error)
     exit(1);
 }
 
+/** Opens a pipe. Writing to it does not wait for room. If that fails, the program ends. */
+static inline void toy_pipe(const char *program, int ends[2])
+{
+    toy_check(program, pipe(ends) < 0 ? errno : 0);
+    toy_set_nonblocking(ends[1]);
+}
+
 /** Says how to start the program and ends it. */
 static inline void toy_usage(const char *program, const char *arguments)
 {
@@ -118,10 +124,10 @@ static inline int toy_listen(const char *program, int port)
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
         bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, SOMAXCONN) < 0 ||
-        getsockname(fd, (struct sockaddr *)&address, &size) < 0 || pipe(toy_stop_pipe) < 0)
+        getsockname(fd, (struct sockaddr *)&address, &size) < 0)
         toy_check(program, errno);
     toy_set_nonblocking(fd);
-    toy_set_nonblocking(toy_stop_pipe[1]);
+    toy_pipe(program, toy_stop_pipe);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
     printf("listening on http://127.0.0.1:%d/\n", ntohs(address.sin_port));
@@ -129,33 +135,16 @@ static inline int toy_listen(const char *program, int port)
     return fd;
 }
 
-/** Waits until `deadline` for input or room. False: there is none, or, if `stoppable` is set, a signal has
- * come. */
-static inline bool toy_wait(int fd, short events, int64_t deadline, bool stoppable)
+/** Waits until `deadline` for input. False: there is none, or, if `stoppable` is set, a signal has come. */
+static inline bool toy_wait(int fd, int64_t deadline, bool stoppable)
 {
-    struct pollfd polls[] = {{.fd = fd, .events = events},
+    struct pollfd polls[] = {{.fd = fd, .events = POLLIN},
                              {.fd = stoppable ? toy_stop_pipe[0] : -1, .events = POLLIN}};
     int64_t left = deadline - toy_now();
     int ready = left > 0 ? poll(polls, 2, (int)left) : 0;
 
     /* After EINTR, reading finds nothing, and the caller waits again. */
     return ready != 0 && (ready < 0 || polls[1].revents == 0);
-}
-
-/** Sends all bytes. False if the client is gone, or accepts nothing for TOY_SEND_MS. */
-static inline bool toy_send(int fd, const char *bytes, size_t size)
-{
-    while (size > 0) {
-        ssize_t sent = send(fd, bytes, size, MSG_NOSIGNAL);
-
-        if (sent > 0) {
-            bytes += sent;
-            size -= (size_t)sent;
-        } else if (!toy_would_block() || !toy_wait(fd, POLLOUT, toy_now() + TOY_SEND_MS, false)) {
-            return false;
-        }
-    }
-    return true;
 }
 
 /** Lets the client close first, for a while: closing a socket with unread input resets the connection,
@@ -167,7 +156,7 @@ static inline void toy_linger(int fd)
     ssize_t size = 1;
 
     shutdown(fd, SHUT_WR);
-    while ((size > 0 || (size < 0 && toy_would_block())) && toy_wait(fd, POLLIN, deadline, false))
+    while ((size > 0 || (size < 0 && toy_would_block())) && toy_wait(fd, deadline, false))
         size = recv(fd, rest, sizeof(rest), 0);
 }
 
@@ -284,13 +273,19 @@ static inline void toy_respond(int fd, const char *status, const char *text)
     toy_respond_as(fd, status, "plain", text);
 }
 
-/** Answers a client that has published an event. */
-static inline void toy_accept(int fd, size_t receivers)
+/** Answers a client that has published an event. `error` is what sse_registry_publish returned. */
+static inline void toy_answer_publish(int fd, int error, const struct sse_delivery *delivery)
 {
     char text[64];
 
-    snprintf(text, sizeof(text), "sent to %zu\n", receivers);
-    toy_respond(fd, "202 Accepted", text);
+    if (error == -EILSEQ) {
+        toy_respond(fd, "400 Bad Request", "an event is UTF-8\n");
+    } else if (error) {
+        toy_respond(fd, "503 Service Unavailable", "the event was not sent\n");
+    } else {
+        snprintf(text, sizeof(text), "sent to %zu\n", delivery->receivers);
+        toy_respond(fd, "202 Accepted", text);
+    }
 }
 
 /** The head of a stream for this client. The stream is in chunks if the client understands them, so that
@@ -365,8 +360,7 @@ static inline void *toy_run(void *argument)
     const char *status = NULL;
 
     while (!status)
-        status =
-            toy_wait(fd, POLLIN, deadline, true) ? toy_read(fd, &connection->request) : "408 Request Timeout";
+        status = toy_wait(fd, deadline, true) ? toy_read(fd, &connection->request) : "408 Request Timeout";
     if (status != toy_ok)
         toy_respond(fd, status, "");
     if (status != toy_ok || !connection->handle(fd, &connection->request)) {
@@ -407,7 +401,7 @@ static inline void toy_serve(int listener, toy_handler *handle)
         else if (errno == EMFILE || errno == ENFILE)
             toy_stopped(100);
         else
-            toy_wait(listener, POLLIN, toy_now() + 1000, true);
+            toy_wait(listener, toy_now() + 1000, true);
     }
     close(listener);
 }
