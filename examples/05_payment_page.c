@@ -18,58 +18,27 @@
 #include "payment_page.h"
 
 #define PROGRAM "05_payment_page"
-#define BANK_MS 2000
-#define BANK_MS_MAX 1000000
 
 static struct sse_registry *registry;
 static struct sse_loop *loop;
-static int bank_ms;
 
-/* Guards the payments. A state changes and is published under this lock, and a stream opens under it, so
- * each stream begins with the state before its first live event. */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-
-/* If it fails for want of memory, `event_id` stays empty, and the bank comes back to it. */
-static void publish(struct payment *payment)
+/* A payment is a topic. payment_page.h calls this function and open_stream with the payments locked, so each
+ * stream begins with the state before its first live event. */
+static int publish(struct payment *payment)
 {
+    const struct sse_text topic = sse_str(payment->id);
     const struct sse_event event = {.type = sse_str("state"),
                                     .data = sse_str(payment_states[payment->state])};
     struct sse_delivery delivery;
+    int error;
 
-    if (sse_registry_publish(registry, sse_str(payment->id), &event, &delivery) == 0)
-        memcpy(payment->event_id, delivery.id, sizeof(delivery.id));
-    payment->due = toy_now() + bank_ms;
-}
-
-/* Saves before it publishes: no client must see a state that a crash would undo. */
-static void move_on(struct payment *payment)
-{
-    payment->due = toy_now() + bank_ms;
-    if (payment->event_id[0] != '\0') {
-        ++payment->state;
-        if (!save_payment(payment)) {
-            --payment->state;
-            return;
-        }
-        payment->event_id[0] = '\0';
-    }
-    /* The worst moment: nobody is connected from here on. */
+    /* The worst moment: nobody is connected when the result is published. */
     if (payment->state == PAID)
-        sse_registry_complete(registry, sse_str(payment->id));
-    publish(payment);
-}
-
-static void *run_bank(void *unused)
-{
-    (void)unused;
-    while (!toy_stopped(bank_ms < 50 ? bank_ms : 50)) {
-        pthread_mutex_lock(&lock);
-        for (struct payment *payment = payments; payment < payments + payment_count; ++payment)
-            if ((payment->state != PAID || payment->event_id[0] == '\0') && toy_now() >= payment->due)
-                move_on(payment);
-        pthread_mutex_unlock(&lock);
-    }
-    return NULL;
+        sse_registry_complete(registry, topic);
+    error = sse_registry_publish(registry, topic, &event, &delivery);
+    if (error == 0)
+        memcpy(payment->event_id, delivery.id, sizeof(delivery.id));
+    return error;
 }
 
 /* The state has the id of its event, so that a replay continues from there. */
@@ -86,7 +55,7 @@ static void send_state(struct sse_emitter *emitter, const struct payment *paymen
 
 static bool has_seen(const struct payment *payment, struct sse_text last_event_id)
 {
-    return last_event_id.len > 0 && last_event_id.len == strlen(payment->event_id) &&
+    return last_event_id.len == strlen(payment->event_id) &&
            memcmp(last_event_id.ptr, payment->event_id, last_event_id.len) == 0;
 }
 
@@ -129,54 +98,20 @@ static bool stream(int fd, const struct toy_request *request, const struct payme
     return true;
 }
 
-static bool open_stream(int fd, const struct toy_request *request)
+static bool open_stream(int fd, const struct toy_request *request, const struct payment *payment)
 {
-    const struct payment *payment = find_payment(request->query);
     char id[SSE_ID_SIZE_MAX + 1];
     ssize_t size =
         sse_http_last_event_id(toy_header(request, "Last-Event-ID"), request->query, id, sizeof(id));
     const struct sse_text last_event_id = {id, (size_t)size};
 
-    if (!payment)
-        toy_respond(fd, "404 Not Found", "no such payment\n");
-    else if (!sse_http_accepts(toy_header(request, "Accept")))
+    if (!sse_http_accepts(toy_header(request, "Accept")))
         toy_respond(fd, "406 Not Acceptable", "there is text/event-stream only\n");
     else if (payment->state == PAID && has_seen(payment, last_event_id))
         toy_send_no_content(fd, request);
     else
         return stream(fd, request, payment, last_event_id);
     return false;
-}
-
-static void pay(int fd)
-{
-    struct payment *payment = add_payment();
-    char answer[40];
-
-    if (!payment) {
-        toy_respond(fd, "503 Service Unavailable", "no room for a payment\n");
-        return;
-    }
-    publish(payment);
-    snprintf(answer, sizeof(answer), "%s\n", payment->id);
-    toy_respond(fd, "201 Created", answer);
-}
-
-static bool handle(int fd, const struct toy_request *request)
-{
-    bool streams = false;
-
-    pthread_mutex_lock(&lock);
-    if (toy_is(request, "GET /"))
-        toy_respond_as(fd, "200 OK", "html", payment_page);
-    else if (toy_is(request, "POST /pay"))
-        pay(fd);
-    else if (toy_is(request, "GET /events"))
-        streams = open_stream(fd, request);
-    else
-        toy_respond(fd, "404 Not Found", "GET /, POST /pay or GET /events?payment=ID\n");
-    pthread_mutex_unlock(&lock);
-    return streams;
 }
 
 static void *run_loop(void *unused)
@@ -190,28 +125,20 @@ int main(int argument_count, char **arguments)
 {
     const struct sse_registry_options options = {
         .size = sizeof(options), .history = {.events = 256}, .history_age_ms = 600000};
-    int port = argument_count == 3 || argument_count == 4 ? toy_number(arguments[1], 65535) : -1;
-    pthread_t loop_thread, bank_thread;
-    int listener;
+    int port = open_payments(PROGRAM, argument_count, arguments);
+    pthread_t thread;
 
-    bank_ms = argument_count == 4 ? toy_number(arguments[3], BANK_MS_MAX) : BANK_MS;
-    if (port < 0 || bank_ms <= 0)
-        toy_usage(PROGRAM, "PORT FILE [BANK-MILLISECONDS]");
-    open_payments(PROGRAM, arguments[2]);
     toy_check(PROGRAM, sse_registry_new(&registry, &options));
     toy_check(PROGRAM, sse_loop_new(&loop, NULL));
     /* Payments from before a restart. */
     for (size_t i = 0; i < payment_count; ++i)
-        publish(&payments[i]);
-    listener = toy_listen(PROGRAM, port);
-    toy_check(PROGRAM, pthread_create(&loop_thread, NULL, run_loop, NULL));
-    toy_check(PROGRAM, pthread_create(&bank_thread, NULL, run_bank, NULL));
-    toy_serve(listener, handle);
+        toy_check(PROGRAM, publish(&payments[i]));
+    toy_check(PROGRAM, pthread_create(&thread, NULL, run_loop, NULL));
+    serve_payments(PROGRAM, port);
     toy_check(PROGRAM, shut_down(registry));
     toy_join();
     sse_loop_finish(loop);
-    pthread_join(loop_thread, NULL);
-    pthread_join(bank_thread, NULL);
+    pthread_join(thread, NULL);
     sse_loop_free(loop);
     sse_registry_unref(registry);
     return 0;
