@@ -25,6 +25,7 @@ static pthread_mutex_t payments_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct payment payments[PAYMENTS_MAX];
 static size_t payment_count;
 static int payment_store;
+static int random_source;
 static int bank_ms;
 
 /* ---- What the events add. Both functions are called with the payments locked. ---- */
@@ -74,14 +75,12 @@ static inline void open_store(const char *program, const char *path)
 static inline bool choose_payment_id(char *id)
 {
     unsigned char random[16];
-    int source = open("/dev/urandom", O_RDONLY);
-    bool chosen = source >= 0 && read(source, random, sizeof(random)) == sizeof(random);
 
-    for (size_t i = 0; chosen && i < sizeof(random); ++i)
+    if (read(random_source, random, sizeof(random)) != sizeof(random))
+        return false;
+    for (size_t i = 0; i < sizeof(random); ++i)
         snprintf(id + 2 * i, 3, "%02x", random[i]);
-    if (source >= 0)
-        close(source);
-    return chosen;
+    return true;
 }
 
 /** The payment that a query names, or NULL. */
@@ -204,6 +203,8 @@ static inline int open_payments(const char *program, int argument_count, char **
     if (port < 0 || bank_ms <= 0)
         toy_usage(program, "PORT FILE [BANK-MILLISECONDS]");
     open_store(program, arguments[2]);
+    random_source = open("/dev/urandom", O_RDONLY);
+    toy_check(program, random_source < 0 ? errno : 0);
     return port;
 }
 
