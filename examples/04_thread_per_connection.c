@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A server without an event loop: each connection has a thread, which waits for bytes from its emitter
- * and sends them.
+ * and writes them.
  *
  *     04_thread_per_connection 8080
  *     curl -N http://127.0.0.1:8080/events
@@ -15,39 +15,28 @@
 #define PROGRAM "04_thread_per_connection"
 #define CLIENTS_MAX 250
 
-/* A disconnected client is noticed only when a send fails, so send something at least this often. */
+/* A disconnected client is noticed only when a write fails, so write something at least this often. */
 #define HEARTBEAT_MS 5000
-#define SEND_MS 2000
 
 static struct sse_registry *registry;
 
-/* Sends all bytes. False if the client is gone, or accepts nothing for SEND_MS. */
-static bool send_all(int fd, const char *bytes, size_t size)
-{
-    struct pollfd room = {.fd = fd, .events = POLLOUT};
-
-    while (size > 0) {
-        ssize_t sent = send(fd, bytes, size, MSG_NOSIGNAL);
-
-        if (sent > 0) {
-            bytes += sent;
-            size -= (size_t)sent;
-        } else if (!toy_would_block() || poll(&room, 1, SEND_MS) == 0) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Copies bytes from the emitter to the socket until the stream has ended. */
+/* Writes what the emitter has until the stream has ended. What is not written yet stays in the emitter's
+ * queue, so its limits and timers decide how slow a client may be. They need a call of wait about once a
+ * second. */
 static void pump(struct sse_emitter *emitter, int fd)
 {
-    char bytes[16384];
+    struct pollfd room = {.fd = fd, .events = POLLOUT};
+    struct iovec pieces[16];
 
     while (sse_emitter_wait(emitter, -1) == 1) {
-        ssize_t size = sse_emitter_read(emitter, bytes, sizeof(bytes));
+        int count = sse_emitter_peek(emitter, pieces, 16);
+        ssize_t written = count > 0 ? writev(fd, pieces, count) : 0;
 
-        if (size > 0 && !send_all(fd, bytes, (size_t)size))
+        if (written >= 0)
+            sse_emitter_consume(emitter, (size_t)written);
+        else if (toy_would_block())
+            poll(&room, 1, 1000);
+        else
             sse_emitter_abort(emitter, -ECONNRESET);
     }
 }
@@ -108,10 +97,12 @@ int main(int argument_count, char **arguments)
     };
     int port = toy_port(PROGRAM, argument_count, arguments);
 
+    /* A write to a client that is gone returns an error. */
+    signal(SIGPIPE, SIG_IGN);
     toy_check(PROGRAM, sse_registry_new(&registry, &options));
     toy_serve(toy_listen(PROGRAM, port), handle);
     toy_check(PROGRAM, shut_down(registry));
-    /* Each thread sends what is queued and closes its emitter. */
+    /* Each thread writes what is queued and closes its emitter. */
     sse_registry_wait(registry, -1);
     toy_join();
     sse_registry_unref(registry);
