@@ -30,22 +30,14 @@ static int push(struct sse_emitter *emitter, struct queue *queue, struct sse_mes
 int sse_emitter_enqueue_exempt(struct sse_emitter *emitter, struct sse_message *message, uint64_t now)
 {
     struct queue *queue = sse_emitter_tail(emitter);
-    size_t bytes_before = queue->bytes;
-    bool all_exempt = queue->exempt == queue->count;
     int error = sse_emitter_end_error(emitter);
 
     if (!error)
         error = push(emitter, queue, message, now);
-    if (error)
-        return error;
     /* Behind messages that count, it makes those before it exempt too: they are in memory already. */
-    if (all_exempt) {
-        queue->exempt++;
-        queue->exempt_bytes += queue->bytes - bytes_before;
-    } else {
+    if (!error)
         sse_queue_exempt_all(queue);
-    }
-    return 0;
+    return error;
 }
 
 /* Makes room as the policy has it. `error`: what the queue says to the message; returns what it says then. */

@@ -121,7 +121,7 @@ void sse_emitter_close(struct sse_emitter *emitter)
 {
     if (!emitter)
         return;
-    if (!process_is_current(emitter->process)) {
+    if (!sse_emitter_is_of_this_process(emitter)) {
         unref_in_child(emitter);
         return;
     }
@@ -133,7 +133,7 @@ void sse_emitter_unref(struct sse_emitter *emitter)
 {
     if (!emitter)
         return;
-    if (!process_is_current(emitter->process))
+    if (!sse_emitter_is_of_this_process(emitter))
         unref_in_child(emitter);
     else if (is_unreachable(emitter))
         sse_emitter_close(emitter);

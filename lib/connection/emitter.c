@@ -96,13 +96,12 @@ static int allocate_block(struct sse_emitter **emitter, const struct sse_emitter
         return -ENOMEM;
     *made = (struct sse_emitter){
         .platform = options->platform,
-        .process = getpid(),
         .output_kind = (unsigned)kind & 3,
         .extras_set = set & EXTRAS_ALL,
         .overflow = (unsigned)options->overflow & 3,
         .opening = true,
         .armed = kind == OUTPUT_PULL,
-        .timer = {.deadline = DEADLINE_NEVER, .position = HEAP_NOWHERE},
+        .timer = {.deadline = DEADLINE_NEVER, .position = HEAP_NOWHERE, .mark = (uint32_t)getpid()},
     };
     sse_extras_copy(made->extras, options);
     set_output(made, options, &file, (struct output_file *)(void *)((char *)made + file_offset));
@@ -232,7 +231,7 @@ int sse_emitter_check(const struct sse_emitter *emitter)
 {
     if (!emitter)
         return -EINVAL;
-    return process_is_current(emitter->process) ? 0 : -EPERM;
+    return sse_emitter_is_of_this_process(emitter) ? 0 : -EPERM;
 }
 
 /* Nobody can close it any more. In a forked child it may still be a member. */

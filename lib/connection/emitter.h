@@ -154,7 +154,9 @@ struct sse_emitter {
     size_t charged;              /* the bytes that the group's tally counts as queued */
     struct emitter_waiter *waiters;
 
-    struct heap_node timer; /* the loop's; its deadline is written with the emitter's lock held too */
+    /* The loop's; its deadline is written with the emitter's lock held too. The mark is the process of the
+     * emitter. */
+    struct heap_node timer;
     struct emitter_membership membership;
     struct last_id last_id;
     uint64_t dropped;
@@ -162,7 +164,6 @@ struct sse_emitter {
     /* Fixed from creation. */
     const struct sse_platform *platform;
     uint64_t created;
-    pid_t process;
     union emitter_extra extras[]; /* those that are set; behind them the file of the output */
 };
 
@@ -190,6 +191,11 @@ static inline void sse_emitter_set_pause(struct sse_emitter *emitter, struct pau
 int sse_emitter_descriptor(const struct sse_emitter *emitter);
 
 /* emitter.c: memory and references. */
+
+static inline bool sse_emitter_is_of_this_process(const struct sse_emitter *emitter)
+{
+    return process_is_current((pid_t)emitter->timer.mark);
+}
 
 /** The first step of every public call: 0, -EINVAL for NULL, -EPERM in a forked child. */
 int sse_emitter_check(const struct sse_emitter *emitter);

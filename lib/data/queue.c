@@ -36,6 +36,7 @@ int sse_queue_reserve(struct queue *queue, size_t more, const struct sse_platfor
     ring = sse_platform_allocate(platform, sizeof(*ring) + capacity * sizeof(struct sse_message *));
     if (!ring)
         return -ENOMEM;
+    ring->exempt_bytes = sse_queue_exempt_bytes(queue);
     ring->first = 0;
     ring->capacity = (uint32_t)capacity;
     for (uint32_t i = 0; i < queue->count; i++)
@@ -93,7 +94,7 @@ uint64_t sse_queue_drop_at(struct queue *queue, uint32_t index, const struct sse
     }
     queue->bytes -= sse_message_wire_size(message, queue->chunked);
     if (index < queue->exempt) {
-        queue->exempt_bytes -= sse_message_wire_size(message, queue->chunked);
+        queue->ring->exempt_bytes -= sse_message_wire_size(message, queue->chunked);
         queue->exempt--;
     }
     close_gap(queue, index);
@@ -125,12 +126,9 @@ static bool is_in_vain(const struct queue *queue, uint32_t index, const struct s
                        unsigned factor)
 {
     struct queue rest = {
-        .count = index,
-        .exempt = queue->exempt,
-        .exempt_bytes = queue->exempt_bytes,
+        .count = index - queue->exempt,
         .count_max = queue->count_max,
         .bytes_max = queue->bytes_max,
-        .bytes = queue->exempt_bytes,
         .chunked = queue->chunked,
     };
 

@@ -26,6 +26,7 @@
 
 /** Where more than one message waits. */
 struct queue_ring {
+    size_t exempt_bytes; /* of the exempt messages, still to be written */
     uint32_t first;
     uint32_t capacity; /* a power of two */
     struct sse_message *slots[];
@@ -37,7 +38,6 @@ struct queue {
         struct queue_ring *ring;
     };
     size_t bytes;        /* still to be written */
-    size_t exempt_bytes; /* of the exempt messages, still to be written */
     uint32_t bytes_max;
     uint32_t count;
     uint32_t count_max;
@@ -112,6 +112,14 @@ static inline uint32_t sse_queue_capacity(const struct queue *queue)
     return queue->ringed ? queue->ring->capacity : 1;
 }
 
+/** The bytes of the exempt messages that are still to be written. */
+static inline size_t sse_queue_exempt_bytes(const struct queue *queue)
+{
+    if (queue->ringed)
+        return queue->ring->exempt_bytes;
+    return queue->exempt ? queue->bytes : 0;
+}
+
 /** 0, -ENOBUFS if it is full, -EMSGSIZE if the message would not even fit into the empty queue. `factor`
  *  multiplies the limits. */
 static inline int sse_queue_admits(const struct queue *queue, const struct sse_message *message,
@@ -122,7 +130,7 @@ static inline int sse_queue_admits(const struct queue *queue, const struct sse_m
     if (size > queue->bytes_max)
         return -EMSGSIZE;
     if (queue->count - queue->exempt >= (uint64_t)queue->count_max * factor ||
-        queue->bytes - queue->exempt_bytes + size > (uint64_t)queue->bytes_max * factor)
+        queue->bytes - sse_queue_exempt_bytes(queue) + size > (uint64_t)queue->bytes_max * factor)
         return -ENOBUFS;
     return 0;
 }
@@ -131,21 +139,22 @@ static inline int sse_queue_admits(const struct queue *queue, const struct sse_m
 static inline bool sse_queue_is_over(const struct queue *queue)
 {
     return queue->count - queue->exempt > queue->count_max ||
-           queue->bytes - queue->exempt_bytes > queue->bytes_max;
+           queue->bytes - sse_queue_exempt_bytes(queue) > queue->bytes_max;
 }
 
 /** Whether half of a limit is used. */
 static inline bool sse_queue_is_half_full(const struct queue *queue)
 {
     return queue->count - queue->exempt > queue->count_max / 2 ||
-           queue->bytes - queue->exempt_bytes > queue->bytes_max / 2;
+           queue->bytes - sse_queue_exempt_bytes(queue) > queue->bytes_max / 2;
 }
 
 /** What it holds now does not count against its limits. */
 static inline void sse_queue_exempt_all(struct queue *queue)
 {
     queue->exempt = queue->count;
-    queue->exempt_bytes = queue->bytes;
+    if (queue->ringed)
+        queue->ring->exempt_bytes = queue->bytes;
 }
 
 /** Appends a reference of its own; -ENOMEM leaves the queue as it was. An empty queue never fails.
@@ -186,7 +195,6 @@ static inline bool sse_queue_has_one(const struct queue *queue)
 static inline void sse_queue_take_single(struct queue *queue)
 {
     queue->bytes = 0;
-    queue->exempt_bytes = 0;
     queue->count = 0;
     queue->exempt = 0;
 }
@@ -218,8 +226,8 @@ static inline int sse_queue_gather(const struct queue *queue, struct iovec *iov,
 static inline void sse_queue_subtract_first(struct queue *queue, size_t size)
 {
     queue->bytes -= size;
-    if (queue->exempt)
-        queue->exempt_bytes -= size;
+    if (queue->exempt && queue->ringed)
+        queue->ring->exempt_bytes -= size;
 }
 
 /** Takes the first message out; the caller gets its reference, and has corrected the sums. */

@@ -646,15 +646,15 @@ static void exempt_bytes_leave_with_their_messages(void **state)
             sse_queue_exempt_all(&queue);
             push(&queue, &model, pool[8]);
             assert_int_equal(queue.exempt, 2);
-            assert_int_equal(queue.exempt_bytes, queue.bytes - wire_size(&queue, pool[8]));
+            assert_int_equal(sse_queue_exempt_bytes(&queue), queue.bytes - wire_size(&queue, pool[8]));
             if (way == 0) {
-                take(&queue, &model, queue.exempt_bytes - 1);
-                assert_int_equal(queue.exempt_bytes, 1);
+                take(&queue, &model, sse_queue_exempt_bytes(&queue) - 1);
+                assert_int_equal(sse_queue_exempt_bytes(&queue), 1);
                 assert_int_equal(queue.exempt, 1);
                 take(&queue, &model, 1);
             } else if (way == 1) {
                 drop_first(&queue, &model);
-                assert_int_equal(queue.exempt_bytes, wire_size(&queue, pool[6]));
+                assert_int_equal(sse_queue_exempt_bytes(&queue), wire_size(&queue, pool[6]));
                 drop_first(&queue, &model);
             } else if (way == 2) {
                 take(&queue, &model, queue.bytes);
@@ -662,7 +662,7 @@ static void exempt_bytes_leave_with_their_messages(void **state)
                 clear(&queue, &model);
             }
             assert_int_equal(queue.exempt, 0);
-            assert_int_equal(queue.exempt_bytes, 0);
+            assert_int_equal(sse_queue_exempt_bytes(&queue), 0);
             check(&queue, &model);
             clear(&queue, &model);
         }

@@ -227,7 +227,7 @@ static void check(const struct queue *queue, const struct model *model)
     }
     assert_int_equal(sse_queue_events(queue), events);
     assert_int_equal(queue->exempt, model->exempt);
-    assert_int_equal(queue->bytes - queue->exempt_bytes, model_counted_bytes(queue, model));
+    assert_int_equal(queue->bytes - sse_queue_exempt_bytes(queue), model_counted_bytes(queue, model));
     assert_int_equal(sse_queue_is_over(queue), model_is_over(queue, model));
     for (unsigned factor = 1; factor <= QUEUE_UNTRIED_FACTOR; factor++)
         for (size_t i = 0; i < POOL_SIZE; i++)
