@@ -2,8 +2,8 @@
 #include "connection/last_id.h"
 #include "base/platform.h"
 
-/* Longer ids keep the message that holds them. */
-#define TEXT_SIZE_MAX 256
+/* A larger block is given back when the ids become short again. */
+#define TEXT_KEPT_MAX 256
 
 /* Blocks are multiples of this, so that an id which counts up seldom outgrows its block. */
 #define TEXT_BLOCK 16
@@ -12,12 +12,12 @@
 enum form { FORM_ABSENT, FORM_TEXT, FORM_MESSAGE, FORM_SHORT };
 
 /* The size in a block that is reserved. */
-#define SIZE_OF_NONE UINT16_MAX
+#define SIZE_OF_NONE UINT32_MAX
 
-/** An id that is not short. */
+/** An id that is not short. An event, and so its id, is smaller than 4 GiB. */
 struct id_text {
-    uint16_t size;
-    uint16_t capacity;
+    uint32_t size;
+    uint32_t capacity;
     char bytes[];
 };
 
@@ -39,7 +39,7 @@ static void set_pointer(struct last_id *id, enum form form, void *pointer)
 static void copy_into(struct id_text *text, struct sse_text bytes)
 {
     memcpy(text->bytes, bytes.ptr, bytes.len);
-    text->size = (uint16_t)bytes.len;
+    text->size = (uint32_t)bytes.len;
 }
 
 static struct id_text *new_text(size_t size, const struct sse_platform *platform)
@@ -48,7 +48,7 @@ static struct id_text *new_text(size_t size, const struct sse_platform *platform
     struct id_text *text = sse_platform_allocate(platform, block);
 
     if (text)
-        *text = (struct id_text){.capacity = (uint16_t)(block - sizeof(*text))};
+        *text = (struct id_text){.size = SIZE_OF_NONE, .capacity = (uint32_t)(block - sizeof(*text))};
     return text;
 }
 
@@ -83,19 +83,14 @@ void sse_last_id_free(struct last_id *id, const struct sse_platform *platform)
     id->form = FORM_ABSENT;
 }
 
-bool sse_last_id_reserve(struct last_id *id, size_t size, const struct sse_platform *platform)
+/* A new block for this size, which has the id that is there. */
+static bool replace_text(struct last_id *id, size_t size, const struct sse_platform *platform)
 {
     struct sse_text present = sse_last_id_get(id);
-    struct id_text *text;
+    struct id_text *text = new_text(size, platform);
 
-    if (size <= LAST_ID_SHORT_MAX || text_for(id, size))
-        return true;
-    if (size > TEXT_SIZE_MAX || present.len > TEXT_SIZE_MAX)
-        return false;
-    text = new_text(size > present.len ? size : present.len, platform);
     if (!text)
         return false;
-    text->size = SIZE_OF_NONE;
     if (present.ptr)
         copy_into(text, present);
     sse_last_id_free(id, platform);
@@ -103,20 +98,51 @@ bool sse_last_id_reserve(struct last_id *id, size_t size, const struct sse_platf
     return true;
 }
 
+bool sse_last_id_reserve(struct last_id *id, size_t size, const struct sse_platform *platform)
+{
+    struct sse_text present = sse_last_id_get(id);
+
+    if (size <= LAST_ID_SHORT_MAX || text_for(id, size))
+        return true;
+    return replace_text(id, size > present.len ? size : present.len, platform);
+}
+
+/* Gives back most of a block that one long id has left behind. What was reserved stays so: without memory for
+ * a smaller one it is kept. */
+static void shrink(struct last_id *id, size_t size, const struct sse_platform *platform)
+{
+    const struct id_text *text = id->form == FORM_TEXT ? pointer_in(id) : NULL;
+    struct id_text *smaller = NULL;
+
+    if (!text || text->capacity <= TEXT_KEPT_MAX || size >= text->capacity / 2)
+        return;
+    if (size > LAST_ID_SHORT_MAX && !(smaller = new_text(size, platform)))
+        return;
+    sse_last_id_free(id, platform);
+    if (smaller)
+        set_pointer(id, FORM_TEXT, smaller);
+}
+
+/* Short ids need none, and use the one that is there. */
+static bool has_block(struct last_id *id, size_t size, const struct sse_platform *platform)
+{
+    shrink(id, size, platform);
+    return size <= LAST_ID_SHORT_MAX ? text_for(id, size) != NULL : sse_last_id_reserve(id, size, platform);
+}
+
 void sse_last_id_set(struct last_id *id, struct sse_message *message, const struct sse_platform *platform)
 {
     struct sse_text bytes = sse_message_id(message);
 
-    if (bytes.len > LAST_ID_SHORT_MAX && !sse_last_id_reserve(id, bytes.len, platform)) {
-        sse_last_id_free(id, platform);
-        set_pointer(id, FORM_MESSAGE, sse_message_ref(message));
-        return;
-    }
-    if (text_for(id, bytes.len)) {
+    if (has_block(id, bytes.len, platform)) {
         copy_into(pointer_in(id), bytes);
         return;
     }
     sse_last_id_free(id, platform);
+    if (bytes.len > LAST_ID_SHORT_MAX) {
+        set_pointer(id, FORM_MESSAGE, sse_message_ref(message));
+        return;
+    }
     memcpy(id->bytes, bytes.ptr, bytes.len);
     id->form = (unsigned char)(FORM_SHORT + bytes.len);
 }

@@ -12,8 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ID_SIZE_MAX 400
-#define BLOCK_SIZE_MAX 256 /* of the ids that are kept without their message */
+#define ID_SIZE_MAX 4000
+#define BLOCK_SIZE_MAX 256 /* that is kept, however short the ids become */
 
 static struct fake_platform fake;
 static struct last_id last;
@@ -162,12 +162,58 @@ static void room_is_made_behind_the_id_that_is_there(void **state)
     assert_int_equal(fake.allocations, allocations);
     sse_message_unref(message);
     expect(200, 'B');
-    /* One that keeps its message has no room, and stays. */
-    assert_false(sse_last_id_reserve(&last, ID_SIZE_MAX, &fake.platform));
+    assert_true(sse_last_id_reserve(&last, ID_SIZE_MAX, &fake.platform));
+    expect(200, 'B');
     set(ID_SIZE_MAX, 'C');
-    assert_false(sse_last_id_reserve(&last, 20, &fake.platform));
-    expect(ID_SIZE_MAX, 'C');
     set(20, 'D');
+}
+
+/* Emitters that are idle hold no event, however long the ids are, and however large the events. */
+static void no_message_is_kept(void **state)
+{
+    static const size_t sizes[] = {3, 20, BLOCK_SIZE_MAX, BLOCK_SIZE_MAX + 1, 1024, ID_SIZE_MAX};
+    static char large[100000];
+    char id[ID_SIZE_MAX];
+
+    (void)state;
+    memset(large, 'x', sizeof(large));
+    memset(id, 'i', sizeof(id));
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        const struct sse_event event = {.data = {large, sizeof(large)}, .id = {id, sizes[i]}};
+        struct sse_message *message = NULL;
+
+        assert_int_equal(sse_message_new(&message, &event, 1, &fake.platform), 0);
+        sse_last_id_set(&last, message, &fake.platform);
+        sse_message_unref(message);
+        assert_int_equal(sse_last_id_get(&last).len, sizes[i]);
+        assert_in_range(fake.bytes, 0, 2 * sizes[i] + BLOCK_SIZE_MAX);
+    }
+    /* Nor is the memory of a long id, once ids are short again. */
+    set(300, 'A');
+    assert_in_range(fake.bytes, 300, 600);
+    set(100, 'B');
+    assert_in_range(fake.bytes, 100, BLOCK_SIZE_MAX);
+    set(ID_SIZE_MAX, 'C');
+    set(3, 'D');
+    assert_int_equal(fake.bytes, 0);
+}
+
+/* What was reserved is certain, also when the block is to become smaller and there is no memory for that. */
+static void a_block_is_kept_if_there_is_no_memory_for_a_smaller_one(void **state)
+{
+    struct sse_message *message = message_of(40, 'B');
+
+    (void)state;
+    set(ID_SIZE_MAX, 'A');
+    fake_platform_fail_at(&fake, 1, true);
+    assert_true(sse_last_id_reserve(&last, 40, &fake.platform));
+    sse_last_id_set(&last, message, &fake.platform);
+    sse_message_unref(message);
+    assert_int_equal(fake.blocks, 1);
+    expect(40, 'B');
+    fake_platform_fail_at(&fake, 0, false);
+    set(40, 'C');
+    assert_in_range(fake.bytes, 40, BLOCK_SIZE_MAX);
 }
 
 int main(void)
@@ -179,6 +225,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_longer_id_takes_one_block_for_all_that_follow, set_up, tear_down),
         cmocka_unit_test_setup_teardown(without_memory_the_message_is_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(room_is_made_behind_the_id_that_is_there, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(no_message_is_kept, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_block_is_kept_if_there_is_no_memory_for_a_smaller_one, set_up,
+                                        tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
