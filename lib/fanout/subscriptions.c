@@ -2,16 +2,71 @@
 #include "fanout/subscriptions.h"
 #include "base/growth.h"
 
+/* Their index has a power of two of places. */
+#define SUBSCRIPTIONS_MAX (UINT32_MAX / 4)
+
+/* So many are looked through. */
+#define LISTED_WITHOUT_INDEX 16
+
 /** Of an emitter that is, or was, subscribed to more than one topic. */
 struct subscription_list {
     uint32_t count;
     uint32_t capacity;
+    uint32_t places; /* of the index behind the items, a power of two; 0: there is none */
     struct subscription items[];
 };
 
 static bool is_listed(const struct emitter_membership *membership)
 {
     return membership->place == SUBSCRIPTIONS_LISTED;
+}
+
+/* A hash table by topic, whose places hold a position and one; 0: none. */
+static uint32_t *index_of(struct subscription_list *list)
+{
+    return (uint32_t *)(void *)&list->items[list->capacity];
+}
+
+static uint32_t home_of(const struct subscription_list *list, const struct topic *topic)
+{
+    return (uint32_t)((uintptr_t)topic * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (list->places - 1);
+}
+
+/* The place of a topic in the index, or the one for it. */
+static uint32_t place_of(struct subscription_list *list, const struct topic *topic)
+{
+    const uint32_t *index = index_of(list);
+    uint32_t place = home_of(list, topic);
+
+    while (index[place] && list->items[index[place] - 1].topic != topic)
+        place = (place + 1) & (list->places - 1);
+    return place;
+}
+
+static void set_index(struct subscription_list *list, const struct topic *topic, uint32_t position)
+{
+    if (list->places)
+        index_of(list)[place_of(list, topic)] = position + 1;
+}
+
+/* Whoever stands behind the hole because of it moves up. */
+static void remove_from_index(struct subscription_list *list, const struct topic *topic)
+{
+    uint32_t *index = index_of(list);
+    uint32_t mask = list->places - 1, hole, place;
+
+    if (!list->places)
+        return;
+    hole = place_of(list, topic);
+    for (place = (hole + 1) & mask; index[place]; place = (place + 1) & mask) {
+        uint32_t home = home_of(list, list->items[index[place] - 1].topic);
+
+        if (((place - home) & mask) < ((place - hole) & mask))
+            continue;
+        index[hole] = index[place];
+        hole = place;
+    }
+    index[hole] = 0;
 }
 
 uint32_t sse_subscriptions_count(const struct emitter_membership *membership)
@@ -28,12 +83,56 @@ struct subscription sse_subscriptions_at(const struct emitter_membership *member
     return (struct subscription){.topic = membership->topic, .place = membership->place};
 }
 
+uint32_t sse_subscriptions_find(const struct emitter_membership *membership, const struct topic *topic)
+{
+    uint32_t count = sse_subscriptions_count(membership), position = 0, entry;
+
+    if (is_listed(membership) && membership->list->places) {
+        entry = index_of(membership->list)[place_of(membership->list, topic)];
+        return entry ? entry - 1 : count;
+    }
+    while (position < count && sse_subscriptions_at(membership, position).topic != topic)
+        position++;
+    return position;
+}
+
 void sse_subscriptions_move(struct emitter_membership *membership, uint32_t position, uint32_t place)
 {
     if (is_listed(membership))
         membership->list->items[position].place = place;
     else
         membership->place = place;
+}
+
+/* At most two thirds of the places are used. */
+static uint32_t places_for(size_t capacity)
+{
+    size_t places = 1;
+
+    if (capacity <= LISTED_WITHOUT_INDEX)
+        return 0;
+    while (places < capacity + capacity / 2)
+        places *= 2;
+    return (uint32_t)places;
+}
+
+static struct subscription_list *new_list(size_t capacity, const struct sse_platform *platform)
+{
+    uint32_t places = places_for(capacity);
+    struct subscription_list *list = sse_platform_allocate(
+        platform, sizeof(*list) + capacity * sizeof(struct subscription) + places * sizeof(uint32_t));
+
+    if (!list)
+        return NULL;
+    *list = (struct subscription_list){.capacity = (uint32_t)capacity, .places = places};
+    memset(index_of(list), 0, places * sizeof(uint32_t));
+    return list;
+}
+
+static void add_to_list(struct subscription_list *list, struct subscription subscription)
+{
+    set_index(list, subscription.topic, list->count);
+    list->items[list->count++] = subscription;
 }
 
 bool sse_subscriptions_reserve(struct emitter_membership *membership, const struct sse_platform *platform)
@@ -44,14 +143,13 @@ bool sse_subscriptions_reserve(struct emitter_membership *membership, const stru
 
     if (!count || (is_listed(membership) && count < membership->list->capacity))
         return true;
-    if (capacity > UINT32_MAX)
+    if (capacity > SUBSCRIPTIONS_MAX)
         return false;
-    list = sse_platform_allocate(platform, sizeof(*list) + capacity * sizeof(struct subscription));
+    list = new_list(capacity, platform);
     if (!list)
         return false;
-    *list = (struct subscription_list){.count = count, .capacity = (uint32_t)capacity};
     for (uint32_t i = 0; i < count; i++)
-        list->items[i] = sse_subscriptions_at(membership, i);
+        add_to_list(list, sse_subscriptions_at(membership, i));
     if (is_listed(membership))
         sse_platform_deallocate(platform, membership->list);
     membership->list = list;
@@ -62,11 +160,23 @@ bool sse_subscriptions_reserve(struct emitter_membership *membership, const stru
 void sse_subscriptions_add(struct emitter_membership *membership, struct subscription subscription)
 {
     if (is_listed(membership)) {
-        membership->list->items[membership->list->count++] = subscription;
+        add_to_list(membership->list, subscription);
         return;
     }
     membership->topic = subscription.topic;
     membership->place = subscription.place;
+}
+
+/* The last takes its position. */
+static void remove_from_list(struct subscription_list *list, uint32_t position)
+{
+    uint32_t last = list->count - 1;
+
+    remove_from_index(list, list->items[position].topic);
+    if (position != last)
+        set_index(list, list->items[last].topic, position);
+    list->items[position] = list->items[last];
+    list->count = last;
 }
 
 void sse_subscriptions_remove(struct emitter_membership *membership, uint32_t position,
@@ -74,8 +184,8 @@ void sse_subscriptions_remove(struct emitter_membership *membership, uint32_t po
 {
     struct subscription_list *list = is_listed(membership) ? membership->list : NULL;
 
-    if (list && --list->count) {
-        list->items[position] = list->items[list->count];
+    if (list && list->count > 1) {
+        remove_from_list(list, position);
         return;
     }
     sse_platform_deallocate(platform, list);

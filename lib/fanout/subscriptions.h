@@ -4,7 +4,8 @@
 
 /**
  * The subscriptions of one emitter, oldest first until one ends. Nearly every emitter has one, which needs
- * no memory of its own; more are in a list. No locks: the registry's.
+ * no memory of its own; more are in a list, and many have an index: a client may name as many as it likes,
+ * one after the other. No locks: the registry's.
  */
 
 #include "connection/emitter.h"
@@ -18,6 +19,9 @@ uint32_t sse_subscriptions_count(const struct emitter_membership *membership);
 
 /** The one at a position below the count. */
 struct subscription sse_subscriptions_at(const struct emitter_membership *membership, uint32_t position);
+
+/** The position of a topic, or the count. */
+uint32_t sse_subscriptions_find(const struct emitter_membership *membership, const struct topic *topic);
 
 /** Its place among the topic's subscribers has changed. */
 void sse_subscriptions_move(struct emitter_membership *membership, uint32_t position, uint32_t place);

@@ -130,21 +130,10 @@ static bool reserve_subscriber(struct topic *topic, const struct sse_platform *p
     return true;
 }
 
-/* The position among the emitter's subscriptions, or their count. On the shorter side: a client may name
- * many topics, and a topic may have many subscribers. */
-static uint32_t find_subscription(const struct sse_emitter *emitter, const struct topic *topic)
+static bool has_topic(const struct sse_emitter *emitter, const struct topic *topic)
 {
-    uint32_t count = sse_subscriptions_count(&emitter->membership);
-    uint32_t position = 0;
-
-    for (uint32_t i = 0; topic->count < count && i < topic->count; i++)
-        if (sse_topic_subscriber(topic, i)->emitter == emitter)
-            return sse_topic_subscriber(topic, i)->position;
-    if (topic->count < count)
-        return count;
-    while (position < count && sse_subscriptions_at(&emitter->membership, position).topic != topic)
-        position++;
-    return position;
+    return sse_subscriptions_find(&emitter->membership, topic) <
+           sse_subscriptions_count(&emitter->membership);
 }
 
 static int add_subscription(struct topics *topics, struct sse_emitter *emitter, struct topic *topic,
@@ -167,7 +156,6 @@ static int add_subscription(struct topics *topics, struct sse_emitter *emitter, 
     return 0;
 }
 
-/* Topics that carry the stamp are the emitter's. */
 static int subscribe(struct topics *topics, struct sse_emitter *emitter, struct sse_text name, size_t max)
 {
     struct topic *topic = sse_topics_find_or_add(topics, name);
@@ -175,27 +163,12 @@ static int subscribe(struct topics *topics, struct sse_emitter *emitter, struct 
 
     if (!topic)
         return -ENOMEM;
-    if (topic->stamp == topics->stamp)
+    if (has_topic(emitter, topic))
         return 0;
-    topic->stamp = topics->stamp;
     error = add_subscription(topics, emitter, topic, max);
     if (error)
         sse_topics_free_if_unused(topics, topic);
     return error;
-}
-
-/* A call with many topics looks through the emitter's once, and not for each of them. */
-static void stamp_own(struct topics *topics, const struct sse_emitter *emitter, const struct sse_text *names,
-                      size_t count)
-{
-    uint32_t own = sse_subscriptions_count(&emitter->membership);
-    struct topic *topic = count == 1 ? sse_topics_find(topics, names[0]) : NULL;
-
-    topics->stamp++;
-    if (topic && find_subscription(emitter, topic) < own)
-        topic->stamp = topics->stamp;
-    for (uint32_t i = 0; count > 1 && i < own; i++)
-        sse_subscriptions_at(&emitter->membership, i).topic->stamp = topics->stamp;
 }
 
 int sse_topics_subscribe(struct topics *topics, struct sse_emitter *emitter, const struct sse_text *names,
@@ -204,7 +177,6 @@ int sse_topics_subscribe(struct topics *topics, struct sse_emitter *emitter, con
     uint32_t before = sse_subscriptions_count(&emitter->membership);
     int error = 0;
 
-    stamp_own(topics, emitter, names, count);
     for (size_t i = 0; !error && i < count; i++)
         error = subscribe(topics, emitter, names[i], max);
     if (error)
@@ -254,41 +226,15 @@ static void end_subscription(struct topics *topics, struct sse_emitter *emitter,
     sse_topics_free_if_unused(topics, ended.topic);
 }
 
-static void unsubscribe(struct topics *topics, struct sse_emitter *emitter, struct sse_text name)
-{
-    const struct topic *topic = sse_topics_find(topics, name);
-    uint32_t position;
-
-    if (!topic)
-        return;
-    position = find_subscription(emitter, topic);
-    if (position < sse_subscriptions_count(&emitter->membership))
-        end_subscription(topics, emitter, position);
-}
-
-static void unsubscribe_many(struct topics *topics, struct sse_emitter *emitter, const struct sse_text *names,
-                             size_t count)
-{
-    uint64_t stamp = ++topics->stamp;
-
-    for (size_t i = 0; i < count; i++) {
-        struct topic *topic = sse_topics_find(topics, names[i]);
-
-        if (topic)
-            topic->stamp = stamp;
-    }
-    for (uint32_t i = sse_subscriptions_count(&emitter->membership); i > 0; i--)
-        if (sse_subscriptions_at(&emitter->membership, i - 1).topic->stamp == stamp)
-            end_subscription(topics, emitter, i - 1);
-}
-
 void sse_topics_unsubscribe(struct topics *topics, struct sse_emitter *emitter, const struct sse_text *names,
                             size_t count)
 {
-    if (count == 1)
-        unsubscribe(topics, emitter, names[0]);
-    else
-        unsubscribe_many(topics, emitter, names, count);
+    for (size_t i = 0; i < count; i++) {
+        const struct topic *topic = sse_topics_find(topics, names[i]);
+
+        if (topic && has_topic(emitter, topic))
+            end_subscription(topics, emitter, sse_subscriptions_find(&emitter->membership, topic));
+    }
 }
 
 void sse_topics_unsubscribe_back_to(struct topics *topics, struct sse_emitter *emitter, uint32_t count)

@@ -28,7 +28,6 @@ struct topic {
     uint32_t count; /* subscribers; the oldest is at place 0 */
     bool has_many;
     struct map_node node;
-    uint64_t stamp; /* of the last call that came to it */
 };
 
 /** What was published to a topic. */
@@ -45,7 +44,6 @@ struct topics {
     bool have_past; /* each has a history */
     uint64_t lost;  /* the highest sequence that was lost by a topic which is no more */
     uint64_t order; /* how many have joined, or subscribed */
-    uint64_t stamp;
 };
 
 void sse_topics_init(struct topics *topics, const struct sse_platform *platform);
