@@ -19,7 +19,7 @@ extern "C" {
  *
  * Ownership: the library does not copy the struct. It must stay valid and unchanged until the last
  * object made with it is freed; a static const struct is usual.
- * Threads: several threads may call the functions at once.
+ * Threads: several threads may call the functions at once. They run with cancellation disabled.
  * Locks: the library may hold a lock during the call. The functions must not block for long and must
  * not call the library. No other function of the program runs under a lock of the library.
  */

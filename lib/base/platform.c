@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -18,19 +19,46 @@ bool sse_platform_is_valid(const struct sse_platform *platform)
            !known.allocate == !known.deallocate;
 }
 
+/* A lock may be held during a function of the program, and a thread that is cancelled in it would leave the
+ * lock taken. */
+
 void *sse_platform_allocate(const struct sse_platform *platform, size_t size)
 {
-    return platform && platform->allocate ? platform->allocate(size, platform->user) : malloc(size);
+    void *block;
+    int cancel_state;
+
+    if (!platform || !platform->allocate)
+        return malloc(size);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    block = platform->allocate(size, platform->user);
+    pthread_setcancelstate(cancel_state, NULL);
+    return block;
 }
 
 void sse_platform_deallocate(const struct sse_platform *platform, void *block)
 {
+    int cancel_state;
+
     if (!block)
         return;
-    if (platform && platform->deallocate)
-        platform->deallocate(block, platform->user);
-    else
+    if (!platform || !platform->deallocate) {
         free(block);
+        return;
+    }
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    platform->deallocate(block, platform->user);
+    pthread_setcancelstate(cancel_state, NULL);
+}
+
+static uint64_t call(uint64_t (*function)(void *user), void *user)
+{
+    uint64_t result;
+    int cancel_state;
+
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    result = function(user);
+    pthread_setcancelstate(cancel_state, NULL);
+    return result;
 }
 
 static uint64_t monotonic_now(void)
@@ -43,7 +71,7 @@ static uint64_t monotonic_now(void)
 
 uint64_t sse_platform_now(const struct sse_platform *platform)
 {
-    return platform && platform->now ? platform->now(platform->user) : monotonic_now();
+    return platform && platform->now ? call(platform->now, platform->user) : monotonic_now();
 }
 
 /* The finaliser of SplitMix64: every bit of the input changes half of the output's. */
@@ -77,7 +105,7 @@ uint64_t sse_platform_secret(const struct sse_platform *platform)
     uint64_t bits = 0;
 
     if (platform && platform->random)
-        return platform->random(platform->user);
+        return call(platform->random, platform->user);
     /* Without a descriptor to spare, a weaker secret is better than no registry. */
     if (!read_urandom(&bits))
         bits = mix(monotonic_now() ^ (uint64_t)(uintptr_t)&bits) ^ mix((uint64_t)getpid());
@@ -87,6 +115,6 @@ uint64_t sse_platform_secret(const struct sse_platform *platform)
 uint64_t sse_platform_jitter(const struct sse_platform *platform, uint64_t salt)
 {
     if (platform && platform->random)
-        return platform->random(platform->user);
+        return call(platform->random, platform->user);
     return mix(salt);
 }

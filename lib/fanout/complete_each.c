@@ -6,14 +6,13 @@ int sse_registry_complete(struct sse_registry *registry, struct sse_text topic)
 {
     struct mark_chain chain = {.marks = NULL};
     struct audience audience;
-    int cancel_state, error = sse_registry_check(registry);
+    int error = sse_registry_check(registry);
     uint64_t now;
 
     if (!error)
         error = sse_audience_check(topic);
     if (error)
         return error;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     now = sse_platform_now(registry->platform);
     pthread_mutex_lock(&registry->lock);
     audience = sse_audience_find(registry, topic);
@@ -27,7 +26,6 @@ int sse_registry_complete(struct sse_registry *registry, struct sse_text topic)
     }
     pthread_mutex_unlock(&registry->lock);
     sse_mark_chain_finish(&chain);
-    pthread_setcancelstate(cancel_state, NULL);
     return 0;
 }
 

@@ -50,18 +50,16 @@ static void read_counts(const struct sse_registry *registry, struct sse_registry
 int sse_registry_get_stats(struct sse_registry *registry, struct sse_registry_stats *stats, size_t size)
 {
     struct sse_registry_stats known;
-    int cancel_state, error = sse_registry_check(registry);
+    int error = sse_registry_check(registry);
 
     if (!error && (!stats || !size))
         error = -EINVAL;
     if (error)
         return error;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     pthread_mutex_lock(&registry->lock);
     sse_archive_expire(&registry->archive, sse_platform_now(registry->platform));
     read_counts(registry, &known);
     pthread_mutex_unlock(&registry->lock);
-    pthread_setcancelstate(cancel_state, NULL);
     read_tally(&registry->group.tally, &known);
     memcpy(stats, &known, size < sizeof(known) ? size : sizeof(known));
     return 0;

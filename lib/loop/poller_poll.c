@@ -221,14 +221,9 @@ static int collect(struct poll_poller *self, uint32_t count, struct poller_event
 static int wait_for_events(struct poller *poller, struct poller_event *events, int timeout_ms)
 {
     struct poll_poller *self = of(poller);
-    int cancel_state, ready;
-    uint32_t count;
+    uint32_t count = fill_in(self);
+    int ready = poll(self->polls, (nfds_t)count, timeout_ms);
 
-    /* The program's deallocate may be a cancellation point. Only the wait itself is to be one. */
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-    count = fill_in(self);
-    pthread_setcancelstate(cancel_state, NULL);
-    ready = poll(self->polls, (nfds_t)count, timeout_ms);
     if (ready < 0)
         return errno == EINTR || errno == EAGAIN ? 0 : -errno;
     return ready ? collect(self, count, events) : 0;
