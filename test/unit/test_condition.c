@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/* What a condition is asked to wait for: by which clock, until when, and never longer than a day at a time.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/condition.h"
+#include "base/deadline.h"
+#include "base/platform.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#define SECOND UINT64_C(1000000000)
+#define DAY (86400 * SECOND)
+
+/* How it was called. */
+static struct {
+    int waits;
+    int timed_waits;
+    struct timespec until;
+    int cancel_state;
+    clockid_t clock;
+} scene;
+
+int __wrap_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *lock);
+int __wrap_pthread_cond_timedwait(pthread_cond_t *condition, pthread_mutex_t *lock,
+                                  const struct timespec *until);
+int __real_pthread_condattr_setclock(pthread_condattr_t *attributes, clockid_t clock);
+int __wrap_pthread_condattr_setclock(pthread_condattr_t *attributes, clockid_t clock);
+
+static void note_cancel_state(void)
+{
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &scene.cancel_state);
+    pthread_setcancelstate(scene.cancel_state, NULL);
+}
+
+int __wrap_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *lock)
+{
+    (void)condition, (void)lock;
+    note_cancel_state();
+    scene.waits++;
+    return 0;
+}
+
+int __wrap_pthread_cond_timedwait(pthread_cond_t *condition, pthread_mutex_t *lock,
+                                  const struct timespec *until)
+{
+    (void)condition, (void)lock;
+    note_cancel_state();
+    scene.timed_waits++;
+    scene.until = *until;
+    return ETIMEDOUT;
+}
+
+int __wrap_pthread_condattr_setclock(pthread_condattr_t *attributes, clockid_t clock)
+{
+    scene.clock = clock;
+    return __real_pthread_condattr_setclock(attributes, clock);
+}
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* Waits for a time from now on, and returns for how long it was asked to, in nanoseconds. */
+static uint64_t wait_for(uint64_t duration)
+{
+    uint64_t before = sse_platform_now(NULL), until;
+    pthread_cond_t condition;
+
+    assert_int_equal(sse_condition_init_monotonic(&condition), 0);
+    assert_int_equal(scene.clock, CLOCK_MONOTONIC);
+    pthread_mutex_lock(&lock);
+    sse_condition_wait_until(&condition, &lock, deadline_after(before, duration));
+    pthread_mutex_unlock(&lock);
+    pthread_cond_destroy(&condition);
+    assert_in_range(scene.until.tv_nsec, 0, SECOND - 1);
+    until = (uint64_t)scene.until.tv_sec * SECOND + (uint64_t)scene.until.tv_nsec;
+    return until > before ? until - before : 0;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    memset(&scene, 0, sizeof(scene));
+    return 0;
+}
+
+/* The sum of a long wait and the time would not fit into every time_t. Whoever waits looks again. */
+static void a_wait_is_for_a_day_at_most(void **state)
+{
+    static const uint64_t days[] = {2, 25, 30000, UINT64_MAX / DAY - 1};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(days) / sizeof(days[0]); i++) {
+        assert_in_range(wait_for(days[i] * DAY), DAY, DAY + 3600 * SECOND);
+        assert_int_equal(scene.timed_waits, i + 1);
+    }
+    assert_int_equal(scene.waits, 0);
+}
+
+/* No shorter than it is to be, and by no more than the test was kept from going on. */
+static void a_short_wait_is_as_long_as_it_is(void **state)
+{
+    static const uint64_t durations[] = {SECOND * 3600, SECOND * 3600 + 999999999, DAY - SECOND};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(durations) / sizeof(durations[0]); i++)
+        assert_in_range(wait_for(durations[i]), durations[i], durations[i] + 3600 * SECOND);
+}
+
+static void what_is_due_is_not_waited_for(void **state)
+{
+    (void)state;
+    assert_int_equal(wait_for(0), 0);
+    assert_int_equal(scene.timed_waits + scene.waits, 0);
+}
+
+static void what_is_never_due_is_waited_for_without_a_limit(void **state)
+{
+    (void)state;
+    (void)wait_for(DEADLINE_NEVER);
+    assert_int_equal(scene.waits, 1);
+    assert_int_equal(scene.timed_waits, 0);
+}
+
+static void no_wait_is_a_cancellation_point(void **state)
+{
+    int cancel_state;
+
+    (void)state;
+    (void)wait_for(DEADLINE_NEVER);
+    assert_int_equal(scene.cancel_state, PTHREAD_CANCEL_DISABLE);
+    scene.cancel_state = PTHREAD_CANCEL_ENABLE;
+    (void)wait_for(DAY);
+    assert_int_equal(scene.cancel_state, PTHREAD_CANCEL_DISABLE);
+    pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &cancel_state);
+    assert_int_equal(cancel_state, PTHREAD_CANCEL_ENABLE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(a_wait_is_for_a_day_at_most, set_up),
+        cmocka_unit_test_setup(a_short_wait_is_as_long_as_it_is, set_up),
+        cmocka_unit_test_setup(what_is_due_is_not_waited_for, set_up),
+        cmocka_unit_test_setup(what_is_never_due_is_waited_for_without_a_limit, set_up),
+        cmocka_unit_test_setup(no_wait_is_a_cancellation_point, set_up),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
