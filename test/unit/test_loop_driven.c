@@ -244,6 +244,46 @@ static void on_wake_holds_no_lock(void **state)
     }
 }
 
+static void *turn_and_publish(void *result)
+{
+    (void)fake_loop_settle(&loop);
+    *(int *)result = publish();
+    return NULL;
+}
+
+static void turn_in_another_thread_and_publish(struct fake_loop *of, void *user)
+{
+    unsigned before = wakes();
+    pthread_t thread;
+    int result = -1;
+
+    (void)user;
+    of->act = NULL;
+    assert_int_equal(pthread_create(&thread, NULL, turn_and_publish, &result), 0);
+    pthread_join(thread, NULL);
+    assert_int_equal(result, 0);
+    /* Whoever is inside on_wake calls it again. */
+    assert_int_equal(wakes(), before);
+}
+
+/* A turn takes place while on_wake still runs: what is marked after it is not forgotten. Row M5. */
+static void a_wake_that_came_too_early_comes_again(void **state)
+{
+    unsigned before;
+
+    (void)state;
+    open_client(SSE_OUTPUT_CALLBACK);
+    before = wakes();
+    loop.act = turn_in_another_thread_and_publish;
+    assert_int_equal(publish(), 0);
+    assert_int_equal(wakes(), before + 2);
+    assert_string_equal(fake_client_text(&client), TICK);
+    (void)fake_loop_settle(&loop);
+    assert_string_equal(fake_client_text(&client), TICK TICK);
+    assert_int_equal(wakes(), before + 2);
+    fake_client_free(&client);
+}
+
 static void send_once(struct fake_output *output, void *user)
 {
     (void)user;
@@ -438,12 +478,19 @@ static void a_full_descriptor_is_reported(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(each_cause_wakes_the_loop_once),    TEST(a_new_emitter_wakes_the_loop),
-        TEST(nothing_to_do_wakes_nobody),        TEST(on_wake_holds_no_lock),
-        TEST(work_that_comes_meanwhile_is_left), TEST(turns_return_the_time_to_the_next),
-        TEST(a_turn_serves_each_once),           TEST(all_that_is_queued_leaves_in_one_write),
-        TEST(turns_in_a_callback_are_deadlocks), TEST(another_thread_is_told_that_the_loop_is_busy),
-        TEST(it_is_empty_after_finish),          TEST(a_full_descriptor_is_reported),
+        TEST(each_cause_wakes_the_loop_once),
+        TEST(a_new_emitter_wakes_the_loop),
+        TEST(nothing_to_do_wakes_nobody),
+        TEST(on_wake_holds_no_lock),
+        TEST(work_that_comes_meanwhile_is_left),
+        TEST(turns_return_the_time_to_the_next),
+        TEST(a_turn_serves_each_once),
+        TEST(all_that_is_queued_leaves_in_one_write),
+        TEST(turns_in_a_callback_are_deadlocks),
+        TEST(another_thread_is_told_that_the_loop_is_busy),
+        TEST(it_is_empty_after_finish),
+        TEST(a_full_descriptor_is_reported),
+        TEST(a_wake_that_came_too_early_comes_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
