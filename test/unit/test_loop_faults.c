@@ -363,6 +363,28 @@ static void a_descriptor_replaced_behind_the_loop(void **state)
     loop_client_close(&client);
 }
 
+/* A socket takes every call that the emitter's own would: only what it is tells them apart. */
+static void another_socket_has_the_number(void **state)
+{
+    struct loop_client client;
+    struct descriptor_pair stranger;
+
+    loop_client_open(&client, *state, LOOP_CLIENT_TCP, NULL);
+    loop_stage_dispatch(*state);
+    pair_open(&stranger, PAIR_STREAM);
+    assert_int_equal(dup2(stranger.server, client.server_fd), client.server_fd);
+    assert_int_equal(close(stranger.server), 0);
+    assert_int_equal(sse_emitter_abort(client.emitter, -EIO), 0);
+    loop_stage_dispatch(*state);
+    assert_int_equal(atomic_load(&client.completions), 1);
+    assert_true(pair_is_quiet(&stranger));
+    assert_int_equal(write(client.server_fd, "mine", 4), 4);
+    pair_expect(&stranger, "mine");
+    assert_int_equal(close(client.server_fd), 0);
+    assert_int_equal(close(stranger.client), 0);
+    loop_client_close(&client);
+}
+
 /* Many */
 
 static void ends_somehow(struct loop_client *client, int way)
@@ -440,6 +462,7 @@ static int run(const enum sse_poller *poller, const char *name)
         TEST(a_regular_file, poller),
         TEST(a_descriptor_closed_behind_the_loop, poller),
         TEST(a_descriptor_replaced_behind_the_loop, poller),
+        TEST(another_socket_has_the_number, poller),
         TEST(thousand_connections_leave_nothing_behind, poller),
     };
 
