@@ -51,6 +51,11 @@ def main():
     if not re.search(r"\(SONAME\).*\[libsse-emitter\.so\.0\]", needed):
         faults.append("the soname is not libsse-emitter.so.0")
 
+    # A program that exports a name of ours would be called from inside the library. Row L15.
+    relocations = subprocess.run(["readelf", "-rW", str(library)], check=True, capture_output=True, text=True).stdout
+    faults += [f"{name}: found through the dynamic symbol table"
+               for name in sorted(set(re.findall(r"\b(sse_\w+)", relocations)))]
+
     wire = sorted(build.glob("libsse-emitter.so*.p/lib_wire_*.o"))
     if not wire:
         faults.append(f"no object of the wire layer in {build}")

@@ -32,6 +32,10 @@ static bool must_fail(struct fake_platform *fake)
     return atomic_load(&fake->fail_from_there_on) ? attempt >= nth : attempt == nth;
 }
 
+/* Whatever is read of a block that is freed is none of what was there. The compiler would leave out a memset
+ * before a free. */
+static void *(*volatile fill)(void *block, int byte, size_t size) = memset;
+
 static void *allocate(size_t size, void *user)
 {
     struct fake_platform *fake = user;
@@ -63,6 +67,7 @@ static void deallocate(void *block, void *user)
     if (memcmp((char *)block + guard->size, &mark_alive, sizeof(mark_alive)))
         fail("a block was overrun");
     guard->mark = mark_dead;
+    (void)fill(block, 0xdd, guard->size);
     atomic_fetch_sub(&fake->blocks, 1);
     atomic_fetch_sub(&fake->bytes, guard->size);
     free(guard);

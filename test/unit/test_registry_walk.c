@@ -159,6 +159,25 @@ static void a_visitor_may_release_the_registry(void **state)
     expect_open(&clients[0]);
 }
 
+static int leave_nothing(struct sse_emitter *emitter, void *user)
+{
+    clients[0].emitter = NULL;
+    sse_emitter_close(emitter);
+    return unref_the_registry(emitter, user);
+}
+
+/* Nor does an emitter keep it any longer. Row L1. */
+static void a_visitor_may_release_all_there_is(void **state)
+{
+    (void)state;
+    (void)prepare(0, SSE_OUTPUT_PULL);
+    clients[0].loop = NULL;
+    assert_int_equal(join(&clients[0], "t", absent), 0);
+    assert_int_equal(sse_registry_each(registry, absent, leave_nothing, NULL), 5);
+    assert_int_equal(clients[0].releases, 1);
+    fake_client_free(&clients[0]);
+}
+
 static void a_walk_without_memory_visits_nobody(void **state)
 {
     (void)state;
@@ -255,6 +274,7 @@ int main(void)
         STAGE_TEST(each_member_is_visited_once),
         STAGE_TEST(a_visitor_may_do_anything),
         STAGE_TEST(a_visitor_may_release_the_registry),
+        STAGE_TEST(a_visitor_may_release_all_there_is),
         STAGE_TEST(a_walk_without_memory_visits_nobody),
         STAGE_TEST(a_topic_is_completed),
         STAGE_TEST(a_complete_cannot_fail),
