@@ -67,9 +67,9 @@ static bool value_is_utf_8(struct sse_text value)
     size_t length = 0;
 
     while (value.len > 0 && length < sizeof(plain)) {
+        /* A quoted string has a byte behind each of them. */
         sse_text_take_byte(&value, '\\');
-        if (value.len > 0)
-            plain[length++] = *sse_text_take(&value, 1).ptr;
+        plain[length++] = *sse_text_take(&value, 1).ptr;
     }
     return sse_text_equals_ignoring_case((struct sse_text){.ptr = plain, .len = length}, "utf-8");
 }
@@ -92,7 +92,7 @@ static bool read_weight(struct sse_text text, bool *is_zero)
         }
     }
     *is_zero = !one && !decimals;
-    return digit && text.len == 0 && !(one && decimals);
+    return digit && text.len == 0 && (!one || !decimals);
 }
 
 static bool take_parameter(struct sse_text *rest, struct media_range *range)
