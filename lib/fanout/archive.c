@@ -144,8 +144,6 @@ static void note_topic(struct archive *archive, struct topic *topic)
     uint64_t size = UINT64_MAX - past->history.bytes, time;
 
     charge_topic(archive, topic);
-    if (!past->history.count && past->size.position == HEAP_NOWHERE)
-        return;
     if (!past->history.count) {
         sse_heap_remove(&archive->by_size, &past->size);
         sse_heap_remove(&archive->by_age, &past->age);
@@ -247,13 +245,9 @@ static bool is_expired(const struct archive *archive, const struct history_entry
 
 uint64_t sse_archive_lost(const struct archive *archive, const struct topic *topic, uint64_t now)
 {
-    const struct history *history;
-    size_t low = 0, high;
+    const struct history *history = &topic->past->history;
+    size_t low = 0, high = history->count;
 
-    if (!topic || !topic->past)
-        return archive->topics->lost;
-    history = &topic->past->history;
-    high = history->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
 

@@ -52,8 +52,7 @@ bool sse_archive_find_assigned(const struct archive *archive, struct sse_text id
 int sse_archive_retain(struct archive *archive, struct topic *topic, struct sse_message *message,
                        bool assigned, uint64_t now);
 
-/** The highest sequence that was published to a topic and is not replayed any more. NULL: a topic that does
- *  not exist. */
+/** The highest sequence that was published to a topic and is not replayed any more. */
 uint64_t sse_archive_lost(const struct archive *archive, const struct topic *topic, uint64_t now);
 
 /** Forgets events that are too old: so many at a time that nobody waits for long. */

@@ -46,12 +46,6 @@ static int admit(struct joining *joining)
     return sse_members_reserve(registry) ? 0 : -ENOMEM;
 }
 
-static void copy_id(char *to, struct sse_text id)
-{
-    if (id.len < SSE_REPLAY_ID_SIZE && id.len)
-        memcpy(to, id.ptr, id.len);
-}
-
 /* Those that depend on whether the server fills the gap. */
 static void split_pause(struct joining *joining, const struct replay_place *place, bool tells_gap,
                         size_t before)
@@ -71,6 +65,7 @@ static void queue_all(struct joining *joining, const struct replay_place *place,
 {
     struct sse_emitter *emitter = joining->emitter;
     const struct history_entry *entry;
+    struct sse_text id;
     size_t before = 0;
 
     joining->replay.messages = replay->messages;
@@ -80,8 +75,9 @@ static void queue_all(struct joining *joining, const struct replay_place *place,
         (void)sse_emitter_enqueue_exempt(emitter, entry->message, joining->now);
         if (entry->sequence <= place->lost)
             before++;
+        id = sse_message_id(entry->message);
         if (place->gap && !joining->replay.oldest[0] && (!joining->paused || entry->sequence > place->lost))
-            copy_id(joining->replay.oldest, sse_message_id(entry->message));
+            memcpy(joining->replay.oldest, id.ptr, id.len);
     }
     split_pause(joining, place, gap != NULL, before);
 }

@@ -40,20 +40,21 @@ static struct name *find_first(const struct names *names, struct sse_text id)
     return node ? (struct name *)(void *)((char *)node - offsetof(struct name, anywhere)) : NULL;
 }
 
-/* Behind the first with the same id, or as the first. False without memory. */
-static bool link_name(struct names *names, struct name *name, struct sse_text id)
+/* Behind the first with the same id, or as the first. A map that has a bucket takes every node. */
+static void link_name(struct names *names, struct name *name, struct sse_text id)
 {
     struct name *first = find_first(names, id);
 
-    if (!first)
-        return sse_map_insert(&names->map, &name->anywhere, names->platform);
+    if (!first) {
+        (void)sse_map_insert(&names->map, &name->anywhere, names->platform);
+        return;
+    }
     names->shared = true;
     name->previous = first;
     name->next = first->next;
     if (name->next)
         name->next->previous = name;
     first->next = name;
-    return true;
 }
 
 static void unlink_name(struct names *names, struct name *name)
@@ -65,7 +66,6 @@ static void unlink_name(struct names *names, struct name *name)
         return;
     }
     sse_map_remove(&names->map, &name->anywhere);
-    /* A map that has a bucket takes every node. */
     if (name->next)
         (void)sse_map_insert(&names->map, &name->next->anywhere, names->platform);
 }
@@ -83,13 +83,12 @@ bool sse_names_reserve(struct names *names, const struct topic *topic, struct ss
         .node = {.key = id.ptr, .key_size = id.len, .scope = topic},
         .anywhere = {.key = id.ptr, .key_size = id.len},
     };
-    if (sse_map_insert(&names->map, &name->node, names->platform)) {
-        if (link_name(names, name, id))
-            return true;
-        sse_map_remove(&names->map, &name->node);
+    if (!sse_map_insert(&names->map, &name->node, names->platform)) {
+        sse_platform_deallocate(names->platform, name);
+        return false;
     }
-    sse_platform_deallocate(names->platform, name);
-    return false;
+    link_name(names, name, id);
+    return true;
 }
 
 void sse_names_set(struct names *names, const struct topic *topic, struct sse_text id, uint64_t sequence)
@@ -105,7 +104,7 @@ void sse_names_forget(struct names *names, const struct topic *topic, struct sse
 {
     struct name *name = find_in(names, topic, id);
 
-    if (!name || name->sequence != sequence)
+    if (name->sequence != sequence)
         return;
     unlink_name(names, name);
     sse_map_remove(&names->map, &name->node);
@@ -120,7 +119,7 @@ bool sse_names_has(const struct names *names, struct sse_text id)
 bool sse_names_find(const struct names *names, const struct topic *topic, struct sse_text id,
                     uint64_t *sequence)
 {
-    const struct name *name = topic ? find_in(names, topic, id) : NULL;
+    const struct name *name = find_in(names, topic, id);
 
     if (name)
         *sequence = name->sequence;

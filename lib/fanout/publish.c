@@ -62,13 +62,10 @@ static int retain(struct publication *publication)
 /* For whoever fills a gap from a store: how far to go. Lock held. */
 static void note_newest(struct sse_registry *registry, struct sse_text id)
 {
-    bool fits = id.len < sizeof(registry->newest);
-
     if (!id.len)
         return;
-    if (fits)
-        memcpy(registry->newest, id.ptr, id.len);
-    registry->newest[fits ? id.len : 0] = '\0';
+    memcpy(registry->newest, id.ptr, id.len);
+    registry->newest[id.len] = '\0';
 }
 
 static inline void enqueue(struct publication *publication, struct sse_emitter *emitter)
@@ -83,7 +80,7 @@ static inline void enqueue(struct publication *publication, struct sse_emitter *
     case ADMISSION_ENDED:
         publication->delivery.ended++;
         break;
-    case ADMISSION_CLOSED:
+    default:
         break;
     }
 }

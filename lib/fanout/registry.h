@@ -47,7 +47,7 @@ struct sse_registry {
      * near: threads on two cores pass these cache lines to and fro, and no others. */
     pthread_mutex_t lock;
     struct registry_counts counts;
-    char newest[SSE_REPLAY_ID_SIZE]; /* the id of the newest event; "" if it is longer */
+    char newest[SSE_REPLAY_ID_SIZE]; /* the id of the newest event */
 
     const struct sse_platform *platform;
     pid_t process;    /* fixed */

@@ -45,7 +45,7 @@ struct topic *sse_topic_of_age(struct heap_node *age)
 
 size_t sse_topic_size(const struct topic *topic)
 {
-    return (topic->past ? sizeof(struct topic_with_past) : sizeof(struct topic)) + topic->node.key_size;
+    return sizeof(struct topic_with_past) + topic->node.key_size;
 }
 
 /* It may be one that existed before, and lost what it had. */

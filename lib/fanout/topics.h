@@ -71,7 +71,7 @@ static inline size_t sse_topic_retained(const struct topic *topic)
     return topic->past ? topic->past->history.count : 0;
 }
 
-/** The memory of a topic, with its name. */
+/** The memory of a topic with a history, and its name. */
 size_t sse_topic_size(const struct topic *topic);
 
 void sse_topics_free_if_unused(struct topics *topics, struct topic *topic);
