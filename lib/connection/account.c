@@ -77,9 +77,11 @@ void sse_emitter_count_written(struct sse_emitter *emitter, const struct sse_mes
         sse_tally_add(&group->tally, part);
 }
 
-static size_t multiple_of(size_t number, size_t factor)
+size_t sse_group_untried_max(const struct emitter_group *group)
 {
-    return number > SIZE_MAX / factor ? SIZE_MAX : number * factor;
+    if (group->backlog_max > SIZE_MAX / QUEUE_UNTRIED_FACTOR)
+        return SIZE_MAX;
+    return group->backlog_max * QUEUE_UNTRIED_FACTOR;
 }
 
 /* What one thread has subtracted before another has added it is below zero for a moment. */
@@ -95,7 +97,7 @@ bool sse_group_is_over_budget(const struct emitter_group *group)
     size_t tried = sum_of(&group->tally.tried);
     size_t queued = sum_of(&group->tally.queued);
 
-    return tried > group->backlog_max || queued > multiple_of(group->backlog_max, QUEUE_UNTRIED_FACTOR);
+    return tried > group->backlog_max || queued > sse_group_untried_max(group);
 }
 
 void sse_turn_account_finish(struct turn_account *account, uint64_t now)

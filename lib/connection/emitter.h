@@ -288,6 +288,8 @@ void sse_emitter_count_written(struct sse_emitter *emitter, const struct sse_mes
                                bool live, uint64_t now, struct turn_account *account);
 /** Adds what the turn has counted, and relieves a registry over its budget. No lock held. */
 void sse_turn_account_finish(struct turn_account *account, uint64_t now);
+/** The budget for bytes that no owner has tried to write yet. */
+size_t sse_group_untried_max(const struct emitter_group *group);
 /** Whether the backlog of its registry is over the budget. */
 bool sse_group_is_over_budget(const struct emitter_group *group);
 

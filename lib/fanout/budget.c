@@ -140,26 +140,19 @@ static void end_largest(struct sse_registry *registry, const struct measure *mea
             position--;
 }
 
-/* Under the lock no publish is half counted. */
-static void enforce_locked(struct sse_registry *registry, struct mark_chain *chain, uint64_t now)
-{
-    size_t max = registry->group.backlog_max;
-
-    if (!sse_group_is_over_budget(&registry->group))
-        return;
-    end_largest(registry, &(struct measure){.tried = true, .max = max}, chain, now);
-    if (max <= SIZE_MAX / QUEUE_UNTRIED_FACTOR)
-        end_largest(registry, &(struct measure){.max = max * QUEUE_UNTRIED_FACTOR}, chain, now);
-}
-
 void sse_budget_enforce(struct sse_registry *registry, uint64_t now)
 {
+    const struct emitter_group *group = &registry->group;
+    const struct measure tried = {.tried = true, .max = group->backlog_max};
+    const struct measure queued = {.max = sse_group_untried_max(group)};
     struct mark_chain chain = {.marks = NULL};
 
-    if (!sse_group_is_over_budget(&registry->group))
+    if (!sse_group_is_over_budget(group))
         return;
+    /* The members are added up anew: under the lock no publish is half counted. */
     pthread_mutex_lock(&registry->lock);
-    enforce_locked(registry, &chain, now);
+    end_largest(registry, &tried, &chain, now);
+    end_largest(registry, &queued, &chain, now);
     pthread_mutex_unlock(&registry->lock);
     sse_mark_chain_finish(&chain);
 }
