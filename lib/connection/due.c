@@ -30,8 +30,7 @@ bool sse_emitter_run_timers(struct sse_emitter *emitter, uint64_t now)
         return sse_emitter_end(emitter, SSE_REASON_STALLED, -ETIMEDOUT, now);
     case TIMER_DRAIN:
         return sse_emitter_end_drain(emitter, now);
-    case TIMER_NOTHING:
-        break;
+    default:
+        return false;
     }
-    return false;
 }

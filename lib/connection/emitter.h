@@ -253,7 +253,7 @@ static inline uint64_t sse_emitter_deadline(const struct sse_emitter *emitter)
 /** Marks the emitter for its loop's next turn, if there is work for it. */
 void sse_emitter_mark(struct sse_emitter *emitter, struct mark_chain *chain);
 
-/** Marks it whether there is work or not. */
+/** Marks it whether there is work or not, unless it has no loop. Not once it has finished. */
 void sse_emitter_mark_always(struct sse_emitter *emitter, struct mark_chain *chain);
 
 void sse_emitter_add_waiter(struct sse_emitter *emitter, struct emitter_waiter *waiter);
@@ -433,19 +433,20 @@ void sse_emitter_queue_ping(struct sse_emitter *emitter, uint64_t now);
 
 /* finish.c: the end, in the owner's thread. */
 
-/** Whether the callbacks at the end are owed, and now claimed by the caller. Lock held. */
+/** Whether it has ended. Then the caller runs the callbacks at the end, which are owed: in the owner's thread,
+ *  outside of the output and of every callback. Lock held. */
 bool sse_emitter_claim_end(struct sse_emitter *emitter);
 
 /** Runs the callbacks at the end. No lock held, cancellation off, after sse_emitter_claim_end. */
 void sse_emitter_finish(struct sse_emitter *emitter, uint64_t now);
 
-/** Whether it has finished, and nothing will mark it again. Takes the lock. */
+/** Whether nothing will mark it again, after sse_emitter_finish. Takes the lock. */
 bool sse_emitter_is_done(struct sse_emitter *emitter);
 
 /** Waits until no other thread is inside the output. Lock held; let go meanwhile. */
 void sse_emitter_wait_for_others(struct sse_emitter *emitter);
 
-/** Forgets the emitter in its registry, if it has ended and is not forgotten. No lock held. */
+/** Forgets an emitter that has ended in its registry, once. No lock held. */
 void sse_emitter_forget_ended(struct sse_emitter *emitter, uint64_t now);
 
 /** The owner is done with the emitter: tells its registry, once. No lock held. */

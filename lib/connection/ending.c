@@ -52,7 +52,7 @@ bool sse_emitter_end_drain(struct sse_emitter *emitter, uint64_t now)
 
 void sse_emitter_continue_draining(struct sse_emitter *emitter, uint64_t now)
 {
-    if (emitter->state != SSE_STATE_DRAINING || emitter->queue.count || sse_emitter_pause(emitter))
+    if (emitter->state != SSE_STATE_DRAINING || emitter->queue.count)
         return;
     if (emitter->queue.chunked && !emitter->last_chunk_queued) {
         emitter->last_chunk_queued = true;

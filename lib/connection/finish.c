@@ -12,7 +12,7 @@ struct remains {
 
 bool sse_emitter_claim_end(struct sse_emitter *emitter)
 {
-    if (emitter->state != SSE_STATE_CLOSED || emitter->busy || emitter->finishing || emitter->opening)
+    if (emitter->state != SSE_STATE_CLOSED)
         return false;
     emitter->finishing = true;
     return true;
@@ -111,7 +111,7 @@ bool sse_emitter_is_done(struct sse_emitter *emitter)
     bool done;
 
     pthread_mutex_lock(&emitter->lock);
-    done = emitter->finished && !emitter->marked;
+    done = !emitter->marked;
     pthread_mutex_unlock(&emitter->lock);
     return done;
 }
@@ -158,7 +158,7 @@ void sse_emitter_forget_ended(struct sse_emitter *emitter, uint64_t now)
     struct emitter_group *group = NULL;
 
     pthread_mutex_lock(&emitter->lock);
-    if (emitter->state == SSE_STATE_CLOSED && !emitter->forgotten)
+    if (!emitter->forgotten)
         group = emitter->group;
     if (group)
         group->ref(group);

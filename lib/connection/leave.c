@@ -20,16 +20,15 @@ static void finish_own(struct sse_emitter *emitter, uint64_t now)
 
 void sse_emitter_work(struct sse_emitter *emitter, uint64_t now)
 {
-    if (emitter->busy || emitter->finishing || emitter->opening)
+    if (emitter->busy || emitter->finishing)
         return;
-    for (int rounds = 0; rounds < 3; rounds++) {
+    /* Each of them runs once at most: a heartbeat, then the end of the lifetime. */
+    do {
         if (emitter->output_kind == OUTPUT_PULL)
             sse_emitter_continue_draining(emitter, now);
         else
             sse_emitter_write(emitter, WRITES_PER_CALL, now, NULL);
-        if (!sse_emitter_run_timers(emitter, now))
-            break;
-    }
+    } while (sse_emitter_run_timers(emitter, now));
     if (emitter->blocked)
         sse_emitter_judge(emitter, now);
     if (sse_emitter_claim_end(emitter))

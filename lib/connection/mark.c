@@ -21,7 +21,7 @@ static bool has_work(const struct sse_emitter *emitter)
 
 void sse_emitter_mark_always(struct sse_emitter *emitter, struct mark_chain *chain)
 {
-    if (!emitter->marks || emitter->marked || emitter->finished)
+    if (!emitter->marks || emitter->marked)
         return;
     emitter->marked = true;
     sse_mark_chain_add(chain, emitter->marks, emitter);

@@ -31,13 +31,11 @@ struct tally_part {
     size_t bucket;
 };
 
-/** The bucket of a time. */
+/** The bucket of a time above 0. */
 static inline size_t sse_tally_bucket(uint64_t nanoseconds)
 {
     size_t bucket = 0;
 
-    if (!nanoseconds)
-        return 0;
     for (unsigned bits = 32; bits; bits /= 2) {
         if (nanoseconds >> bits) {
             nanoseconds >>= bits;

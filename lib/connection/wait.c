@@ -67,8 +67,7 @@ static int wait_until(struct sse_emitter *emitter, struct emitter_waiter *waiter
         result = answer(emitter);
         if (result || !left)
             return result;
-        if (timer)
-            wait_for_change(emitter, waiter, deadline_earlier(left, timer));
+        wait_for_change(emitter, waiter, deadline_earlier(left, timer));
     }
 }
 

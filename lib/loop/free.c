@@ -53,18 +53,15 @@ static void free_marked(struct sse_loop *loop)
 
 static void end_emitter(struct sse_loop *loop, struct sse_emitter *emitter, uint64_t now)
 {
-    bool claimed;
-
     pthread_mutex_lock(&emitter->lock);
     (void)sse_emitter_end(emitter, SSE_REASON_CLOSED, -ECANCELED, now);
     sse_emitter_wake_waiters(emitter);
     sse_emitter_wait_for_others(emitter);
-    claimed = sse_emitter_claim_end(emitter);
+    (void)sse_emitter_claim_end(emitter);
     pthread_mutex_unlock(&emitter->lock);
     sse_emitter_forget_ended(emitter, now);
     sse_emitter_tell_end(emitter);
-    if (claimed)
-        sse_loop_finish_emitter(loop, emitter, now);
+    sse_loop_finish_emitter(loop, emitter, now);
 }
 
 /* The last one, taken out of the heap, or NULL. */
