@@ -51,7 +51,7 @@ struct queue {
 /** A limit of 4 GiB and above is one of UINT32_MAX. */
 void sse_queue_init(struct queue *queue, bool chunked, size_t bytes_max, uint32_t count_max);
 
-/** Makes room for `more` messages, so that pushing them cannot fail. -ENOMEM. */
+/** Makes room for `more` messages, so that pushing them cannot fail; they must follow. -ENOMEM. */
 int sse_queue_reserve(struct queue *queue, size_t more, const struct sse_platform *platform);
 
 /** Puts an equal message in the place of the first. The caller gets the old reference. */
@@ -171,12 +171,13 @@ static inline int sse_queue_push(struct queue *queue, struct sse_message *messag
     return 0;
 }
 
-/** Appends to an empty queue, which needs no memory. False if it is not empty, or the message too large. */
+/** Appends to an empty queue, which has no ring and needs no memory. False if it is not empty, or the message
+ *  too large. */
 static inline bool sse_queue_push_first(struct queue *queue, struct sse_message *message)
 {
     size_t size = sse_message_wire_size(message, queue->chunked);
 
-    if (queue->count || queue->ringed || size > queue->bytes_max)
+    if (queue->count || size > queue->bytes_max)
         return false;
     sse_message_keep(message);
     queue->only = message;

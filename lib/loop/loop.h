@@ -24,7 +24,6 @@ struct sse_loop {
     /* Polled. */
     struct poller *poller; /* NULL: the loop is driven */
     struct wake wake;
-    uint32_t wake_generation;
     atomic_bool has_descriptor; /* sse_loop_fd was called: its timer is to be set */
     atomic_bool stopped;
 

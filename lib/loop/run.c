@@ -41,7 +41,7 @@ static void note_events(struct sse_loop *loop, const struct poller_event *events
     for (int i = 0; i < count; i++) {
         const struct watch *watch = sse_watches_find(&loop->watches, events[i].descriptor);
 
-        if (events[i].descriptor == loop->wake.reader && events[i].generation == loop->wake_generation)
+        if (events[i].descriptor == loop->wake.reader)
             sse_wake_clear(&loop->wake);
         else if (watch && watch->generation == events[i].generation)
             note_event_of_watch(loop, watch, &events[i], &chain);

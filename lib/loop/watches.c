@@ -154,7 +154,7 @@ void sse_watches_remove(struct watches *watches, struct sse_emitter *emitter, st
         watch->writer = NULL;
     else
         remove_watcher(watch, emitter, platform);
-    if (!is_watched(watch) && poller)
+    if (!is_watched(watch))
         poller->remove(poller, sse_emitter_descriptor(emitter));
 }
 
@@ -163,8 +163,8 @@ bool sse_watches_is_same_file(const struct watches *watches, const struct sse_em
     const struct watch *watch = sse_watches_find(watches, sse_emitter_descriptor(emitter));
     struct stat status;
 
-    return watch && watch->writer == emitter && !fstat(sse_emitter_descriptor(emitter), &status) &&
-           status.st_dev == watch->device && status.st_ino == watch->inode;
+    return !fstat(sse_emitter_descriptor(emitter), &status) && status.st_dev == watch->device &&
+           status.st_ino == watch->inode;
 }
 
 void sse_watches_ask(struct watches *watches, int descriptor, struct poller *poller)

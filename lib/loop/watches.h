@@ -43,11 +43,11 @@ struct watch *sse_watches_find(const struct watches *watches, int descriptor);
 int sse_watches_add(struct watches *watches, struct sse_emitter *emitter, struct poller *poller,
                     const struct sse_platform *platform);
 
-/** Nothing if it is not there. `poller` NULL: as if there were none. */
+/** Nothing if it is not there. */
 void sse_watches_remove(struct watches *watches, struct sse_emitter *emitter, struct poller *poller,
                         const struct sse_platform *platform);
 
-/** Whether the descriptor is still the file that the emitter was made with. */
+/** Whether the descriptor of an emitter that writes to it is still the file that the emitter was made with. */
 bool sse_watches_is_same_file(const struct watches *watches, const struct sse_emitter *emitter);
 
 /** Asks the poller for room if an emitter of this descriptor asks for it, and for input until the client has
