@@ -13,7 +13,7 @@ static bool output_is_valid(const struct sse_emitter_options *options)
 {
     switch (options->output) {
     case SSE_OUTPUT_FD:
-        return options->fd >= 0 && !options->watch_fd && !options->write;
+        return options->fd >= 0 && !options->write;
     case SSE_OUTPUT_CALLBACK:
         return options->write && options->watch_fd >= 0;
     case SSE_OUTPUT_PULL:
