@@ -146,6 +146,27 @@ static void places_have_the_size_asked_for(void **state)
     }
 }
 
+/* By the block that doubles, and by segments behind it. */
+static void many_places_are_reserved_at_once(void **state)
+{
+    static const size_t counts[] = {1, 3, 64, ARRAY_SEGMENT - 1, ARRAY_SEGMENT, ARRAY_SEGMENT + 1, PLACES};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+        struct counting_platform counting;
+        struct array array = {.capacity = 0};
+
+        counting_platform_init(&counting);
+        assert_true(sse_array_reserve(&array, sizeof(void *), counts[i], &counting.platform));
+        assert_true(array.capacity >= counts[i] && array.capacity < counts[i] + ARRAY_SEGMENT);
+        for (size_t at = 0; at < counts[i]; at++)
+            *sse_array_pointer(&array, at) = pointer_of(at);
+        check_places(&array, counts[i]);
+        sse_array_free(&array, &counting.platform);
+        assert_int_equal(counting.blocks, 0);
+    }
+}
+
 static void too_many_places_are_refused(void **state)
 {
     struct array array = {.capacity = 0};
@@ -187,6 +208,7 @@ int main(void)
         cmocka_unit_test(one_place_more_costs_no_more_than_a_segment),
         cmocka_unit_test(one_place_less_gives_back_no_more_than_a_segment),
         cmocka_unit_test(places_have_the_size_asked_for),
+        cmocka_unit_test(many_places_are_reserved_at_once),
         cmocka_unit_test(too_many_places_are_refused),
         cmocka_unit_test(failure_to_reserve_loses_nothing),
     };

@@ -92,7 +92,7 @@ static void members_have_their_ranges(void **state)
         {MEMBER(drain_ms), -EINVAL, 2, 3, {-2, INT64_MIN, SSE_TIMER_OFF, 1, INT64_MAX}},
         {MEMBER(heartbeat_ms), -EINVAL, 2, 3, {-2, INT64_MIN, SSE_TIMER_OFF, 1, INT64_MAX}},
         {MEMBER(queue_bytes), 0, 0, 3, {0, 1, -1}},
-        {MEMBER(queue_messages), 0, 0, 2, {0, 1}},
+        {MEMBER(queue_messages), 0, 0, 3, {0, 1, -1}},
     };
 
     (void)state;
@@ -149,6 +149,64 @@ static void options_that_do_not_go_together_are_refused(void **state)
         if (try_options() != (which ? -EINVAL : 0))
             fail_msg("row %d", which);
     }
+}
+
+static ssize_t write_nothing(void *user, const struct iovec *iov, int count)
+{
+    (void)user, (void)iov, (void)count;
+    return -EAGAIN;
+}
+
+/* The members that say where the bytes go belong to one output each. Each row differs in one member from the
+ * accepted one before it. `open` stands for a socket that is open. */
+static void each_output_has_its_members(void **state)
+{
+    enum { NONE, OPEN = 1, BAD = -1 };
+    static const struct {
+        enum sse_output output;
+        int fd, watch_fd;
+        bool write, polled, accepted;
+    } rows[] = {
+        {SSE_OUTPUT_FD, OPEN, NONE, false, true, true},
+        {SSE_OUTPUT_FD, BAD, NONE, false, true, false},
+        {SSE_OUTPUT_FD, OPEN, OPEN, false, true, false},
+        {SSE_OUTPUT_FD, OPEN, NONE, true, true, false},
+        {SSE_OUTPUT_CALLBACK, NONE, OPEN, true, true, true},
+        {SSE_OUTPUT_CALLBACK, NONE, OPEN, false, true, false},
+        {SSE_OUTPUT_CALLBACK, NONE, BAD, true, true, false},
+        {SSE_OUTPUT_CALLBACK, NONE, OPEN, true, false, false},
+        {SSE_OUTPUT_PULL, NONE, OPEN, false, true, true},
+        {SSE_OUTPUT_PULL, NONE, OPEN, true, true, false},
+        {SSE_OUTPUT_PULL, NONE, BAD, false, true, false},
+        {SSE_OUTPUT_PULL, NONE, OPEN, false, false, false},
+    };
+    const struct sse_loop_options loop_options = {.size = sizeof(loop_options), .platform = &fake.platform};
+    struct sse_loop *polled;
+    struct descriptor_pair pair;
+
+    (void)state;
+    assert_int_equal(sse_loop_new(&polled, &loop_options), 0);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct sse_emitter_options options = {.size = sizeof(options), .platform = &fake.platform};
+        struct sse_emitter *emitter = NULL;
+        int error;
+
+        pair_open(&pair, PAIR_STREAM);
+        options.output = rows[i].output;
+        options.fd = rows[i].fd == OPEN ? pair.server : rows[i].fd;
+        options.keep_fd = true;
+        options.watch_fd = rows[i].watch_fd == OPEN ? pair.server : rows[i].watch_fd;
+        options.write = rows[i].write ? write_nothing : NULL;
+        options.loop = rows[i].polled ? polled : NULL;
+        error = sse_emitter_new(&emitter, &options, NULL);
+        if (error != (rows[i].accepted ? 0 : -EINVAL))
+            fail_msg("row %zu: %d", i, error);
+        assert_int_equal(!emitter, error != 0);
+        sse_emitter_close(emitter);
+        assert_int_equal(sse_loop_dispatch(polled, 0), 0);
+        pair_close(&pair);
+    }
+    sse_loop_free(polled);
 }
 
 static void without_a_loop_nobody_calls_on_ready(void **state)
@@ -318,6 +376,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(members_have_their_ranges, set_up, tear_down),
         cmocka_unit_test_setup_teardown(options_that_do_not_go_together_are_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(each_output_has_its_members, set_up, tear_down),
         cmocka_unit_test_setup_teardown(without_a_loop_nobody_calls_on_ready, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_pointer_may_be_left_out_if_the_loop_keeps_the_emitter, set_up,
                                         tear_down),

@@ -481,6 +481,28 @@ static void null_is_refused(void **state)
     }
 }
 
+/* A key is not sent: it changes no byte, and has a limit of its own. */
+static void keys_have_their_own_limit(void **state)
+{
+    struct sse_text key = filled('k', SSE_KEY_SIZE_MAX + 1);
+    struct sse_event event = {.data = sse_str("x"), .key = key};
+
+    (void)state;
+    expect_error(&event, -EMSGSIZE);
+    event.key.len = SSE_KEY_SIZE_MAX;
+    expect_wire(&event, "data: x\n\n", 9);
+    event.key.len = 0;
+    expect_wire(&event, "data: x\n\n", 9);
+    event.key = (struct sse_text){.ptr = "\n\0\xff", .len = 3};
+    expect_wire(&event, "data: x\n\n", 9);
+    event.key = (struct sse_text){.ptr = NULL, .len = 1};
+    expect_error(&event, -EINVAL);
+    event.key.len = SIZE_MAX;
+    expect_error(&event, -EINVAL);
+    expect_error(&(struct sse_event){.key = {.ptr = "k", .len = 1}}, -EINVAL);
+    free_text(key);
+}
+
 static void bytes_that_are_not_utf8_need_trust(void **state)
 {
     static const char *const names[FIELD_COUNT] = {"data: ", ": ", "id: ", "event: "};
@@ -661,6 +683,7 @@ static const struct CMUnitTest direct_tests[] = {
     cmocka_unit_test(all_combinations_of_fields),
     cmocka_unit_test(retry_is_decimal_within_its_range),
     cmocka_unit_test(null_is_refused),
+    cmocka_unit_test(keys_have_their_own_limit),
     cmocka_unit_test(bytes_that_are_not_utf8_need_trust),
     cmocka_unit_test(trust_covers_nothing_but_utf8),
     cmocka_unit_test(texts_that_are_too_long_are_not_read),

@@ -155,6 +155,8 @@ static void accept_is_matched(void **state)
         {"text/event-stream;q=-1, a/b", false},
         {"text/event-stream;q=., a/b", false},
         {"text/event-stream;q=0.5x, a/b", false},
+        {"text/event-stream;q=0.5-, a/b", false},
+        {"text/event-stream;q=0.5.5, a/b", false},
         {"text/event-stream;q=00, a/b", false},
         {"text/event-stream;q=\"1\", a/b", false},
         {"text/event-stream;q=, a/b", false},

@@ -602,6 +602,11 @@ static void equal_hashes_are_not_equal_keys(void **state)
     bytes[10] = 'h';
     node.key_size = 10;
     assert_null(find(&map, "same length", 11));
+    node.key_size = 11;
+    node.scope = &map;
+    assert_null(find(&map, "same length", 11));
+    node.scope = NULL;
+    assert_ptr_equal(find(&map, "same length", 11), &node);
     sse_map_free(&map, NULL);
 }
 

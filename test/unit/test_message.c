@@ -253,6 +253,23 @@ static void one_bad_event_spoils_the_batch(void **state)
     }
 }
 
+/* A key names one event: a batch has none. */
+static void only_an_event_alone_has_a_key(void **state)
+{
+    struct sse_event events[3];
+    struct sse_message *message;
+
+    (void)state;
+    for (size_t keyed = 0; keyed < COUNT(events); keyed++) {
+        for (size_t i = 0; i < COUNT(events); i++)
+            events[i] = (struct sse_event){.data = sse_str("x"), .key = sse_str(i == keyed ? "" : NULL)};
+        expect_error(events, COUNT(events), &fake.platform, -EINVAL);
+        message = new_message(&events[keyed], 1);
+        expect_literal(message->key, "");
+        sse_message_unref(message);
+    }
+}
+
 static void the_limit_holds_for_the_batch(void **state)
 {
     struct sse_event events[3];
@@ -682,6 +699,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_batch_is_one_frame, set_up, check_no_leak),
         cmocka_unit_test_setup_teardown(the_last_id_of_a_batch_wins, set_up, check_no_leak),
         cmocka_unit_test_setup_teardown(one_bad_event_spoils_the_batch, set_up, check_no_leak),
+        cmocka_unit_test_setup_teardown(only_an_event_alone_has_a_key, set_up, check_no_leak),
         cmocka_unit_test_setup_teardown(the_limit_holds_for_the_batch, set_up, check_no_leak),
         cmocka_unit_test_setup_teardown(bad_arguments_are_refused, set_up, check_no_leak),
         cmocka_unit_test_setup_teardown(the_default_platform_serves, set_up, check_no_leak),
