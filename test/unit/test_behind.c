@@ -150,6 +150,29 @@ static void a_publisher_that_is_not_ahead_only_queues(void **state)
     assert_int_equal(peers[0].next, LIMIT / 2 + 1);
 }
 
+/* What is no socket is written to in the same way. */
+static void a_pipe_is_written_to_by_the_publisher(void **state)
+{
+    struct fake_client *client = prepare(0, SSE_OUTPUT_FD);
+    char text[64] = "";
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(fcntl(ends[0], F_SETFL, O_NONBLOCK), 0);
+    client->options.fd = ends[1];
+    client->options.queue_messages = LIMIT;
+    assert_int_equal(join(client, "t", absent), 0);
+    assert_int_equal(read(ends[0], text, 2), 2);
+    for (unsigned i = 0; i < LIMIT / 2; i++)
+        expect_delivery(publish_number(i), 1, 0, 0);
+    assert_int_equal(read(ends[0], text, sizeof(text)), -1);
+    expect_delivery(publish_number(LIMIT / 2), 1, 0, 0);
+    assert_true(read(ends[0], text, sizeof(text)) > 18);
+    assert_memory_equal(text, "data: 0\n\ndata: 1\n\n", 18);
+    close(ends[0]);
+}
+
 /* A peer that does not read: the socket is known to be full, and then the limit counts. */
 static void a_full_socket_overflows(void **state)
 {
@@ -206,6 +229,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PEER_TEST(a_healthy_socket_never_overflows),
         PEER_TEST(a_publisher_that_is_not_ahead_only_queues),
+        PEER_TEST(a_pipe_is_written_to_by_the_publisher),
         PEER_TEST(a_full_socket_overflows),
         PEER_TEST(a_departure_is_found_by_the_publisher),
     };

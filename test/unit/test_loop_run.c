@@ -10,6 +10,7 @@
 #include "loop_stage.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -117,6 +118,26 @@ static void many_stops(void **state)
     loop_stage_dispatch(stage);
     assert_int_equal(sse_loop_stop(stage->loop), 0);
     assert_int_equal(sse_loop_run(stage->loop), 0);
+}
+
+/* The other one is in 24 days. The clock stands still: a timer that is waited for does not run. */
+static void a_dispatch_ends_by_its_timeout_or_by_a_timer(void **state)
+{
+    const struct sse_emitter_options soon = {
+        .lifetime_ms = 1, .stall_ms = SSE_TIMER_OFF, .heartbeat_ms = SSE_TIMER_OFF};
+    const struct sse_emitter_options late = {
+        .lifetime_ms = INT_MAX, .stall_ms = SSE_TIMER_OFF, .heartbeat_ms = SSE_TIMER_OFF};
+    struct loop_client client;
+
+    loop_client_open(&client, *state, LOOP_CLIENT_UNIX, &late);
+    loop_stage_dispatch(*state);
+    assert_int_equal(sse_loop_dispatch(client.stage->loop, 1), 0);
+    loop_client_close(&client);
+    loop_client_open(&client, *state, LOOP_CLIENT_UNIX, &soon);
+    loop_stage_dispatch(*state);
+    assert_int_equal(sse_loop_dispatch(client.stage->loop, INT_MAX), 0);
+    assert_int_equal(atomic_load(&client.completions), 0);
+    loop_client_close(&client);
 }
 
 static void stop_loop(struct loop_client *client)
@@ -373,6 +394,7 @@ static int run(const enum sse_poller *poller, const char *name)
         TEST(dispatch_leaves_the_stop_to_the_run, poller),
         TEST(stop_from_a_signal_handler, poller),
         TEST(many_stops, poller),
+        TEST(a_dispatch_ends_by_its_timeout_or_by_a_timer, poller),
         TEST(stop_from_a_callback, poller),
         TEST(an_empty_loop_finishes_at_once, poller),
         TEST(finish_waits_for_the_last_reference, poller),

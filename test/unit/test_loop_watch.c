@@ -387,6 +387,35 @@ static void a_number_may_be_used_again_after_close(void **state)
     }
 }
 
+/* Against the rules: the number was closed before the emitter, and somebody has a copy, which epoll goes on to
+ * report. The next emitter with this number does not end when the old client leaves. */
+static void a_copy_of_a_closed_descriptor_ends_nobody(void **state)
+{
+    struct descriptor_pair old, next;
+    struct stream stream, second;
+    int copy;
+
+    pair_open(&old, PAIR_STREAM);
+    open_stream(&stream, *state, SSE_OUTPUT_PULL, &old);
+    copy = dup(old.server);
+    pair_open(&next, PAIR_STREAM);
+    assert_int_equal(dup2(next.server, old.server), old.server);
+    close(next.server);
+    next.server = old.server;
+    close_stream(&stream);
+    open_stream(&second, *state, SSE_OUTPUT_PULL, &next);
+    pair_leave(&old);
+    for (int i = 0; i < 3; i++)
+        loop_stage_dispatch(*state);
+    assert_int_equal(second.completions, 0);
+    assert_true(pair_is_quiet(&next));
+    pair_leave(&next);
+    is_noticed(&second);
+    close_stream(&second);
+    close(copy);
+    pair_close(&next);
+}
+
 static void one_descriptor_is_written_to_or_watched(void **state)
 {
     struct loop_client writer, twin;
@@ -453,6 +482,7 @@ static int run(const enum sse_poller *poller, const char *name)
         TEST(full_for_reasons_of_its_own, poller),
         TEST(many_streams_on_one_socket, poller),
         TEST(a_number_may_be_used_again_after_close, poller),
+        TEST(a_copy_of_a_closed_descriptor_ends_nobody, poller),
         TEST(one_descriptor_is_written_to_or_watched, poller),
         TEST(closed_while_the_loop_runs, poller),
     };

@@ -128,6 +128,24 @@ static void an_id_that_may_be_of_a_lost_event_is_a_gap(void **state)
     come_back(2, "b", sse_str("5"), SSE_REPLAY_COMPLETE, "data: b6\nid: E-0000000000000024\n\n");
 }
 
+/* Where two topics have had one id, an id that a topic does not know may be one that it has lost. */
+static void an_id_is_doubtful_where_topics_share_ids(void **state)
+{
+    (void)state;
+    for (int shared = 0; shared < 2; shared++) {
+        use_registry((struct sse_registry_options){
+            .history = {.events = 9}, .topic_history = {.events = 2}, .id_prefix = sse_str("E")});
+        (void)publish_named('a', "a1", "1");
+        (void)publish_named('b', "b2", shared ? "1" : "2");
+        (void)publish_named('a', "a3", "3");
+        (void)publish_named('a', "a4", "4");
+        (void)publish_named('b', "b5", "5");
+        (void)publish('b', "b6");
+        come_back(0, "ab", sse_str("5"), shared ? SSE_REPLAY_GAP : SSE_REPLAY_COMPLETE, EVENT("b6", "6"));
+        come_back(0, "b", sse_str("5"), SSE_REPLAY_COMPLETE, EVENT("b6", "6"));
+    }
+}
+
 /* It would be taken for the place that its number names. */
 static void an_id_that_looks_assigned_cannot_be_given(void **state)
 {
@@ -236,6 +254,7 @@ int main(void)
         STAGE_TEST(an_id_of_two_topics_asked_for_means_the_earlier_event),
         STAGE_TEST(what_one_topic_forgets_another_still_knows),
         STAGE_TEST(an_id_that_may_be_of_a_lost_event_is_a_gap),
+        STAGE_TEST(an_id_is_doubtful_where_topics_share_ids),
         STAGE_TEST(an_id_that_looks_assigned_cannot_be_given),
         STAGE_TEST(an_id_without_bytes_is_refused),
         STAGE_TEST(an_id_has_a_limit),
