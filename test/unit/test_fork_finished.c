@@ -118,6 +118,114 @@ static void an_emitter_that_has_ended_is_freed_with_its_last_reference(void **st
         held_after_its_end(true, turns);
 }
 
+/* Without a loop, and with nobody who ended it: the child closes its copy of the descriptor, if the library owns
+ * it, and the stream goes on in the parent. */
+static void free_what_is_open(int keep_fd)
+{
+    sse_emitter_close(emitter);
+    CHILD_EXPECT(releases == 1);
+    CHILD_EXPECT(descriptor_is_open(pair.server) == keep_fd);
+    CHILD_EXPECT(!atomic_load(&fake.blocks));
+}
+
+static void an_open_emitter_without_a_loop_goes_on_in_the_parent(void **state)
+{
+    (void)state;
+    for (int keep_fd = 0; keep_fd < 2; keep_fd++) {
+        struct sse_emitter_options options = {.size = sizeof(options),
+                                              .platform = &fake.platform,
+                                              .output = SSE_OUTPUT_FD,
+                                              .keep_fd = keep_fd,
+                                              .on_release = count_release};
+
+        pair_open(&pair, PAIR_STREAM);
+        options.fd = pair.server;
+        releases = 0;
+        assert_int_equal(sse_emitter_new(&emitter, &options, NULL), 0);
+        pair_expect(&pair, ":\n");
+        in_child(free_what_is_open, keep_fd);
+        assert_true(pair_is_quiet(&pair));
+        assert_int_equal(sse_emitter_send(emitter, &(struct sse_event){.data = sse_str("x")}), 0);
+        pair_expect(&pair, "data: x\n\n");
+        sse_emitter_close(emitter);
+        assert_int_equal(releases, 1);
+        assert_int_equal(descriptor_is_open(pair.server), keep_fd);
+        pair_close(&pair);
+    }
+}
+
+/* It was marked in the turn in which a timer ended it: it has finished, and the loop has it for another turn. */
+static struct sse_emitter *marked;
+
+static ssize_t send_to_marked(void *is_sender, const struct iovec *iov, int count)
+{
+    size_t size = 0;
+
+    for (int i = 0; i < count; i++)
+        size += iov[i].iov_len;
+    if (is_sender && marked)
+        assert_int_equal(sse_emitter_send(marked, &(struct sse_event){.data = sse_str("x")}), 0);
+    return (ssize_t)size;
+}
+
+static void wake_nobody(struct sse_loop *of, void *user)
+{
+    (void)of, (void)user;
+}
+
+static struct sse_emitter *open_callback(int64_t lifetime_ms, void *is_sender)
+{
+    const struct sse_emitter_options options = {.size = sizeof(options),
+                                                .platform = &fake.platform,
+                                                .loop = loop,
+                                                .output = SSE_OUTPUT_CALLBACK,
+                                                .write = send_to_marked,
+                                                .lifetime_ms = lifetime_ms,
+                                                .on_release = count_release,
+                                                .user = is_sender};
+    struct sse_emitter *opened;
+
+    assert_int_equal(sse_emitter_new(&opened, &options, NULL), 0);
+    return opened;
+}
+
+static void free_what_is_marked(int loop_first)
+{
+    if (loop_first)
+        sse_loop_free(loop);
+    sse_emitter_close(emitter);
+    if (!loop_first)
+        sse_loop_free(loop);
+    CHILD_EXPECT(releases == 2);
+    CHILD_EXPECT(!atomic_load(&fake.blocks));
+}
+
+static void an_emitter_that_finished_with_a_mark_is_freed_once(void **state)
+{
+    const struct sse_loop_options loop_options = {
+        .size = sizeof(loop_options), .platform = &fake.platform, .on_wake = wake_nobody};
+
+    (void)state;
+    for (int loop_first = 0; loop_first < 2; loop_first++) {
+        struct sse_emitter *sender;
+
+        assert_int_equal(sse_loop_new(&loop, &loop_options), 0);
+        releases = 0;
+        emitter = open_callback(1000, NULL);
+        sender = open_callback(0, &releases);
+        (void)sse_loop_turn(loop);
+        marked = emitter;
+        fake_platform_advance_ms(&fake, 1000);
+        assert_int_equal(sse_emitter_send(sender, &(struct sse_event){.data = sse_str("x")}), 0);
+        (void)sse_loop_turn(loop);
+        marked = NULL;
+        sse_emitter_unref(sender);
+        in_child(free_what_is_marked, loop_first);
+        assert_int_equal(releases, 0);
+        free_what_is_marked(loop_first);
+    }
+}
+
 static void *wait_for_all(void *started)
 {
     atomic_store((atomic_bool *)started, true);
@@ -167,6 +275,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(an_emitter_that_has_ended_is_freed_with_its_last_reference),
+        TEST(an_open_emitter_without_a_loop_goes_on_in_the_parent),
+        TEST(an_emitter_that_finished_with_a_mark_is_freed_once),
         TEST(a_registry_that_is_waited_for_does_not_hang_the_child),
     };
 
