@@ -30,10 +30,8 @@ static int push(struct sse_emitter *emitter, struct queue *queue, struct sse_mes
 int sse_emitter_enqueue_exempt(struct sse_emitter *emitter, struct sse_message *message, uint64_t now)
 {
     struct queue *queue = sse_emitter_tail(emitter);
-    int error = sse_emitter_end_error(emitter);
+    int error = push(emitter, queue, message, now);
 
-    if (!error)
-        error = push(emitter, queue, message, now);
     /* Behind messages that count, it makes those before it exempt too: they are in memory already. */
     if (!error)
         sse_queue_exempt_all(queue);
@@ -51,11 +49,11 @@ static int make_room(struct sse_emitter *emitter, struct queue *queue, const str
     return error ? sse_queue_admits(queue, message, factor) : 0;
 }
 
-static int accept_behind(struct sse_emitter *emitter, struct sse_message *message, uint64_t now)
+/* Behind others, or behind a pause: that puts off no heartbeat. */
+static int accept_behind(struct sse_emitter *emitter, struct sse_message *message)
 {
     struct queue *queue = sse_emitter_tail(emitter);
     unsigned factor = is_known_full(emitter) ? 1 : QUEUE_UNTRIED_FACTOR;
-    bool was_waiting = emitter->queue.count > 0;
     int error;
 
     if (emitter->state != SSE_STATE_OPEN)
@@ -66,9 +64,6 @@ static int accept_behind(struct sse_emitter *emitter, struct sse_message *messag
         error = make_room(emitter, queue, message, factor, error);
     if (!error)
         error = sse_queue_push(queue, message, emitter->platform);
-    /* What waits behind a pause puts off no heartbeat. */
-    if (!error && !was_waiting && queue == &emitter->queue)
-        emitter->timers.progress = now;
     return error;
 }
 
@@ -88,7 +83,7 @@ int sse_emitter_accept(struct sse_emitter *emitter, struct sse_message *message,
 {
     if (emitter->paused)
         return accept_paused(emitter, message, now);
-    return sse_emitter_accept_first(emitter, message, now) ? 0 : accept_behind(emitter, message, now);
+    return sse_emitter_accept_first(emitter, message, now) ? 0 : accept_behind(emitter, message);
 }
 
 bool sse_emitter_overflow_drops(const struct sse_emitter *emitter)
@@ -117,8 +112,6 @@ static void charge(struct sse_emitter *emitter, struct enqueueing *enqueueing)
     size_t queued =
         emitter->queue.bytes + (sse_emitter_pause(emitter) ? sse_emitter_pause(emitter)->later.bytes : 0);
 
-    if (!emitter->member)
-        return;
     enqueueing->charged += queued - emitter->charged;
     if (emitter->tried)
         enqueueing->tried += queued - emitter->charged;
@@ -129,9 +122,8 @@ static void charge(struct sse_emitter *emitter, struct enqueueing *enqueueing)
 static inline bool enqueue_first(struct sse_emitter *emitter, struct sse_message *message,
                                  struct enqueueing *enqueueing)
 {
-    if (emitter->busy || emitter->blocked || emitter->opening || emitter->tried || !emitter->member ||
-        emitter->output_kind == OUTPUT_PULL || emitter->waiters ||
-        !sse_emitter_accept_first(emitter, message, enqueueing->now))
+    if (emitter->busy || emitter->blocked || emitter->opening || emitter->tried ||
+        emitter->output_kind == OUTPUT_PULL || !sse_emitter_accept_first(emitter, message, enqueueing->now))
         return false;
     emitter->charged += emitter->queue.bytes;
     enqueueing->charged += emitter->queue.bytes;
@@ -148,7 +140,7 @@ static enum admission enqueue(struct sse_emitter *emitter, struct sse_message *m
     int error = 0;
 
     if (!sse_emitter_accept_first(emitter, message, enqueueing->now))
-        error = accept_behind(emitter, message, enqueueing->now);
+        error = accept_behind(emitter, message);
     if (error)
         admission = refuse(emitter, message, error, enqueueing->now);
     if (emitter->state != SSE_STATE_CLOSED)

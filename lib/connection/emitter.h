@@ -113,7 +113,8 @@ struct sse_emitter {
     unsigned char state; /* enum sse_state */
     /* A delivery looks at these together. */
     bool busy : 1;
-    bool blocked : 1;      /* the output is known to be full; PULL: its reader was told, and has not come */
+    bool blocked : 1;      /* with bytes queued: the output is known to be full, or the reader was told and has
+                              not come */
     bool opening : 1;      /* sse_emitter_new has not committed yet */
     bool tried : 1;        /* the group's tally counts the charged bytes as tried: an output is full */
     bool tell_blocked : 1; /* the loop owes SSE_BLOCKED */
@@ -330,8 +331,8 @@ struct enqueueing {
     uint64_t now;
 };
 
-/** Queues a message for a registry, and marks the emitter. Takes the lock. The caller forgets an emitter
- *  that ended, and gives what was charged to the tally. */
+/** Queues a message for the registry that it is a member of, and marks the emitter. Takes the lock. The caller
+ *  forgets an emitter that ended, and gives what was charged to the tally. */
 enum admission sse_emitter_enqueue(struct sse_emitter *emitter, struct sse_message *message,
                                    struct enqueueing *enqueueing);
 
@@ -353,8 +354,8 @@ int sse_emitter_accept(struct sse_emitter *emitter, struct sse_message *message,
 /** Whether a full queue costs the event, and not the emitter. */
 bool sse_emitter_overflow_drops(const struct sse_emitter *emitter);
 
-/** Queues a message that does not count against the limits: head, replay, final event. Lock held. 0,
- *  -ENOMEM, or why an emitter that is not open accepts nothing. */
+/** Queues a message that does not count against the limits: a replay, a final event. It is open; lock held. 0 or
+ *  -ENOMEM. */
 int sse_emitter_enqueue_exempt(struct sse_emitter *emitter, struct sse_message *message, uint64_t now);
 
 /** Whether there is something to judge. One that drains, or waits behind a pause, is left alone. Lock held.
@@ -409,7 +410,7 @@ static inline void sse_emitter_count_message(struct sse_emitter *emitter, struct
     sse_message_release(message);
 }
 
-/** Writes until nothing is queued, the output is full, or `writes` writes are done. */
+/** Writes until nothing is queued, the output is full, or `writes` writes are done. Nobody is inside. */
 void sse_emitter_write(struct sse_emitter *emitter, unsigned writes, uint64_t now,
                        struct turn_account *account);
 
@@ -478,7 +479,7 @@ enum emitter_turn {
     TURN_SCHEDULE = 8,  /* its next timer is due earlier than the loop knows */
     TURN_FINISHED = 16, /* it has finished, and nothing will mark it again */
     TURN_RELEASED = 32, /* nobody knows it any more: free it */
-    TURN_INPUT = 64     /* its descriptor has reported something: look first, then ask for a turn again */
+    TURN_INPUT = 64     /* its descriptor has reported something: look, become idle, and ask for a turn again */
 };
 
 /** Why an emitter is served. */

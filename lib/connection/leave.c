@@ -47,7 +47,7 @@ void sse_emitter_leave(struct sse_emitter *emitter, bool owner, uint64_t now)
         sse_emitter_work(emitter, now);
     else if (emitter->output_kind == OUTPUT_PULL)
         sse_emitter_continue_draining(emitter, now);
-    sse_emitter_account(emitter, emitter->blocked && emitter->queue.count, NULL);
+    sse_emitter_account(emitter, emitter->blocked, NULL);
     if (emitter->waiters)
         sse_emitter_wake_waiters(emitter);
     sse_emitter_mark(emitter, &chain);

@@ -33,7 +33,7 @@ void sse_marks_pin(struct marks *marks)
 static void unpin(struct marks *marks)
 {
     marks->pins--;
-    if (marks->closing && !marks->pins)
+    if (marks->closing)
         pthread_cond_signal(&marks->unpinned);
 }
 

@@ -19,13 +19,13 @@ static inline bool may_write(const struct sse_emitter *emitter)
 static inline bool may_write_at_once(const struct sse_emitter *emitter)
 {
     return emitter->state == SSE_STATE_OPEN && may_write(emitter) && !emitter->busy && !emitter->blocked &&
-           !emitter->queue.count && !emitter->opening && (!sse_emitter_pause(emitter) || emitter->paused);
+           !emitter->queue.count;
 }
 
 /* What the emitter's policy makes of a send that was not accepted. Lock held. */
 static int refuse(struct sse_emitter *emitter, uint64_t events, int error, uint64_t now)
 {
-    if (error != -ENOBUFS || emitter->state != SSE_STATE_OPEN)
+    if (error != -ENOBUFS)
         return error;
     if (sse_emitter_overflow_drops(emitter))
         sse_emitter_count_dropped(emitter, events);
@@ -128,8 +128,7 @@ static int write_small(struct sse_emitter *emitter, const struct small_message *
 static bool owes_nothing(const struct sse_emitter *emitter)
 {
     return !emitter->has_input && !emitter->is_gone && emitter->state == SSE_STATE_OPEN && emitter->looped &&
-           !emitter->queue.count && !emitter->charged && !emitter->waiters &&
-           emitter->timer.deadline != DEADLINE_NEVER;
+           !emitter->queue.count && !emitter->charged && emitter->timer.deadline != DEADLINE_NEVER;
 }
 
 /* Lock held on entry, released on return. */
@@ -199,7 +198,7 @@ int sse_emitter_send(struct sse_emitter *emitter, const struct sse_event *event)
         return send_large(emitter, event);
     now = sse_platform_now(emitter->platform);
     pthread_mutex_lock(&emitter->lock);
-    if (may_write_at_once(emitter) && !emitter->queue.ringed && has_room_for_id(emitter, &small))
+    if (may_write_at_once(emitter) && has_room_for_id(emitter, &small))
         return send_directly(emitter, &small, now);
     pthread_mutex_unlock(&emitter->lock);
     return send_copy(emitter, &small, now);

@@ -60,8 +60,6 @@ static bool judge(struct sse_emitter *emitter, uint64_t now)
 /* A write callback may be full for reasons of its own, which no descriptor tells. */
 static bool needs_to_be_told_of_room(const struct sse_emitter *emitter)
 {
-    if (emitter->output_kind == OUTPUT_PULL)
-        return false;
     return emitter->output_kind == OUTPUT_CALLBACK || !emitter->polled;
 }
 
@@ -95,9 +93,9 @@ void sse_emitter_tell_end(struct sse_emitter *emitter)
 
 static bool work_is_left(const struct sse_emitter *emitter)
 {
-    if (emitter->state == SSE_STATE_CLOSED || emitter->busy)
+    if (emitter->state == SSE_STATE_CLOSED)
         return false;
-    if (emitter->has_input || emitter->is_gone)
+    if (emitter->has_input)
         return true;
     if (emitter->output_kind == OUTPUT_PULL)
         return emitter->armed && emitter->queue.count;
@@ -114,37 +112,39 @@ static unsigned result_of_turn(struct sse_emitter *emitter)
     if (sse_emitter_claim_end(emitter))
         result |= TURN_ENDED;
     /* A reader asks for bytes by itself. */
-    if (emitter->blocked && emitter->queue.count && emitter->output_kind != OUTPUT_PULL)
+    if (emitter->blocked && emitter->output_kind != OUTPUT_PULL)
         result |= TURN_BLOCKED;
     if (sse_emitter_deadline(emitter) < emitter->timer.deadline)
         result |= TURN_SCHEDULE;
     return result;
 }
 
-/* False: the turn has another result than work. Lock held. */
-static bool may_work(const struct sse_emitter *emitter, enum turn_cause cause, unsigned *result)
+/* False: the turn has another result than work. For TURN_INPUT the loop's thread stays inside. Lock held. */
+static bool may_work(struct sse_emitter *emitter, enum turn_cause cause, unsigned *result)
 {
     *result = 0;
     if (emitter->released)
         *result = TURN_RELEASED;
     else if (emitter->finished)
         *result = TURN_FINISHED;
-    else if (emitter->busy || emitter->opening || emitter->finishing)
+    else if (emitter->busy)
         return false;
     else if (cause != TURN_FOR_INPUT && emitter->state != SSE_STATE_CLOSED &&
              (emitter->has_input || emitter->is_gone))
         *result = TURN_INPUT;
+    if (*result == TURN_INPUT)
+        sse_emitter_become_busy(emitter);
     return !*result;
 }
 
 /* Whether one message is queued, nothing of it is written, and nothing else is to be done. */
 static inline bool has_single(const struct sse_emitter *emitter, uint64_t now)
 {
-    return !emitter->busy && !emitter->blocked && !emitter->opening && !emitter->tried &&
-           !emitter->tell_blocked && !emitter->released && !emitter->has_input && !emitter->is_gone &&
+    return !emitter->busy && !emitter->blocked && !emitter->tried && !emitter->tell_blocked &&
+           !emitter->released && !emitter->has_input && !emitter->is_gone &&
            emitter->state == SSE_STATE_OPEN && emitter->output_kind != OUTPUT_PULL &&
            sse_queue_has_one(&emitter->queue) && !emitter->queue.taken && !sse_emitter_pause(emitter) &&
-           !emitter->waiters && emitter->timer.deadline > now && emitter->timer.deadline != DEADLINE_NEVER;
+           emitter->timer.deadline > now && emitter->timer.deadline != DEADLINE_NEVER;
 }
 
 /* What a publish leaves in nearly every emitter: one write, and nothing to tell anybody. Lock held. False:
@@ -160,7 +160,7 @@ static bool serve_single(struct sse_emitter *emitter, uint64_t now, struct turn_
     if (!whole)
         sse_emitter_write_on(emitter, result, WRITES_PER_TURN, now, account);
     emitter->busy = false;
-    if (!whole || emitter->has_input || emitter->is_gone || emitter->waiters)
+    if (!whole)
         return false;
     if (emitter->charged)
         sse_turn_account_part(account, emitter->group)->queued -= emitter->charged;
@@ -187,7 +187,7 @@ unsigned sse_emitter_turn(struct sse_emitter *emitter, enum turn_cause cause, ui
         return result;
     }
     again = work(emitter, now, account);
-    sse_emitter_account(emitter, emitter->blocked && emitter->queue.count, account);
+    sse_emitter_account(emitter, emitter->blocked, account);
     if (emitter->waiters)
         sse_emitter_wake_waiters(emitter);
     ended = emitter->state == SSE_STATE_CLOSED && emitter->group && !emitter->forgotten;
@@ -207,6 +207,6 @@ void sse_emitter_catch_up(struct sse_emitter *emitter, uint64_t now)
         sse_emitter_write(emitter, WRITES_TO_CATCH_UP, now, NULL);
     if (emitter->blocked)
         sse_emitter_judge(emitter, now);
-    sse_emitter_account(emitter, emitter->blocked && emitter->queue.count, NULL);
+    sse_emitter_account(emitter, emitter->blocked, NULL);
     sse_emitter_leave(emitter, false, now);
 }

@@ -61,7 +61,7 @@ static int wait_until(struct sse_emitter *emitter, struct emitter_waiter *waiter
             uint64_t now = sse_platform_now(emitter->platform);
 
             sse_emitter_work(emitter, now);
-            sse_emitter_account(emitter, emitter->blocked && emitter->queue.count, NULL);
+            sse_emitter_account(emitter, emitter->blocked, NULL);
             timer = remaining(sse_emitter_deadline(emitter), now);
         }
         result = answer(emitter);

@@ -32,8 +32,6 @@ void sse_emitter_count_taken(struct sse_emitter *emitter, size_t size, uint64_t 
         size_t before = size;
         struct sse_message *message = sse_queue_take(&emitter->queue, &size, emitter->platform);
 
-        if (before == size)
-            break;
         sse_emitter_count_written(emitter, message, before - size, live, now, account);
         if (message)
             sse_emitter_count_message(emitter, message);
@@ -128,7 +126,7 @@ void sse_emitter_write(struct sse_emitter *emitter, unsigned writes, uint64_t no
     ssize_t result;
 
     sse_emitter_continue_draining(emitter, now);
-    if (emitter->busy || emitter->state == SSE_STATE_CLOSED || !emitter->queue.count)
+    if (emitter->state == SSE_STATE_CLOSED || !emitter->queue.count)
         return;
     sse_emitter_become_busy(emitter);
     emitter->flush_again = false;

@@ -16,7 +16,7 @@ static bool has_room(struct sse_emitter *emitter)
     bool ready = false;
 
     pthread_mutex_lock(&emitter->lock);
-    if (emitter->state != SSE_STATE_CLOSED && !emitter->busy)
+    if (emitter->state != SSE_STATE_CLOSED)
         ready = poll(&room, 1, 0) > 0;
     pthread_mutex_unlock(&emitter->lock);
     return ready;
@@ -58,11 +58,9 @@ static void read_input(struct sse_emitter *emitter, uint64_t now)
         sse_emitter_queue_ping(emitter, now);
         return;
     }
-    sse_emitter_become_busy(emitter);
     pthread_mutex_unlock(&emitter->lock);
     result = sse_socket_discard(sse_emitter_descriptor(emitter));
     pthread_mutex_lock(&emitter->lock);
-    emitter->busy = false;
     if (result == 1) {
         emitter->has_input = true;
     } else if (!result) {
@@ -73,23 +71,20 @@ static void read_input(struct sse_emitter *emitter, uint64_t now)
     }
 }
 
-/* What its descriptor has reported. */
+/* What its descriptor has reported. This thread is inside, and leaves. */
 static void serve_input(struct sse_emitter *emitter, uint64_t now)
 {
     bool gone;
 
     pthread_mutex_lock(&emitter->lock);
-    if (emitter->busy || emitter->opening || emitter->state == SSE_STATE_CLOSED) {
-        pthread_mutex_unlock(&emitter->lock);
-        return;
-    }
     gone = emitter->is_gone;
     emitter->is_gone = false;
     if (gone)
         (void)sse_emitter_end(emitter, SSE_REASON_DISCONNECTED,
                               error_of_socket(sse_emitter_descriptor(emitter)), now);
-    else if (emitter->has_input)
+    else
         read_input(emitter, now);
+    emitter->busy = false;
     pthread_mutex_unlock(&emitter->lock);
 }
 
@@ -103,7 +98,7 @@ static void close_descriptor(struct sse_loop *loop, struct sse_emitter *emitter)
         same = sse_watches_is_same_file(&loop->watches, emitter);
     sse_watches_remove(&loop->watches, emitter, loop->poller, loop->platform);
     pthread_mutex_unlock(&loop->lock);
-    if (emitter->owned && same)
+    if (same)
         sse_output_close(sse_emitter_descriptor(emitter), (enum output_kind)emitter->output_kind);
 }
 
