@@ -12,7 +12,8 @@
 # against a model), network (a client that vanishes, in a network namespace), clients (real clients, a
 # browser), hosts (every server of examples/hosts, under ASan with UBSan and under TSan), redis (three
 # nodes that share a Redis stream, behind nginx), proxies (nginx and haproxy in front of the hub). Not run
-# unless named: bench (speed, memory and scale, beside a bare loop of sends; see test/bench/README.md),
+# unless named: soak (millions of streams that come and go, and random clients on a hub under ASan for 20 minutes),
+# bench (speed, memory and scale, beside a bare loop of sends; see test/bench/README.md),
 # peers (the same beside other servers; see test/bench/peers/README.md), portability (the simulation on
 # s390x, aarch64, i686 and with musl).
 #
