@@ -120,6 +120,7 @@ int __wrap_close(int fd)
 
 int __wrap_clock_gettime(clockid_t clock, struct timespec *time)
 {
+    assert_int_equal(clock, CLOCK_MONOTONIC);
     if (!scene.seconds)
         return __real_clock_gettime(clock, time);
     *time = (struct timespec){.tv_sec = scene.seconds};
@@ -208,6 +209,14 @@ static void without_the_system_s_it_differs_all_the_same(void **state)
     }
 }
 
+/* Nobody sets it. Fault 46. */
+static void the_clock_is_monotonic(void **state)
+{
+    (void)state;
+    scene.seconds = 77;
+    assert_int_equal(sse_platform_now(NULL), UINT64_C(77000000000));
+}
+
 static uint64_t random_of_program(void *user)
 {
     return *(uint64_t *)user;
@@ -247,6 +256,7 @@ int main(void)
         cmocka_unit_test_setup(the_secret_is_the_system_s, set_up),
         cmocka_unit_test_setup(interrupted_calls_are_made_again, set_up),
         cmocka_unit_test_setup(without_the_system_s_it_differs_all_the_same, set_up),
+        cmocka_unit_test_setup(the_clock_is_monotonic, set_up),
         cmocka_unit_test_setup(the_program_s_bits_are_used_as_they_are, set_up),
         cmocka_unit_test_setup(jitter_differs_by_its_salt, set_up),
     };

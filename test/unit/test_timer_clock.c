@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/* The timer of a loop's descriptor runs by a clock that nobody sets. Fault 46. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "loop/poller.h"
+
+#include <errno.h>
+#include <time.h>
+
+#ifdef SSE_HAVE_TIMERFD
+
+#include <sys/timerfd.h>
+
+static int clock_of_timer = -1, flags_of_settime = -1;
+
+int __real_timerfd_create(int clock, int flags);
+int __wrap_timerfd_create(int clock, int flags);
+int __real_timerfd_settime(int timer, int flags, const struct itimerspec *to, struct itimerspec *before);
+int __wrap_timerfd_settime(int timer, int flags, const struct itimerspec *to, struct itimerspec *before);
+
+int __wrap_timerfd_create(int clock, int flags)
+{
+    clock_of_timer = clock;
+    return __real_timerfd_create(clock, flags);
+}
+
+int __wrap_timerfd_settime(int timer, int flags, const struct itimerspec *to, struct itimerspec *before)
+{
+    flags_of_settime = flags;
+    return __real_timerfd_settime(timer, flags, to, before);
+}
+
+static void it_is_monotonic(void **state)
+{
+    struct poller *poller;
+
+    (void)state;
+    assert_int_equal(sse_poller_epoll_new(&poller, NULL), 0);
+    assert_true(poller->descriptor(poller) >= 0);
+    assert_int_equal(clock_of_timer, CLOCK_MONOTONIC);
+    poller->set_timer(poller, 1000);
+    assert_int_equal(flags_of_settime, 0);
+    poller->free(poller);
+}
+
+#else
+
+static void it_is_monotonic(void **state)
+{
+    (void)state;
+    skip();
+}
+
+#endif
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(it_is_monotonic),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
