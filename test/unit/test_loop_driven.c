@@ -20,6 +20,7 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define TICK "data: tick\n\n"
 #define CROWD 200
+#define DEADLINES 10000
 
 static const struct sse_event tick = {.data = {"tick", 4}};
 
@@ -355,6 +356,44 @@ static void a_turn_serves_each_once(void **state)
     fake_client_free(&client);
 }
 
+static size_t count_timeouts(const struct fake_client *crowd)
+{
+    size_t timeouts = 0;
+
+    for (size_t i = 0; i < DEADLINES; i++)
+        timeouts += crowd[i].timeouts;
+    return timeouts;
+}
+
+/* What is due at the same moment is for several turns, between which others have theirs. Fault 50. */
+static void equal_deadlines_are_for_several_turns(void **state)
+{
+    struct fake_client *crowd = calloc(DEADLINES, sizeof(*crowd));
+    size_t ended = 0;
+
+    (void)state;
+    assert_non_null(crowd);
+    for (size_t i = 0; i < DEADLINES; i++) {
+        fake_client_init(&crowd[i], &fake, SSE_OUTPUT_CALLBACK);
+        crowd[i].loop = &loop;
+        crowd[i].options.lifetime_ms = 1000;
+        fake_client_open(&crowd[i]);
+    }
+    assert_int_equal(fake_loop_settle(&loop), 1000);
+    fake_platform_advance_ms(&fake, 1000);
+    while (ended < DEADLINES) {
+        size_t before = ended;
+        int next = fake_loop_turn(&loop);
+
+        ended = count_timeouts(crowd);
+        assert_in_range(ended - before, 1, DEADLINES / 4);
+        assert_int_equal(next, ended < DEADLINES ? 0 : -1);
+    }
+    for (size_t i = 0; i < DEADLINES; i++)
+        fake_client_free(&crowd[i]);
+    free(crowd);
+}
+
 /* A burst is one write. */
 static void all_that_is_queued_leaves_in_one_write(void **state)
 {
@@ -491,6 +530,7 @@ int main(void)
         TEST(it_is_empty_after_finish),
         TEST(a_full_descriptor_is_reported),
         TEST(a_wake_that_came_too_early_comes_again),
+        TEST(equal_deadlines_are_for_several_turns),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
