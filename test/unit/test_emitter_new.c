@@ -114,6 +114,27 @@ static void members_have_their_ranges(void **state)
     }
 }
 
+/* Limits of any size are accepted, and none is less than it says. Row C2. */
+static void large_limits_are_large(void **state)
+{
+    static const size_t limits[] = {((size_t)1 << 30) + 1, UINT32_MAX, (size_t)UINT32_MAX + 1,
+                                    (size_t)UINT32_MAX + 2, SIZE_MAX};
+    const struct sse_event event = {.data = sse_str("tick")};
+
+    (void)state;
+    for (size_t i = 0; i < 2 * COUNT(limits); i++) {
+        fake_client_init(&client, &fake, SSE_OUTPUT_CALLBACK);
+        client.options.queue_messages = i % 2 ? limits[i / 2] : 0;
+        client.options.queue_bytes = i % 2 ? 0 : limits[i / 2];
+        client.output.room = 0;
+        fake_client_open(&client);
+        for (int k = 0; k < 5; k++)
+            assert_int_equal(sse_emitter_send(client.emitter, &event), 0);
+        assert_int_equal(fake_client_info(&client).state, SSE_STATE_OPEN);
+        fake_client_free(&client);
+    }
+}
+
 /* Each of them is refused alone; what all have in common is accepted. */
 static void options_that_do_not_go_together_are_refused(void **state)
 {
@@ -375,6 +396,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(members_have_their_ranges, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(large_limits_are_large, set_up, tear_down),
         cmocka_unit_test_setup_teardown(options_that_do_not_go_together_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(each_output_has_its_members, set_up, tear_down),
         cmocka_unit_test_setup_teardown(without_a_loop_nobody_calls_on_ready, set_up, tear_down),
