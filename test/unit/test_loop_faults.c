@@ -385,6 +385,45 @@ static void another_socket_has_the_number(void **state)
     loop_client_close(&client);
 }
 
+/* The number of the next connection is the caller's to choose. */
+static void connect_with_number(struct loop_client *client, struct loop_stage *stage, int number)
+{
+    loop_client_connect(client, stage, LOOP_CLIENT_UNIX);
+    if (client->server_fd == number)
+        return;
+    if (client->fd == number)
+        client->fd = dup(number);
+    assert_int_equal(dup2(client->server_fd, number), number);
+    close(client->server_fd);
+    client->server_fd = number;
+}
+
+/* Somebody else has the old file open still, and the kernel reports it by its old name. Row L16. */
+static void the_old_file_of_a_number_lives_on(void **state)
+{
+    struct loop_client old, new;
+    int copy;
+
+    loop_client_open(&old, *state, LOOP_CLIENT_UNIX, NULL);
+    loop_stage_dispatch(*state);
+    copy = dup(old.server_fd);
+    close(old.server_fd);
+    assert_int_equal(sse_emitter_abort(old.emitter, -EIO), 0);
+    loop_stage_dispatch(*state);
+    assert_int_equal(atomic_load(&old.completions), 1);
+    connect_with_number(&new, *state, old.server_fd);
+    loop_client_make_emitter(&new, NULL);
+    assert_int_equal(write(old.fd, "x", 1), 1);
+    loop_stage_dispatch(*state);
+    loop_client_close(&old);
+    loop_stage_dispatch(*state);
+    assert_int_equal(atomic_load(&new.completions), 0);
+    assert_int_equal(loop_client_send(&new, "x"), 0);
+    loop_client_expect(&new, "data: x\n\n");
+    close(copy);
+    loop_client_depart(&new);
+}
+
 /* Many */
 
 static void ends_somehow(struct loop_client *client, int way)
@@ -463,6 +502,7 @@ static int run(const enum sse_poller *poller, const char *name)
         TEST(a_descriptor_closed_behind_the_loop, poller),
         TEST(a_descriptor_replaced_behind_the_loop, poller),
         TEST(another_socket_has_the_number, poller),
+        TEST(the_old_file_of_a_number_lives_on, poller),
         TEST(thousand_connections_leave_nothing_behind, poller),
     };
 
