@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PIECES_MAX 16
+
 void fake_output_init(struct fake_output *output)
 {
     *output = (struct fake_output){.room = SIZE_MAX, .error_at = SIZE_MAX};
@@ -58,15 +60,30 @@ static ssize_t take(struct fake_output *output, const struct iovec *iov, int cou
     return (ssize_t)taken;
 }
 
+static void fail(const char *what)
+{
+    fprintf(stderr, "fake output: %s\n", what);
+    abort();
+}
+
+/* As <sse/emitter.h> promises it. */
+static void check_pieces(const struct iovec *iov, int count)
+{
+    if (count < 1 || count > PIECES_MAX)
+        fail("no pieces, or too many");
+    for (int i = 0; i < count; i++)
+        if (!iov[i].iov_len)
+            fail("an empty piece");
+}
+
 ssize_t fake_output_write(void *user, const struct iovec *iov, int count)
 {
     struct fake_output *output = user;
     ssize_t result;
 
-    if (output->inside) {
-        fprintf(stderr, "fake output: entered twice at once\n");
-        abort();
-    }
+    if (output->inside)
+        fail("entered twice at once");
+    check_pieces(iov, count);
     output->inside = true;
     output->calls++;
     if (output->on_write)

@@ -31,7 +31,8 @@ struct fake_output {
 void fake_output_init(struct fake_output *output);
 void fake_output_free(struct fake_output *output);
 
-/** For sse_emitter_options.write with the output as user. Aborts if it is entered twice at once. */
+/** For sse_emitter_options.write with the output as user. Aborts if it is entered twice at once, or is not
+ *  offered 1 to 16 pieces. */
 ssize_t fake_output_write(void *output, const struct iovec *iov, int count);
 
 #endif

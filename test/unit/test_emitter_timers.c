@@ -321,6 +321,30 @@ static void a_late_turn_runs_all_that_is_due(void **state)
     }
 }
 
+/* In whole milliseconds that have passed, in every record alike. A turn that began before it was made does
+ * not make it older than it is. */
+static void the_age_is_exact(void **state)
+{
+    static const struct {
+        int64_t passed; /* nanoseconds */
+        int64_t age_ms;
+    } rows[] = {{0, 0},  {MS - 1, 0},          {MS, 1}, {2 * MS - 1, 1}, {86400000 * (int64_t)MS, 86400000},
+                {-1, 0}, {-5 * (int64_t)MS, 0}};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows) * 2; i++) {
+        prepare(SSE_OUTPUT_CALLBACK, 0, i % 2, (struct setting){OFF, 0, OFF, OFF, OFF});
+        open_client();
+        fake.now += (uint64_t)rows[i / 2].passed;
+        assert_int_equal(fake_client_info(&client).age_ms, rows[i / 2].age_ms);
+        assert_int_equal(sse_emitter_abort(client.emitter, -EIO), 0);
+        (void)work();
+        assert_int_equal(client.completions, 1);
+        assert_int_equal(client.completion.age_ms, rows[i / 2].age_ms);
+        fake_client_free(&client);
+    }
+}
+
 static void timeouts_are_rounded_up(void **state)
 {
     static const struct {
@@ -373,10 +397,15 @@ static void a_clock_at_its_end_overflows_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(timers_end_at_their_time),       TEST(timers_that_are_off_never_end_it),
-        TEST(who_makes_progress_lives),       TEST(times_are_spread),
-        TEST(heartbeats_come_only_when_idle), TEST(a_late_turn_runs_all_that_is_due),
-        TEST(timeouts_are_rounded_up),        TEST(a_clock_at_its_end_overflows_nothing),
+        TEST(timers_end_at_their_time),
+        TEST(timers_that_are_off_never_end_it),
+        TEST(who_makes_progress_lives),
+        TEST(times_are_spread),
+        TEST(heartbeats_come_only_when_idle),
+        TEST(a_late_turn_runs_all_that_is_due),
+        TEST(the_age_is_exact),
+        TEST(timeouts_are_rounded_up),
+        TEST(a_clock_at_its_end_overflows_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
