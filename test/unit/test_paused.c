@@ -213,6 +213,28 @@ static void an_unknown_id_can_be_filled_too(void **state)
     assert_non_null(strstr(events_of(&clients[1]), EVENT("a6", "6") EVENT("a7", "7")));
 }
 
+/* What is for the other case leaves the queue with all that was counted for it: the limit is the same as
+ * before. */
+static void what_a_start_drops_does_not_count(void **state)
+{
+    (void)state;
+    publish_six();
+    for (size_t filled = 0; filled < 2; filled++) {
+        struct fake_client *client = prepare(0, SSE_OUTPUT_CALLBACK);
+
+        client->options.queue_messages = 4;
+        client->options.paused = true;
+        assert_int_equal(join(client, "a", sse_str("unknown")), 0);
+        (void)fake_loop_settle(&loop);
+        client->output.room = 0;
+        assert_int_equal(sse_emitter_start(client->emitter, filled), 0);
+        for (size_t i = 0; i < 4; i++)
+            expect_delivery(publish_named('a', "live", ""), 1, 0, 0);
+        expect_delivery(publish_named('a', "live", ""), 0, 0, 1);
+        expect_end(client, SSE_REASON_OVERFLOW, -ENOBUFS);
+    }
+}
+
 /* What the history loses while the client is paused waits behind the pause already. */
 static void a_history_that_wraps_meanwhile_loses_nothing(void **state)
 {
@@ -403,6 +425,7 @@ int main(void)
         PAUSED_TEST(a_gap_is_filled_or_told),
         PAUSED_TEST(what_lies_inside_the_gap_comes_once),
         PAUSED_TEST(an_unknown_id_can_be_filled_too),
+        PAUSED_TEST(what_a_start_drops_does_not_count),
         PAUSED_TEST(a_history_that_wraps_meanwhile_loses_nothing),
         PAUSED_TEST(without_a_history_a_gap_can_be_filled),
         PAUSED_TEST(the_longest_ids_are_told),
