@@ -7,7 +7,7 @@
 build=$SSE_BUILD/bench
 log=$SSE_BUILD/bench-figures
 
-install_build_tools && install valgrind valgrind && install strace strace && install taskset util-linux || exit 1
+install_build_tools && install valgrind && install strace && install taskset || exit 1
 build_bench "$build" bench || exit 0
 python3 "$SSE_ROOT/test/bench/run.py" "$build/test/bench" >"$log" 2>"$log.errors"
 status=$?

@@ -15,19 +15,13 @@ skip_all() {
 
 # A server whose package is missing is not built, and its test says that it was skipped.
 install_servers() {
-    install /usr/include/microhttpd.h libmicrohttpd-dev
-    install /usr/include/civetweb.h libcivetweb-dev
-    install /usr/include/event2/http.h libevent-dev
-    install /usr/include/uv.h libuv1-dev
-    install /usr/include/http_parser.h libhttp-parser-dev
-    install /usr/include/libwebsockets.h libwebsockets-dev
-    install /usr/include/nghttp2/nghttp2.h libnghttp2-dev
-    install /usr/include/h2o.h libh2o-evloop-dev
-    install /usr/include/fcgiapp.h libfcgi-dev
-    install /usr/include/openssl/ssl.h libssl-dev
-    install openssl openssl
-    install nginx nginx-light
-    install lighttpd lighttpd
+    for server in microhttpd.h civetweb.h event2/http.h uv.h http_parser.h libwebsockets.h nghttp2/nghttp2.h h2o.h \
+        fcgiapp.h openssl/ssl.h; do
+        install "/usr/include/$server"
+    done
+    install openssl
+    install nginx
+    install lighttpd
 }
 
 # build_hosts NAME SANITIZERS

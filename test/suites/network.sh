@@ -2,7 +2,7 @@
 # A client that vanishes without FIN or RST, in network namespaces of its own.
 . "$SSE_ROOT/test/support/suite.sh"
 
-install_build_tools && install ip iproute2 && install nsenter util-linux || exit 1
+install_build_tools && install ip && install nsenter || exit 1
 if ! unshare -n true 2>/dev/null; then
     record network 0 0 1 "network namespaces are not allowed here"
     exit 0

@@ -11,11 +11,11 @@ sources=$SSE_ROOT/test/bench/peers
 
 # A peer whose package is missing is not built, and its figures say that they are skipped.
 install_peers() {
-    install /usr/include/libwebsockets.h libwebsockets-dev
-    install /usr/lib/nginx/modules/ngx_nchan_module.so libnginx-mod-nchan nginx-light
+    install /usr/include/libwebsockets.h
+    install /usr/lib/nginx/modules/ngx_nchan_module.so
     mkdir -p "$workplace"
     cp "$sources"/better_sse.mjs "$workplace"
-    install node nodejs && install npm npm && install_better_sse
+    install node && install npm && install_better_sse
 }
 
 # What the lock file names is installed once, until the lock file changes.
@@ -43,7 +43,7 @@ build_peers() {
     fi && ninja -C "$build" test/bench/server test/bench/limit peers >"$build.log" 2>&1
 }
 
-install_build_tools && install taskset util-linux || exit 1
+install_build_tools && install taskset || exit 1
 install_peers
 if ! build_peers; then
     grep -E 'error|warning|ERROR|FAILED' "$build.log" | head -40

@@ -12,9 +12,9 @@ skip_all() {
 install_build_tools || exit 1
 build_servers proxies || exit 0
 install_clients skip_all
-install nginx nginx-light || skip_all "nginx cannot be installed"
-install haproxy haproxy || skip_all "haproxy cannot be installed"
-install openssl openssl || skip_all "openssl cannot be installed"
+install nginx || skip_all "nginx cannot be installed"
+install haproxy || skip_all "haproxy cannot be installed"
+install openssl || skip_all "openssl cannot be installed"
 install_chromium || skip_all "Chromium cannot be installed"
 SSE_README=$SSE_ROOT/README.md
 export SSE_README

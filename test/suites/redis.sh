@@ -26,11 +26,11 @@ tell_of_build() {
 }
 
 install_build_tools || exit 1
-install /usr/include/hiredis/hiredis.h libhiredis-dev || skip_all "hiredis cannot be installed"
-install redis-server redis-server || skip_all "redis-server cannot be installed"
-install redis-cli redis-tools || skip_all "redis-tools cannot be installed"
+install /usr/include/hiredis/hiredis.h || skip_all "hiredis cannot be installed"
+install redis-server || skip_all "redis-server cannot be installed"
+install redis-cli || skip_all "redis-tools cannot be installed"
 install_clients skip_all
-install nginx nginx-light || skip_all "nginx cannot be installed"
+install nginx || skip_all "nginx cannot be installed"
 
 SSE_NGINX=$(command -v nginx)
 SSE_REDIS_SERVER=$(command -v redis-server)

@@ -2,7 +2,7 @@
 # Helgrind and DRD on the racing threads. What is suppressed lies in glibc: test/support/valgrind.supp.
 . "$SSE_ROOT/test/support/suite.sh"
 
-install_build_tools && install valgrind valgrind || exit 1
+install_build_tools && install valgrind || exit 1
 
 export SSE_TEST_ROUNDS=1
 SSE_TEST_WRAPPER=

@@ -54,9 +54,9 @@ install_packages() {
 # install_clients SKIP: curl, node and the packages; the tests are put beside them. Runs SKIP REASON if
 # that cannot be.
 install_clients() {
-    install curl curl || "$1" "curl cannot be installed"
-    install node nodejs || "$1" "node cannot be installed"
-    install npm npm || "$1" "npm cannot be installed"
+    install curl || "$1" "curl cannot be installed"
+    install node || "$1" "node cannot be installed"
+    install npm || "$1" "npm cannot be installed"
     install_packages || "$1" "npm cannot install the clients"
     rm -rf "$workplace"/*.mjs
     for directory in clients hosts redis proxies; do
@@ -66,12 +66,10 @@ install_clients() {
     done
     # All is on the loopback interface.
     unset http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
-    # Debian has servers where not every user looks for programs.
-    PATH=$PATH:/usr/sbin
 }
 
 install_chromium() {
-    have chromium-browser || install chromium chromium || return 1
+    install 'chromium|chromium-browser' || return 1
     SSE_CHROMIUM=$(command -v chromium || command -v chromium-browser)
     export SSE_CHROMIUM
 }

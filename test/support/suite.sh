@@ -6,50 +6,16 @@ record() {
     echo "$*" >>"$SSE_RESULTS"
 }
 
-have() {
-    command -v "$1" >/dev/null 2>&1
-}
-
-apt_updated=$SSE_BUILD/apt-updated
-
-# install COMMAND_OR_FILE PACKAGE...: installs the packages if the command or file is missing.
-install() {
-    wanted=$1
-    shift
-    if have "$wanted" || [ -e "$wanted" ]; then
-        return 0
-    fi
-    if ! have apt-get; then
-        echo "missing: $wanted; install it (Debian: $*)" >&2
-        return 1
-    fi
-    as_root=
-    if [ "$(id -u)" -ne 0 ]; then
-        have sudo || { echo "missing: $wanted; as root: apt-get install $*" >&2; return 1; }
-        as_root=sudo
-    fi
-    if [ ! -e "$apt_updated" ]; then
-        $as_root apt-get -qq update >&2 && : >"$apt_updated"
-    fi
-    echo "installing: $*" >&2
-    $as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" \
-        >"$SSE_BUILD/apt.log" 2>&1 || { cat "$SSE_BUILD/apt.log" >&2; return 1; }
-    have "$wanted" || [ -e "$wanted" ]
-}
+. "$SSE_ROOT/test/support/packages.sh"
 
 install_build_tools() {
-    install cc gcc libc6-dev &&
-        install meson meson &&
-        install ninja ninja-build &&
-        install pkg-config pkg-config &&
-        install nm binutils &&
-        install g++ g++ &&
-        install python3 python3 &&
-        install /usr/include/cmocka.h libcmocka-dev
+    for tool in cc meson ninja pkg-config nm g++ python3 /usr/include/cmocka.h; do
+        install "$tool" || return 1
+    done
 }
 
 install_clang() {
-    install clang clang || return 1
+    install clang || return 1
     # The runtime of the sanitizers is a package of its own.
     install "$(clang --print-runtime-dir)/libclang_rt.tsan-$(uname -m).a" \
         "libclang-rt-$(clang -dumpversion | cut -d. -f1)-dev"
