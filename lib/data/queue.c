@@ -7,6 +7,9 @@
 /* As many messages as one write takes. */
 #define FIRST_CAPACITY 16
 
+/* The largest capacity: a power of two that 32 bits hold, and whose ring a size_t does. */
+#define CAPACITY_MAX (SIZE_MAX > UINT32_MAX ? (size_t)1 << 31 : (size_t)1 << 28)
+
 void sse_queue_init(struct queue *queue, bool chunked, size_t bytes_max, uint32_t count_max)
 {
     *queue = (struct queue){
@@ -27,12 +30,12 @@ int sse_queue_reserve(struct queue *queue, size_t more, const struct sse_platfor
     size_t capacity = queue->ringed ? queue->ring->capacity : FIRST_CAPACITY;
     struct queue_ring *ring;
 
+    if (more > CAPACITY_MAX || needed > CAPACITY_MAX)
+        return -ENOMEM;
     if (needed <= sse_queue_capacity(queue))
         return 0;
     while (capacity < needed)
         capacity *= 2;
-    if (capacity > UINT32_MAX)
-        return -ENOMEM;
     ring = sse_platform_allocate(platform, sizeof(*ring) + capacity * sizeof(struct sse_message *));
     if (!ring)
         return -ENOMEM;
