@@ -332,7 +332,7 @@ static void random_arrivals_match_a_model(void **state)
     (void)state;
     use_caps(SSE_ADMISSION_EVICT_OLDEST, cap, 0);
     for (size_t round = 0; round < 400; round++) {
-        size_t which = platform.platform.random(&platform) % CLIENTS, at = 0;
+        size_t which = (size_t)(platform.platform.random(&platform) % CLIENTS), at = 0;
 
         while (at < present && order[at] != which)
             at++;

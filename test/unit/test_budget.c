@@ -273,7 +273,7 @@ static void many_end_at_once(void **state)
     use_budget((size_t)MANY * 200);
     many = open_many(MANY);
     for (size_t i = 0; i < MANY; i++) {
-        sizes[i] = 20 + platform.platform.random(&platform) % 300;
+        sizes[i] = 20 + (size_t)(platform.platform.random(&platform) % 300);
         send_size(&many[i], sizes[i]);
         total += sizes[i];
     }
@@ -297,7 +297,7 @@ static void random_backlogs_match_a_model(void **state)
 
     (void)state;
     for (size_t round = 0; round < 100; round++) {
-        size_t budget = 2000 + platform.platform.random(&platform) % 8000;
+        size_t budget = 2000 + (size_t)(platform.platform.random(&platform) % 8000);
         struct fake_client *many;
         size_t total = 0;
 
@@ -306,7 +306,7 @@ static void random_backlogs_match_a_model(void **state)
         for (size_t i = 0; i < NUMBER; i++) {
             size_t spread = round % 3 ? 1 + round * 3 : 1;
 
-            sizes[i] = 9 + platform.platform.random(&platform) % spread;
+            sizes[i] = 9 + (size_t)(platform.platform.random(&platform) % spread);
             total += sizes[i];
             queue_size(&many[i], sizes[i]);
         }

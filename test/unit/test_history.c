@@ -120,7 +120,7 @@ static void check(const struct history *history, const struct model *model)
 
 static void push(struct history *history, struct model *model)
 {
-    size_t which = next_random() % POOL_SIZE;
+    size_t which = (size_t)(next_random() % POOL_SIZE);
     struct history_entry entry = {
         .sequence = model->sequence += 1 + next_random() % 3,
         .time = next_random(),

@@ -131,7 +131,7 @@ static size_t bucket_of_hash(const struct map *map, uint64_t hash)
 
     while (bits < map->bucket_count)
         bits *= 2;
-    return (hash & (bits - 1)) < map->bucket_count ? hash & (bits - 1) : hash & (bits / 2 - 1);
+    return (size_t)((hash & (bits - 1)) < map->bucket_count ? hash & (bits - 1) : hash & (bits / 2 - 1));
 }
 
 /* The table holds each node once, in the bucket of its hash. Returns the longest chain. */

@@ -373,7 +373,7 @@ static void every_event_is_accounted_for(void **state)
             event.id = sse_str(id);
             (void)sse_emitter_send(client.emitter, &event);
             if (random >> 8 & 1)
-                fake_client_make_room(&client, (random >> 16) % 30);
+                fake_client_make_room(&client, (size_t)(random >> 16) % 30);
             check_balance(&client, i);
         }
         assert_true(fake_client_info(&client).dropped > 50);

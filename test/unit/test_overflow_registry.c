@@ -272,7 +272,7 @@ static void every_delivery_is_accounted_for(void **state)
         refused += delivery.dropped;
         ended += delivery.ended;
         if (round % 3 == 0)
-            fake_client_make_room(&clients[random >> 8 & 7], (random >> 16) % 60);
+            fake_client_make_room(&clients[random >> 8 & 7], (size_t)(random >> 16) % 60);
         if (round % 5 == 0)
             (void)fake_loop_settle(&loop);
         for (size_t i = 0; i < 8; i++)

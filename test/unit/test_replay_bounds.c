@@ -243,7 +243,7 @@ static void run_model(struct model *model, size_t operations)
     for (size_t i = 0; i < operations; i++) {
         uint64_t random = platform.platform.random(&platform);
         size_t topic = random % 16 < TOPICS ? random % 16 : 1;
-        size_t size = certain_size(model, topic, (random >> 8) % (LETTERS_MAX - 10));
+        size_t size = certain_size(model, topic, (size_t)(random >> 8) % (LETTERS_MAX - 10));
         uint64_t back = (random >> 40) % (model->count + 3);
 
         publish_size(topic, size);
@@ -255,7 +255,8 @@ static void run_model(struct model *model, size_t operations)
             check(model);
         }
         if (i % 5 == 0)
-            check_replay(model, (random >> 32) % TOPICS, back < model->sequence ? model->sequence - back : 0);
+            check_replay(model, (size_t)(random >> 32) % TOPICS,
+                         back < model->sequence ? model->sequence - back : 0);
     }
     assert_true(model->sequence > model->count + operations / 4);
 }

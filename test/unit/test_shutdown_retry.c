@@ -60,7 +60,7 @@ static void check_spread(const struct sse_platform *with, long min, long max)
         long retry = retry_of(&many[i]);
 
         assert_in_range(retry, min, max);
-        buckets[(retry - min) * BUCKETS / (max - min + 1)]++;
+        buckets[(int64_t)(retry - min) * BUCKETS / ((int64_t)max - min + 1)]++;
         lowest = retry < lowest ? retry : lowest;
         highest = retry > highest ? retry : highest;
         fake_client_free(&many[i]);
