@@ -11,9 +11,14 @@ import subprocess
 import sys
 
 
-def symbols(path, option):
-    lines = subprocess.run(["nm", option, str(path)], check=True, capture_output=True, text=True).stdout.splitlines()
-    return {line.split()[-1] for line in lines if line.split()}
+def symbols(paths, option):
+    """The names that each object defines, or needs. Each line of nm begins with the object."""
+    lines = subprocess.run(["nm", "-A", option, *map(str, paths)], check=True, capture_output=True, text=True).stdout
+    found = {path: set() for path in paths}
+    for line in lines.splitlines():
+        path, rest = line.split(":", 1)
+        found[pathlib.Path(path)].add(rest.split()[-1])
+    return found
 
 
 def includes(root):
@@ -28,10 +33,11 @@ def includes(root):
 def calls(build):
     folders = [path for path in sorted(build.glob("libsse-emitter.*.p")) if any(path.glob("lib_*.o"))]
     objects = sorted(folders[0].glob("lib_*.o")) if folders else []
-    defined = {path: symbols(path, "--defined-only") for path in objects}
+    defined = symbols(objects, "--defined-only") if objects else {}
+    needed = symbols(objects, "--undefined-only") if objects else {}
     owner = {symbol: path for path, names in defined.items() for symbol in names if symbol.startswith("sse_")}
     name = {path: re.sub(r"^lib_([a-z]+)_(.*)\.c\.o$", r"\1/\2.c", path.name) for path in objects}
-    return {name[path]: {name[owner[symbol]] for symbol in symbols(path, "--undefined-only") if symbol in owner}
+    return {name[path]: {name[owner[symbol]] for symbol in needed[path] if symbol in owner}
             for path in objects}
 
 
