@@ -24,7 +24,6 @@ set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
 export SSE_ROOT="$root"
 export SSE_BUILD="${SSE_BUILD:-$root/build/test}"
-export SSE_RESULTS="$SSE_BUILD/results"
 
 suites=${*:-"unit compilers sanitizers valgrind instructions simulation network clients hosts redis proxies"}
 for suite in $suites; do
@@ -34,17 +33,63 @@ for suite in $suites; do
     fi
 done
 
-mkdir -p "$SSE_BUILD"
-: >"$SSE_RESULTS"
+rm -rf "$SSE_BUILD/output"
+mkdir -p "$SSE_BUILD/output"
+. "$root/test/support/packages.sh"
+. "$root/test/support/lane.sh"
+# shellcheck disable=SC2086
+prepare $suites
+
+# Suites that mostly wait go beside those that compute.
+here=
+beside=
 for suite in $suites; do
-    echo "== $suite"
-    before=$(wc -l <"$SSE_RESULTS")
-    sh "$root/test/suites/$suite.sh" </dev/null
-    status=$?
-    if [ "$status" -ne 0 ] || [ "$(wc -l <"$SSE_RESULTS")" -eq "$before" ]; then
-        echo "$suite 0 1 0 the suite itself failed with status $status" >>"$SSE_RESULTS"
-    fi
+    case $suite in
+    network | clients | hosts | redis | proxies) beside="$beside $suite" ;;
+    *) here="$here $suite" ;;
+    esac
 done
+# Programs in the background would ignore the keys that interrupt a run.
+if [ -z "$here" ] || ! have flock || ! env --default-signal=INT,QUIT true 2>/dev/null; then
+    here="$here $beside"
+    beside=
+fi
+
+# print_ended SUITE...: what those that ran beside have printed, each whole.
+print_ended() {
+    for suite in "$@"; do
+        if [ -f "$SSE_BUILD/output/$suite" ]; then
+            cat "$SSE_BUILD/output/$suite"
+            rm "$SSE_BUILD/output/$suite"
+        fi
+    done
+}
+
+other=
+if [ -n "$beside" ]; then
+    # shellcheck disable=SC2086
+    env --default-signal=INT,QUIT sh -c '. "$SSE_ROOT/test/support/lane.sh"; run_lane "$@"' lane $beside &
+    other=$!
+    trap 'kill $other 2>/dev/null' EXIT
+    trap 'exit 130' INT TERM
+fi
+for suite in $here; do
+    run_suite "$suite"
+    # shellcheck disable=SC2086
+    print_ended $beside
+done
+if [ -n "$other" ]; then
+    echo "== waiting for the suites beside"
+    wait "$other"
+    # shellcheck disable=SC2086
+    print_ended $beside
+    trap - EXIT
+fi
+
+SSE_RESULTS=$SSE_BUILD/results
+for suite in $suites; do
+    cat "$SSE_BUILD/results-$suite"
+done >"$SSE_RESULTS"
 
 # Each line of the results: name, passed, failed, skipped, reason.
 echo "== results"

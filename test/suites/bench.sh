@@ -4,12 +4,11 @@
 # which run.py reads.
 . "$SSE_ROOT/test/support/suite.sh"
 
-build=$SSE_BUILD/bench
 log=$SSE_BUILD/bench-figures
 
 install_build_tools && install valgrind && install strace && install taskset || exit 1
-build_bench "$build" bench || exit 0
-python3 "$SSE_ROOT/test/bench/run.py" "$build/test/bench" >"$log" 2>"$log.errors"
+build_default bench || exit 0
+python3 "$SSE_ROOT/test/bench/run.py" "$SSE_BUILD/unit/test/bench" >"$log" 2>"$log.errors"
 status=$?
 cat "$log" "$log.errors"
 passed=$(grep -c ' pass$' "$log")

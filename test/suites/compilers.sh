@@ -8,7 +8,7 @@ install_build_tools && install_clang || exit 1
 
 # The sanitizers look at the racing threads for longer.
 export SSE_TEST_ROUNDS=25
-build_and_test gcc-O0 gcc "-Dwerror=true -Dexamples=disabled -Depoll=disabled -Dtimerfd=disabled -Deventfd=disabled -Ddefault_library=shared \
-    -Doptimization=0 -Ddebug=true"
-build_and_test clang-O0 clang "-Dwerror=true -Dexamples=disabled -Ddefault_library=static -Doptimization=0 -Ddebug=true"
-build_and_test clang-O2 clang "-Dwerror=true -Doptimization=2 -Ddebug=true"
+build_and_test gcc-O0 gcc "-Dwerror=true -Dexamples=disabled -Depoll=disabled -Dtimerfd=disabled -Deventfd=disabled
+    -Ddefault_library=shared -Doptimization=0 -Ddebug=false"
+build_and_test clang-O0 clang "-Dwerror=true -Dexamples=disabled -Ddefault_library=static -Doptimization=0 -Ddebug=false"
+build_clang && run_built_tests clang-O2

@@ -4,7 +4,7 @@
 . "$SSE_ROOT/test/support/suite.sh"
 . "$SSE_ROOT/test/support/node.sh"
 
-SSE_HOSTS=$SSE_BUILD/hosts
+SSE_HOSTS=$SSE_BUILD/examples
 SSE_SUPPRESSIONS=$SSE_ROOT/test/support/hosts.tsan
 export SSE_HOSTS SSE_SUPPRESSIONS
 
@@ -24,44 +24,15 @@ install_servers() {
     install lighttpd
 }
 
-# build_hosts NAME SANITIZERS
-build_hosts() {
-    directory=$SSE_HOSTS/$1
-    log=$directory.log
-    if [ ! -f "$directory/build.ninja" ]; then
-        rm -rf "$directory"
-        meson setup "$directory" "$SSE_ROOT" -Dtests=disabled -Dexamples=enabled -Dwerror=true \
-            -Ddefault_library=static -Doptimization=1 "-Db_sanitize=$2" >"$log" 2>&1
-    else
-        # There may be packages now that were missing then.
-        meson setup --reconfigure "$directory" "$SSE_ROOT" >"$log" 2>&1
-    fi && meson compile -C "$directory" hosts >"$log" 2>&1 && return 0
-    grep -E 'error|warning|ERROR|FAILED' "$log" | head -40
-    record hosts-build 0 1 0 "the hosts could not be built"
-    exit 0
-}
-
 install_build_tools || exit 1
 install_servers
-mkdir -p "$SSE_HOSTS"
-build_hosts asan address,undefined
-build_hosts tsan thread
+build_examples asan hosts && build_examples tsan hosts || exit 0
 
 # Built once more by the other compiler, for its warnings.
-build_by_clang() {
-    build=$SSE_HOSTS/clang
-    if [ ! -f "$build/build.ninja" ]; then
-        CC=clang meson setup "$build" "$SSE_ROOT" -Dtests=disabled -Dexamples=enabled -Dwerror=true \
-            >"$build.log" 2>&1 || return 1
-    fi
-    meson compile -C "$build" hosts >"$build.log" 2>&1
-}
-
-if install_clang && build_by_clang; then
+if ! install_clang; then
+    record hosts-clang 0 0 1 "clang cannot be installed"
+elif build_clang hosts; then
     record hosts-clang 1 0 0
-else
-    grep -E 'error|warning|ERROR|FAILED' "$SSE_HOSTS/clang.log" | head -40
-    record hosts-clang 0 1 0 "the hosts could not be built with clang"
 fi
 
 install_clients skip_all

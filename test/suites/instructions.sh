@@ -5,8 +5,8 @@
 log=$SSE_BUILD/instructions.log
 
 install_build_tools && install valgrind || exit 1
-build_bench "$SSE_BUILD/bench" test/bench/instructions || exit 0
-python3 "$SSE_ROOT/test/bench/gate.py" "${CC:-cc}" "$SSE_BUILD/bench/test/bench/instructions" >"$log" 2>&1
+build_default test/bench/instructions || exit 0
+python3 "$SSE_ROOT/test/bench/gate.py" "${CC:-cc}" "$SSE_BUILD/unit/test/bench/instructions" >"$log" 2>&1
 status=$?
 cat "$log"
 over=$(grep -c ', over$' "$log")

@@ -7,10 +7,10 @@ if ! unshare -n true 2>/dev/null; then
     record network 0 0 1 "network namespaces are not allowed here"
     exit 0
 fi
-build_bench "$SSE_BUILD/bench" test/network/vanish || exit 0
+build_default test/network/vanish || exit 0
 log=$SSE_BUILD/network.log
 # The kernel alone would take some 16 minutes.
-if timeout 120 unshare -n sh "$SSE_ROOT/test/network/vanish.sh" "$SSE_BUILD/bench/test/network/vanish" \
+if timeout 120 unshare -n sh "$SSE_ROOT/test/network/vanish.sh" "$SSE_BUILD/unit/test/network/vanish" \
     "$SSE_BUILD/network" >"$log" 2>&1; then
     cat "$log"
     record network 1 0 0

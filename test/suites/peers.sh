@@ -4,7 +4,6 @@
 # is skipped. SSE_BENCH_PAIRS=N sets the rounds.
 . "$SSE_ROOT/test/support/suite.sh"
 
-build=$SSE_BUILD/peers
 workplace=$SSE_BUILD/peers-node
 log=$SSE_BUILD/peers-figures
 sources=$SSE_ROOT/test/bench/peers
@@ -32,27 +31,12 @@ install_better_sse() {
     cat "$SSE_BUILD/peers-npm.log"
 }
 
-build_peers() {
-    if [ ! -f "$build/build.ninja" ]; then
-        rm -rf "$build"
-        CC=${CC:-cc} meson setup "$build" "$SSE_ROOT" -Dtests=enabled -Dexamples=disabled -Dwerror=true \
-            -Doptimization=2 -Ddebug=true >"$build.log" 2>&1
-    else
-        # There may be packages now that were missing then.
-        meson setup --reconfigure "$build" "$SSE_ROOT" >"$build.log" 2>&1
-    fi && ninja -C "$build" test/bench/server test/bench/limit peers >"$build.log" 2>&1
-}
-
 install_build_tools && install taskset || exit 1
 install_peers
-if ! build_peers; then
-    grep -E 'error|warning|ERROR|FAILED' "$build.log" | head -40
-    record peers 0 1 0 "the build failed"
-    exit 0
-fi
+build_default test/bench/server test/bench/limit peers || exit 0
 # All is on the loopback interface.
 unset http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
-python3 "$sources/run.py" "$build/test/bench" "$workplace" "${SSE_BENCH_PAIRS:-3}" >"$log" 2>"$log.errors"
+python3 "$sources/run.py" "$SSE_BUILD/unit/test/bench" "$workplace" "${SSE_BENCH_PAIRS:-3}" >"$log" 2>"$log.errors"
 status=$?
 cat "$log" "$log.errors"
 record peers "$(grep -c ' - -$' "$log")" "$((status != 0))" "$(grep -c ' skipped$' "$log")" \

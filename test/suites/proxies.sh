@@ -10,7 +10,7 @@ skip_all() {
 }
 
 install_build_tools || exit 1
-build_servers proxies || exit 0
+build_servers || exit 0
 install_clients skip_all
 install nginx || skip_all "nginx cannot be installed"
 install haproxy || skip_all "haproxy cannot be installed"

@@ -9,22 +9,6 @@ skip_all() {
     exit 0
 }
 
-# build_nodes NAME SANITIZERS
-build_nodes() {
-    build=$SSE_BUILD/$1
-    if [ ! -f "$build/build.ninja" ]; then
-        rm -rf "$build"
-        meson setup "$build" "$SSE_ROOT" -Dtests=disabled -Dexamples=enabled -Dwerror=true \
-            -Ddefault_library=static -Doptimization=1 "-Db_sanitize=$2" >"$build.log" 2>&1 || return 1
-    fi
-    meson compile -C "$build" redis_hub >"$build.log" 2>&1
-}
-
-tell_of_build() {
-    grep -E 'error|warning|ERROR|FAILED' "$build.log" | head -40
-    record "$1" 0 1 0 "the nodes could not be built"
-}
-
 install_build_tools || exit 1
 install /usr/include/hiredis/hiredis.h || skip_all "hiredis cannot be installed"
 install redis-server || skip_all "redis-server cannot be installed"
@@ -39,24 +23,20 @@ export ASAN_OPTIONS="detect_leaks=1"
 export UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1"
 export TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1"
 
-if build_nodes redis-asan address,undefined; then
-    export SSE_REDIS_HUB="$SSE_BUILD/redis-asan/examples/redis/redis_hub"
+if build_examples asan examples/redis/redis_hub; then
+    export SSE_REDIS_HUB="$SSE_BUILD/examples/asan/examples/redis/redis_hub"
     run_tests redis-nodes 200 redis/nodes.test.mjs
     run_tests redis-scale 200 redis/scale.test.mjs
     grep '^ *# figures' "$SSE_BUILD/redis-scale.log"
-else
-    tell_of_build redis-asan
 fi
 
 # Older runtimes of TSan cannot live with much randomness in the address space.
 if have setarch && setarch -R true 2>/dev/null; then
     export SSE_REDIS_BEFORE="setarch -R"
 fi
-if build_nodes redis-tsan thread; then
-    export SSE_REDIS_HUB="$SSE_BUILD/redis-tsan/examples/redis/redis_hub"
+if build_examples tsan examples/redis/redis_hub; then
+    export SSE_REDIS_HUB="$SSE_BUILD/examples/tsan/examples/redis/redis_hub"
     export SSE_REDIS_CLIENTS=60
     run_tests redis-tsan 200 redis/scale.test.mjs
     grep '^ *# figures' "$SSE_BUILD/redis-tsan.log"
-else
-    tell_of_build redis-tsan
 fi

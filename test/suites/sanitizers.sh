@@ -8,8 +8,8 @@ export ASAN_OPTIONS="detect_leaks=1:abort_on_error=1"
 export UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1"
 export TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1"
 
-# The examples run under sanitizers in the suites that use them.
-without_examples="-Dexamples=disabled -Dwerror=true -Doptimization=1"
+# The examples run under sanitizers in the suites that use them. A report needs no more than line numbers.
+without_examples="-Dexamples=disabled -Dwerror=true -Doptimization=1 -Ddebug=false -Dc_args=-g1"
 
 # Older runtimes of TSan cannot live with much randomness in the address space.
 if have setarch && setarch -R true 2>/dev/null; then

@@ -7,17 +7,7 @@
 fixed=100000
 new=60000
 
-build=$SSE_BUILD/simulation
-program=$build/test/simulation/simulation
-
-build_simulation() {
-    if [ ! -f "$build/build.ninja" ]; then
-        rm -rf "$build"
-        CC=${CC:-cc} meson setup "$build" "$SSE_ROOT" -Dtests=enabled -Dexamples=disabled -Dwerror=true \
-            -Doptimization=2 -Ddebug=true >"$build.log" 2>&1 || return 1
-    fi
-    meson compile -C "$build" simulation >"$build.log" 2>&1
-}
+program=$SSE_BUILD/unit/test/simulation/simulation
 
 # run_half NAME FIRST COUNT...: several runs, one after the other, until one fails
 run_half() {
@@ -40,11 +30,7 @@ show() {
 }
 
 install_build_tools || exit 1
-if ! build_simulation; then
-    grep -E 'error|warning|ERROR|FAILED' "$build.log" | head -40
-    record simulation 0 1 0 "the build failed"
-    exit 0
-fi
+build_default test/simulation/simulation || exit 0
 if [ -n "${SSE_TEST_SEED:-}" ]; then
     "$program" --seed "$SSE_TEST_SEED"
     status=$?

@@ -3,4 +3,4 @@
 . "$SSE_ROOT/test/support/suite.sh"
 
 install_build_tools || exit 1
-build_and_test unit "${CC:-cc}" "-Dwerror=true -Doptimization=2 -Ddebug=true"
+build_default && run_built_tests unit

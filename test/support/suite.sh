@@ -21,52 +21,85 @@ install_clang() {
         "libclang-rt-$(clang -dumpversion | cut -d. -f1)-dev"
 }
 
-# build_and_test NAME CC "MESON OPTIONS" [meson test arguments...]
-# Builds in a directory of its own, runs the tests, and records them one by one as cmocka counts them.
+# build NAME CC "MESON OPTIONS" [TARGET...]: in a directory of its own, $SSE_BUILD/NAME, which several suites may
+# use: one builds at a time. If it fails, the first errors are shown and recorded.
+build() {
+    directory=$SSE_BUILD/$1
+    log=$directory.log
+    mkdir -p "$(dirname "$directory")"
+    (! have flock || flock 9; build_alone "$@" 9>&-) 9>"$directory.lock" && return 0
+    grep -E ': (fatal )?error|: warning|ERROR|^FAILED' "$log" | head -40 | grep . || tail -40 "$log"
+    record "$1" 0 1 0 "the build failed"
+    return 1
+}
+
+build_alone() {
+    compiler=$2
+    options=$3
+    shift 3
+    # There may be packages now that were missing then.
+    missing=$(missing_packages hosts redis peers)
+    if [ ! -f "$directory/build.ninja" ]; then
+        rm -rf "$directory"
+        # shellcheck disable=SC2086
+        CC=$compiler meson setup "$directory" "$SSE_ROOT" $options >"$log" 2>&1 || return 1
+    elif [ "$missing" != "$(cat "$directory.missing")" ]; then
+        meson setup --reconfigure "$directory" "$SSE_ROOT" >"$log" 2>&1 || return 1
+    fi
+    echo "$missing" >"$directory.missing"
+    ninja -C "$directory" "$@" >"$log" 2>&1
+}
+
+# build_default [TARGET...]: with the default compiler, optimised as a distribution would do it.
+build_default() {
+    build unit "${CC:-cc}" "-Dwerror=true -Doptimization=2 -Ddebug=true -Dtests=enabled -Dexamples=enabled
+        -Ddefault_library=both" "$@"
+}
+
+# build_clang [TARGET...]: the same with the other compiler.
+build_clang() {
+    build clang-O2 clang "-Dwerror=true -Doptimization=2 -Ddebug=false -Dtests=enabled -Dexamples=enabled
+        -Ddefault_library=both" "$@"
+}
+
+# build_examples asan|tsan TARGET...: the servers of examples/, watched by sanitizers.
+build_examples() {
+    case $1 in
+    asan) sanitizers=address,undefined ;;
+    tsan) sanitizers=thread ;;
+    esac
+    name=examples/$1
+    shift
+    build "$name" "${CC:-cc}" "-Dtests=disabled -Dexamples=enabled -Dwerror=true -Ddefault_library=static
+        -Doptimization=1 -Db_sanitize=$sanitizers" "$@"
+}
+
+# build_and_test NAME CC "MESON OPTIONS" [TEST...]: builds everything, or only these tests, runs the tests, and
+# records them one by one as cmocka counts them.
 build_and_test() {
     name=$1
     compiler=$2
     options=$3
     shift 3
+    targets=
+    for test in "$@"; do
+        targets="$targets test/test_$test"
+    done
+    # shellcheck disable=SC2086
+    build "$name" "$compiler" "-Dtests=enabled $options" $targets && run_built_tests "$name" "$@"
+}
+
+# run_built_tests NAME [meson test arguments...]
+run_built_tests() {
+    name=$1
+    shift
     directory=$SSE_BUILD/$name
     log=$directory.log
-    if [ ! -f "$directory/build.ninja" ]; then
-        rm -rf "$directory"
-        # shellcheck disable=SC2086
-        if ! CC=$compiler meson setup "$directory" "$SSE_ROOT" -Dtests=enabled -Dexamples=enabled \
-            -Ddefault_library=both $options >"$log" 2>&1; then
-            cat "$log"
-            record "$name" 0 1 0 "meson setup failed"
-            return 0
-        fi
-    fi
-    if ! meson compile -C "$directory" >"$log" 2>&1; then
-        grep -E 'error|warning|FAILED' "$log" | head -40
-        record "$name" 0 1 0 "the build failed"
-        return 0
-    fi
     ${SSE_TEST_WRAPPER:-} meson test -C "$directory" --no-rebuild --print-errorlogs "$@" >"$log" 2>&1
     status=$?
     grep -E '^ *[0-9]+/[0-9]+|^(Ok|Fail|Timeout|Skipped):' "$log" || cat "$log"
     count_tests "$name" "$directory/meson-logs/testlog.txt" "$status" "$log"
     [ "$status" -eq 0 ] || cat "$log"
-}
-
-# build_bench DIRECTORY TARGET: what test/bench measures is optimised as a distribution would do it.
-build_bench() {
-    if [ ! -f "$1/build.ninja" ]; then
-        rm -rf "$1"
-        if ! CC=${CC:-cc} meson setup "$1" "$SSE_ROOT" -Dtests=enabled -Dexamples=disabled -Dwerror=true \
-            -Doptimization=2 -Ddebug=true >"$1.log" 2>&1; then
-            cat "$1.log"
-            record "bench-build" 0 1 0 "meson setup failed"
-            return 1
-        fi
-    fi
-    ninja -C "$1" "$2" >"$1.log" 2>&1 && return 0
-    grep -E 'error|warning|FAILED' "$1.log" | head -40
-    record "bench-build" 0 1 0 "the build failed"
-    return 1
 }
 
 # count_tests NAME CMOCKA_OUTPUT STATUS MESON_OUTPUT: single tests where cmocka printed them, and the
