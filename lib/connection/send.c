@@ -34,6 +34,14 @@ static int refuse(struct sse_emitter *emitter, uint64_t events, int error, uint6
     return error;
 }
 
+/* What a send that was accepted returns. A graceful end has written it; any other may have cost it. */
+static int answer(const struct sse_emitter *emitter)
+{
+    if (emitter->state != SSE_STATE_CLOSED || sse_emitter_ended_gracefully(emitter))
+        return 0;
+    return sse_emitter_end_error(emitter);
+}
+
 static int send_at(struct sse_emitter *emitter, struct sse_message *message, uint64_t now)
 {
     int cancel_state;
@@ -50,8 +58,8 @@ static int send_at(struct sse_emitter *emitter, struct sse_message *message, uin
         error = refuse(emitter, message->events, error, now);
     else if (at_once)
         sse_emitter_write(emitter, WRITES_AT_ONCE, now, NULL);
-    if (!error && emitter->state == SSE_STATE_CLOSED)
-        error = sse_emitter_end_error(emitter);
+    if (!error)
+        error = answer(emitter);
     sse_emitter_leave(emitter, sse_emitter_caller_owns(emitter), now);
     pthread_setcancelstate(cancel_state, NULL);
     sse_emitter_release(emitter);
@@ -146,8 +154,8 @@ static int send_directly(struct sse_emitter *emitter, struct small_message *smal
         error = sse_emitter_accept(emitter, &small->message, now);
     if (!error)
         error = write_small(emitter, small, now);
-    if (!error && emitter->state == SSE_STATE_CLOSED)
-        error = sse_emitter_end_error(emitter);
+    if (!error)
+        error = answer(emitter);
     if (!error && owes_nothing(emitter))
         pthread_mutex_unlock(&emitter->lock);
     else

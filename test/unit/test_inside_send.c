@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/* What happens to an emitter while a send writes to its socket: the thread inside tells the loop of it. Other
+ * threads would come at that moment by chance; here they come inside send(2), which this program has of its own. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "connection/emitter.h"
+
+#include "descriptor_pair.h"
+#include "fake_client.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+static const struct sse_event event = {.data = {"x", 1}};
+static struct fake_platform fake;
+static struct fake_loop loop;
+static struct fake_client client;
+static struct descriptor_pair pair;
+static void (*meanwhile)(void);
+
+ssize_t send(int descriptor, const void *bytes, size_t size, int flags)
+{
+    void (*act)(void) = meanwhile;
+
+    meanwhile = NULL;
+    if (act)
+        act();
+    return sendto(descriptor, bytes, size, flags, NULL, 0);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    fake_platform_init(&fake);
+    fake_loop_open(&loop, &fake);
+    pair_open(&pair, PAIR_STREAM);
+    fake_client_init(&client, &fake, SSE_OUTPUT_FD);
+    client.loop = &loop;
+    client.options.fd = pair.server;
+    client.options.heartbeat_ms = 15000;
+    fake_client_open(&client);
+    (void)fake_loop_settle(&loop);
+    pair_expect(&pair, ":\n");
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    fake_client_free(&client);
+    fake_loop_close(&loop);
+    pair_close(&pair);
+    fake_platform_check_no_leak(&fake);
+    return 0;
+}
+
+/* Sends, and lets the loop have the turns that it is woken for. */
+static void send_while(void (*act)(void))
+{
+    unsigned wakes = atomic_load(&loop.wakes);
+
+    meanwhile = act;
+    assert_int_equal(sse_emitter_send(client.emitter, &event), 0);
+    assert_null(meanwhile);
+    assert_int_equal(atomic_load(&loop.wakes), wakes + (act != NULL));
+    pair_expect(&pair, "data: x\n\n");
+    if (act)
+        (void)fake_loop_settle(&loop);
+}
+
+static void alone_it_wakes_nobody(void **state)
+{
+    (void)state;
+    send_while(NULL);
+    assert_true(pair_is_quiet(&pair));
+}
+
+static void complete(void)
+{
+    assert_int_equal(sse_emitter_complete(client.emitter), 0);
+}
+
+static void completed_meanwhile(void **state)
+{
+    (void)state;
+    send_while(complete);
+    assert_int_equal(client.completions, 1);
+    assert_int_equal(client.completion.reason, SSE_REASON_COMPLETED);
+    assert_int_equal(client.completion.events, 1);
+    assert_true(pair_has_ended(&pair));
+}
+
+/* As a polled loop notes it. */
+static void report_input(void)
+{
+    pthread_mutex_lock(&client.emitter->lock);
+    client.emitter->has_input = true;
+    pthread_mutex_unlock(&client.emitter->lock);
+}
+
+static void report_error(void)
+{
+    pthread_mutex_lock(&client.emitter->lock);
+    client.emitter->is_gone = true;
+    pthread_mutex_unlock(&client.emitter->lock);
+}
+
+static void input_is_looked_at_afterwards(void **state)
+{
+    (void)state;
+    assert_int_equal(shutdown(pair.client, SHUT_WR), 0);
+    send_while(report_input);
+    assert_int_equal(client.completions, 0);
+    pair_expect(&pair, ":\n");
+}
+
+static void an_error_is_looked_at_afterwards(void **state)
+{
+    (void)state;
+    send_while(report_error);
+    assert_int_equal(client.completions, 1);
+    assert_int_equal(client.completion.reason, SSE_REASON_DISCONNECTED);
+    assert_int_equal(client.completion.error, -ECONNRESET);
+}
+
+static void send_another(void)
+{
+    assert_int_equal(sse_emitter_send(client.emitter, &event), 0);
+}
+
+/* The thread inside does not write for others: the loop does. */
+static void what_others_send_is_the_loop_s(void **state)
+{
+    (void)state;
+    send_while(send_another);
+    pair_expect(&pair, "data: x\n\n");
+    assert_int_equal(fake_client_info(&client).events, 2);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(alone_it_wakes_nobody),
+        TEST(completed_meanwhile),
+        TEST(input_is_looked_at_afterwards),
+        TEST(an_error_is_looked_at_afterwards),
+        TEST(what_others_send_is_the_loop_s),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
