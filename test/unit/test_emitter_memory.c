@@ -81,6 +81,37 @@ static void the_next_event_is_written_at_once(void **state)
     pair_close(&pair);
 }
 
+/* Another event was accepted meanwhile, and waits for the room that this one has found missing. */
+static void queue_another(struct fake_output *output, void *user)
+{
+    (void)user;
+    output->on_write = NULL;
+    assert_int_equal(sse_emitter_send(client.emitter, &tock), 0);
+    fake_platform_fail_at(&fake, 1, true);
+}
+
+static void what_was_queued_meanwhile_waits_for_room(void **state)
+{
+    size_t calls;
+
+    (void)state;
+    fake_client_init(&client, &fake, SSE_OUTPUT_CALLBACK);
+    fake_client_open(&client);
+    assert_int_equal(sse_emitter_flush(client.emitter), 0);
+    fake_client_forget(&client);
+    client.output.room = 0;
+    client.output.on_write = queue_another;
+    assert_int_equal(sse_emitter_send(client.emitter, &tick), -ENOMEM);
+    fake_platform_fail_at(&fake, 0, false);
+    assert_int_equal(fake_client_info(&client).queued_messages, 1);
+    calls = client.output.calls;
+    assert_int_equal(sse_emitter_send(client.emitter, &tock), 0);
+    assert_int_equal(client.output.calls, calls + 1);
+    fake_client_make_room(&client, SIZE_MAX);
+    assert_string_equal(fake_client_text(&client), "data: tock\n\ndata: tock\n\n");
+    fake_client_free(&client);
+}
+
 /* The pause ends while the event is written, and the next one waits behind it. */
 static void end_the_pause(struct fake_output *output, void *user)
 {
@@ -117,6 +148,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(the_next_event_is_written_at_once),
+        TEST(what_was_queued_meanwhile_waits_for_room),
         TEST(what_waits_behind_a_pause_follows),
     };
 

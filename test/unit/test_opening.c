@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/* What others do to an emitter that has joined its registry while sse_emitter_new has not returned: the server's
+ * on_wake, for a client that is evicted, comes at that moment. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "registry_stage.h"
+
+#include "descriptor_pair.h"
+
+#include <stdio.h>
+
+/* More than half of a queue: the publisher would write to an emitter that is open. */
+#define LIMIT 8
+#define EVENTS 6
+
+static struct descriptor_pair pair;
+
+/* A client is in the registry, which has a place for one. The next one takes it. */
+static int take_the_place(void (*act)(struct fake_loop *loop, void *user))
+{
+    struct fake_client *client;
+    int error;
+
+    use_registry((struct sse_registry_options){.emitters_max = 1, .admission = SSE_ADMISSION_EVICT_OLDEST});
+    enter(0, "t");
+    pair_open(&pair, PAIR_STREAM);
+    client = prepare(1, SSE_OUTPUT_FD);
+    client->options.fd = pair.server;
+    client->options.queue_messages = LIMIT;
+    loop.act = act;
+    error = join(client, "t", absent);
+    loop.act = NULL;
+    return error;
+}
+
+static void publish_many(struct fake_loop *of, void *user)
+{
+    char data[8];
+
+    (void)of, (void)user;
+    for (int i = 0; i < EVENTS; i++) {
+        (void)snprintf(data, sizeof(data), "%d", i);
+        expect_delivery(publish_event('t', (struct sse_event){.data = sse_str(data)}), 1, 0, 0);
+    }
+    assert_true(pair_is_quiet(&pair));
+}
+
+/* They stand behind the beginning of the stream, and are written with it. */
+static void what_is_published_follows_the_beginning(void **state)
+{
+    (void)state;
+    assert_int_equal(take_the_place(publish_many), 0);
+    pair_expect(&pair, ":\ndata: 0\n\ndata: 1\n\ndata: 2\n\ndata: 3\n\ndata: 4\n\ndata: 5\n\n");
+    (void)fake_loop_settle(&loop);
+    expect_open(&clients[1]);
+    assert_int_equal(clients[0].completions, 1);
+    fake_client_free(&clients[1]);
+    pair_close(&pair);
+}
+
+static void complete_all(struct fake_loop *of, void *user)
+{
+    (void)of, (void)user;
+    assert_int_equal(sse_registry_complete(registry, sse_str("t")), 0);
+}
+
+/* New succeeds, and the emitter ends like any other: its loop calls back. */
+static void one_that_is_completed_has_its_beginning(void **state)
+{
+    (void)state;
+    assert_int_equal(take_the_place(complete_all), 0);
+    assert_int_equal(clients[1].completions, 0);
+    pair_expect(&pair, ":\n");
+    (void)fake_loop_settle(&loop);
+    expect_end(&clients[1], SSE_REASON_COMPLETED, 0);
+    assert_true(pair_has_ended(&pair));
+    pair_close(&pair);
+}
+
+static int abort_emitter(struct sse_emitter *emitter, void *user)
+{
+    (void)user;
+    return sse_emitter_abort(emitter, -ECANCELED);
+}
+
+static void abort_all(struct fake_loop *of, void *user)
+{
+    (void)of, (void)user;
+    assert_int_equal(sse_registry_each(registry, absent, abort_emitter, NULL), 0);
+}
+
+static void one_that_is_aborted_writes_nothing(void **state)
+{
+    (void)state;
+    assert_int_equal(take_the_place(abort_all), 0);
+    assert_int_equal(clients[1].completions, 0);
+    assert_int_equal(count(NULL), 0);
+    (void)fake_loop_settle(&loop);
+    expect_end(&clients[1], SSE_REASON_ABORTED, -ECANCELED);
+    assert_true(pair_has_ended(&pair));
+    pair_close(&pair);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(what_is_published_follows_the_beginning),
+        TEST(one_that_is_completed_has_its_beginning),
+        TEST(one_that_is_aborted_writes_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
