@@ -119,7 +119,7 @@ static void a_place_is_free_when_the_end_is_reached(void **state)
     assert_int_equal(try_enter(1, "a"), 0);
 }
 
-/* The newcomer is in, and the oldest out, when the call returns; the end itself is the loop's. */
+/* The newcomer is in, and the oldest out, when the call returns; the end itself is the loop's. Row M8. */
 static void the_oldest_leaves_at_once(void **state)
 {
     (void)state;

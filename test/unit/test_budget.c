@@ -56,7 +56,7 @@ static void publish_size(size_t size)
     (void)publish_event('t', event_of_size(size));
 }
 
-/* Over the budget, not at it; the largest backlog first; no more than it takes. */
+/* Over the budget, not at it; the largest backlog first; no more than it takes. Row H1. */
 static void the_largest_backlog_ends_first(void **state)
 {
     (void)state;
@@ -261,7 +261,7 @@ static void expect_largest_ended(const struct fake_client *many, const size_t *s
     assert_true(largest_left <= smallest_ended);
 }
 
-/* One publish puts thousands over the budget. */
+/* One publish puts thousands over the budget. Row H2. */
 static void many_end_at_once(void **state)
 {
     size_t *sizes = calloc(MANY, sizeof(*sizes));

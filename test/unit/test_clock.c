@@ -191,7 +191,7 @@ static void of_a_registry(void **state)
     assert_int_equal(other.completion.reason, SSE_REASON_SHUTDOWN);
 }
 
-/* Once for every 64 emitters: a long turn does not take old times for new ones. */
+/* Once for every 64 emitters: a long turn does not take old times for new ones. Row M9. */
 static void of_a_turn(void **state)
 {
     static struct fake_client crowd[CROWD];

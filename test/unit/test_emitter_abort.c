@@ -118,7 +118,7 @@ static void every_negative_errno_is_accepted(void **state)
     }
 }
 
-/* An end that a write callback reports: an error that looks like a graceful end is none. */
+/* An end that a write callback reports: an error that looks like a graceful end is none. Row L5. */
 static void every_error_of_a_write_callback_is_told(void **state)
 {
     (void)state;

@@ -382,6 +382,7 @@ static bool is_expected(const struct client *client, int answer)
     return answer == (wanted == ENDED ? ends[client->place] : wanted);
 }
 
+/* Fault 36. */
 static void every_call_may_come_from_every_callback(void **state)
 {
     (void)state;

@@ -235,7 +235,7 @@ static void close_inside(struct fake_output *output, void *user)
     close_client();
 }
 
-/* Whatever the callback then returns; a large event goes another way than a small one. */
+/* Whatever the callback then returns; a large event goes another way than a small one. Fault 35. */
 static void closed_inside_the_write_callback(void **state)
 {
     static const ssize_t results[] = {0, 1, 12, -EAGAIN, -EINTR, -EPIPE, -EIO, SSIZE_MAX, -SSIZE_MAX - 1};

@@ -392,7 +392,7 @@ static void a_write_callback_gets_all_at_once(void **state)
     }
 }
 
-/* That is no error of new: the emitter ends like any other, in its owner's turn. */
+/* That is no error of new: the emitter ends like any other, in its owner's turn. Row C1. */
 static void a_client_that_has_left_already_ends_like_any_other(void **state)
 {
     (void)state;

@@ -214,6 +214,7 @@ static void expect_honest_record(const struct receiver *receiver)
 
 #define EVERYTHING "sdhaisjsldzmsc"
 
+/* Fault 13. Fault 22. */
 static void a_failed_output_is_left_alone(void **state)
 {
     static const struct {
@@ -257,7 +258,8 @@ static void a_failed_output_is_left_alone(void **state)
     }
 }
 
-/* Outputs that are slow, full or interrupted at each offset, once or until they are tried again. */
+/* Outputs that are slow, full or interrupted at each offset, once or until they are tried again. Fault 9.
+ * Fault 10. */
 static void no_interruption_loses_a_byte(void **state)
 {
     static const ssize_t results[] = {0, -EAGAIN, -EWOULDBLOCK, -EINTR};

@@ -206,6 +206,7 @@ static void meet_stuck_client(enum pair_kind kind, bool nonblocking)
     finish(&stream);
 }
 
+/* Fault 11. */
 static void a_client_that_does_not_read_blocks_nobody(void **state)
 {
     (void)state;
@@ -273,7 +274,7 @@ static void lose_clients(void **state)
     }
 }
 
-/* The connection breaks while an event has left in part. */
+/* The connection breaks while an event has left in part. Fault 16. */
 static void a_reset_in_the_middle_of_an_event(void **state)
 {
     struct stream stream;
@@ -293,6 +294,7 @@ static void a_reset_in_the_middle_of_an_event(void **state)
     finish(&stream);
 }
 
+/* Fault 17. */
 static void a_half_closed_client_still_receives(void **state)
 {
     struct stream stream;
@@ -309,6 +311,7 @@ static void a_half_closed_client_still_receives(void **state)
     finish(&stream);
 }
 
+/* Fault 27. */
 static void a_full_device_is_an_error_of_the_output(void **state)
 {
     (void)state;
@@ -383,6 +386,7 @@ static void stream_without_spare_descriptors(void **state)
     finish(&stream);
 }
 
+/* Fault 14. */
 static void in_processes_of_their_own(void **state)
 {
     (void)state;

@@ -219,7 +219,7 @@ static void a_client_that_sends_and_does_not_read_gets_the_last_event(void **sta
     }
 }
 
-/* Against the rules: the number of a kept descriptor is another file's. It gets no byte. */
+/* Against the rules: the number of a kept descriptor is another file's. It gets no byte. Fault 24. */
 static void a_number_that_is_another_files_gets_no_byte(void **state)
 {
     (void)state;

@@ -192,7 +192,7 @@ static void timers_that_are_off_never_end_it(void **state)
     }
 }
 
-/* A reader so slow that each byte takes nearly all the time that it has. */
+/* A reader so slow that each byte takes nearly all the time that it has. Fault 20. Fault 21. */
 static void who_makes_progress_lives(void **state)
 {
     static const struct setting setting = {OFF, 0, 100, OFF, OFF};
@@ -263,6 +263,7 @@ static void times_are_spread(void **state)
     }
 }
 
+/* Fault 42. */
 static void heartbeats_come_only_when_idle(void **state)
 {
     static const struct setting setting = {OFF, 0, OFF, OFF, 8};

@@ -165,7 +165,7 @@ static struct sse_event event_of(const struct vector_event *from)
     };
 }
 
-/* The bytes are exactly those of the row, and a client makes of them what the row says. */
+/* The bytes are exactly those of the row, and a client makes of them what the row says. Fault 2. */
 static void encodes_row(void **state)
 {
     const struct vector *row = *state;
@@ -191,6 +191,7 @@ static void encodes_row(void **state)
     event_source_recorder_free(recorder);
 }
 
+/* Fault 1. */
 static void rejects_row(void **state)
 {
     const struct vector *row = *state;
@@ -340,6 +341,7 @@ static void all_short_texts_in_each_field(void **state)
     for_each_short_text(check_each_field);
 }
 
+/* Fault 3. */
 static void each_byte_in_id_and_type(void **state)
 {
     (void)state;
@@ -503,6 +505,7 @@ static void keys_have_their_own_limit(void **state)
     free_text(key);
 }
 
+/* Fault 4. */
 static void bytes_that_are_not_utf8_need_trust(void **state)
 {
     static const char *const names[FIELD_COUNT] = {"data: ", ": ", "id: ", "event: "};
@@ -571,7 +574,7 @@ static char *map_unreadable(void)
     return page;
 }
 
-/* The sums wrap round to something small when they are added up, or when names are added to them. */
+/* The sums wrap round to something small when they are added up, or when names are added to them. Fault 5. */
 static void texts_that_are_too_long_are_not_read(void **state)
 {
     static const struct {

@@ -162,6 +162,7 @@ static void call_everything(int argument)
     CHILD_EXPECT(atomic_load(&fake.blocks) == blocks);
 }
 
+/* Fault 44. */
 static void every_call_in_a_child_is_refused(void **state)
 {
     (void)state;

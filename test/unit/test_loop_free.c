@@ -168,7 +168,7 @@ static void free_of_nothing(void **state)
     sse_loop_free(NULL);
 }
 
-/* The registry and its other loops go on. */
+/* The registry and its other loops go on. Row M4. */
 static void others_go_on(void **state)
 {
     struct fake_client *here = prepare(0, SSE_OUTPUT_CALLBACK), *there = prepare(1, SSE_OUTPUT_CALLBACK);
@@ -347,6 +347,7 @@ static void free_among_threads(bool polled, enum sse_output output)
         pair_close(&pairs[i]);
 }
 
+/* Fault 39. */
 static void free_while_others_publish_and_send(void **state)
 {
     (void)state;

@@ -444,7 +444,7 @@ static void a_table_that_cannot_grow_still_finds_all(void **state)
     free(keys);
 }
 
-/* With fixed secrets, so that the counts are the same in every run. */
+/* With fixed secrets, so that the counts are the same in every run. Fault 7. */
 static void many_keys_stay_near_linear(void **state)
 {
     struct key *keys = numbered_keys(MANY_KEYS);

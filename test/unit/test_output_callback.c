@@ -46,6 +46,7 @@ static ssize_t write_to(struct script *script)
     return sse_callback_write(&output, pieces, COUNT(pieces));
 }
 
+/* Fault 12. */
 static void results_are_returned_or_judged(void **state)
 {
     static const struct {

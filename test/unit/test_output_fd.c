@@ -134,6 +134,7 @@ static void check_stuck_peer(struct channel *channel)
     }
 }
 
+/* Row L7. Fault 28. */
 static void a_peer_that_does_not_read_blocks_nobody(void **state)
 {
     (void)state;
@@ -268,6 +269,7 @@ static void check_closed(struct channel *channel)
     close(copy);
 }
 
+/* Fault 23. */
 static void a_closed_descriptor_is_an_error(void **state)
 {
     (void)state;
@@ -331,6 +333,7 @@ static void write_without_spare_descriptors(int argument)
     channel_receive_all(&channel);
 }
 
+/* Fault 26. */
 static void no_descriptor_is_needed(void **state)
 {
     (void)state;

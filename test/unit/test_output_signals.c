@@ -97,6 +97,7 @@ static void write_without_reader(int argument)
     write_and_compare(&channel, SIGPIPE, disposition, -EPIPE);
 }
 
+/* Fault 15. */
 static void a_missing_reader_raises_no_signal(void **state)
 {
     (void)state;

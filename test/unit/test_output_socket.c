@@ -58,6 +58,7 @@ static void all_pieces_leave_in_one_call(void **state)
 
 /* Discarding */
 
+/* Row L4. */
 static void nothing_to_discard(void **state)
 {
     struct connection connection;
@@ -245,6 +246,7 @@ static void check_user_timeout(int fd, uint32_t stall_ms, int expected)
     assert_int_equal(int_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), expected);
 }
 
+/* Fault 19. */
 static void a_vanished_client_is_noticed_in_time(void **state)
 {
     struct connection connection;

@@ -235,7 +235,7 @@ static void what_a_start_drops_does_not_count(void **state)
     }
 }
 
-/* What the history loses while the client is paused waits behind the pause already. */
+/* What the history loses while the client is paused waits behind the pause already. Fault 49. */
 static void a_history_that_wraps_meanwhile_loses_nothing(void **state)
 {
     struct fake_client *client;

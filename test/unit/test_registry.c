@@ -91,6 +91,7 @@ static void a_member_has_an_owner_that_works_for_it(void **state)
     assert_string_equal(fake_client_events(&clients[0]), EVENT("1", "1"));
 }
 
+/* Row M1. */
 static void an_emitter_belongs_to_one_registry(void **state)
 {
     struct fake_client *member = enter(0, "t"), *other = prepare(1, SSE_OUTPUT_CALLBACK);
@@ -230,7 +231,8 @@ static void topic_names_have_limits(void **state)
     assert_int_equal(sse_registry_subscribe(registry, client->emitter, &longest, 1, bad[2], NULL), -EINVAL);
 }
 
-/* Only what a topic was published to while the emitter had it arrives, and once, however it was named. */
+/* Only what a topic was published to while the emitter had it arrives, and once, however it was named. Row
+ * L9. */
 static void a_subscriber_gets_its_topics(void **state)
 {
     struct fake_client *client;

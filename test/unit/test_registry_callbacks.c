@@ -354,6 +354,7 @@ static void run(enum place at, void (*what)(struct sse_emitter *self))
         assert_int_equal(clients[i].releases, 1);
 }
 
+/* Fault 37. */
 static void every_function_from_every_callback(void **state)
 {
     (void)state;

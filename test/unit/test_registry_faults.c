@@ -213,6 +213,7 @@ static void run_scenario(size_t nth, bool for_good, bool *failed)
     (void)tear_down(NULL);
 }
 
+/* Fault 29. Fault 30. */
 static void every_allocation_fails(void **state)
 {
     (void)state;
@@ -246,7 +247,7 @@ static void a_publish_without_memory_reaches_nobody(void **state)
     assert_int_equal(clients[0].output.size, 9);
 }
 
-/* Each client has memory of its own. One has none left when its queue has to grow. */
+/* Each client has memory of its own. One has none left when its queue has to grow. Fault 31. Fault 33. */
 static void one_receiver_without_memory_pays_alone(void **state)
 {
     static struct fake_platform own[CLIENTS];
@@ -305,6 +306,7 @@ static void one_dead_output_disturbs_nobody(void **state)
 #define STUCK_BYTES ((size_t)256 << 10)
 #define EVENTS 2000
 
+/* Fault 32. */
 static void a_stuck_client_costs_what_its_queue_may_hold(void **state)
 {
     struct fake_client *stuck;

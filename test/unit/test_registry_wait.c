@@ -24,6 +24,7 @@ static int shut_down(void)
     return sse_registry_shutdown(registry, &options);
 }
 
+/* Row M7. */
 static void nobody_remains_of_nobody(void **state)
 {
     (void)state;

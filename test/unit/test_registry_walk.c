@@ -243,7 +243,7 @@ static void a_complete_cannot_fail(void **state)
     assert_string_equal(fake_client_events(&clients[0]), "data: waits\n\n");
 }
 
-/* Its emitters stay open, and end as always. */
+/* Its emitters stay open, and end as always. Row L2. */
 static void a_registry_may_go_before_its_emitters(void **state)
 {
     (void)state;

@@ -41,7 +41,7 @@ static void a_replay_holds_exactly_what_was_missed(void **state)
     assert_int_equal(stats().gaps, 0);
 }
 
-/* The topics are the client's own choice and may name one many times. */
+/* The topics are the client's own choice and may name one many times. Row M6. */
 static void a_topic_that_is_named_twice_is_replayed_once(void **state)
 {
     struct sse_text *topics = calloc(2000, sizeof(*topics));
@@ -156,7 +156,7 @@ static void what_has_no_place_is_a_gap(void **state)
     assert_string_equal(fake_client_events(&clients[0]), EVENT("a4", "4"));
 }
 
-/* A client says what it likes; it is answered, and nothing of that size is ever copied. */
+/* A client says what it likes; it is answered, and nothing of that size is ever copied. Row L12. Fault 8. */
 static void a_huge_id_is_only_unknown(void **state)
 {
     struct sse_text id = {.len = (size_t)1 << 20};

@@ -70,6 +70,7 @@ static void expect_all(struct fake_client *client, const char *text)
     expect_open(client);
 }
 
+/* Row M3. */
 static void one_whose_output_is_full(void **state)
 {
     for (int overflow = 0; overflow < POLICIES; overflow++) {

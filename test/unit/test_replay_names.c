@@ -48,7 +48,7 @@ static void an_id_is_looked_up_in_the_topics_asked_for(void **state)
     come_back(0, "", sse_str("1"), SSE_REPLAY_GAP, "");
 }
 
-/* A client may ask for other topics than before. */
+/* A client may ask for other topics than before. Row L17. */
 static void an_id_of_another_topic_counts_if_one_alone_has_it(void **state)
 {
     (void)state;
@@ -168,7 +168,7 @@ static void an_id_that_looks_assigned_cannot_be_given(void **state)
     assert_int_equal(sse_registry_publish(registry, topic, &event, NULL), 0);
 }
 
-/* Every length of an id without bytes is the caller's mistake, and none is read. */
+/* Every length of an id without bytes is the caller's mistake, and none is read. Row M2. */
 static void an_id_without_bytes_is_refused(void **state)
 {
     static const size_t sizes[] = {1, 18, 32, 33, SSE_ID_SIZE_MAX + 1, (size_t)100 << 20, SIZE_MAX};

@@ -146,7 +146,7 @@ static void many_topics_are_merged_into_one_order(void **state)
     free(names);
 }
 
-/* A storm of clients that come back shares the messages that it is sent. */
+/* A storm of clients that come back shares the messages that it is sent. Fault 52. */
 static void many_replays_share_their_messages(void **state)
 {
     enum { STORM = 200, SIZE = sizeof(letters) };

@@ -72,6 +72,7 @@ static void check_spread(const struct sse_platform *with, long min, long max)
     free(many);
 }
 
+/* Fault 51. */
 static void many_clients_do_not_come_back_at_once(void **state)
 {
     (void)state;

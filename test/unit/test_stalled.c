@@ -100,6 +100,7 @@ static void expect_others_complete(void)
     }
 }
 
+/* Fault 18. */
 static void ends_when_its_queue_is_full(void **state)
 {
     (void)state;

@@ -396,6 +396,7 @@ static void *keep_serving(void *worker)
     return NULL;
 }
 
+/* Fault 34. Fault 40. Fault 43. */
 static void everything_at_once(void **state)
 {
     static const struct stage_callbacks callbacks = {.visit = visit};

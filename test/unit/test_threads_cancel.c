@@ -160,6 +160,7 @@ static void cancel_both(struct scene *scene, struct schedule_random *random)
     scene_close(scene);
 }
 
+/* Fault 45. */
 static void a_cancelled_thread_leaves_no_lock_behind(void **state)
 {
     struct schedule_random random;

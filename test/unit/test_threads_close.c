@@ -318,7 +318,7 @@ static void the_end_of_a_loop_waits_for_on_wake(void **state)
     scene_close(scene);
 }
 
-/* A publisher comes to a loop that others are waking: it does not wait for them. */
+/* A publisher comes to a loop that others are waking: it does not wait for them. Row L6. */
 static void a_publish_meanwhile_wakes_nobody(void **state)
 {
     struct scene *scene = open_referenced(IN_WAKE, scene_stay);

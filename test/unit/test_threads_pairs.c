@@ -258,6 +258,7 @@ static void race_pairs(enum kind kind)
     free(batch);
 }
 
+/* Fault 41. */
 static void pairs_on_a_callback(void **state)
 {
     (void)state;

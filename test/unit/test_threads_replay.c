@@ -399,6 +399,7 @@ static unsigned run(uint64_t seed)
     return visits;
 }
 
+/* Fault 38. Fault 48. */
 static void nothing_is_lost_between_two_connections(void **state)
 {
     uint64_t seed = schedule_seed();

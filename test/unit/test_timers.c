@@ -378,7 +378,7 @@ static void chance_touches_nothing_else(void **state)
     assert_int_equal(sse_timers_stall_due(&timers, true), NOW + STALL_DEFAULT);
 }
 
-/* Every timer near the end of time: it never wraps round to a point that is due. */
+/* Every timer near the end of time: it never wraps round to a point that is due. Fault 47. */
 static void deadlines_saturate(void **state)
 {
     static const int64_t lengths[] = {
