@@ -114,7 +114,7 @@ enum sse_overflow {
     /**
      * An event with a key replaces the queued event with the same key, whether the queue is full or
      * not. The new event goes to the end of the queue, so ids keep their order. If it does not fit even
-     * then, the emitter ends.
+     * then, the emitter ends. The time that this takes does not depend on how many events are queued.
      */
     SSE_OVERFLOW_COALESCE = 3
 };

@@ -85,7 +85,7 @@ int sse_emitter_consume(struct sse_emitter *emitter, size_t size)
     return 0;
 }
 
-static size_t copy_queue(const struct queue *queue, unsigned char *buffer, size_t size)
+static size_t copy_queue(struct queue *queue, unsigned char *buffer, size_t size)
 {
     struct iovec iov[IOV_COUNT_MAX];
     int count = sse_queue_gather(queue, iov, IOV_COUNT_MAX);

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #include "data/queue.h"
 #include "base/platform.h"
+#include "data/queue_keys.h"
 
 #include <errno.h>
 
 /* As many messages as one write takes. */
 #define FIRST_CAPACITY 16
 
-/* The largest capacity: a power of two that 32 bits hold, and whose ring a size_t does. */
-#define CAPACITY_MAX (SIZE_MAX > UINT32_MAX ? (size_t)1 << 31 : (size_t)1 << 28)
+/* The largest capacity: twice as much is a number of 32 bits, and a size_t holds its ring. */
+#define CAPACITY_MAX (SIZE_MAX > UINT32_MAX ? (size_t)1 << 30 : (size_t)1 << 28)
+
+/* Up to here a key is looked for without a table. */
+#define PLACES_SEARCHED 32
 
 void sse_queue_init(struct queue *queue, bool chunked, size_t bytes_max, uint32_t count_max)
 {
@@ -24,29 +28,107 @@ static struct sse_message *at(const struct queue *queue, uint32_t index)
     return sse_queue_at(queue, index);
 }
 
-int sse_queue_reserve(struct queue *queue, size_t more, const struct sse_platform *platform)
+/* The first place from `index` on that is not empty, or their number. */
+static uint32_t next_message(const struct queue *queue, uint32_t index)
 {
-    size_t needed = queue->count + more;
-    size_t capacity = queue->ringed ? queue->ring->capacity : FIRST_CAPACITY;
-    struct queue_ring *ring;
+    uint32_t places = sse_queue_places(queue);
+    const struct queue_ring *ring = queue->ring;
 
-    if (more > CAPACITY_MAX || needed > CAPACITY_MAX)
-        return -ENOMEM;
-    if (needed <= sse_queue_capacity(queue))
-        return 0;
-    while (capacity < needed)
-        capacity *= 2;
-    ring = sse_platform_allocate(platform, sizeof(*ring) + capacity * sizeof(struct sse_message *));
+    if (queue->ringed && ring->first + index - ring->empty_begin < ring->empty_end - ring->empty_begin)
+        index = ring->empty_end - ring->first;
+    while (index < places && !at(queue, index))
+        index++;
+    return index;
+}
+
+void sse_queue_compact(struct queue *queue)
+{
+    struct queue_ring *ring = queue->ring;
+    uint32_t to = 0;
+
+    for (uint32_t from = 0; to < queue->count; from = next_message(queue, from + 1))
+        sse_queue_set(queue, to++, at(queue, from));
+    ring->empty = 0;
+    ring->empty_end = ring->empty_begin;
+    if (ring->keys)
+        sse_queue_keys_clear(queue);
+}
+
+/* They are moved backwards, over the empty places between them. */
+void sse_queue_compact_front(struct queue *queue, uint32_t count)
+{
+    struct queue_ring *ring = queue->ring;
+    uint32_t found = 1, last = 0, to;
+
+    for (; found < count && found < queue->count; found++)
+        last = next_message(queue, last + 1);
+    if (last + 1 == found)
+        return;
+    to = last;
+    for (uint32_t from = last; from-- > 0;)
+        if (at(queue, from))
+            sse_queue_set(queue, --to, at(queue, from));
+    if (ring->empty_begin - ring->first < last)
+        ring->empty_end = ring->empty_begin;
+    ring->first += to;
+    ring->empty -= to;
+    if (ring->keys)
+        sse_queue_keys_add_front(queue, found);
+}
+
+void sse_queue_skip_front(struct queue *queue)
+{
+    uint32_t skipped = next_message(queue, 0);
+
+    queue->ring->first += skipped;
+    queue->ring->empty -= skipped;
+}
+
+static struct queue_ring *new_ring(size_t capacity, const struct sse_platform *platform)
+{
+    struct queue_ring *ring =
+        sse_platform_allocate(platform, sizeof(*ring) + capacity * sizeof(struct sse_message *));
+
+    if (ring)
+        *ring = (struct queue_ring){.capacity = (uint32_t)capacity};
+    return ring;
+}
+
+static int grow(struct queue *queue, size_t capacity, const struct sse_platform *platform)
+{
+    struct queue_ring *ring = capacity <= CAPACITY_MAX ? new_ring(capacity, platform) : NULL;
+    uint32_t from = 0;
+
     if (!ring)
         return -ENOMEM;
     ring->exempt_bytes = sse_queue_exempt_bytes(queue);
-    ring->first = 0;
-    ring->capacity = (uint32_t)capacity;
-    for (uint32_t i = 0; i < queue->count; i++)
-        ring->slots[i] = at(queue, i);
+    for (uint32_t to = 0; to < queue->count; from = next_message(queue, from + 1))
+        ring->slots[to++] = at(queue, from);
     sse_queue_free_ring(queue, platform);
     queue->ring = ring;
     queue->ringed = true;
+    return 0;
+}
+
+/* A ring that is full is not compacted for a few empty places. */
+int sse_queue_reserve(struct queue *queue, size_t more, const struct sse_platform *platform)
+{
+    size_t places = sse_queue_places(queue), needed = queue->count + more;
+    size_t capacity = sse_queue_capacity(queue);
+
+    if (more > CAPACITY_MAX || needed > CAPACITY_MAX)
+        return -ENOMEM;
+    if (more <= capacity - places)
+        return 0;
+    if (!queue->ringed)
+        capacity = FIRST_CAPACITY;
+    else if (places - queue->count < capacity / 4)
+        capacity *= 2;
+    while (capacity < needed)
+        capacity *= 2;
+    if (capacity > sse_queue_capacity(queue))
+        return grow(queue, capacity, platform);
+    sse_queue_compact(queue);
     return 0;
 }
 
@@ -57,8 +139,10 @@ void sse_queue_replace_first(struct queue *queue, struct sse_message *message)
 
 void sse_queue_free_ring(struct queue *queue, const struct sse_platform *platform)
 {
-    if (queue->ringed)
+    if (queue->ringed) {
+        sse_platform_deallocate(platform, queue->ring->keys);
         sse_platform_deallocate(platform, queue->ring);
+    }
     queue->ringed = false;
 }
 
@@ -71,19 +155,23 @@ void sse_queue_drop_first(struct queue *queue, const struct sse_platform *platfo
     sse_message_unref(message);
 }
 
-/* Closes the gap from the shorter side. Where there is something before it, there is a ring. */
+/* An exempt message's place does not stay empty. There are few before it. */
 static void close_gap(struct queue *queue, uint32_t index)
+{
+    for (; index; index--)
+        sse_queue_set(queue, index, at(queue, index - 1));
+    queue->ring->first++;
+}
+
+/* What is dropped from behind exempt messages, one after the other, leaves one stretch. */
+static void leave_empty(struct queue *queue, uint32_t index)
 {
     struct queue_ring *ring = queue->ring;
 
-    if (index < queue->count / 2) {
-        for (; index; index--)
-            sse_queue_set(queue, index, at(queue, index - 1));
-        ring->first = (ring->first + 1) & (ring->capacity - 1);
-    } else {
-        for (; index + 1 < queue->count; index++)
-            sse_queue_set(queue, index, at(queue, index + 1));
-    }
+    sse_queue_set(queue, index, NULL);
+    ring->empty++;
+    if (ring->first + index == ring->empty_end)
+        ring->empty_end++;
 }
 
 uint64_t sse_queue_drop_at(struct queue *queue, uint32_t index, const struct sse_platform *platform)
@@ -96,25 +184,39 @@ uint64_t sse_queue_drop_at(struct queue *queue, uint32_t index, const struct sse
         return events;
     }
     queue->bytes -= sse_message_wire_size(message, queue->chunked);
+    queue->count--;
     if (index < queue->exempt) {
         queue->ring->exempt_bytes -= sse_message_wire_size(message, queue->chunked);
         queue->exempt--;
+        close_gap(queue, index);
+    } else {
+        leave_empty(queue, index);
     }
-    close_gap(queue, index);
-    queue->count--;
     sse_message_unref(message);
     return events;
 }
 
-/* The first message from `index` on that may be dropped, or the count. */
-static uint32_t first_droppable(const struct queue *queue, uint32_t index)
+/* No message may be dropped from before this place. */
+static uint32_t droppable_from(const struct queue *queue)
 {
-    if (index < queue->pinned)
-        index = queue->pinned;
-    if (!index && queue->taken)
-        index = 1;
-    while (index < queue->count && !at(queue, index)->events)
-        index++;
+    uint32_t index = queue->exempt > queue->pinned ? queue->exempt : queue->pinned;
+
+    return !index && queue->taken ? 1 : index;
+}
+
+/* The first message that may be dropped, or the number of places. The next search passes over the empty
+ * places before it. */
+static uint32_t find_droppable(struct queue *queue)
+{
+    uint32_t places = sse_queue_places(queue), from = droppable_from(queue),
+             index = next_message(queue, from);
+
+    if (queue->ringed && index > from) {
+        queue->ring->empty_begin = queue->ring->first + from;
+        queue->ring->empty_end = queue->ring->first + index;
+    }
+    while (index < places && !at(queue, index)->events)
+        index = next_message(queue, index + 1);
     return index;
 }
 
@@ -129,14 +231,15 @@ static bool is_in_vain(const struct queue *queue, uint32_t index, const struct s
                        unsigned factor)
 {
     struct queue rest = {
-        .count = index - queue->exempt,
         .count_max = queue->count_max,
         .bytes_max = queue->bytes_max,
         .chunked = queue->chunked,
     };
 
-    for (uint32_t i = queue->exempt; i < index; i++)
+    for (uint32_t i = next_message(queue, queue->exempt); i < index; i = next_message(queue, i + 1)) {
         rest.bytes += sse_message_wire_size(at(queue, i), queue->chunked) - (i ? 0 : queue->taken);
+        rest.count++;
+    }
     return !has_room(&rest, message, factor);
 }
 
@@ -144,15 +247,13 @@ uint64_t sse_queue_drop_oldest(struct queue *queue, const struct sse_message *me
                                const struct sse_platform *platform)
 {
     uint64_t events = 0;
-    uint32_t index = first_droppable(queue, queue->exempt);
+    uint32_t index = find_droppable(queue);
 
     if (is_in_vain(queue, index, message, factor))
         return 0;
-    while (!has_room(queue, message, factor) && index < queue->count) {
-        if (at(queue, index)->events)
-            events += sse_queue_drop_at(queue, index, platform);
-        else
-            index++;
+    while (!has_room(queue, message, factor) && index < sse_queue_places(queue)) {
+        events += sse_queue_drop_at(queue, index, platform);
+        index = find_droppable(queue);
     }
     return events;
 }
@@ -160,33 +261,41 @@ uint64_t sse_queue_drop_oldest(struct queue *queue, const struct sse_message *me
 uint64_t sse_queue_drop_newest(struct queue *queue, const struct sse_platform *platform)
 {
     uint64_t events = 0;
-    uint32_t first = first_droppable(queue, queue->exempt);
+    uint32_t first = droppable_from(queue);
 
-    for (uint32_t index = queue->count; index-- > first && sse_queue_is_over(queue);)
-        if (at(queue, index)->events)
+    for (uint32_t index = sse_queue_places(queue); index-- > first && sse_queue_is_over(queue);)
+        if (at(queue, index) && at(queue, index)->events)
             events += sse_queue_drop_at(queue, index, platform);
     return events;
 }
 
-static bool same_key(struct sse_text left, struct sse_text right)
+/* The first message with this key from `index` on, or the number of places. */
+static uint32_t search_key(const struct queue *queue, struct sse_text key, uint32_t index)
 {
-    return left.ptr && left.len == right.len && !memcmp(left.ptr, right.ptr, left.len);
+    uint32_t places = sse_queue_places(queue);
+
+    while (index < places && !sse_queue_has_key(at(queue, index), key))
+        index = next_message(queue, index + 1);
+    return index;
 }
 
 uint64_t sse_queue_drop_key(struct queue *queue, struct sse_text key, const struct sse_platform *platform)
 {
-    for (uint32_t index = first_droppable(queue, queue->exempt); index < queue->count; index++) {
-        if (same_key(at(queue, index)->key, key))
-            return sse_queue_drop_at(queue, index, platform);
-    }
-    return 0;
+    uint32_t places = sse_queue_places(queue), index = droppable_from(queue);
+
+    if (places > PLACES_SEARCHED && sse_queue_keys_make(queue, platform))
+        index = sse_queue_keys_find(queue, key, index);
+    else
+        index = search_key(queue, key, index);
+    return index < places ? sse_queue_drop_at(queue, index, platform) : 0;
 }
 
 uint64_t sse_queue_events(const struct queue *queue)
 {
     uint64_t events = 0;
+    uint32_t places = sse_queue_places(queue);
 
-    for (uint32_t i = 0; i < queue->count; i++)
+    for (uint32_t i = 0; i < places; i = next_message(queue, i + 1))
         events += at(queue, i)->events;
     return events;
 }

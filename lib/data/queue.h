@@ -24,11 +24,21 @@
  * limits meanwhile. */
 #define QUEUE_UNTRIED_FACTOR 4
 
-/** Where more than one message waits. */
+struct queue_keys;
+
+/**
+ * Where more than one message waits. Places are numbered on and on, and lie in the ring by their last bits. A
+ * message that is dropped from the middle leaves its place empty: nothing is moved for it. The first place is
+ * never empty, nor is an exempt or a pinned one.
+ */
 struct queue_ring {
-    size_t exempt_bytes; /* of the exempt messages, still to be written */
-    uint32_t first;
-    uint32_t capacity; /* a power of two */
+    size_t exempt_bytes;     /* of the exempt messages, still to be written */
+    uint32_t first;          /* the number of the first place */
+    uint32_t empty;          /* empty places */
+    uint32_t capacity;       /* a power of two */
+    uint32_t empty_begin;    /* from here ... */
+    uint32_t empty_end;      /* ... up to here all places are empty, as far as they are in the ring */
+    struct queue_keys *keys; /* of a long queue; or NULL */
     struct sse_message *slots[];
 };
 
@@ -37,7 +47,7 @@ struct queue {
         struct sse_message *only; /* up to one message, if `ringed` is not set */
         struct queue_ring *ring;
     };
-    size_t bytes;        /* still to be written */
+    size_t bytes; /* still to be written */
     uint32_t bytes_max;
     uint32_t count;
     uint32_t count_max;
@@ -73,8 +83,8 @@ uint64_t sse_queue_drop_newest(struct queue *queue, const struct sse_platform *p
 /** Drops the message at an index that was neither gathered nor begun. Returns its events. */
 uint64_t sse_queue_drop_at(struct queue *queue, uint32_t index, const struct sse_platform *platform);
 
-/** Drops the message with this key, if it may be dropped. No exempt one: a replay is never dropped. Returns its
- *  events, or 0. */
+/** Drops the oldest message with this key that may be dropped. No exempt one: a replay is never dropped.
+ * Returns its events, or 0. */
 uint64_t sse_queue_drop_key(struct queue *queue, struct sse_text key, const struct sse_platform *platform);
 
 /** The events in the queue. */
@@ -85,9 +95,30 @@ void sse_queue_clear(struct queue *queue, const struct sse_platform *platform);
 /** Gives back the memory of an empty queue. */
 void sse_queue_free_ring(struct queue *queue, const struct sse_platform *platform);
 
+/** No place is empty any more. */
+void sse_queue_compact(struct queue *queue);
+
+/** None of the first `count` places is empty. */
+void sse_queue_compact_front(struct queue *queue, uint32_t count);
+
+/** The first place is empty: goes on to the next message. */
+void sse_queue_skip_front(struct queue *queue);
+
 /* What every event passes through stands here, so that it costs no call. */
 
-/** The message at a position below the count. */
+/** The number of places: of its messages, and of those that were dropped from between them. */
+static inline uint32_t sse_queue_places(const struct queue *queue)
+{
+    return queue->ringed ? queue->count + queue->ring->empty : queue->count;
+}
+
+/** Whether no place is empty. */
+static inline bool sse_queue_is_compact(const struct queue *queue)
+{
+    return !queue->ringed || !queue->ring->empty;
+}
+
+/** The message at a place, counted from the first; NULL: it is empty. */
 static inline struct sse_message *sse_queue_at(const struct queue *queue, uint32_t index)
 {
     const struct queue_ring *ring = queue->ring;
@@ -95,7 +126,7 @@ static inline struct sse_message *sse_queue_at(const struct queue *queue, uint32
     return queue->ringed ? ring->slots[(ring->first + index) & (ring->capacity - 1)] : queue->only;
 }
 
-/** Puts a reference at a position for which there is room. */
+/** Puts a reference at a place for which there is room. */
 static inline void sse_queue_set(struct queue *queue, uint32_t index, struct sse_message *message)
 {
     struct queue_ring *ring = queue->ring;
@@ -106,7 +137,7 @@ static inline void sse_queue_set(struct queue *queue, uint32_t index, struct sse
         queue->only = message;
 }
 
-/** How many messages fit without more memory. */
+/** How many places there are without more memory. */
 static inline uint32_t sse_queue_capacity(const struct queue *queue)
 {
     return queue->ringed ? queue->ring->capacity : 1;
@@ -152,6 +183,8 @@ static inline bool sse_queue_is_half_full(const struct queue *queue)
 /** What it holds now does not count against its limits. */
 static inline void sse_queue_exempt_all(struct queue *queue)
 {
+    if (!sse_queue_is_compact(queue))
+        sse_queue_compact(queue);
     queue->exempt = queue->count;
     if (queue->ringed)
         queue->ring->exempt_bytes = queue->bytes;
@@ -162,10 +195,15 @@ static inline void sse_queue_exempt_all(struct queue *queue)
 static inline int sse_queue_push(struct queue *queue, struct sse_message *message,
                                  const struct sse_platform *platform)
 {
-    if (queue->count == sse_queue_capacity(queue) && sse_queue_reserve(queue, 1, platform))
-        return -ENOMEM;
+    uint32_t places = sse_queue_places(queue);
+
+    if (places == sse_queue_capacity(queue)) {
+        if (sse_queue_reserve(queue, 1, platform))
+            return -ENOMEM;
+        places = sse_queue_places(queue);
+    }
     sse_message_keep(message);
-    sse_queue_set(queue, queue->count, message);
+    sse_queue_set(queue, places, message);
     queue->count++;
     queue->bytes += sse_message_wire_size(message, queue->chunked);
     return 0;
@@ -206,21 +244,24 @@ static inline struct sse_message *sse_queue_first(const struct queue *queue)
     return queue->count ? sse_queue_at(queue, 0) : NULL;
 }
 
-/** Shows the next bytes, in up to `iov_count` pieces; returns how many. */
-static inline int sse_queue_gather(const struct queue *queue, struct iovec *iov, int iov_count)
+/** Shows the next bytes, in up to `iov_count` pieces; returns how many. While none is dropped from them, they
+ *  are in the first places. */
+static inline int sse_queue_gather(struct queue *queue, struct iovec *iov, int iov_count)
 {
-    int filled = 0;
-    size_t taken = queue->taken;
+    uint32_t count = queue->count < (uint32_t)iov_count ? queue->count : (uint32_t)iov_count;
 
-    while (filled < iov_count && (uint32_t)filled < queue->count) {
-        struct sse_text wire = sse_message_wire(sse_queue_at(queue, (uint32_t)filled), queue->chunked);
+    if (!count)
+        return 0;
+    if (!sse_queue_is_compact(queue))
+        sse_queue_compact_front(queue, count);
+    for (uint32_t i = 0; i < count; i++) {
+        struct sse_text wire = sse_message_wire(sse_queue_at(queue, i), queue->chunked);
 
-        iov[filled].iov_base = (void *)(uintptr_t)(wire.ptr + taken);
-        iov[filled].iov_len = wire.len - taken;
-        taken = 0;
-        filled++;
+        iov[i] = (struct iovec){.iov_base = (void *)(uintptr_t)wire.ptr, .iov_len = wire.len};
     }
-    return filled;
+    iov[0].iov_base = (char *)iov[0].iov_base + queue->taken;
+    iov[0].iov_len -= queue->taken;
+    return (int)count;
 }
 
 /** Removes bytes of the first message from the sums. */
@@ -237,10 +278,13 @@ static inline void sse_queue_forget_first(struct queue *queue, const struct sse_
     queue->taken = 0;
     queue->exempt -= queue->exempt > 0;
     queue->count--;
-    if (queue->ringed && queue->count)
-        queue->ring->first = (queue->ring->first + 1) & (queue->ring->capacity - 1);
-    else if (queue->ringed)
+    if (queue->ringed && queue->count) {
+        queue->ring->first++;
+        if (queue->ring->empty)
+            sse_queue_skip_front(queue);
+    } else if (queue->ringed) {
         sse_queue_free_ring(queue, platform);
+    }
 }
 
 /** Takes up to `*size` bytes but not past the end of a message, and counts them off. Returns the

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+#include "data/queue_keys.h"
+#include "base/platform.h"
+#include "base/siphash.h"
+
+/** A place whose message had a key with this hash when it was added. */
+struct key_entry {
+    uint32_t hash; /* odd; 0: there is none */
+    uint32_t place;
+};
+
+/* Open addressing. Whoever is added takes the first entry that is free or whose place is empty. */
+struct queue_keys {
+    uint64_t secret[2];
+    uint32_t size;  /* a power of two, twice the places of the ring */
+    uint32_t used;  /* entries that are not free */
+    uint32_t added; /* the number of the place before which all are added */
+    struct key_entry entries[];
+};
+
+static uint32_t hash_of(const struct queue_keys *keys, struct sse_text key)
+{
+    return (uint32_t)sse_siphash(keys->secret, key.ptr, key.len) | 1;
+}
+
+/* The message at a place that may be gone. */
+static struct sse_message *message_at(const struct queue *queue, uint32_t place)
+{
+    uint32_t index = place - queue->ring->first;
+
+    return index < sse_queue_places(queue) ? sse_queue_at(queue, index) : NULL;
+}
+
+/* The hash is odd: its lowest bit would leave every second entry free. */
+static uint32_t home_of(const struct queue_keys *keys, uint32_t hash)
+{
+    return hash >> 1 & (keys->size - 1);
+}
+
+static void add(const struct queue *queue, uint32_t place)
+{
+    struct queue_keys *keys = queue->ring->keys;
+    const struct sse_message *message = message_at(queue, place);
+    uint32_t hash, at;
+
+    if (!message || !message->key.ptr)
+        return;
+    hash = hash_of(keys, message->key);
+    at = home_of(keys, hash);
+    while (keys->entries[at].hash && message_at(queue, keys->entries[at].place))
+        at = (at + 1) & (keys->size - 1);
+    keys->used += !keys->entries[at].hash;
+    keys->entries[at] = (struct key_entry){.hash = hash, .place = place};
+}
+
+void sse_queue_keys_clear(struct queue *queue)
+{
+    struct queue_keys *keys = queue->ring->keys;
+
+    memset(keys->entries, 0, keys->size * sizeof(keys->entries[0]));
+    keys->used = 0;
+    keys->added = queue->ring->first;
+}
+
+/* A quarter of the entries is free at any time, so that a search ends. After it is cleared, half of them. */
+static bool has_room(const struct queue_keys *keys, uint32_t more)
+{
+    return keys->used + more <= keys->size / 4 * 3;
+}
+
+static void add_new(struct queue *queue)
+{
+    struct queue_keys *keys = queue->ring->keys;
+    uint32_t first = queue->ring->first, places = sse_queue_places(queue);
+
+    /* Those that came and went meanwhile are nowhere. */
+    if (keys->added - first > places)
+        keys->added = first;
+    while (keys->added - first < places) {
+        if (!has_room(keys, 1))
+            sse_queue_keys_clear(queue);
+        add(queue, keys->added++);
+    }
+}
+
+bool sse_queue_keys_make(struct queue *queue, const struct sse_platform *platform)
+{
+    struct queue_ring *ring = queue->ring;
+    uint32_t size = 2 * ring->capacity;
+    struct queue_keys *keys;
+
+    if (ring->keys)
+        return true;
+    keys = sse_platform_allocate(platform, sizeof(*keys) + size * sizeof(keys->entries[0]));
+    if (!keys)
+        return false;
+    /* Whoever chooses keys knows no addresses. */
+    keys->secret[0] = sse_platform_jitter(platform, (uintptr_t)keys);
+    keys->secret[1] = sse_platform_jitter(platform, (uintptr_t)sse_queue_first(queue));
+    keys->size = size;
+    ring->keys = keys;
+    sse_queue_keys_clear(queue);
+    return true;
+}
+
+uint32_t sse_queue_keys_find(struct queue *queue, struct sse_text key, uint32_t index)
+{
+    const struct queue_keys *keys = queue->ring->keys;
+    uint32_t found = UINT32_MAX, hash = hash_of(keys, key);
+
+    add_new(queue);
+    for (uint32_t at = home_of(keys, hash); keys->entries[at].hash; at = (at + 1) & (keys->size - 1)) {
+        uint32_t candidate = keys->entries[at].place - queue->ring->first;
+
+        if (keys->entries[at].hash == hash && candidate >= index && candidate < found &&
+            sse_queue_has_key(message_at(queue, keys->entries[at].place), key))
+            found = candidate;
+    }
+    return found;
+}
+
+void sse_queue_keys_add_front(struct queue *queue, uint32_t count)
+{
+    if (!has_room(queue->ring->keys, count))
+        sse_queue_keys_clear(queue);
+    else
+        for (uint32_t i = 0; i < count; i++)
+            add(queue, queue->ring->first + i);
+}
