@@ -64,7 +64,10 @@ union emitter_extra {
     void (*on_completion)(struct sse_emitter *emitter, const struct sse_completion *completion, void *user);
     void (*on_release)(void *user);
     struct pause *pause; /* NULL: what was behind it has followed */
-    int watch_fd;
+    struct {
+        int fd;
+        uint32_t place; /* the loop's: among those that watch it */
+    } watch;
 };
 
 enum emitter_extra_place {

@@ -45,7 +45,7 @@ void sse_extras_copy(union emitter_extra *extras, const struct sse_emitter_optio
     if (options->paused)
         *extras++ = (union emitter_extra){.pause = NULL};
     if (options->watch_fd)
-        *extras++ = (union emitter_extra){.watch_fd = options->watch_fd};
+        *extras++ = (union emitter_extra){.watch = {.fd = options->watch_fd}};
 }
 
 union emitter_extra *sse_emitter_extra(const struct sse_emitter *emitter, enum emitter_extra_place place)
@@ -66,5 +66,5 @@ int sse_emitter_descriptor(const struct sse_emitter *emitter)
     if (emitter->output_kind == OUTPUT_FILE)
         return emitter->output.file->number;
     watch = sse_emitter_extra(emitter, EXTRA_WATCH);
-    return watch ? watch->watch_fd : -1;
+    return watch ? watch->watch.fd : -1;
 }

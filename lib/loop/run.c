@@ -26,11 +26,11 @@ static void note_event_of_watch(struct sse_loop *loop, const struct watch *watch
 {
     if (watch->writer)
         note_event(watch->writer, event->happened, chain);
-    for (const struct watcher *watcher = watch->watchers; watcher; watcher = watcher->next)
-        note_event(watcher->emitter, event->happened, chain);
+    for (uint32_t i = 0; i < sse_watch_count(watch); i++)
+        note_event(sse_watch_at(watch, i)->emitter, event->happened, chain);
     /* Who asked for it may watch no longer: poll(2) would report it for ever. */
     if (watch->watchers)
-        sse_watches_ask(&loop->watches, event->descriptor, loop->poller);
+        sse_watches_ask_again(&loop->watches, event->descriptor, loop->poller);
 }
 
 static void note_events(struct sse_loop *loop, const struct poller_event *events, int count)

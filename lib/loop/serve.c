@@ -31,7 +31,7 @@ static void ask_for_room(struct sse_loop *loop, struct sse_emitter *emitter, boo
         ask = !has_room(emitter);
     emitter->asked_for_room = ask;
     pthread_mutex_lock(&loop->lock);
-    sse_watches_ask(&loop->watches, sse_emitter_descriptor(emitter), loop->poller);
+    sse_watches_ask(&loop->watches, emitter, loop->poller);
     pthread_mutex_unlock(&loop->lock);
 }
 

@@ -5,9 +5,25 @@
 #include <errno.h>
 #include <sys/stat.h>
 
+static struct watch *watch_at(const struct watches *watches, uint32_t number)
+{
+    return sse_array_at(&watches->by_number, sizeof(struct watch), number);
+}
+
+static void free_watchers(struct watch *watch, const struct sse_platform *platform)
+{
+    if (watch->watchers)
+        sse_array_free(&watch->watchers->list, platform);
+    sse_platform_deallocate(platform, watch->watchers);
+    watch->watchers = NULL;
+}
+
+/* In a forked child there are some left. */
 void sse_watches_free(struct watches *watches, const struct sse_platform *platform)
 {
-    sse_platform_deallocate(platform, watches->by_number);
+    for (uint32_t i = 0; i < watches->by_number.capacity; i++)
+        free_watchers(watch_at(watches, i), platform);
+    sse_array_free(&watches->by_number, platform);
 }
 
 static bool is_watched(const struct watch *watch)
@@ -19,30 +35,21 @@ struct watch *sse_watches_find(const struct watches *watches, int descriptor)
 {
     struct watch *watch;
 
-    if (descriptor < 0 || (size_t)descriptor >= watches->size)
+    if (descriptor < 0 || (uint32_t)descriptor >= watches->by_number.capacity)
         return NULL;
-    watch = &watches->by_number[descriptor];
+    watch = watch_at(watches, (uint32_t)descriptor);
     return is_watched(watch) ? watch : NULL;
 }
 
-static int reserve(struct watches *watches, size_t descriptor, const struct sse_platform *platform)
+static int reserve(struct watches *watches, uint32_t descriptor, const struct sse_platform *platform)
 {
-    size_t size = watches->size ? watches->size : 16;
-    struct watch *table;
+    uint32_t before = watches->by_number.capacity;
+    bool enough =
+        sse_array_reserve(&watches->by_number, sizeof(struct watch), (size_t)descriptor + 1, platform);
 
-    if (descriptor < watches->size)
-        return 0;
-    while (size <= descriptor)
-        size *= 2;
-    table = sse_platform_allocate(platform, size * sizeof(*table));
-    if (!table)
-        return -ENOMEM;
-    for (size_t i = 0; i < size; i++)
-        table[i] = i < watches->size ? watches->by_number[i] : (struct watch){.writer = NULL};
-    sse_platform_deallocate(platform, watches->by_number);
-    watches->by_number = table;
-    watches->size = size;
-    return 0;
+    for (uint32_t i = before; i < watches->by_number.capacity; i++)
+        *watch_at(watches, i) = (struct watch){.writer = NULL};
+    return enough ? 0 : -ENOMEM;
 }
 
 static bool writes(const struct sse_emitter *emitter)
@@ -94,53 +101,102 @@ static int add_writer(struct watches *watches, struct watch *watch, struct sse_e
     return error;
 }
 
+static uint32_t place_of(const struct sse_emitter *emitter)
+{
+    return sse_emitter_extra(emitter, EXTRA_WATCH)->watch.place;
+}
+
+static void set_place(const struct sse_emitter *emitter, uint32_t place)
+{
+    sse_emitter_extra(emitter, EXTRA_WATCH)->watch.place = place;
+}
+
+/* The emitter's entry, or NULL if it watches no longer. */
+static struct watcher *find_watcher(const struct watch *watch, const struct sse_emitter *emitter)
+{
+    if (writes(emitter) || place_of(emitter) >= sse_watch_count(watch))
+        return NULL;
+    return sse_watch_at(watch, place_of(emitter))->emitter == emitter ? sse_watch_at(watch, place_of(emitter))
+                                                                      : NULL;
+}
+
+static void set_interest(struct watchers *watchers, struct watcher *watcher, unsigned interest)
+{
+    watchers->asking_for_room += (interest & POLLER_OUTPUT) != 0;
+    watchers->asking_for_room -= (watcher->interest & POLLER_OUTPUT) != 0;
+    watchers->asking_for_hangup += (interest & POLLER_HANGUP) != 0;
+    watchers->asking_for_hangup -= (watcher->interest & POLLER_HANGUP) != 0;
+    watcher->interest = interest;
+}
+
+static bool reserve_watcher(struct watch *watch, const struct sse_platform *platform)
+{
+    if (!watch->watchers) {
+        watch->watchers = sse_platform_allocate(platform, sizeof(*watch->watchers));
+        if (!watch->watchers)
+            return false;
+        *watch->watchers = (struct watchers){.count = 0};
+    }
+    return sse_array_reserve(&watch->watchers->list, sizeof(struct watcher),
+                             (size_t)watch->watchers->count + 1, platform);
+}
+
 static int add_watcher(struct watches *watches, struct watch *watch, struct sse_emitter *emitter,
                        struct poller *poller, const struct sse_platform *platform)
 {
-    struct watcher *watcher;
+    struct watchers *watchers;
+    struct watcher *added;
     int error = 0;
 
     if (watch->writer)
         return -EEXIST;
-    watcher = sse_platform_allocate(platform, sizeof(*watcher));
-    if (!watcher)
-        return -ENOMEM;
-    if (!watch->watchers)
+    if (!reserve_watcher(watch, platform))
+        error = -ENOMEM;
+    watchers = watch->watchers;
+    if (!error && !watchers->count)
         error = begin(watches, watch, emitter, poller);
     if (error) {
-        sse_platform_deallocate(platform, watcher);
+        if (!sse_watch_count(watch))
+            free_watchers(watch, platform);
         return error;
     }
-    *watcher = (struct watcher){.emitter = emitter, .next = watch->watchers};
-    watch->watchers = watcher;
+    watch->watchers = watchers;
+    set_place(emitter, watchers->count);
+    added = sse_watch_at(watch, watchers->count++);
+    *added = (struct watcher){.emitter = emitter};
+    set_interest(watchers, added, interest_of(emitter));
     return 0;
 }
 
 int sse_watches_add(struct watches *watches, struct sse_emitter *emitter, struct poller *poller,
                     const struct sse_platform *platform)
 {
-    int error = reserve(watches, (size_t)sse_emitter_descriptor(emitter), platform);
+    uint32_t number = (uint32_t)sse_emitter_descriptor(emitter);
+    int error = reserve(watches, number, platform);
     struct watch *watch;
 
     if (error)
         return error;
-    watch = &watches->by_number[sse_emitter_descriptor(emitter)];
+    watch = watch_at(watches, number);
     return writes(emitter) ? add_writer(watches, watch, emitter, poller)
                            : add_watcher(watches, watch, emitter, poller, platform);
 }
 
+/* The last takes its place. */
 static void remove_watcher(struct watch *watch, const struct sse_emitter *emitter,
                            const struct sse_platform *platform)
 {
-    struct watcher **at = &watch->watchers;
-    struct watcher *watcher;
+    struct watchers *watchers = watch->watchers;
+    struct watcher *removed = find_watcher(watch, emitter);
 
-    while (*at && (*at)->emitter != emitter)
-        at = &(*at)->next;
-    watcher = *at;
-    if (watcher)
-        *at = watcher->next;
-    sse_platform_deallocate(platform, watcher);
+    if (!removed)
+        return;
+    set_interest(watchers, removed, 0);
+    *removed = *sse_watch_at(watch, --watchers->count);
+    set_place(removed->emitter, place_of(emitter));
+    sse_array_trim(&watchers->list, watchers->count, platform);
+    if (!watchers->count)
+        free_watchers(watch, platform);
 }
 
 void sse_watches_remove(struct watches *watches, struct sse_emitter *emitter, struct poller *poller,
@@ -167,18 +223,34 @@ bool sse_watches_is_same_file(const struct watches *watches, const struct sse_em
            status.st_ino == watch->inode;
 }
 
-void sse_watches_ask(struct watches *watches, int descriptor, struct poller *poller)
+static unsigned wanted(const struct watch *watch)
+{
+    unsigned interest = watch->writer ? interest_of(watch->writer) : 0;
+
+    if (watch->watchers && watch->watchers->asking_for_room)
+        interest |= POLLER_OUTPUT;
+    if (watch->watchers && watch->watchers->asking_for_hangup)
+        interest |= POLLER_HANGUP;
+    return interest;
+}
+
+void sse_watches_ask_again(struct watches *watches, int descriptor, struct poller *poller)
 {
     struct watch *watch = sse_watches_find(watches, descriptor);
-    unsigned interest;
+    unsigned interest = watch ? wanted(watch) : 0;
 
-    if (!watch)
-        return;
-    interest = watch->writer ? interest_of(watch->writer) : 0;
-    for (const struct watcher *watcher = watch->watchers; watcher; watcher = watcher->next)
-        interest |= interest_of(watcher->emitter);
-    if (watch->interest == interest)
+    if (!watch || watch->interest == interest)
         return;
     watch->interest = interest;
     poller->change(poller, descriptor, watch->generation, interest);
+}
+
+void sse_watches_ask(struct watches *watches, const struct sse_emitter *emitter, struct poller *poller)
+{
+    struct watch *watch = sse_watches_find(watches, sse_emitter_descriptor(emitter));
+    struct watcher *watcher = watch ? find_watcher(watch, emitter) : NULL;
+
+    if (watcher)
+        set_interest(watch->watchers, watcher, interest_of(emitter));
+    sse_watches_ask_again(watches, sse_emitter_descriptor(emitter), poller);
 }

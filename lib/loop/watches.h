@@ -9,18 +9,27 @@
  * One emitter writes to a descriptor; several may name the same one as watch_fd. No locks: the loop's.
  */
 
+#include "base/array.h"
 #include "connection/emitter.h"
 #include "loop/poller.h"
 
-/** An emitter that names a descriptor without writing to it. */
+/** An emitter that names a descriptor without writing to it, and what it asks of the poller. */
 struct watcher {
     struct sse_emitter *emitter;
-    struct watcher *next;
+    unsigned interest;
+};
+
+/** Those of one descriptor: as many as there are streams on a connection. */
+struct watchers {
+    struct array list; /* of struct watcher; each emitter knows its place */
+    uint32_t count;
+    uint32_t asking_for_room; /* how many of them */
+    uint32_t asking_for_hangup;
 };
 
 struct watch {
     struct sse_emitter *writer; /* or NULL */
-    struct watcher *watchers;   /* instead, or NULL: then the number is not watched */
+    struct watchers *watchers;  /* instead, or NULL: then the number is not watched */
     uint32_t generation;
     unsigned interest; /* what the poller was asked for */
     dev_t device;      /* of the file that was watched first */
@@ -28,9 +37,8 @@ struct watch {
 };
 
 struct watches {
-    struct watch *by_number;
-    size_t size;
-    uint32_t generation; /* the last one that was given */
+    struct array by_number; /* of struct watch */
+    uint32_t generation;    /* the last one that was given */
 };
 
 void sse_watches_free(struct watches *watches, const struct sse_platform *platform);
@@ -50,8 +58,22 @@ void sse_watches_remove(struct watches *watches, struct sse_emitter *emitter, st
 /** Whether the descriptor of an emitter that writes to it is still the file that the emitter was made with. */
 bool sse_watches_is_same_file(const struct watches *watches, const struct sse_emitter *emitter);
 
-/** Asks the poller for room if an emitter of this descriptor asks for it, and for input until the client has
- * closed its sending side. In the loop's thread. */
-void sse_watches_ask(struct watches *watches, int descriptor, struct poller *poller);
+/** Asks the poller for what the emitters of a descriptor want, which has changed for this one: room if one of
+ *  them asks for it, and input until the client has closed its sending side. In the loop's thread. */
+void sse_watches_ask(struct watches *watches, const struct sse_emitter *emitter, struct poller *poller);
+
+/** The same when somebody may have left them. */
+void sse_watches_ask_again(struct watches *watches, int descriptor, struct poller *poller);
+
+/** How many watch without writing. */
+static inline uint32_t sse_watch_count(const struct watch *watch)
+{
+    return watch->watchers ? watch->watchers->count : 0;
+}
+
+static inline struct watcher *sse_watch_at(const struct watch *watch, uint32_t place)
+{
+    return sse_array_at(&watch->watchers->list, sizeof(struct watcher), place);
+}
 
 #endif
