@@ -205,6 +205,8 @@ struct sse_emitter_options {
      *
      * - The emitter ends (SSE_REASON_DISCONNECTED) when the socket has an error or was hung up. When the
      *   client closes its sending side, a comment is sent: a client that is gone answers with a reset.
+     * - Where the system has neither epoll nor POLLRDHUP (macOS, OpenBSD, NetBSD, illumos), the loop is told of
+     *   errors only: a client that closes is noticed by the next write, such as the heartbeat.
      * - A write callback that returned -EAGAIN is called again when the socket has room. If it has room
      *   already (TLS that must read first, a closed HTTP/2 window), call sse_emitter_flush yourself:
      *   see SSE_BLOCKED.

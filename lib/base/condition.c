@@ -8,9 +8,10 @@
 
 #define NANOSECONDS_PER_SECOND UINT64_C(1000000000)
 
-#ifdef __APPLE__
+#if defined(__APPLE__) || defined(SSE_BARE_SYSTEM)
 /* There a condition only knows CLOCK_REALTIME, which may jump: a wait is short, and the caller reads the
  * monotonic clock again. */
+#define CLOCK_IS_FIXED
 #define WAIT_CLOCK CLOCK_REALTIME
 #define WAIT_MAX (NANOSECONDS_PER_SECOND / 10)
 #else
@@ -26,7 +27,7 @@ int sse_condition_init_monotonic(pthread_cond_t *condition)
 
     if (pthread_condattr_init(&attributes))
         return -ENOMEM;
-#ifdef __APPLE__
+#ifdef CLOCK_IS_FIXED
     error = 0;
 #else
     error = pthread_condattr_setclock(&attributes, WAIT_CLOCK);

@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <poll.h>
 
-#if defined(POLLRDHUP) && !defined(SSE_PLAIN_POSIX)
+#if defined(POLLRDHUP) && !defined(SSE_BARE_SYSTEM)
 #define PEER_CLOSED POLLRDHUP
 #else
 #define PEER_CLOSED 0

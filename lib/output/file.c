@@ -1,86 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-#define _XOPEN_SOURCE 700 /* SIGXFSZ */
-
 #include "output/output.h"
 #include "output/ready.h"
+#include "output/signals.h"
 
 #include <limits.h>
-#include <pthread.h>
-#include <signal.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 /* How much work one call may be: a terminal takes a byte in a step. */
 #define STEPS_MAX 256
-
-/* A write to anything but a socket can raise SIGPIPE, and SIGXFSZ at a file size limit. Both are directed
- * at the writing thread. The thread blocks them during the write, and takes back the one that its own write
- * raised, so the process is left as it was. */
-struct signal_guard {
-    sigset_t blocked;
-    sigset_t mask_before;
-};
-
-static void guard_signals(struct signal_guard *guard)
-{
-    static const int signals[] = {SIGPIPE, SIGXFSZ};
-    sigset_t pending;
-
-    sigemptyset(&pending);
-    sigpending(&pending);
-    sigemptyset(&guard->blocked);
-    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-        if (!sigismember(&pending, signals[i]))
-            sigaddset(&guard->blocked, signals[i]);
-    pthread_sigmask(SIG_BLOCK, &guard->blocked, &guard->mask_before);
-}
-
-static sigset_t set_of(int number)
-{
-    sigset_t set;
-
-    sigemptyset(&set);
-    sigaddset(&set, number);
-    return set;
-}
-
-#if defined(_POSIX_REALTIME_SIGNALS) && _POSIX_REALTIME_SIGNALS > 0 && !defined(SSE_PLAIN_POSIX)
-
-static void take_back(int number)
-{
-    const sigset_t only = set_of(number);
-    const struct timespec at_once = {0, 0};
-
-    while (sigtimedwait(&only, NULL, &at_once) < 0 && errno == EINTR)
-        ;
-}
-
-#else
-
-/* sigwait would wait for ever for an ignored signal, which need not become pending. */
-static void take_back(int number)
-{
-    const sigset_t only = set_of(number);
-    sigset_t pending;
-    int taken;
-
-    sigemptyset(&pending);
-    sigpending(&pending);
-    if (sigismember(&pending, number))
-        (void)sigwait(&only, &taken);
-}
-
-#endif
-
-static void release_signals(const struct signal_guard *guard, ssize_t result)
-{
-    int raised = result == -EPIPE ? SIGPIPE : SIGXFSZ;
-
-    if ((result == -EPIPE || result == -EFBIG) && sigismember(&guard->blocked, raised))
-        take_back(raised);
-    pthread_sigmask(SIG_SETMASK, &guard->mask_before, NULL);
-}
 
 static ssize_t write_once(int descriptor, const struct iovec *iov, int count)
 {
@@ -147,12 +75,12 @@ static ssize_t write_guarded(int descriptor, mode_t mode, const struct iovec *io
     size_t total = 0;
     ssize_t result;
 
-    guard_signals(&guard);
+    sse_signals_guard(&guard);
     if (S_ISREG(mode))
         result = write_regular(descriptor, iov, count);
     else
         result = write_steps(descriptor, iov, count, S_ISFIFO(mode) ? PIPE_BUF : 1, &total);
-    release_signals(&guard, result);
+    sse_signals_release(&guard, result);
     return total ? (ssize_t)total : result;
 }
 

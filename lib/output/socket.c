@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "output/output.h"
 #include "output/ready.h"
+#include "output/signals.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -14,6 +15,15 @@
 #define READS_MAX 16
 #define READ_SIZE 4096
 
+/* POSIX has MSG_NOSIGNAL since 2008. Older systems raise SIGPIPE. */
+#if defined(MSG_NOSIGNAL) && !defined(SSE_BARE_SYSTEM)
+#define SENDS_SILENTLY 1
+#define SEND_FLAGS MSG_NOSIGNAL
+#else
+#define SENDS_SILENTLY 0
+#define SEND_FLAGS 0
+#endif
+
 static ssize_t result_of(ssize_t count)
 {
     if (count >= 0)
@@ -26,7 +36,7 @@ static ssize_t send_piece(int descriptor, const struct iovec *iov, int flags)
     ssize_t sent;
 
     do
-        sent = send(descriptor, iov->iov_base, iov->iov_len, MSG_NOSIGNAL | flags);
+        sent = send(descriptor, iov->iov_base, iov->iov_len, SEND_FLAGS | flags);
     while (sent < 0 && errno == EINTR);
     return result_of(sent);
 }
@@ -43,7 +53,7 @@ static ssize_t send_pieces(int descriptor, const struct iovec *iov, int count, i
     /* An int by POSIX, a size_t by glibc: both hold an unsigned short without a warning. */
     message.msg_iovlen = (unsigned short)count;
     do
-        sent = sendmsg(descriptor, &message, MSG_NOSIGNAL | flags);
+        sent = sendmsg(descriptor, &message, SEND_FLAGS | flags);
     while (sent < 0 && errno == EINTR);
     return result_of(sent);
 }
@@ -58,7 +68,7 @@ static ssize_t receive(int descriptor, char *bytes, size_t size, int flags)
     return result_of(received);
 }
 
-#if defined(MSG_DONTWAIT) && !defined(SSE_PLAIN_POSIX)
+#if defined(MSG_DONTWAIT) && !defined(SSE_WITHOUT_DONTWAIT)
 
 static ssize_t send_now(int descriptor, const struct iovec *iov, int count)
 {
@@ -72,7 +82,8 @@ static ssize_t receive_now(int descriptor, char *bytes, size_t size)
 
 #else
 
-/* POSIX: a socket that polls as writable takes this much without blocking. */
+/* Systems have MSG_DONTWAIT, but may hide it. POSIX: a socket that polls as writable takes this much without
+ * blocking. */
 static size_t low_water_mark(int descriptor)
 {
     int mark = 0;
@@ -108,10 +119,23 @@ static ssize_t receive_now(int descriptor, char *bytes, size_t size)
 
 #endif
 
+static ssize_t send_silently(int descriptor, const struct iovec *iov, int count)
+{
+    struct signal_guard guard;
+    ssize_t sent;
+
+    if (SENDS_SILENTLY)
+        return send_now(descriptor, iov, count);
+    sse_signals_guard(&guard);
+    sent = send_now(descriptor, iov, count);
+    sse_signals_release(&guard, sent);
+    return sent;
+}
+
 /* It fails with ENOTSOCK if the number now belongs to something else than a socket. */
 ssize_t sse_socket_write(const struct output *output, const struct iovec *iov, int count)
 {
-    ssize_t sent = send_now(output->number, iov, count);
+    ssize_t sent = send_silently(output->number, iov, count);
 
     return sent ? sent : -EAGAIN;
 }
@@ -121,7 +145,7 @@ void sse_socket_tune(int descriptor, uint32_t stall_ms)
     const int on = 1;
 
     (void)setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-#ifdef TCP_USER_TIMEOUT
+#if defined(TCP_USER_TIMEOUT) && !defined(SSE_BARE_SYSTEM)
     if (stall_ms != UINT32_MAX) {
         unsigned timeout = stall_ms < INT_MAX ? stall_ms : INT_MAX;
 

@@ -56,7 +56,7 @@ static void check_connection(struct connection *connection)
 {
     struct world *world = connection->world;
 
-    sync(connection);
+    sync_connection(connection);
     if (!connection->emitter)
         return;
     expect(world, sse_emitter_user(connection->emitter) == connection, "connection %zu: another user",

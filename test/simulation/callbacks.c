@@ -42,7 +42,7 @@ static void enter(struct connection *connection, const char *what)
     expect(world, !connection->releases, "connection %zu: %s after its release", connection->number, what);
     enter_thread(connection, what);
     finish_read(connection);
-    sync(connection);
+    sync_connection(connection);
 }
 
 static void leave(struct connection *connection)

@@ -24,7 +24,7 @@ bool call_begin(struct connection *connection, bool of_reader)
 
 void call_end(struct connection *connection, bool counted)
 {
-    sync(connection);
+    sync_connection(connection);
     connection->calls -= counted;
 }
 
@@ -34,7 +34,7 @@ void complete(struct connection *connection)
     int expected, result;
     bool counted;
 
-    sync(connection);
+    sync_connection(connection);
     expected = connection->state == SSE_STATE_OPEN ? 0 : -EALREADY;
     if (!expected)
         connection->causes |= CAUSE_COMPLETE;
@@ -58,7 +58,7 @@ void break_off(struct connection *connection)
     int expected, result;
     bool counted;
 
-    sync(connection);
+    sync_connection(connection);
     expected = connection->state == SSE_STATE_CLOSED ? -EALREADY : 0;
     if (!expected) {
         connection->causes |= CAUSE_ABORT;
@@ -81,7 +81,7 @@ void close_connection(struct connection *connection)
     bool counted;
 
     narrate(world, "connection %zu is closed", connection->number);
-    sync(connection);
+    sync_connection(connection);
     connection->owned = false;
     connection->causes |= CAUSE_CLOSE;
     connection->shown = 0;
@@ -130,7 +130,7 @@ void flush(struct connection *connection)
     int expected, result;
     bool counted;
 
-    sync(connection);
+    sync_connection(connection);
     expected =
         connection->state == SSE_STATE_CLOSED ? end_error(connection) : connection_queued(connection) > 0;
     if (!connection_is_pull(connection)) {
@@ -162,7 +162,7 @@ void unsubscribe(struct connection *connection)
 
     if (!world->registry)
         return;
-    sync(connection);
+    sync_connection(connection);
     result = sse_registry_unsubscribe(world->registry, connection->emitter, &name, 1);
     narrate(world, "connection %zu leaves topic %d: %d", connection->number, topic, result);
     expect_equal(world, (uint64_t)(connection->member ? 0 : -ENOENT), (uint64_t)result,

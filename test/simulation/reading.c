@@ -34,7 +34,7 @@ void look(struct connection *connection)
     fail_begin(world);
     result = sse_emitter_wait(connection->emitter, 0);
     (void)fail_end(world);
-    sync(connection);
+    sync_connection(connection);
     call_end(connection, counted);
     narrate(world, "connection %zu: wait gives %d", connection->number, result);
     if (own) {
@@ -62,7 +62,7 @@ void interrupt(struct connection *connection)
 
 static void begin_reading(struct connection *connection)
 {
-    sync(connection);
+    sync_connection(connection);
     connection->shown = 0;
     connection->front.pinned = 0;
     connection->full = false;
@@ -183,7 +183,7 @@ static void consume(struct connection *connection, const struct shown *shown, si
         expect_equal(world, (uint64_t)-EINVAL, (uint64_t)result, "result of consuming more than was shown");
     }
     check_shown(connection, shown, size);
-    sync(connection);
+    sync_connection(connection);
     connection->shown = 0;
     connection->front.pinned = 0;
     connection->full = false;

@@ -177,7 +177,7 @@ void ping(struct connection *connection)
     int expected = end_error(connection), result;
     bool counted;
 
-    sync(connection);
+    sync_connection(connection);
     expected = end_error(connection);
     if (connection->state == SSE_STATE_OPEN && !connection->front.count) {
         connection_queue(connection, &connection->front, (struct item){.kind = ITEM_HEARTBEAT});
@@ -231,7 +231,7 @@ void start(struct connection *connection)
 
     if (!connection_is_usable(connection))
         return;
-    sync(connection);
+    sync_connection(connection);
     expected = end_error(connection);
     if (!expected && !connection->paused)
         expected = -EALREADY;

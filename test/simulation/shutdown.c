@@ -103,7 +103,7 @@ static void check_ended(struct world *world, const struct sse_shutdown_options *
             continue;
         if (failed)
             follow_shortage(connection, options);
-        sync(connection);
+        sync_connection(connection);
         expect(world, connection->state != SSE_STATE_OPEN, "connection %zu: open after the shutdown", i);
     }
 }

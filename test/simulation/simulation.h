@@ -127,7 +127,7 @@ void socket_finish(struct connection *connection);
 /* sync.c */
 
 /** Follows what the library did of its own accord, and compares. */
-void sync(struct connection *connection);
+void sync_connection(struct connection *connection);
 /** A socket has a byte that nobody queued: of a heartbeat, or of the last chunk. */
 void follow_written(struct connection *connection, unsigned char byte);
 void sync_all(struct world *world);

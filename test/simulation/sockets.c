@@ -48,7 +48,7 @@ void socket_refused(struct connection *connection)
 
 void socket_break(struct connection *connection)
 {
-    sync(connection);
+    sync_connection(connection);
     if (connection->peer < 0)
         return;
     narrate(connection->world, "the client of connection %zu is gone", connection->number);
@@ -103,7 +103,7 @@ void socket_read(struct connection *connection, size_t size)
     unsigned char bytes[4096];
     ssize_t count;
 
-    sync(connection);
+    sync_connection(connection);
     if (connection->peer < 0 || !connection->unread)
         return;
     size = size < sizeof(bytes) ? size : sizeof(bytes);

@@ -282,7 +282,7 @@ static void follow_dropped(struct connection *connection, const struct sse_emitt
     }
 }
 
-void sync(struct connection *connection)
+void sync_connection(struct connection *connection)
 {
     struct world *world = connection->world;
     struct sse_emitter_info info;
@@ -325,5 +325,5 @@ void sync(struct connection *connection)
 void sync_all(struct world *world)
 {
     for (size_t i = 0; i < world->connection_count; i++)
-        sync(world->connections[i]);
+        sync_connection(world->connections[i]);
 }

@@ -1,14 +1,29 @@
 # SPDX-License-Identifier: MIT
 # Both compilers, without and with optimisation; every warning is an error. gcc with optimisation is the suite
 # unit. The examples are built with optimisation only.
-# One of the builds is without epoll, timerfd and eventfd, as on a system that has only POSIX.
+# One of the builds is as on a system that has least: without epoll, timerfd, eventfd and what else others lack.
 . "$SSE_ROOT/test/support/suite.sh"
 
 install_build_tools && install_clang || exit 1
 
 # The sanitizers look at the racing threads for longer.
 export SSE_TEST_ROUNDS=25
+# The library uses nothing that such a system lacks.
+compile_bare() {
+    log=$SSE_BUILD/bare.log
+    for file in "$SSE_ROOT"/lib/*/*.c; do
+        gcc -std=c11 -D_POSIX_C_SOURCE=200809L -Wall -Wextra -Wpedantic -Werror -fsyntax-only \
+            -include "$SSE_ROOT/test/support/bare_system.h" -I"$SSE_ROOT/include" -I"$SSE_ROOT/lib" "$file" || return 1
+    done >"$log" 2>&1
+}
+
+if compile_bare; then
+    record bare-system 1 0 0
+else
+    cat "$log"
+    record bare-system 0 1 0
+fi
 build_and_test gcc-O0 gcc "-Dwerror=true -Dexamples=disabled -Depoll=disabled -Dtimerfd=disabled -Deventfd=disabled
-    -Ddefault_library=shared -Doptimization=0 -Ddebug=false"
+    -Dc_args=-DSSE_BARE_SYSTEM -Ddefault_library=shared -Doptimization=0 -Ddebug=false"
 build_and_test clang-O0 clang "-Dwerror=true -Dexamples=disabled -Ddefault_library=static -Doptimization=0 -Ddebug=false"
 build_clang && run_built_tests clang-O2

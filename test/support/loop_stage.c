@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE /* POLLRDHUP */
+
 #include "loop_stage.h"
 
 #include <errno.h>
@@ -27,6 +29,16 @@ bool loop_stage_has(enum sse_poller poller)
     check(!error || error == -ENOTSUP, "no loop");
     sse_loop_free(loop);
     return !error;
+}
+
+bool loop_stage_hears_hangups(enum sse_poller poller)
+{
+#if defined(POLLRDHUP) && !defined(SSE_BARE_SYSTEM)
+    (void)poller;
+    return true;
+#else
+    return poller == SSE_POLLER_EPOLL;
+#endif
 }
 
 void loop_stage_open(struct loop_stage *stage, enum sse_poller poller, bool real_time)

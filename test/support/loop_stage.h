@@ -44,6 +44,8 @@ struct loop_client {
 
 /** Whether the library was built with this poller. */
 bool loop_stage_has(enum sse_poller poller);
+/** Whether a loop is told that a peer closed its sending side: poll(2) does not tell it everywhere. */
+bool loop_stage_hears_hangups(enum sse_poller poller);
 
 /** A registry without a loop; `real_time` for the system's clock. */
 void loop_stage_open(struct loop_stage *stage, enum sse_poller poller, bool real_time);

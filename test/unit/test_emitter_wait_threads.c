@@ -11,11 +11,11 @@
 
 #include "connection/emitter.h"
 #include "fake_client.h"
+#include "tokens.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
-#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,7 +71,7 @@ struct help {
     int chunked_result; /* with the last chunk to consume */
 };
 
-static pthread_barrier_t start;
+static struct tokens start = TOKENS_NONE;
 
 static int send_tick(void)
 {
@@ -125,7 +125,7 @@ static void *help(void *argument)
 {
     const struct help *with = argument;
 
-    pthread_barrier_wait(&start);
+    tokens_take(&start);
     if (with->act())
         abort();
     return NULL;
@@ -135,7 +135,6 @@ static void *help(void *argument)
 static void another_thread_ends_a_wait(void **state)
 {
     (void)state;
-    assert_int_equal(pthread_barrier_init(&start, NULL, 2), 0);
     for (size_t i = 0; i < COUNT(helps) * 2 * ROUNDS; i++) {
         const struct help *with = &helps[i / ROUNDS / 2];
         unsigned framing = i % 2;
@@ -147,20 +146,19 @@ static void another_thread_ends_a_wait(void **state)
         client.options.framing = (enum sse_framing)framing;
         open_pull();
         assert_int_equal(pthread_create(&thread, NULL, help, (void *)(uintptr_t)with), 0);
-        pthread_barrier_wait(&start);
+        tokens_add(&start);
         assert_int_equal(sse_emitter_wait(client.emitter, -1), framing ? with->chunked_result : with->result);
         pthread_join(thread, NULL);
         if (with->result != 1 && with->result != -EINTR && !framing)
             assert_int_equal(client.completions, 1);
         fake_client_free(&client);
     }
-    pthread_barrier_destroy(&start);
 }
 
 static void *start_it(void *argument)
 {
     (void)argument;
-    pthread_barrier_wait(&start);
+    tokens_take(&start);
     if (sse_emitter_start(client.emitter, false))
         abort();
     return NULL;
@@ -170,7 +168,6 @@ static void *start_it(void *argument)
 static void the_end_of_a_pause_ends_a_wait(void **state)
 {
     (void)state;
-    assert_int_equal(pthread_barrier_init(&start, NULL, 2), 0);
     for (int i = 0; i < ROUNDS; i++) {
         pthread_t thread;
 
@@ -180,14 +177,13 @@ static void the_end_of_a_pause_ends_a_wait(void **state)
         assert_int_equal(sse_registry_publish(registry, sse_str(NULL), &tick, NULL), 0);
         assert_int_equal(sse_emitter_wait(client.emitter, 0), 0);
         assert_int_equal(pthread_create(&thread, NULL, start_it, NULL), 0);
-        pthread_barrier_wait(&start);
+        tokens_add(&start);
         assert_int_equal(sse_emitter_wait(client.emitter, -1), 1);
         assert_int_equal(fake_client_pull(&client), 0);
         assert_string_equal(fake_client_text(&client), TICK);
         pthread_join(thread, NULL);
         fake_client_free(&client);
     }
-    pthread_barrier_destroy(&start);
 }
 
 static void *send_many(void *argument)
@@ -225,32 +221,26 @@ static void no_event_is_missed(void **state)
     fake_client_free(&client);
 }
 
-static sem_t ready, woken;
+static struct tokens ready = TOKENS_NONE, woken = TOKENS_NONE;
 static atomic_bool finished;
 
 static void post_woken(struct fake_loop *of, void *user)
 {
     (void)of, (void)user;
-    sem_post(&woken);
+    tokens_add(&woken);
 }
 
 static void post_ready(struct fake_client *of, void *user)
 {
     (void)of, (void)user;
-    sem_post(&ready);
-}
-
-static void wait_for(sem_t *semaphore)
-{
-    while (sem_wait(semaphore))
-        ;
+    tokens_add(&ready);
 }
 
 static void *take_turns(void *argument)
 {
     (void)argument;
     while (!atomic_load(&finished)) {
-        wait_for(&woken);
+        tokens_take(&woken);
         (void)fake_loop_settle(&loop);
     }
     return NULL;
@@ -266,8 +256,8 @@ static void no_wake_is_missed(void **state)
     char buffer[100];
 
     (void)state;
-    sem_init(&ready, 0, 0);
-    sem_init(&woken, 0, 0);
+    tokens_clear(&ready);
+    tokens_clear(&woken);
     atomic_store(&finished, false);
     fake_loop_open(&loop, &fake);
     prepare_pull();
@@ -283,11 +273,11 @@ static void no_wake_is_missed(void **state)
         total += (size_t)count;
         zeros += !count;
         if (!count)
-            wait_for(&ready);
+            tokens_take(&ready);
     }
     pthread_join(sender, NULL);
     atomic_store(&finished, true);
-    sem_post(&woken);
+    tokens_add(&woken);
     pthread_join(turner, NULL);
     loop.act = NULL;
     assert_int_equal(count, SSE_ENDED);
@@ -295,8 +285,6 @@ static void no_wake_is_missed(void **state)
     assert_int_equal(client.readable, 1 + zeros);
     fake_client_free(&client);
     fake_loop_close(&loop);
-    sem_destroy(&ready);
-    sem_destroy(&woken);
 }
 
 static void *run_loop(void *inner)

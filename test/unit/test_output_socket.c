@@ -179,7 +179,7 @@ static void blocking_sockets_stay_blocking(void **state)
 
 /* Where the system has no MSG_DONTWAIT */
 
-#ifdef SSE_PLAIN_POSIX
+#ifdef SSE_WITHOUT_DONTWAIT
 
 static ssize_t write_bytes(int fd, size_t size)
 {
@@ -238,7 +238,7 @@ static void without_poll_a_blocking_socket_has_no_room_and_no_input(void **state
 
 /* Options */
 
-#ifdef TCP_USER_TIMEOUT
+#if defined(TCP_USER_TIMEOUT) && !defined(SSE_BARE_SYSTEM)
 
 static void check_user_timeout(int fd, uint32_t stall_ms, int expected)
 {
@@ -315,12 +315,12 @@ int main(void)
         cmocka_unit_test_setup(interrupted_discards_are_made_again, reset),
         cmocka_unit_test_setup(errors_of_input_are_returned, reset),
         cmocka_unit_test_setup(blocking_sockets_stay_blocking, reset),
-#ifdef SSE_PLAIN_POSIX
+#ifdef SSE_WITHOUT_DONTWAIT
         cmocka_unit_test_setup(flags_that_cannot_be_read_are_an_error, reset),
         cmocka_unit_test_setup(a_blocking_socket_takes_what_surely_fits, reset),
         cmocka_unit_test_setup(without_poll_a_blocking_socket_has_no_room_and_no_input, reset),
 #endif
-#ifdef TCP_USER_TIMEOUT
+#if defined(TCP_USER_TIMEOUT) && !defined(SSE_BARE_SYSTEM)
         cmocka_unit_test_setup(a_vanished_client_is_noticed_in_time, reset),
 #endif
         cmocka_unit_test_setup(small_events_are_not_delayed, reset),

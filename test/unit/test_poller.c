@@ -20,7 +20,7 @@
 /* Without POLLRDHUP, poll does not tell that the peer closed its sending side. */
 static bool reports_hangups(const struct poller_stage *stage)
 {
-#ifdef SSE_PLAIN_POSIX
+#ifdef SSE_BARE_SYSTEM
     return poller_stage_is_epoll(stage);
 #else
     (void)stage;
