@@ -70,6 +70,8 @@ if [ -n "$beside" ]; then
     # shellcheck disable=SC2086
     env --default-signal=INT,QUIT sh -c '. "$SSE_ROOT/test/support/lane.sh"; run_lane "$@"' lane $beside &
     other=$!
+    # Clients and servers are to be served in time, however much is computed.
+    politely="nice -n 10"
     trap 'kill $other 2>/dev/null' EXIT
     trap 'exit 130' INT TERM
 fi

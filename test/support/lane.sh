@@ -6,7 +6,8 @@ run_suite() {
     began=$(date +%s)
     echo "== $1"
     : >"$SSE_BUILD/results-$1"
-    SSE_RESULTS=$SSE_BUILD/results-$1 sh "$SSE_ROOT/test/suites/$1.sh" </dev/null
+    # shellcheck disable=SC2086
+    SSE_RESULTS=$SSE_BUILD/results-$1 ${politely:-} sh "$SSE_ROOT/test/suites/$1.sh" </dev/null
     status=$?
     if [ "$status" -ne 0 ] || [ ! -s "$SSE_BUILD/results-$1" ]; then
         echo "$1 0 1 0 the suite itself failed with status $status" >>"$SSE_BUILD/results-$1"

@@ -67,7 +67,7 @@ count() {
 # Most of the time the tests wait. node before 20.10 runs their files one after the other.
 files_at_a_time() {
     if node --help | grep -q -e --test-concurrency; then
-        echo --test-concurrency=4
+        echo --test-concurrency=3
     fi
 }
 
@@ -77,6 +77,7 @@ run_tests() {
     seconds=$2
     shift 2
     log=$SSE_BUILD/$name.log
+    # shellcheck disable=SC2046
     (cd "$workplace" && timeout -k 5 "$seconds" node --test $(files_at_a_time) --test-reporter=tap "$@") >"$log" 2>&1
     status=$?
     passed=$(count pass "$log")
