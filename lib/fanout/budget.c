@@ -92,6 +92,7 @@ static struct cut find_cut(const struct sse_registry *registry, const struct mea
             break;
         shift -= DIGIT_BITS;
     }
+    /* not reached: it is 0 only if threads have written much between the two looks at the members */
     if (cut.threshold)
         cut.at_threshold = (excess - 1) / cut.threshold + 1;
     return cut;

@@ -143,6 +143,7 @@ bool sse_subscriptions_reserve(struct emitter_membership *membership, const stru
 
     if (!count || (is_listed(membership) && count < membership->list->capacity))
         return true;
+    /* not reached: so many subscriptions take more than 16 GB */
     if (capacity > SUBSCRIPTIONS_MAX)
         return false;
     list = new_list(capacity, platform);
