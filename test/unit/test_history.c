@@ -234,6 +234,29 @@ static void a_failed_reserve_changes_nothing(void **state)
     clear(&history);
 }
 
+/* The second segment takes a list as well: without either there is neither. */
+static void a_list_begins_whole_or_not_at_all(void **state)
+{
+    struct history history = {.ring = NULL};
+    struct model model = {.count = 0};
+
+    (void)state;
+    while (model.count < HISTORY_SEGMENT)
+        push(&history, &model);
+    for (size_t nth = 1; nth <= 2; nth++) {
+        size_t blocks = atomic_load(&fake.blocks);
+
+        fake_platform_fail_at(&fake, nth, false);
+        assert_false(sse_history_reserve(&history, &fake.platform));
+        fake_platform_fail_at(&fake, 0, false);
+        assert_int_equal(atomic_load(&fake.blocks), blocks);
+        check(&history, &model);
+    }
+    push(&history, &model);
+    check(&history, &model);
+    clear(&history);
+}
+
 /* Room that was reserved needs no more memory, and reserving twice takes none either. */
 static void a_reserve_makes_the_push_certain(void **state)
 {
@@ -324,6 +347,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_history_holds_a_reference, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_cost_covers_the_memory, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_failed_reserve_changes_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_list_begins_whole_or_not_at_all, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_reserve_makes_the_push_certain, set_up, tear_down),
         cmocka_unit_test_setup_teardown(it_grows_in_segments, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_empty_ring_is_trimmed, set_up, tear_down),

@@ -597,9 +597,11 @@ static void a_failed_reserve_changes_nothing(void **state)
     }
 }
 
-/* More than a count of 32 bits can hold is refused without an attempt. */
+/* More than a count of 32 bits can hold is refused without an attempt; with what is queued it is less. */
 static void an_absurd_reserve_is_refused(void **state)
 {
+    const size_t most = SIZE_MAX == UINT32_MAX ? (size_t)1 << 28 : (size_t)1 << 30;
+    struct model model = {.count = 0};
     struct queue queue;
     size_t before;
 
@@ -608,7 +610,11 @@ static void an_absurd_reserve_is_refused(void **state)
     before = atomic_load(&fake.allocations);
     assert_int_equal(sse_queue_reserve(&queue, absurd(), &fake.platform), -ENOMEM);
     assert_int_equal(sse_queue_reserve(&queue, SIZE_MAX / 2, &fake.platform), -ENOMEM);
+    push(&queue, &model, pool[0]);
+    assert_int_equal(sse_queue_reserve(&queue, most, &fake.platform), -ENOMEM);
+    check(&queue, &model);
     assert_int_equal(atomic_load(&fake.allocations), before);
+    sse_queue_clear(&queue, &fake.platform);
 }
 
 /* Even one that was reserved for what then did not come. */
