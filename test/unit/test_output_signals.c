@@ -107,11 +107,13 @@ static void a_missing_reader_raises_no_signal(void **state)
 
 static void write_past_the_file_size_limit(int argument)
 {
-    const struct rlimit limit = {.rlim_cur = 100, .rlim_max = 100};
+    struct rlimit limit;
     struct channel channel;
 
     channel_open(&channel, CHANNEL_REGULAR_FILE, argument / DISPOSITION_COUNT);
     CHILD_EXPECT(!channel_identify(&channel));
+    CHILD_EXPECT(!getrlimit(RLIMIT_FSIZE, &limit));
+    limit.rlim_cur = 100;
     CHILD_EXPECT(!setrlimit(RLIMIT_FSIZE, &limit));
     CHILD_EXPECT(channel_write_next(&channel, 64) == 64);
     CHILD_EXPECT(channel_write_next(&channel, 64) == 36);
