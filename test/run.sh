@@ -16,7 +16,7 @@
 # unless named: soak (millions of streams that come and go, and random clients on a hub under ASan for 20 minutes),
 # bench (speed, memory and scale, beside a bare loop of sends; see test/bench/README.md),
 # peers (the same beside other servers; see test/bench/peers/README.md), portability (the simulation on
-# s390x, aarch64, i686 and with musl).
+# s390x, aarch64, i686 and with musl), mutation (small faults in lib/, of which a test must notice 96 of 100).
 #
 # The last line is "N passed, N failed, N skipped" over all suites that ran. A skip names its reason.
 # With SSE_TEST_NO_SKIP=1 a skip makes the run fail.

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: MIT
+# Small faults in lib/, one at a time: a test must notice each, or it is not worth its name. The guards of
+# test/mutation/guards.tsv, and so many others by chance. SSE_TEST_SEED repeats a choice, SSE_TEST_MUTANTS says how
+# many; SSE_TEST_FILES names files of lib/ to choose from.
+. "$SSE_ROOT/test/support/suite.sh"
+
+log=$SSE_BUILD/mutation-run.log
+mutants=${SSE_TEST_MUTANTS:-200}
+seed=${SSE_TEST_SEED:-$(date +%s)}
+
+install_build_tools || exit 1
+build mutation "${CC:-cc}" "-Dtests=enabled -Dexamples=disabled -Ddefault_library=static -Doptimization=1
+    -Ddebug=false" || exit 0
+# shellcheck disable=SC2086
+python3 "$SSE_ROOT/test/mutation/mutate.py" "$SSE_ROOT" "$SSE_BUILD/mutation" \
+    "$mutants" "$seed" ${SSE_TEST_FILES:-} >"$log" 2>&1
+status=$?
+grep -v '^killed by' "$log"
+killed=$(grep -c '^killed by' "$log")
+survived=$(grep -c '^not noticed' "$log")
+if [ "$status" -eq 0 ]; then
+    record mutation "$killed" 0 0 "seed $seed, $survived not noticed"
+else
+    [ "$survived" -gt 0 ] || survived=1
+    record mutation "$killed" "$survived" 0 "seed $seed"
+fi
