@@ -12,6 +12,10 @@
 /** No struct of options grows to more than this. A size above it was never set. */
 #define OPTIONS_SIZE_MAX 4096
 
+/** The size of a struct that ends with `last`: what the oldest version that is accepted had. It stays when the
+ * struct grows. New members do not begin in the padding behind `last`, which older programs do not clear. */
+#define OPTIONS_SIZE_TO(type, last) (offsetof(type, last) + sizeof(((const type *)NULL)->last))
+
 /**
  * Copies options of any size: false if `given` is below `oldest`, or a byte beyond `known` is not zero.
  * Members that a smaller struct lacks become zero. `to` is unchanged if the result is false.

@@ -9,13 +9,16 @@
 #include <time.h>
 #include <unistd.h>
 
+/* 0.2 had the members up to `user`. A later one is only read after a look at `size`, for the struct is not copied. */
+#define SIZE_OLDEST OPTIONS_SIZE_TO(struct sse_platform, user)
+
 bool sse_platform_is_valid(const struct sse_platform *platform)
 {
     struct sse_platform known;
 
     if (!platform)
         return true;
-    return sse_options_copy(&known, sizeof(known), platform, platform->size, sizeof(known)) &&
+    return sse_options_copy(&known, sizeof(known), platform, platform->size, SIZE_OLDEST) &&
            !known.allocate == !known.deallocate;
 }
 

@@ -4,7 +4,7 @@
 #include "loop/loop.h"
 
 /* The oldest version of the options that is accepted: 0.2. */
-#define OPTIONS_SIZE_OLDEST sizeof(struct sse_emitter_options)
+#define OPTIONS_SIZE_OLDEST OPTIONS_SIZE_TO(struct sse_emitter_options, user)
 
 /* Which options go with which loop. */
 static bool loop_options_are_valid(const struct sse_emitter_options *options)

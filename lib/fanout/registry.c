@@ -6,7 +6,7 @@
 #include "fanout/members.h"
 
 /* The oldest version of the options that is accepted: 0.2. */
-#define OPTIONS_SIZE_OLDEST sizeof(struct sse_registry_options)
+#define OPTIONS_SIZE_OLDEST OPTIONS_SIZE_TO(struct sse_registry_options, admission)
 
 static void keep(struct emitter_group *group)
 {

@@ -7,7 +7,7 @@
 #include "fanout/members.h"
 
 /* The oldest version of the options that is accepted: 0.2. */
-#define OPTIONS_SIZE_OLDEST sizeof(struct sse_shutdown_options)
+#define OPTIONS_SIZE_OLDEST OPTIONS_SIZE_TO(struct sse_shutdown_options, drain_ms)
 
 static int read_options(struct sse_shutdown_options *to, const struct sse_shutdown_options *from)
 {

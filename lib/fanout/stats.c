@@ -61,6 +61,9 @@ int sse_registry_get_stats(struct sse_registry *registry, struct sse_registry_st
     read_counts(registry, &known);
     pthread_mutex_unlock(&registry->lock);
     read_tally(&registry->group.tally, &known);
+    /* A larger struct is a newer program's, whose members this version does not know. */
+    if (size > sizeof(known))
+        memset((char *)stats + sizeof(known), 0, size - sizeof(known));
     memcpy(stats, &known, size < sizeof(known) ? size : sizeof(known));
     return 0;
 }

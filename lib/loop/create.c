@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-#define OPTIONS_SIZE_OLDEST sizeof(struct sse_loop_options)
+#define OPTIONS_SIZE_OLDEST OPTIONS_SIZE_TO(struct sse_loop_options, user)
 
 static struct sse_loop *loop_of(struct marks *marks)
 {

@@ -5,8 +5,8 @@
 
 #include <errno.h>
 
-/* The struct of 0.2, which every later one begins with. */
-#define OLDEST_SIZE (offsetof(struct sse_http_options, header_count) + sizeof(size_t))
+/* The oldest version of the options that is accepted: 0.2. */
+#define OPTIONS_SIZE_OLDEST OPTIONS_SIZE_TO(struct sse_http_options, header_count)
 
 static bool name_is_one_of(struct sse_text name, const char *const *names, size_t count)
 {
@@ -109,7 +109,7 @@ int sse_http_options_read(struct sse_http_options *to, const struct sse_http_opt
         *to = (struct sse_http_options){.size = sizeof(*to)};
         return 0;
     }
-    if (!sse_options_copy(to, sizeof(*to), from, from->size, OLDEST_SIZE))
+    if (!sse_options_copy(to, sizeof(*to), from, from->size, OPTIONS_SIZE_OLDEST))
         return -EINVAL;
     error = check_lengths(to);
     if (!error)

@@ -49,6 +49,24 @@ static void a_smaller_struct_gets_what_it_has(void **state)
     }
 }
 
+/* A program that was compiled against a newer version has a larger struct: the rest is zero. */
+static void a_larger_struct_is_filled_with_zeros(void **state)
+{
+    struct {
+        struct sse_registry_stats known;
+        unsigned char later[40];
+    } larger;
+    const struct sse_registry_stats all = stats();
+
+    (void)state;
+    memset(&larger, 0xa5, sizeof(larger));
+    assert_int_equal(sse_registry_get_stats(registry, &larger.known, sizeof(larger) - 1), 0);
+    assert_memory_equal(&larger.known, &all, sizeof(all));
+    for (size_t i = 0; i < sizeof(larger.later) - 1; i++)
+        assert_int_equal(larger.later[i], 0);
+    assert_int_equal(larger.later[sizeof(larger.later) - 1], 0xa5);
+}
+
 static void what_is_there_at_present(void **state)
 {
     (void)state;
@@ -404,6 +422,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         STAGE_TEST(a_new_registry_counts_nothing),
         STAGE_TEST(a_smaller_struct_gets_what_it_has),
+        STAGE_TEST(a_larger_struct_is_filled_with_zeros),
         STAGE_TEST(what_is_there_at_present),
         STAGE_TEST(what_is_written_is_counted_in_events_and_bytes),
         STAGE_TEST(only_what_was_published_is_counted),
