@@ -6,7 +6,7 @@
 #   sh test/run.sh SUITE...     some of them
 #   sh test/run.sh unit         the quick ones: one build, unit tests and checks
 #
-# Suites: unit (gcc at -O2), compilers (gcc and clang at -O0, clang at -O2, warnings are errors), coverage (lines,
+# Suites: unit (gcc at -O2), abi (the binary interface beside its stored description, and versions that meet), compilers (gcc and clang at -O0, clang at -O2, warnings are errors), coverage (lines,
 # branches and conditions of lib/ that the unit tests reach, held by test/coverage/gate.txt), sanitizers
 # (ASan with UBSan, and TSan, with both compilers), valgrind (Helgrind and DRD), instructions (user
 # instructions of a delivery, each below its gate), simulation (160 000 seeds of clients, loops and a server
@@ -26,7 +26,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 export SSE_ROOT="$root"
 export SSE_BUILD="${SSE_BUILD:-$root/build/test}"
 
-suites=${*:-"unit compilers coverage sanitizers valgrind instructions simulation network clients hosts redis proxies"}
+suites=${*:-"unit abi compilers coverage sanitizers valgrind instructions simulation network clients hosts redis proxies"}
 for suite in $suites; do
     if [ ! -f "$root/test/suites/$suite.sh" ]; then
         echo "unknown suite: $suite (there are: $(cd "$root/test/suites" && echo *.sh | sed 's/\.sh//g'))" >&2
