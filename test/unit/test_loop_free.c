@@ -168,7 +168,7 @@ static void free_of_nothing(void **state)
     sse_loop_free(NULL);
 }
 
-/* The registry and its other loops go on. Row M4. */
+/* The registry and its other loops go on. */
 static void others_go_on(void **state)
 {
     struct fake_client *here = prepare(0, SSE_OUTPUT_CALLBACK), *there = prepare(1, SSE_OUTPUT_CALLBACK);
@@ -373,6 +373,7 @@ static void *send_once(void *emitter)
     return NULL;
 }
 
+/* Row M4. */
 static void free_waits_for_those_who_wake_it(void **state)
 {
     (void)state;
