@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: MIT
+# Every schedule of three threads that use one emitter, registry and loop, up to a number of preemptions: see
+# test/schedules. It needs about a minute of one core.
+# SSE_TEST_SCHEDULE="PAIR LIST" replays the schedule that a failure has printed, step by step.
+. "$SSE_ROOT/test/support/suite.sh"
+
+build=$SSE_BUILD/schedules
+program=$build/test/schedules/schedules
+
+build_schedules() {
+    if [ ! -f "$build/build.ninja" ]; then
+        rm -rf "$build"
+        CC=${CC:-cc} meson setup "$build" "$SSE_ROOT" -Dtests=enabled -Dexamples=disabled -Dwerror=true \
+            -Doptimization=2 -Ddebug=true >"$build.log" 2>&1 || return 1
+    fi
+    meson compile -C "$build" schedules >"$build.log" 2>&1
+}
+
+# Each place in the code as file and line.
+resolve() {
+    sed 's/[^[]*\[\(0x[0-9a-f]*\)\]/\1\n/g' "$1" | grep '^0x' | sort -u >"$1.places"
+    addr2line -s -e "$program" <"$1.places" | paste "$1.places" - | sed 's|\(.*\)\t\(.*\)|s/\\[\1\\]/[\2]/g|' >"$1.sed"
+    sed -f "$1.sed" "$1"
+}
+
+# replay PAIR LIST
+replay() {
+    log=$SSE_BUILD/schedules-replay.log
+    "$program" "$1" replay "$2" >"$log" 2>&1
+    status=$?
+    resolve "$log"
+    return "$status"
+}
+
+install_build_tools || exit 1
+if ! build_schedules; then
+    grep -E 'error|warning|ERROR|FAILED' "$build.log" | head -40
+    record schedules 0 1 0 "the build failed"
+    exit 0
+fi
+if [ -n "${SSE_TEST_SCHEDULE:-}" ]; then
+    # shellcheck disable=SC2086
+    replay $SSE_TEST_SCHEDULE
+    status=$?
+    record schedules "$((status == 0))" "$((status != 0))" 0 "one schedule"
+    exit 0
+fi
+
+# Threads that hand over to each other are quicker on one core.
+pin=
+if have taskset; then
+    pin="taskset -c $(taskset -cp $$ | sed 's/.*[ ,-]//')"
+fi
+failures=
+failed=0
+passed=0
+for pair in $("$program"); do
+    log=$SSE_BUILD/schedules-$pair.log
+    if timeout 300 $pin "$program" "$pair" >"$log" 2>&1; then
+        tail -1 "$log"
+    else
+        cat "$log"
+        # shellcheck disable=SC2046
+        replay $(sed -n 's/^replay: schedules //p' "$log") | tail -60
+        failed=$((failed + 1))
+        failures="$failures $pair"
+    fi
+    passed=$((passed + $(sed -n 's/^[^ ]*: \([0-9]*\) schedules.*/\1/p' "$log" | tail -1)))
+done
+record schedules "$passed" "$failed" 0 "$failures"
