@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "connection/state.h"
 #include "loop/loop.h"
 
 #include <errno.h>
@@ -67,7 +68,7 @@ static void read_input(struct sse_emitter *emitter, uint64_t now)
         emitter->half_closed = true;
         sse_emitter_queue_ping(emitter, now);
     } else if (result != -EAGAIN) {
-        (void)sse_emitter_end(emitter, SSE_REASON_DISCONNECTED, result, now);
+        (void)sse_emitter_end(emitter, sse_reason_of_output_error(result), result, now);
     }
 }
 
