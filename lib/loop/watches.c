@@ -219,8 +219,10 @@ bool sse_watches_is_same_file(const struct watches *watches, const struct sse_em
     const struct watch *watch = sse_watches_find(watches, sse_emitter_descriptor(emitter));
     struct stat status;
 
-    return !fstat(sse_emitter_descriptor(emitter), &status) && status.st_dev == watch->device &&
-           status.st_ino == watch->inode;
+    /* Whatever else keeps the kernel from an answer, the number is open. */
+    if (fstat(sse_emitter_descriptor(emitter), &status))
+        return errno != EBADF;
+    return status.st_dev == watch->device && status.st_ino == watch->inode;
 }
 
 static unsigned wanted(const struct watch *watch)
