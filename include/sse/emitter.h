@@ -343,6 +343,7 @@ struct sse_replay {
  * - -EBADF: `fd` or `watch_fd` is not open.
  * - -EEXIST: an emitter of this polled loop writes to or watches this descriptor already.
  * - -ENOSPC: the system cannot watch more descriptors.
+ * - -EIO: the system cannot tell what `fd` or `watch_fd` is.
  * - -EAGAIN: over a cap of the registry.
  * - -ECONNREFUSED: the registry is shutting down, or the loop takes no more emitters.
  * - -ENOMEM.

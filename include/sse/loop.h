@@ -73,6 +73,7 @@ struct sse_loop_options {
  * - -ENOTSUP: epoll was asked for, and the library was built without it.
  * - -ENOMEM.
  * - -EMFILE, -ENFILE: no descriptor is left.
+ * - -ENOSPC: the system cannot watch more descriptors.
  */
 SSE_API int sse_loop_new(struct sse_loop **loop, const struct sse_loop_options *options);
 
@@ -147,8 +148,8 @@ SSE_API int sse_loop_dispatch(struct sse_loop *loop, int timeout_ms);
  * Ownership: the descriptor stays the loop's: do not read it and do not close it. It never changes.
  * Threads: any. Callbacks: may call it.
  * Errors: -EINVAL: NULL, or the loop is driven. -ENOTSUP: the loop uses poll(2), or the system has no
- * timerfd: run the loop in a thread, or dispatch at short intervals. -EMFILE, -ENFILE, -ENOMEM: the
- * first call needs a descriptor for the timer.
+ * timerfd: run the loop in a thread, or dispatch at short intervals. -EMFILE, -ENFILE, -ENOMEM, -ENOSPC: the
+ * first call needs a descriptor for the timer, and watches it.
  */
 SSE_API int sse_loop_fd(struct sse_loop *loop);
 
