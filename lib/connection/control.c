@@ -48,6 +48,27 @@ static bool is_unreachable(struct sse_emitter *emitter)
     return unreachable;
 }
 
+/* Of two threads that release at once, one finds the other's reference gone. False: it is none of many. */
+static bool release_one_of_many(struct sse_emitter *emitter)
+{
+    unsigned refs = atomic_load(&emitter->refs);
+
+    while (refs > 2)
+        if (atomic_compare_exchange_weak(&emitter->refs, &refs, refs - 1))
+            return true;
+    return false;
+}
+
+void sse_emitter_let_go(struct sse_emitter *emitter)
+{
+    if (release_one_of_many(emitter))
+        return;
+    if (is_unreachable(emitter))
+        sse_emitter_close(emitter);
+    else
+        sse_emitter_release(emitter);
+}
+
 static int end_at(struct sse_emitter *emitter, enum sse_reason reason, int error)
 {
     uint64_t now = sse_platform_now(emitter->platform);
@@ -57,7 +78,7 @@ static int end_at(struct sse_emitter *emitter, enum sse_reason reason, int error
     pthread_mutex_lock(&emitter->lock);
     taken = sse_emitter_end(emitter, reason, error, now);
     sse_emitter_leave(emitter, sse_emitter_caller_owns(emitter), now);
-    sse_emitter_release(emitter);
+    sse_emitter_let_go(emitter);
     return taken ? 0 : -EALREADY;
 }
 
@@ -135,10 +156,8 @@ void sse_emitter_unref(struct sse_emitter *emitter)
         return;
     if (!sse_emitter_is_of_this_process(emitter))
         unref_in_child(emitter);
-    else if (is_unreachable(emitter))
-        sse_emitter_close(emitter);
     else
-        sse_emitter_release(emitter);
+        sse_emitter_let_go(emitter);
 }
 
 int sse_emitter_flush(struct sse_emitter *emitter)
@@ -159,7 +178,7 @@ int sse_emitter_flush(struct sse_emitter *emitter)
     result = emitter->state == SSE_STATE_CLOSED ? sse_emitter_end_error(emitter) : emitter->queue.count > 0;
     sse_emitter_leave(emitter, false, now);
     pthread_setcancelstate(cancel_state, NULL);
-    sse_emitter_release(emitter);
+    sse_emitter_let_go(emitter);
     return result;
 }
 
@@ -200,6 +219,6 @@ int sse_emitter_start(struct sse_emitter *emitter, bool gap_filled)
     pthread_mutex_lock(&emitter->lock);
     error = start(emitter, gap_filled, now);
     sse_emitter_leave(emitter, sse_emitter_caller_owns(emitter), now);
-    sse_emitter_release(emitter);
+    sse_emitter_let_go(emitter);
     return error;
 }

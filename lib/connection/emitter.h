@@ -227,6 +227,10 @@ static inline bool sse_emitter_has_life_reference(const struct sse_emitter *emit
 /** Releases a reference. The emitter has finished if it may be the last. No lock held. */
 void sse_emitter_release(struct sse_emitter *emitter);
 
+/** The same at the end of a call, in which a callback may have released the program's last reference: without
+ *  a loop that is a close. */
+void sse_emitter_let_go(struct sse_emitter *emitter);
+
 /** Runs on_release and frees it. For its loop, which finds `released` set, and for the end of the loop. */
 void sse_emitter_free(struct sse_emitter *emitter);
 

@@ -37,7 +37,7 @@ static void end_reading(struct sse_emitter *emitter, uint64_t now)
 {
     sse_emitter_keep(emitter);
     sse_emitter_leave(emitter, true, now);
-    sse_emitter_release(emitter);
+    sse_emitter_let_go(emitter);
 }
 
 int sse_emitter_peek(struct sse_emitter *emitter, struct iovec *iov, int count)

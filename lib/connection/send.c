@@ -62,7 +62,7 @@ static int send_at(struct sse_emitter *emitter, struct sse_message *message, uin
         error = answer(emitter);
     sse_emitter_leave(emitter, sse_emitter_caller_owns(emitter), now);
     pthread_setcancelstate(cancel_state, NULL);
-    sse_emitter_release(emitter);
+    sse_emitter_let_go(emitter);
     return error;
 }
 
@@ -162,7 +162,7 @@ static int send_directly(struct sse_emitter *emitter, struct small_message *smal
         sse_emitter_leave(emitter, sse_emitter_caller_owns(emitter), now);
     pthread_setcancelstate(cancel_state, NULL);
     if (keep)
-        sse_emitter_release(emitter);
+        sse_emitter_let_go(emitter);
     return error;
 }
 
@@ -225,6 +225,6 @@ int sse_emitter_ping(struct sse_emitter *emitter)
     error = sse_emitter_end_error(emitter);
     sse_emitter_queue_ping(emitter, now);
     sse_emitter_leave(emitter, sse_emitter_caller_owns(emitter), now);
-    sse_emitter_release(emitter);
+    sse_emitter_let_go(emitter);
     return error;
 }

@@ -113,7 +113,7 @@ int sse_emitter_wait(struct sse_emitter *emitter, int timeout_ms)
     pthread_mutex_unlock(&emitter->lock);
     pthread_setcancelstate(cancel_state, NULL);
     pthread_cond_destroy(&waiter.wake);
-    sse_emitter_release(emitter);
+    sse_emitter_let_go(emitter);
     return result;
 }
 

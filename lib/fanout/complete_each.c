@@ -66,7 +66,7 @@ int sse_registry_each(struct sse_registry *registry, struct sse_text topic,
     for (uint32_t i = 0; i < count; i++) {
         if (!result)
             result = visit(emitters[i], user);
-        sse_emitter_release(emitters[i]);
+        sse_emitter_let_go(emitters[i]);
     }
     sse_platform_deallocate(registry->platform, emitters);
     pthread_setcancelstate(cancel_state, NULL);

@@ -413,6 +413,35 @@ static void every_call_may_come_from_every_callback(void **state)
     }
 }
 
+static void release_it(struct client *client)
+{
+    struct sse_emitter *emitter = client->emitter;
+
+    client->emitter = NULL;
+    sse_emitter_unref(emitter);
+}
+
+/* Without a loop the last release is a close, also inside a call that goes on with the emitter. */
+static void the_last_reference_may_be_released_in_every_callback(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < PLACES * 4; i++) {
+        struct client client = {
+            .place = (enum place)(i % PLACES), .pull = i / PLACES % 2, .looped = i / PLACES / 2};
+        const struct client wanted = client;
+
+        if (!is_possible(&client))
+            continue;
+        open_client(&client, wanted.pull, wanted.looped);
+        client.act = release_it;
+        client.place = wanted.place;
+        lead_to(&client, wanted.place);
+        assert_null(client.emitter);
+        assert_true(wanted.looped || client.record.reason != SSE_REASON_NONE);
+        finish(&client);
+    }
+}
+
 static void send_again(struct client *client)
 {
     if (++client->count < ROUNDS)
@@ -490,6 +519,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_call_may_come_from_every_callback),
+        cmocka_unit_test(the_last_reference_may_be_released_in_every_callback),
         cmocka_unit_test(callbacks_do_not_nest),
         cmocka_unit_test(the_last_id_is_in_the_record_whatever_is_sent_at_the_end),
     };

@@ -445,6 +445,46 @@ static void a_reference_that_is_only_released(void **state)
     }
 }
 
+static atomic_int releases;
+
+static void count_release(void *user)
+{
+    (void)user;
+    atomic_fetch_add(&releases, 1);
+}
+
+static void *release_one_of_two(void *emitter)
+{
+    atomic_store(&intrusion.inside, true);
+    sse_emitter_unref(emitter);
+    return NULL;
+}
+
+/* Neither sees the other's reference for the last one. */
+static void two_threads_release_at_once(void **state)
+{
+    struct sse_emitter_options options = {.size = sizeof(options),
+                                          .platform = &fake.platform,
+                                          .output = SSE_OUTPUT_PULL,
+                                          .on_release = count_release};
+
+    (void)state;
+    atomic_store(&releases, 0);
+    for (int i = 0; i < 20 * RACES; i++) {
+        struct sse_emitter *emitter;
+        pthread_t thread;
+
+        assert_int_equal(sse_emitter_new(&emitter, &options, NULL), 0);
+        atomic_store(&intrusion.inside, false);
+        assert_int_equal(pthread_create(&thread, NULL, release_one_of_two, sse_emitter_ref(emitter)), 0);
+        while (!atomic_load(&intrusion.inside))
+            ;
+        sse_emitter_unref(emitter);
+        pthread_join(thread, NULL);
+        assert_int_equal(atomic_load(&releases), i + 1);
+    }
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -458,6 +498,7 @@ int main(void)
         TEST(who_is_inside_is_waited_for),
         TEST(no_send_of_another_thread_writes_after_it),
         TEST(a_reference_that_is_only_released),
+        TEST(two_threads_release_at_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -104,6 +104,24 @@ static void close_all(void)
     }
 }
 
+static void release_one(void)
+{
+    sse_emitter_unref(clients[1].emitter);
+    clients[1].emitter = NULL;
+}
+
+/* Without a loop that is a close, though the walk has a reference too. */
+static void a_visitor_may_release_the_last_reference(void **state)
+{
+    (void)state;
+    prepare(1, SSE_OUTPUT_PULL)->loop = NULL;
+    assert_int_equal(join(&clients[1], "t", absent), 0);
+    assert_int_equal(walk(release_one, "t"), 1);
+    assert_int_equal(count(NULL), 0);
+    assert_int_equal(clients[1].completion.reason, SSE_REASON_CLOSED);
+    assert_int_equal(clients[1].releases, 1);
+}
+
 static void walk_in_walk(void)
 {
     unsigned stop = 1;
@@ -273,6 +291,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         STAGE_TEST(each_member_is_visited_once),
         STAGE_TEST(a_visitor_may_do_anything),
+        STAGE_TEST(a_visitor_may_release_the_last_reference),
         STAGE_TEST(a_visitor_may_release_the_registry),
         STAGE_TEST(a_visitor_may_release_all_there_is),
         STAGE_TEST(a_walk_without_memory_visits_nobody),
