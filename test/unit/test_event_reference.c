@@ -7,9 +7,8 @@
 
 #include <cmocka.h>
 
-#include "wire/event.h"
+#include "event_reference.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,156 +24,17 @@
 
 static const unsigned char canary = 0xa5;
 
-/* What the protocol asks for, with no thought for speed. */
-struct reference {
-    char bytes[8 * 4 * TEXT_MAX];
-    size_t size;
-};
-
-static void add_byte(struct reference *wire, char byte)
-{
-    assert_true(wire->size < sizeof(wire->bytes));
-    wire->bytes[wire->size++] = byte;
-}
-
-static void add_string(struct reference *wire, const char *string)
-{
-    while (*string)
-        add_byte(wire, *string++);
-}
-
-static bool is_line_end(struct sse_text text, size_t at)
-{
-    return text.ptr[at] == '\r' || text.ptr[at] == '\n';
-}
-
-static void add_lines(struct reference *wire, const char *name, struct sse_text text, bool bare_if_empty)
-{
-    size_t at = 0;
-
-    for (;;) {
-        add_string(wire, name);
-        if (!bare_if_empty || (at < text.len && !is_line_end(text, at)))
-            add_byte(wire, ' ');
-        while (at < text.len && !is_line_end(text, at))
-            add_byte(wire, text.ptr[at++]);
-        add_byte(wire, '\n');
-        if (at == text.len)
-            return;
-        at += text.ptr[at] == '\r' && at + 1 < text.len && text.ptr[at + 1] == '\n' ? 2 : 1;
-    }
-}
-
-static void add_field(struct reference *wire, const char *name, struct sse_text value)
-{
-    add_string(wire, name);
-    for (size_t i = 0; i < value.len; i++)
-        add_byte(wire, value.ptr[i]);
-    add_byte(wire, '\n');
-}
-
-/* The bytes of the character that begins here, or 0: RFC 3629, put together and judged as a number. */
-static size_t character_length(const unsigned char *at, size_t left)
-{
-    static const struct {
-        unsigned char mask, lead;
-        uint32_t lowest;
-    } forms[] = {{0x80, 0x00, 0}, {0xe0, 0xc0, 0x80}, {0xf0, 0xe0, 0x800}, {0xf8, 0xf0, 0x10000}};
-    size_t more = 0;
-    uint32_t number;
-
-    while (more < COUNT(forms) && (at[0] & forms[more].mask) != forms[more].lead)
-        more++;
-    if (more == COUNT(forms) || more >= left)
-        return 0;
-    number = at[0] & (unsigned char)~forms[more].mask;
-    for (size_t i = 1; i <= more; i++) {
-        if ((at[i] & 0xc0) != 0x80)
-            return 0;
-        number = number << 6 | (at[i] & 0x3fu);
-    }
-    if (number < forms[more].lowest || number > 0x10ffff || (number >= 0xd800 && number < 0xe000))
-        return 0;
-    return more + 1;
-}
-
-static bool is_utf8(struct sse_text text)
-{
-    size_t at = 0;
-
-    while (at < text.len) {
-        size_t length = character_length((const unsigned char *)text.ptr + at, text.len - at);
-
-        if (!length)
-            return false;
-        at += length;
-    }
-    return true;
-}
-
-static bool type_is_valid(struct sse_text type)
-{
-    for (size_t i = 0; i < type.len; i++)
-        if (type.ptr[i] == '\0' || is_line_end(type, i))
-            return false;
-    return true;
-}
-
-static bool id_is_valid(struct sse_text id)
-{
-    for (size_t i = 0; i < id.len; i++)
-        if ((unsigned char)id.ptr[i] < 0x20 || id.ptr[i] == 0x7f)
-            return false;
-    return !id.len || (id.ptr[0] != ' ' && id.ptr[id.len - 1] != ' ');
-}
-
-static int reference_error(const struct sse_event *event)
-{
-    if (!event->id.ptr && !event->type.ptr && !event->data.ptr && !event->comment.ptr && !event->retry_ms)
-        return -EINVAL;
-    if (event->retry_ms < 0 || event->retry_ms > SSE_RETRY_MAX)
-        return -ERANGE;
-    if ((event->type.ptr && !event->data.ptr) || !type_is_valid(event->type) || !id_is_valid(event->id))
-        return -EINVAL;
-    if (event->trusted_utf8)
-        return 0;
-    return is_utf8(event->id) && is_utf8(event->type) && is_utf8(event->data) && is_utf8(event->comment)
-               ? 0
-               : -EILSEQ;
-}
-
-static void reference_encode(struct reference *wire, const struct sse_event *event)
-{
-    char retry[32];
-
-    wire->size = 0;
-    if (event->comment.ptr)
-        add_lines(wire, ":", event->comment, true);
-    if (event->type.ptr)
-        add_field(wire, "event: ", event->type);
-    if (event->data.ptr)
-        add_lines(wire, "data:", event->data, false);
-    if (event->id.ptr)
-        add_field(wire, "id: ", event->id);
-    if (event->retry_ms) {
-        snprintf(retry, sizeof(retry), "%lld", (long long)event->retry_ms);
-        add_field(wire, "retry: ", sse_str(retry));
-    }
-    if (event->data.ptr || event->id.ptr)
-        add_byte(wire, '\n');
-}
-
 /* Into memory of exactly `room` bytes, so that sanitizers see a write past its end. */
-static void expect_in_room(const struct sse_event *event, const struct reference *wire, size_t room)
+static void expect_in_room(const struct sse_event *event, const struct event_source_text *wire, size_t room)
 {
     unsigned char *bytes = malloc(room ? room : 1);
 
     assert_non_null(bytes);
     memset(bytes, canary, room);
-    assert_int_equal(sse_event_encode(event, bytes, room), wire->size);
-    if (room >= wire->size)
-        assert_memory_equal(bytes, wire->bytes, wire->size);
-    for (size_t i = room >= wire->size ? wire->size : 0; i < room; i++)
+    assert_int_equal(sse_event_encode(event, bytes, room), wire->length);
+    if (room >= wire->length)
+        assert_memory_equal(bytes, wire->bytes, wire->length);
+    for (size_t i = room >= wire->length ? wire->length : 0; i < room; i++)
         assert_int_equal(bytes[i], canary);
     free(bytes);
 }
@@ -192,17 +52,18 @@ static void expect_error(const struct sse_event *event, int error)
 
 static void expect_as_reference(const struct sse_event *event)
 {
-    static struct reference wire;
-    int error = reference_error(event);
+    static struct event_source_text wire;
+    int error = event_reference_error(event);
 
     if (error) {
         expect_error(event, error);
         return;
     }
-    reference_encode(&wire, event);
-    expect_in_room(event, &wire, wire.size);
-    expect_in_room(event, &wire, wire.size - 1);
-    expect_in_room(event, &wire, wire.size + 1);
+    event_source_text_clear(&wire);
+    event_reference_encode(&wire, event);
+    expect_in_room(event, &wire, wire.length);
+    expect_in_room(event, &wire, wire.length - 1);
+    expect_in_room(event, &wire, wire.length + 1);
 }
 
 static uint64_t random_state;
