@@ -220,7 +220,8 @@ static inline const char *toy_parse(struct toy_request *request)
 
     if (!end)
         return request->size == TOY_REQUEST_SIZE_MAX ? "431 Request Header Fields Too Large" : NULL;
-    sscanf(request->bytes, "%*[A-Z] %n%*[!-~]%n HTTP/1.%1[01]%n", &target, &target_end, minor, &line_end);
+    sscanf(request->bytes, "%*[A-Z]%*1[ ]%n%*[!-~]%n%*1[ ]HTTP/1.%1[01]%n", &target, &target_end, minor,
+           &line_end);
     if (line_end == 0 || strncmp(request->bytes + line_end, "\r\n", 2) != 0)
         return "400 Bad Request";
     request->version = minor[0] == '1' ? SSE_HTTP_1_1 : SSE_HTTP_1_0;
