@@ -5,18 +5,30 @@
 #   sh test/run.sh              every suite
 #   sh test/run.sh SUITE...     some of them
 #   sh test/run.sh unit         the quick ones: one build, unit tests and checks
+#   sh test/run.sh fuzz SECONDS each fuzz target for so long, in place of a minute
 #
-# Suites: unit (gcc at -O2), abi (the binary interface beside its stored description, and versions that meet), compilers (gcc and clang at -O0, clang at -O2, warnings are errors), coverage (lines,
-# branches and conditions of lib/ that the unit tests reach, held by test/coverage/gate.txt), sanitizers
-# (ASan with UBSan, and TSan, with both compilers), valgrind (Helgrind and DRD), instructions (user
-# instructions of a delivery, each below its gate), simulation (160 000 seeds of clients, loops and a server
-# against a model), network (a client that vanishes, in a network namespace), clients (real clients, a
-# browser), hosts (every server of examples/hosts, under ASan with UBSan and under TSan), redis (three
-# nodes that share a Redis stream, behind nginx), proxies (nginx and haproxy in front of the hub). Not run
-# unless named: soak (millions of streams that come and go, and random clients on a hub under ASan for 20 minutes),
-# bench (speed, memory and scale, beside a bare loop of sends; see test/bench/README.md),
-# peers (the same beside other servers; see test/bench/peers/README.md), portability (the simulation on
-# s390x, aarch64, i686 and with musl), mutation (small faults in lib/, of which a test must notice 96 of 100).
+# Suites that run by default:
+#   unit          gcc at -O2: unit tests, and checks of the house
+#   abi           the binary interface beside its stored description; versions that meet
+#   compilers     gcc and clang at -O0, clang at -O2, and what other systems lack; warnings are errors
+#   coverage      lines, branches and conditions of lib/ that the unit tests reach: test/coverage/gate.txt
+#   sanitizers    ASan with UBSan, and TSan, with both compilers
+#   valgrind      Helgrind and DRD
+#   instructions  user instructions of a delivery, a send and a turn, each below its gate
+#   simulation    160,000 seeds of clients, loops and a server against a model
+#   exhaustive    every text of up to seven symbols, encoded and parsed
+#   schedules     every schedule of three threads, up to a number of preemptions
+#   fuzz          libFuzzer on the whole library and on what the examples read
+#   network       a client that vanishes, in a network namespace
+#   clients       real clients, a browser
+#   hosts         every server of examples/hosts, under ASan with UBSan and under TSan
+#   redis         three nodes that share a Redis stream, behind nginx
+#   proxies       nginx and haproxy in front of the hub
+# Not run unless named:
+#   soak          millions of streams that come and go, and random clients on a hub under ASan for 20 minutes
+#   mutation      small faults in lib/, of which a test must notice 96 of 100
+#   portability   unit tests and simulation on other processors and with musl; all linked for macOS
+#   bench, peers  speed, memory and scale: test/bench/README.md
 #
 # The last line is "N passed, N failed, N skipped" over all suites that ran. A skip names its reason.
 # With SSE_TEST_NO_SKIP=1 a skip makes the run fail.
@@ -26,7 +38,14 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 export SSE_ROOT="$root"
 export SSE_BUILD="${SSE_BUILD:-$root/build/test}"
 
-suites=${*:-"unit abi compilers coverage sanitizers valgrind instructions simulation network clients hosts redis proxies"}
+suites=
+for word in "$@"; do
+    case $word in
+    *[!0-9]*) suites="$suites $word" ;;
+    *) export SSE_FUZZ_SECONDS="$word" ;;
+    esac
+done
+suites=${suites:-"unit abi compilers coverage sanitizers valgrind instructions simulation exhaustive schedules fuzz network clients hosts redis proxies"}
 for suite in $suites; do
     if [ ! -f "$root/test/suites/$suite.sh" ]; then
         echo "unknown suite: $suite (there are: $(cd "$root/test/suites" && echo *.sh | sed 's/\.sh//g'))" >&2
