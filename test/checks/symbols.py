@@ -19,6 +19,20 @@ IMPORTS_PATTERN = re.compile(
     # the start-up code of the compiler and its runtime
     r"_ITM_\w+|__gmon_start__|__cxa_finalize)$")
 
+# Calls that fail only over a bad argument, or never. Every other import must be one that
+# test/support/faulty_calls.c lets fail, and test/injection does.
+NEVER_FAIL_PATTERN = re.compile(
+    r"^(bcmp|mem\w+|str\w+|free|getpid|clock_gettime|timerfd_settime|sig\w+|__sigsetjmp|__errno_location|"
+    r"(__)?pthread_(cond|mutex)_(lock|trylock|unlock|wait|timedwait|signal|broadcast|destroy)|"
+    r"pthread_condattr_(destroy|setclock)|pthread_(self|setcancelstate|sigmask)|"
+    r"__pthread_((un)?register_cancel|unwind_next)|__\w+_chk|__stack_chk_fail|_ITM_\w+|__gmon_start__|__cxa_finalize)$")
+
+
+def calls_that_fail(root):
+    text = (root / "test/support/faulty_calls.c").read_text()
+    # The platform's allocator fails in place of malloc.
+    return set(re.findall(r"^\w+ __wrap_(\w+)\(.*\)$", text, re.M)) | {"malloc"}
+
 
 def names(*arguments):
     lines = subprocess.run(["nm", *arguments], check=True, capture_output=True, text=True).stdout.splitlines()
@@ -44,6 +58,9 @@ def main():
 
     imported = names("-D", "--undefined-only", str(library))
     faults += [f"{name}: imported" for name in imported if not IMPORTS_PATTERN.match(name)]
+    failing = calls_that_fail(root)
+    faults += [f"{name}: no test lets it fail" for name in imported
+               if name not in failing and not NEVER_FAIL_PATTERN.match(name)]
     needed = subprocess.run(["readelf", "-d", str(library)], check=True, capture_output=True, text=True).stdout
     for name in re.findall(r"\(NEEDED\).*\[(.*)\]", needed):
         if not re.match(r"(libc|libpthread|ld-)[\w.-]*$", name):

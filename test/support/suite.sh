@@ -98,6 +98,7 @@ run_built_tests() {
     ${SSE_TEST_WRAPPER:-} meson test -C "$directory" --no-rebuild --print-errorlogs "$@" >"$log" 2>&1
     status=$?
     grep -E '^ *[0-9]+/[0-9]+|^(Ok|Fail|Timeout|Skipped):' "$log" || cat "$log"
+    grep '^fault points: ' "$directory/meson-logs/testlog.txt"
     count_tests "$name" "$directory/meson-logs/testlog.txt" "$status" "$log"
     [ "$status" -eq 0 ] || cat "$log"
 }
