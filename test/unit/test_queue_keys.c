@@ -20,6 +20,7 @@
 #define QUEUED_MAX 3000
 #define OPERATIONS 150000
 #define IOV_COUNT 16
+#define LONG 40 /* of so many messages the keys are in a table */
 
 static struct fake_platform fake;
 static struct sse_message *messages[MESSAGES];
@@ -232,6 +233,52 @@ static void random_operations_match_a_model(void **state)
     assert_int_equal(atomic_load(&fake.blocks), MESSAGES + KEYS);
 }
 
+static void begin(size_t count)
+{
+    sse_queue_init(&queue, false, SIZE_MAX, UINT32_MAX);
+    model = (struct model){.count = 0};
+    for (size_t i = 0; i < count; i++)
+        push(messages[i]);
+}
+
+/* A long queue has a table of its keys only if there is memory for it. */
+static void without_a_table_keys_are_found_all_the_same(void **state)
+{
+    size_t blocks;
+
+    (void)state;
+    begin(LONG);
+    blocks = atomic_load(&fake.blocks);
+    fake_platform_fail_at(&fake, 1, true);
+    drop_key(messages[LONG / 2]->key);
+    drop_key(messages[LONG + 1]->key);
+    fake_platform_fail_at(&fake, 0, false);
+    assert_int_equal(atomic_load(&fake.blocks), blocks);
+    drop_key(messages[LONG - 1]->key);
+    drop_key(messages[0]->key);
+    assert_int_equal(atomic_load(&fake.blocks), blocks + 1);
+    check();
+    sse_queue_clear(&queue, &fake.platform);
+}
+
+/* What a reader looks at is moved together, whether the table has room for the places that it has then or not. */
+static void the_front_moves_while_keys_come_again(void **state)
+{
+    (void)state;
+    begin(LONG);
+    for (size_t i = 0; i < 5000; i++) {
+        struct sse_message *message = messages[i * 7 % LONG];
+
+        drop_key(message->key);
+        push(message);
+        if (i % 5 == 0)
+            pin(IOV_COUNT);
+        take(0);
+        check();
+    }
+    sse_queue_clear(&queue, &fake.platform);
+}
+
 /* Events without end, of few keys and of ever new ones: the memory is that of what is queued. */
 static void the_memory_is_that_of_what_is_queued(void **state)
 {
@@ -262,6 +309,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(random_operations_match_a_model, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(without_a_table_keys_are_found_all_the_same, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_front_moves_while_keys_come_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_memory_is_that_of_what_is_queued, set_up, tear_down),
     };
 

@@ -215,6 +215,26 @@ static void the_deadline_cuts_what_is_left(void **state)
     assert_int_equal(clients[3].output.size, 12);
 }
 
+/* What waited behind a pause, and follows what was sent during it, is left as well. */
+static void the_deadline_cuts_what_follows_a_pause(void **state)
+{
+    struct fake_client *client = prepare(0, SSE_OUTPUT_CALLBACK);
+
+    (void)state;
+    client->options.paused = true;
+    assert_int_equal(join(client, "", absent), 0);
+    (void)fake_loop_settle(&loop);
+    client->output.room = 0;
+    assert_int_equal(send_data(client, "now"), 0);
+    (void)publish(' ', "later");
+    assert_int_equal(sse_emitter_start(client->emitter, false), 0);
+    assert_int_equal(shut_down(NULL, 0, 0, DRAIN_MS), 0);
+    expect_counts(0, 0, 0);
+    advance_ms(DRAIN_MS);
+    expect_counts(0, 1, strlen("data: now\n\n" EVENT("later", "1")));
+    assert_int_equal(client->completion.dropped, 2);
+}
+
 /* Each output has its one chance, in the loop's next turn. */
 static void without_time_to_drain_the_next_turn_is_the_last(void **state)
 {
@@ -334,6 +354,7 @@ int main(void)
         STAGE_TEST(nobody_joins_any_more),
         STAGE_TEST(what_is_queued_goes_first),
         STAGE_TEST(the_deadline_cuts_what_is_left),
+        STAGE_TEST(the_deadline_cuts_what_follows_a_pause),
         STAGE_TEST(without_time_to_drain_the_next_turn_is_the_last),
         STAGE_TEST(those_that_were_ending_keep_their_reason),
         STAGE_TEST(the_time_to_drain_is_that_of_the_shutdown),
