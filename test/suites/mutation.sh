@@ -4,7 +4,7 @@
 # many; SSE_TEST_FILES names files of lib/ to choose from.
 . "$SSE_ROOT/test/support/suite.sh"
 
-log=$SSE_BUILD/mutation-run.log
+report=$SSE_BUILD/mutation-run.log
 mutants=${SSE_TEST_MUTANTS:-200}
 seed=${SSE_TEST_SEED:-$(date +%s)}
 
@@ -13,11 +13,11 @@ build mutation "${CC:-cc}" "-Dtests=enabled -Dexamples=disabled -Ddefault_librar
     -Ddebug=false" || exit 0
 # shellcheck disable=SC2086
 python3 "$SSE_ROOT/test/mutation/mutate.py" "$SSE_ROOT" "$SSE_BUILD/mutation" \
-    "$mutants" "$seed" ${SSE_TEST_FILES:-} >"$log" 2>&1
+    "$mutants" "$seed" ${SSE_TEST_FILES:-} >"$report" 2>&1
 status=$?
-grep -v '^killed by' "$log"
-killed=$(grep -c '^killed by' "$log")
-survived=$(grep -c '^not noticed' "$log")
+grep -v '^killed by' "$report"
+killed=$(grep -c '^killed by' "$report")
+survived=$(grep -c '^not noticed' "$report")
 if [ "$status" -eq 0 ]; then
     record mutation "$killed" 0 0 "seed $seed, $survived not noticed"
 else
