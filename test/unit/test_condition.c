@@ -13,6 +13,7 @@
 #include "base/platform.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 #include <time.h>
 
@@ -30,6 +31,9 @@
 
 #define NO_CLOCK (-1)
 
+/* What makes a condition. */
+enum step { NO_STEP, STEP_ATTRIBUTES, STEP_CLOCK, STEP_CONDITION };
+
 /* How it was called. */
 static struct {
     int waits;
@@ -37,11 +41,19 @@ static struct {
     struct timespec until;
     int cancel_state;
     clockid_t clock;
+    enum step failing;
+    int attributes; /* that are there */
 } scene;
 
 int __wrap_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *lock);
 int __wrap_pthread_cond_timedwait(pthread_cond_t *condition, pthread_mutex_t *lock,
                                   const struct timespec *until);
+int __real_pthread_condattr_init(pthread_condattr_t *attributes);
+int __wrap_pthread_condattr_init(pthread_condattr_t *attributes);
+int __real_pthread_condattr_destroy(pthread_condattr_t *attributes);
+int __wrap_pthread_condattr_destroy(pthread_condattr_t *attributes);
+int __real_pthread_cond_init(pthread_cond_t *condition, const pthread_condattr_t *attributes);
+int __wrap_pthread_cond_init(pthread_cond_t *condition, const pthread_condattr_t *attributes);
 int __real_pthread_condattr_setclock(pthread_condattr_t *attributes, clockid_t clock);
 int __wrap_pthread_condattr_setclock(pthread_condattr_t *attributes, clockid_t clock);
 
@@ -69,10 +81,37 @@ int __wrap_pthread_cond_timedwait(pthread_cond_t *condition, pthread_mutex_t *lo
     return ETIMEDOUT;
 }
 
+/* Whether it is this call that fails. */
+static bool fails(enum step step)
+{
+    return scene.failing == step;
+}
+
+int __wrap_pthread_condattr_init(pthread_condattr_t *attributes)
+{
+    if (fails(STEP_ATTRIBUTES))
+        return ENOMEM;
+    scene.attributes++;
+    return __real_pthread_condattr_init(attributes);
+}
+
+int __wrap_pthread_condattr_destroy(pthread_condattr_t *attributes)
+{
+    scene.attributes--;
+    return __real_pthread_condattr_destroy(attributes);
+}
+
 int __wrap_pthread_condattr_setclock(pthread_condattr_t *attributes, clockid_t clock)
 {
+    if (fails(STEP_CLOCK))
+        return EINVAL;
     scene.clock = clock;
     return __real_pthread_condattr_setclock(attributes, clock);
+}
+
+int __wrap_pthread_cond_init(pthread_cond_t *condition, const pthread_condattr_t *attributes)
+{
+    return fails(STEP_CONDITION) ? EAGAIN : __real_pthread_cond_init(condition, attributes);
 }
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -143,6 +182,21 @@ static void what_is_never_due_is_waited_for_without_a_limit(void **state)
     assert_int_equal(scene.timed_waits, 0);
 }
 
+/* One whose clock cannot be set would wait by the wrong one. */
+static void a_condition_is_made_whole_or_not_at_all(void **state)
+{
+    (void)state;
+    for (int step = STEP_ATTRIBUTES; step <= STEP_CONDITION; step++) {
+        pthread_cond_t condition;
+
+        if (step == STEP_CLOCK && CLOCK != CLOCK_MONOTONIC)
+            continue;
+        scene.failing = (enum step)step;
+        assert_int_equal(sse_condition_init_monotonic(&condition), -ENOMEM);
+        assert_int_equal(scene.attributes, 0);
+    }
+}
+
 static void no_wait_is_a_cancellation_point(void **state)
 {
     int cancel_state;
@@ -164,6 +218,7 @@ int main(void)
         cmocka_unit_test_setup(a_short_wait_is_as_long_as_it_is, set_up),
         cmocka_unit_test_setup(what_is_due_is_not_waited_for, set_up),
         cmocka_unit_test_setup(what_is_never_due_is_waited_for_without_a_limit, set_up),
+        cmocka_unit_test_setup(a_condition_is_made_whole_or_not_at_all, set_up),
         cmocka_unit_test_setup(no_wait_is_a_cancellation_point, set_up),
     };
 
