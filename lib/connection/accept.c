@@ -109,8 +109,7 @@ static enum admission refuse(struct sse_emitter *emitter, const struct sse_messa
 /* The tally gets the sum for all receivers at once. What waits for an output that is full counts as tried. */
 static void charge(struct sse_emitter *emitter, struct enqueueing *enqueueing)
 {
-    size_t queued =
-        emitter->queue.bytes + (sse_emitter_pause(emitter) ? sse_emitter_pause(emitter)->later.bytes : 0);
+    size_t queued = sse_emitter_backlog(emitter);
 
     enqueueing->charged += queued - emitter->charged;
     if (emitter->tried)

@@ -21,8 +21,7 @@ void sse_emitter_account(struct sse_emitter *emitter, bool tried, struct turn_ac
         return;
     /* What has ended waits for nothing, even if its reader still looks at the bytes. */
     if (emitter->state != SSE_STATE_CLOSED)
-        queued =
-            emitter->queue.bytes + (sse_emitter_pause(emitter) ? sse_emitter_pause(emitter)->later.bytes : 0);
+        queued = sse_emitter_backlog(emitter);
     if (queued == emitter->charged && tried == emitter->tried)
         return;
     if (account)

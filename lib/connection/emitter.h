@@ -245,6 +245,14 @@ static inline struct queue *sse_emitter_tail(struct sse_emitter *emitter)
     return sse_emitter_pause(emitter) ? &sse_emitter_pause(emitter)->later : &emitter->queue;
 }
 
+/** The bytes that are queued, with those that wait behind a pause. Lock held. */
+static inline size_t sse_emitter_backlog(const struct sse_emitter *emitter)
+{
+    const struct pause *pause = sse_emitter_pause(emitter);
+
+    return emitter->queue.bytes + (pause ? pause->later.bytes : 0);
+}
+
 /** The deadline of its next timer. Lock held. */
 static inline uint64_t sse_emitter_deadline(const struct sse_emitter *emitter)
 {

@@ -54,13 +54,13 @@ void sse_queue_compact(struct queue *queue)
         sse_queue_keys_clear(queue);
 }
 
-/* They are moved backwards, over the empty places between them. */
+/* There are as many. They are moved backwards, over the empty places between them. */
 void sse_queue_compact_front(struct queue *queue, uint32_t count)
 {
     struct queue_ring *ring = queue->ring;
     uint32_t found = 1, last = 0, to;
 
-    for (; found < count && found < queue->count; found++)
+    for (; found < count; found++)
         last = next_message(queue, last + 1);
     if (last + 1 == found)
         return;
@@ -96,9 +96,13 @@ static struct queue_ring *new_ring(size_t capacity, const struct sse_platform *p
 
 static int grow(struct queue *queue, size_t capacity, const struct sse_platform *platform)
 {
-    struct queue_ring *ring = capacity <= CAPACITY_MAX ? new_ring(capacity, platform) : NULL;
+    struct queue_ring *ring;
     uint32_t from = 0;
 
+    /* not reached: so many messages take more than 8 GB */
+    if (capacity > CAPACITY_MAX)
+        return -ENOMEM;
+    ring = new_ring(capacity, platform);
     if (!ring)
         return -ENOMEM;
     ring->exempt_bytes = sse_queue_exempt_bytes(queue);

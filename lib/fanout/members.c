@@ -73,7 +73,7 @@ static void count_end(struct sse_registry *registry, const struct sse_emitter *e
         return;
     }
     shutdown->cut++;
-    shutdown->bytes_left += emitter->queue.bytes + (sse_emitter_pause(emitter) ? sse_emitter_pause(emitter)->later.bytes : 0);
+    shutdown->bytes_left += sse_emitter_backlog(emitter);
 }
 
 void sse_members_forget(struct sse_registry *registry, struct sse_emitter *emitter)
