@@ -12,6 +12,7 @@
 
 #include "descriptor_pair.h"
 
+#include <pthread.h>
 #include <stdio.h>
 
 /* More than half of a queue: the publisher would write to an emitter that is open. */
@@ -82,6 +83,35 @@ static void one_that_is_completed_has_its_beginning(void **state)
     pair_close(&pair);
 }
 
+static void *run_loop(void *user)
+{
+    (void)user;
+    (void)fake_loop_settle(&loop);
+    return NULL;
+}
+
+static void complete_all_and_run_loop(struct fake_loop *of, void *user)
+{
+    pthread_t thread;
+
+    of->act = NULL;
+    complete_all(of, user);
+    assert_int_equal(pthread_create(&thread, NULL, run_loop, NULL), 0);
+    pthread_join(thread, NULL);
+    assert_int_equal(clients[1].completions, 0);
+}
+
+/* A loop that runs in another thread waits with its callbacks until new has the emitter. */
+static void one_that_opens_is_not_served(void **state)
+{
+    (void)state;
+    assert_int_equal(take_the_place(complete_all_and_run_loop), 0);
+    assert_int_equal(clients[1].completions, 0);
+    (void)fake_loop_settle(&loop);
+    expect_end(&clients[1], SSE_REASON_COMPLETED, 0);
+    pair_close(&pair);
+}
+
 static int abort_emitter(struct sse_emitter *emitter, void *user)
 {
     (void)user;
@@ -113,6 +143,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(what_is_published_follows_the_beginning),
         TEST(one_that_is_completed_has_its_beginning),
+        TEST(one_that_opens_is_not_served),
         TEST(one_that_is_aborted_writes_nothing),
     };
 
