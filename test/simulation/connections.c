@@ -196,6 +196,7 @@ void connection_queue(struct connection *connection, struct lane *lane, struct i
     item.size = wire_size(connection, &item);
     if (!connection_queued(connection) && !(connection->paused && lane == &connection->later))
         connection->progress = world_now(connection->world);
+    connection->world->queued++;
     lane_push(lane, item);
 }
 

@@ -218,7 +218,8 @@ struct connection {
     enum sse_reason reason;
     int error;
     size_t left;                        /* bytes queued at its end */
-    uint64_t ended_in;                  /* which call */
+    uint64_t ended_in;                  /* which call, */
+    uint64_t ended_after;               /* and when so much was queued */
     size_t count_before, exempt_before; /* of its queue, the final event of a shutdown */
     unsigned timeouts, errors, completions, releases;
     enum sse_reason told_reason;
@@ -280,6 +281,7 @@ struct world {
     bool reads_often;      /* it may read the clock more than once */
     uint64_t calls_before; /* it */
     uint64_t call;         /* how many audits there were */
+    uint64_t queued;       /* how often something was queued */
     bool shut_down;
     uint64_t joins, shutdown_end;
     int64_t retry_min, retry_max, retry_first;

@@ -295,6 +295,7 @@ void publish(struct world *world, int topic)
         history_add(world, &world->history, publication.record);
     find_receivers(world, &publication);
     owe_clients(world, publication.record);
+    world->queued++;
     tell(world, &publication);
     error = call(world, &publication);
     expect_equal(world, calls, world->calls, "callbacks inside a publish");

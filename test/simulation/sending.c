@@ -44,6 +44,7 @@ static int accept(struct sending *sending)
     if (is_large(connection, record))
         return -EMSGSIZE;
     sending->offered = true;
+    connection->world->queued++;
     return offer_begin(&sending->offer, connection, record, false) == QUEUED ? 0 : -ENOBUFS;
 }
 

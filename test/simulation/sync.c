@@ -205,6 +205,7 @@ static void note_closed(struct connection *connection, const struct sse_emitter_
     connection->paused = false;
     connection->left = connection_backlog(connection);
     connection->ended_in = world->call;
+    connection->ended_after = world->queued;
     leave_registry(connection);
     connection->state = SSE_STATE_CLOSED;
 }
