@@ -35,7 +35,8 @@ wait_for() {
 "$program" server 10.9.0.1 8080 >"$work/server" 2>&1 &
 server=$!
 wait_for "$work/server" listening "$server"
-there "$program" client 10.9.0.1 8080 >"$work/client" 2>&1 &
+# Not by the function: the shell between would be killed at the end in place of the client.
+nsenter -t "$holder" -n "$program" client 10.9.0.1 8080 >"$work/client" 2>&1 &
 client=$!
 wait_for "$work/client" open "$client"
 there ip route add blackhole 10.9.0.1/32
