@@ -27,6 +27,13 @@ run_seeds() {
     fi
 }
 
+# run_but NAME TEST: the unit tests without one
+run_but() {
+    tests=$(meson test -C "$SSE_BUILD/$1" --list --suite unit 2>/dev/null | sed -n 's/.* \/ //p' | grep -vx "$2")
+    # shellcheck disable=SC2086
+    run_built_tests "$1" --timeout-multiplier 4 $tests
+}
+
 # try NAME FAMILY ENDIAN COMPILER AR EMULATOR [LINKER OPTIONS]: what is installed already
 try() {
     name=portability/$1
@@ -37,7 +44,12 @@ try() {
     fi
     describe "$1" "$4" "$5" "$2" "$3" "$6"
     build "$name" cc "--cross-file $foreign/$1.ini $foreign_options -Dc_link_args=${7:-}" || return
-    run_built_tests "$name" --suite unit
+    if [ "$1" = powerpc ]; then
+        run_but "$name" loop_run
+        record "$name" 0 0 1 "loop_run: qemu-ppc cannot unwind a thread that is cancelled in a call"
+    else
+        run_built_tests "$name" --suite unit --timeout-multiplier 4
+    fi
     # shellcheck disable=SC2086
     run_seeds "$1" $6 "$SSE_BUILD/$name/test/simulation/simulation"
 }
