@@ -24,7 +24,7 @@ build_targets() {
             -Dwerror=true -Ddefault_library=static -Doptimization=1 -Db_sanitize=address,undefined \
             -Db_lundef=false >"$build.log" 2>&1 || return 1
     fi
-    meson compile -C "$build" >"$build.log" 2>&1
+    meson compile -C "$build" fuzz_targets >"$build.log" 2>&1
 }
 
 # run_target NAME: what it finds new is kept in the build directory, for the next run.
@@ -32,7 +32,7 @@ run_target() {
     name=$1
     corpus=$SSE_BUILD/fuzz-corpus/$name
     mkdir -p "$corpus"
-    set -- -max_total_time="$seconds" -timeout=60 -rss_limit_mb=2560 -print_final_stats=1 \
+    set -- -max_total_time="$seconds" -timeout=300 -rss_limit_mb=2560 -print_final_stats=1 \
         -artifact_prefix="$crashes/$name-"
     while read -r option; do
         case $option in *=*) set -- "$@" "-$option" ;; esac
