@@ -5,8 +5,9 @@
  */
 #include "atomics.h"
 #include "memory.h"
+#include "scheduler.h"
 
-#define CODE __builtin_return_address(0)
+#include <string.h>
 
 void __tsan_init(void)
 {
@@ -23,18 +24,39 @@ void __tsan_func_exit(void)
 
 void __tsan_read_range(void *address, size_t size)
 {
-    memory_access(address, size, false, CODE);
+    memory_access(address, size, false, CALLER);
 }
 
 void __tsan_write_range(void *address, size_t size)
 {
-    memory_access(address, size, true, CODE);
+    memory_access(address, size, true, CALLER);
+}
+
+/* clang calls these in place of what they are named after. */
+void *__tsan_memcpy(void *to, const void *from, size_t size)
+{
+    memory_access(from, size, false, CALLER);
+    memory_access(to, size, true, CALLER);
+    return memcpy(to, from, size);
+}
+
+void *__tsan_memmove(void *to, const void *from, size_t size)
+{
+    memory_access(from, size, false, CALLER);
+    memory_access(to, size, true, CALLER);
+    return memmove(to, from, size);
+}
+
+void *__tsan_memset(void *to, int byte, size_t size)
+{
+    memory_access(to, size, true, CALLER);
+    return memset(to, byte, size);
 }
 
 #define ACCESS(name, size, writes)                                                                           \
     void __tsan_##name##size(void *address)                                                                  \
     {                                                                                                        \
-        memory_access(address, size, writes, CODE);                                                          \
+        memory_access(address, size, writes, CALLER);                                                        \
     }
 
 #define ACCESSES(size)                                                                                       \
@@ -52,14 +74,14 @@ ACCESSES(16)
 #define LOAD(bits)                                                                                           \
     uint##bits##_t __tsan_atomic##bits##_load(const volatile uint##bits##_t *at, int order)                  \
     {                                                                                                        \
-        atomics_read("load", at, order, CODE);                                                               \
+        atomics_read("load", at, order, CALLER);                                                             \
         return *at;                                                                                          \
     }
 
 #define STORE(bits)                                                                                          \
     void __tsan_atomic##bits##_store(volatile uint##bits##_t *at, uint##bits##_t value, int order)           \
     {                                                                                                        \
-        atomics_write("store", at, order, CODE);                                                             \
+        atomics_write("store", at, order, CALLER);                                                           \
         *at = value;                                                                                         \
     }
 
@@ -69,7 +91,7 @@ ACCESSES(16)
     {                                                                                                        \
         uint##bits##_t before;                                                                               \
                                                                                                              \
-        atomics_add(at, order, CODE);                                                                        \
+        atomics_add(at, order, CALLER);                                                                      \
         before = *at;                                                                                        \
         *at = (uint##bits##_t)(before + value);                                                              \
         return before;                                                                                       \
@@ -81,7 +103,7 @@ ACCESSES(16)
     {                                                                                                        \
         uint##bits##_t before;                                                                               \
                                                                                                              \
-        atomics_change(#name, at, order, CODE);                                                              \
+        atomics_change(#name, at, order, CALLER);                                                            \
         before = *at;                                                                                        \
         *at = (uint##bits##_t)(result);                                                                      \
         return before;                                                                                       \
@@ -95,7 +117,7 @@ ACCESSES(16)
         uint##bits##_t wanted = *expected;                                                                   \
                                                                                                              \
         (void)order_if_not;                                                                                  \
-        atomics_change(#name, at, order, CODE);                                                              \
+        atomics_change(#name, at, order, CALLER);                                                            \
         *expected = *at;                                                                                     \
         if (*at == wanted)                                                                                   \
             *at = value;                                                                                     \
@@ -110,7 +132,7 @@ ACCESSES(16)
         uint##bits##_t before;                                                                               \
                                                                                                              \
         (void)order_if_not;                                                                                  \
-        atomics_change("compare_exchange", at, order, CODE);                                                 \
+        atomics_change("compare_exchange", at, order, CALLER);                                               \
         before = *at;                                                                                        \
         if (before == wanted)                                                                                \
             *at = value;                                                                                     \

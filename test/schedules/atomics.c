@@ -5,6 +5,7 @@
 #include "memory.h"
 #include "objects.h"
 #include "order.h"
+
 #include <stdatomic.h>
 
 #define ATOMICS_MAX 256

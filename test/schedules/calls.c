@@ -11,8 +11,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CODE __builtin_return_address(0)
-
 static bool is_forbidden[DESCRIPTORS_MAX];
 static bool is_closed[DESCRIPTORS_MAX];
 static int full = -1;
@@ -67,7 +65,7 @@ static void take_step(const char *what, int descriptor, const void *code)
 
 ssize_t __wrap_send(int descriptor, const void *bytes, size_t size, int flags)
 {
-    take_step("send", descriptor, CODE);
+    take_step("send", descriptor, CALLER);
     if (descriptor == full) {
         errno = EAGAIN;
         return -1;
@@ -77,7 +75,7 @@ ssize_t __wrap_send(int descriptor, const void *bytes, size_t size, int flags)
 
 ssize_t __wrap_sendmsg(int descriptor, const struct msghdr *message, int flags)
 {
-    take_step("sendmsg", descriptor, CODE);
+    take_step("sendmsg", descriptor, CALLER);
     if (descriptor == full) {
         errno = EAGAIN;
         return -1;
@@ -87,44 +85,44 @@ ssize_t __wrap_sendmsg(int descriptor, const struct msghdr *message, int flags)
 
 ssize_t __wrap_recv(int descriptor, void *bytes, size_t size, int flags)
 {
-    take_step("recv", descriptor, CODE);
+    take_step("recv", descriptor, CALLER);
     return __real_recv(descriptor, bytes, size, flags);
 }
 
 ssize_t __wrap_read(int descriptor, void *bytes, size_t size)
 {
-    take_step("read", descriptor, CODE);
+    take_step("read", descriptor, CALLER);
     return __real_read(descriptor, bytes, size);
 }
 
 ssize_t __wrap_write(int descriptor, const void *bytes, size_t size)
 {
-    take_step("write", descriptor, CODE);
+    take_step("write", descriptor, CALLER);
     return __real_write(descriptor, bytes, size);
 }
 
 int __wrap_shutdown(int descriptor, int how)
 {
-    take_step("shutdown", descriptor, CODE);
+    take_step("shutdown", descriptor, CALLER);
     return __real_shutdown(descriptor, how);
 }
 
 int __wrap_close(int descriptor)
 {
-    take_step("close", descriptor, CODE);
+    take_step("close", descriptor, CALLER);
     is_closed[descriptor] = true;
     return __real_close(descriptor);
 }
 
 int __wrap_epoll_ctl(int epoll, int operation, int descriptor, struct epoll_event *event)
 {
-    take_step("epoll_ctl", descriptor, CODE);
+    take_step("epoll_ctl", descriptor, CALLER);
     return __real_epoll_ctl(epoll, operation, descriptor, event);
 }
 
 int __wrap_epoll_wait(int epoll, struct epoll_event *events, int count, int timeout_ms)
 {
-    take_step("epoll_wait", epoll, CODE);
+    take_step("epoll_wait", epoll, CALLER);
     require(timeout_ms == 0);
     return __real_epoll_wait(epoll, events, count, timeout_ms);
 }

@@ -22,7 +22,7 @@ noreturn void failure(const char *format, ...)
     va_start(arguments, format);
     vprintf(format, arguments);
     va_end(arguments);
-    printf("\nreplay: %s replay %u%u%u ", pair, counts[0], counts[1], counts[2]);
+    printf("\nreplay: %s %u%u%u ", pair, counts[0], counts[1], counts[2]);
     exploration_print();
     fflush(stdout);
     _exit(1);
@@ -42,7 +42,7 @@ static void crash(int number)
 
 void failure_open(const char *name, const unsigned long *number, const unsigned *operations)
 {
-    const int signals[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGALRM};
+    const int signals[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGTERM};
     struct sigaction action = {.sa_flags = (int)SA_RESETHAND};
 
     pair = name;

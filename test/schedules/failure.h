@@ -10,7 +10,7 @@
 #define require(condition) failure_unless((condition), #condition, __FILE__, __LINE__)
 
 /** Which pair is explored, how many schedules of it have begun, and of how many operations of each thread.
- *  Crashes are failures too. */
+ *  A crash is a failure, and SIGTERM, which ends a thread that goes round in circles. */
 void failure_open(const char *pair, const unsigned long *schedules, const unsigned *counts);
 
 noreturn void failure(const char *format, ...);

@@ -4,12 +4,12 @@
 #include "memory.h"
 #include "objects.h"
 #include "order.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
 
 #define LOCKS_MAX 256
-#define CODE __builtin_return_address(0)
 
 struct lock {
     const void *at; /* NULL: it is destroyed */
@@ -127,26 +127,26 @@ int __wrap_pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t 
 
 int __wrap_pthread_mutex_destroy(pthread_mutex_t *mutex)
 {
-    struct lock *lock = lock_at(mutex, CODE);
+    struct lock *lock = lock_at(mutex, CALLER);
 
     if (lock->holder != NOBODY)
-        failure("a lock is destroyed that is held: %s, at [%p]", objects_name_of(mutex), CODE);
+        failure("a lock is destroyed that is held: %s, at [%p]", objects_name_of(mutex), CALLER);
     lock->at = NULL;
     return 0;
 }
 
 int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex)
 {
-    struct lock *lock = lock_at(mutex, CODE);
+    struct lock *lock = lock_at(mutex, CALLER);
     const struct step step = {.what = "lock",
                               .object = mutex,
                               .touches = objects_bit(lock->at),
                               .is_ready = is_free,
                               .of = mutex,
-                              .place = CODE};
+                              .place = CALLER};
 
     scheduler_step(&step);
-    take(lock_at(mutex, CODE));
+    take(lock_at(mutex, CALLER));
     return 0;
 }
 
@@ -154,15 +154,15 @@ int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex)
  * many schedules. */
 int __wrap_pthread_mutex_trylock(pthread_mutex_t *mutex)
 {
-    struct lock *lock = lock_at(mutex, CODE);
+    struct lock *lock = lock_at(mutex, CALLER);
     unsigned *failed_at = &lock->failed_at[scheduler_self()];
     const struct step step = {
-        .what = "trylock", .object = mutex, .touches = objects_bit(lock->at), .place = CODE};
+        .what = "trylock", .object = mutex, .touches = objects_bit(lock->at), .place = CALLER};
 
     if (*failed_at && *failed_at == scheduler_steps())
         return EBUSY;
     scheduler_step(&step);
-    lock = lock_at(mutex, CODE);
+    lock = lock_at(mutex, CALLER);
     *failed_at = scheduler_steps();
     if (lock->holder != NOBODY)
         return EBUSY;
@@ -173,7 +173,7 @@ int __wrap_pthread_mutex_trylock(pthread_mutex_t *mutex)
 
 int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex)
 {
-    let_go(lock_at(mutex, CODE), CODE);
+    let_go(lock_at(mutex, CALLER), CALLER);
     return 0;
 }
 
@@ -190,10 +190,10 @@ int __wrap_pthread_cond_init(pthread_cond_t *condition, const pthread_condattr_t
 
 int __wrap_pthread_cond_destroy(pthread_cond_t *at)
 {
-    struct condition *condition = condition_at(at, CODE);
+    struct condition *condition = condition_at(at, CALLER);
 
     if (condition->waiting)
-        failure("a condition is destroyed that is waited for: %s, at [%p]", objects_name_of(at), CODE);
+        failure("a condition is destroyed that is waited for: %s, at [%p]", objects_name_of(at), CALLER);
     condition->at = NULL;
     return 0;
 }
@@ -226,7 +226,7 @@ static void wait_for(pthread_cond_t *at, pthread_mutex_t *mutex, const void *cod
 
 int __wrap_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *mutex)
 {
-    wait_for(condition, mutex, CODE);
+    wait_for(condition, mutex, CALLER);
     return 0;
 }
 
@@ -234,13 +234,13 @@ int __wrap_pthread_cond_timedwait(pthread_cond_t *condition, pthread_mutex_t *mu
                                   const struct timespec *deadline)
 {
     (void)deadline;
-    wait_for(condition, mutex, CODE);
+    wait_for(condition, mutex, CALLER);
     return 0;
 }
 
 int __wrap_pthread_cond_signal(pthread_cond_t *at)
 {
-    struct condition *condition = condition_at(at, CODE);
+    struct condition *condition = condition_at(at, CALLER);
 
     condition->waiting &= condition->waiting - 1;
     scheduler_touch(condition->bit);
@@ -249,7 +249,7 @@ int __wrap_pthread_cond_signal(pthread_cond_t *at)
 
 int __wrap_pthread_cond_broadcast(pthread_cond_t *at)
 {
-    struct condition *condition = condition_at(at, CODE);
+    struct condition *condition = condition_at(at, CALLER);
 
     condition->waiting = 0;
     scheduler_touch(condition->bit);

@@ -2,6 +2,7 @@
 #include "memory.h"
 #include "failure.h"
 #include "order.h"
+#include "scheduler.h"
 
 #include <stdnoreturn.h>
 #include <string.h>
@@ -67,7 +68,7 @@ void memory_deallocate(void *block, void *user)
     struct header *header = (struct header *)block - 1;
 
     (void)user;
-    memory_access(block, header->size, true, __builtin_return_address(0));
+    memory_access(block, header->size, true, CALLER);
     memset(allocated + memory_place(block), 0, header->size);
     memset(block, POISON, header->size);
     blocks--;
@@ -100,6 +101,9 @@ static void check_byte(struct shadow *shadow, bool writes, struct touch now, con
 {
     unsigned self = scheduler_self();
 
+    /* Since then nobody else can have touched it but in a race, which was told. */
+    if (shadow->writer == self && shadow->written.moment == now.moment)
+        return;
     if (shadow->written.moment > seen[shadow->writer])
         tell_race(shadow->writer, &shadow->written, now.code);
     if (!writes) {

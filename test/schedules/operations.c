@@ -3,6 +3,7 @@
 #include "failure.h"
 #include "objects.h"
 #include "scene.h"
+
 #include <errno.h>
 #include <string.h>
 

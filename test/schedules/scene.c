@@ -128,6 +128,7 @@ void loop_free(struct server_loop *loop)
     require(loop->inside == NOBODY);
     loop->inside = scheduler_self();
     loop->is_ending = true;
+    scheduler_touch(objects_bit(loop));
     sse_loop_free(loop->loop);
     loop->inside = NOBODY;
     loop->is_freed = true;
@@ -158,6 +159,7 @@ static void enter_output(struct client *client, const char *what)
     expect_output(client);
     require(client->inside == NOBODY);
     client->inside = scheduler_self();
+    scheduler_touch(objects_bit(client));
     scheduler_step(&step);
     expect_output(client);
 }
@@ -178,17 +180,15 @@ static void log_bytes(struct client *client, const void *bytes, size_t size)
 static ssize_t write_to(void *user, const struct iovec *iov, int count)
 {
     struct client *client = user;
-    ssize_t size = client->is_full ? -EAGAIN : 0;
+    ssize_t size = 0;
 
     enter_output(client, "output");
-    if (client->is_full != (size < 0))
-        size = client->is_full ? -EAGAIN : 0;
-    for (int i = 0; i < count && size >= 0; i++) {
+    for (int i = 0; i < count && !client->is_full; i++) {
         log_bytes(client, iov[i].iov_base, iov[i].iov_len);
         size += (ssize_t)iov[i].iov_len;
     }
     leave_output(client);
-    return size;
+    return size ? size : -EAGAIN;
 }
 
 /* The reader may look again before the call has come to him: what counts is how it begins. */
@@ -228,6 +228,8 @@ static void on_release(void *user)
     expect_no_lock();
     if (client->plan.loop && !client->plan.loop->is_ending)
         expect_place(client);
+    if (client->plan.loop)
+        scheduler_touch(objects_bit(client->plan.loop));
     require(client->completions == 1);
     require(client->releases++ == 0);
 }
@@ -255,14 +257,11 @@ static void open_descriptor(struct client *client)
 
 static void name_client(const struct client *client)
 {
-    static const char *const names[CLIENTS] = {"client 0", "client 1", "client 2", "client 3",
-                                               "client 4", "client 5", "client 6", "client 7"};
+    static const char *const names[CLIENTS] = {"client 0", "client 1", "client 2", "client 3"};
     static const char *const locks[CLIENTS] = {"emitter0.lock", "emitter1.lock", "emitter2.lock",
-                                               "emitter3.lock", "emitter4.lock", "emitter5.lock",
-                                               "emitter6.lock", "emitter7.lock"};
+                                               "emitter3.lock"};
     static const char *const references[CLIENTS] = {"emitter0.refs", "emitter1.refs", "emitter2.refs",
-                                                    "emitter3.refs", "emitter4.refs", "emitter5.refs",
-                                                    "emitter6.refs", "emitter7.refs"};
+                                                    "emitter3.refs"};
 
     objects_name(client, names[client - scene.clients]);
     if (!client->emitter)
@@ -295,6 +294,7 @@ int scene_add_client(const struct plan *plan)
     };
     int error;
 
+    require(scene.client_count <= CLIENTS);
     *client = (struct client){.plan = *plan,
                               .inside = NOBODY,
                               .is_full = plan->full,

@@ -13,7 +13,7 @@
 #include <sse/sse.h>
 
 #define LOOPS 2
-#define CLIENTS 8
+#define CLIENTS 4
 #define EVENTS_MAX 32
 #define LOG_SIZE 1024
 #define CODE_SIZE 3

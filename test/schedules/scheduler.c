@@ -4,6 +4,7 @@
 #include "failure.h"
 #include "objects.h"
 #include "order.h"
+
 #include <pthread.h>
 #include <semaphore.h>
 #include <setjmp.h>
@@ -17,8 +18,8 @@ struct thread {
     bool finished;
 };
 
-static struct thread threads[ALL_THREADS];
 _Thread_local unsigned scheduler_thread = MAIN_THREAD;
+static struct thread threads[ALL_THREADS];
 static void (*run_thread)(unsigned thread);
 static uint64_t touched; /* by the step that runs */
 static bool given_up;
@@ -42,6 +43,12 @@ bool scheduler_has_finished(unsigned thread)
 void scheduler_trace(void)
 {
     traces = true;
+}
+
+void scheduler_trace_operation(unsigned number)
+{
+    if (traces)
+        printf("       %c  operation %u\n", (int)('A' + scheduler_self()), number);
 }
 
 static void post(unsigned thread)
@@ -98,20 +105,21 @@ static unsigned first_unfinished(void)
     return thread;
 }
 
-/* Who goes on after the calling thread, which can if it is `ready`. */
-static unsigned choose(const struct step *waits_for)
+/* Who goes on. The calling thread is about to take a step, or has finished: NULL. */
+static unsigned choose(const struct step *step)
 {
-    unsigned ready = find_ready(), next;
+    bool is_main = scheduler_self() == MAIN_THREAD;
+    unsigned ready, next;
 
     if (given_up)
         return first_unfinished();
-    if (scheduler_self() != MAIN_THREAD)
+    if (!is_main)
         exploration_end_step(scheduler_self(), touched);
     touched = 0;
+    ready = find_ready();
     if (!ready && all_have_finished())
         return MAIN_THREAD;
-    next = exploration_choose(scheduler_self() < THREADS ? scheduler_self() : NOBODY, ready,
-                              waits_for ? waits_for->touches : 0);
+    next = exploration_choose(is_main ? NOBODY : scheduler_self(), ready, step ? step->touches : 0);
     if (next != NOBODY)
         return next;
     if (!ready) {

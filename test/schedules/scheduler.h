@@ -19,6 +19,9 @@
 #define ALL_THREADS (THREADS + 1)
 #define NOBODY UINT32_MAX
 
+/** The call that has led here, not what follows it. */
+#define CALLER ((const void *)((const char *)__builtin_return_address(0) - 1))
+
 /** What a thread is about to do. */
 struct step {
     const char *what;
@@ -63,5 +66,8 @@ bool scheduler_run(void);
 
 /** Prints every step. */
 void scheduler_trace(void);
+
+/** Prints that the calling thread begins with another operation, if every step is printed. */
+void scheduler_trace_operation(unsigned number);
 
 #endif

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * schedules                          the names of the pairs
- * schedules PAIR                     the schedules of a pair, see pairs.h
- * schedules PAIR COUNTS PREEMPTIONS  every schedule of so many operations of each thread (321: three of A,
- * two of B, one of C) with up to so many preemptions schedules PAIR replay COUNTS LIST  one schedule, step by
- * step, as a failure has printed it
+ * Without arguments: the names of the pairs.
+ *
+ * PAIR: its schedules, see pairs.h.
+ *
+ * PAIR COUNTS PREEMPTIONS: its schedules with up to so many preemptions and so many operations of each thread
+ * (321: three of A, two of B, one of C). With 333 and 3 they are two million in all, and take some minutes.
+ *
+ * PAIR replay COUNTS LIST: one schedule, step by step, as a failure has printed it.
  */
 #include "exploration.h"
 #include "failure.h"
@@ -22,9 +25,11 @@ static unsigned counts[THREADS]; /* of operations */
 
 static void run_thread(unsigned thread)
 {
-    for (unsigned i = 0; i < counts[thread]; i++)
+    for (unsigned i = 0; i < counts[thread]; i++) {
+        scheduler_trace_operation(i + 1);
         if (pair->operations[thread][i])
             pair->operations[thread][i]();
+    }
 }
 
 noreturn static void fail(const char *what, const char *argument)

@@ -23,6 +23,11 @@ static uint64_t mix(uint64_t bits)
     return bits ^ (bits >> 31);
 }
 
+static unsigned lowest(uint64_t bits)
+{
+    return (unsigned)__builtin_ctzll(bits);
+}
+
 void traces_start(void)
 {
     memset(objects, 0, sizeof(objects));
@@ -34,12 +39,10 @@ void traces_add(unsigned thread, uint64_t touches)
 {
     uint64_t step = mix(threads[thread] + touches);
 
-    for (unsigned i = 0; i < OBJECTS; i++)
-        if (touches >> i & 1)
-            step = mix(step ^ (objects[i] + i));
-    for (unsigned i = 0; i < OBJECTS; i++)
-        if (touches >> i & 1)
-            objects[i] = step;
+    for (uint64_t left = touches; left; left &= left - 1)
+        step = mix(step ^ (objects[lowest(left)] + lowest(left)));
+    for (uint64_t left = touches; left; left &= left - 1)
+        objects[lowest(left)] = step;
     threads[thread] = step;
 }
 
