@@ -202,10 +202,12 @@ static uint64_t idle(size_t n, enum sse_poller poller)
     return steps;
 }
 
+#ifdef SSE_HAVE_EPOLL
 static uint64_t dispatch_idle(size_t n)
 {
-    return idle(n, SSE_POLLER_BEST);
+    return idle(n, SSE_POLLER_EPOLL);
 }
+#endif
 
 static uint64_t dispatch_idle_with_poll(size_t n)
 {
@@ -329,7 +331,9 @@ const struct cost costs_of_loops[] = {
     COST(TURN, "timers that are due", LINEARITHMIC, 250, turn_with_some_timers),
     COST(TURN, "timers that are due, above 1,024", LOGARITHMIC, 2000, turn_with_timers),
     COST("loop_free", "emitters", LINEARITHMIC, 1000, free_the_loop),
+#ifdef SSE_HAVE_EPOLL
     COST(TURN, "emitters without work", LOGARITHMIC, 200, dispatch_idle),
+#endif
     COST("loop_dispatch, run", "descriptors, with poll(2)", LINEAR, 200, dispatch_idle_with_poll),
     COST("loop_dispatch, run", "descriptors that are ready", LINEARITHMIC, 200, dispatch_input),
     COST("loop_dispatch, run", "emitters of one `watch_fd`", LINEARITHMIC, 200,
