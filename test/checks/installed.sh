@@ -114,9 +114,9 @@ executable('parent', 'main.c', dependencies: sse, c_args: '-D_POSIX_C_SOURCE=200
 END
 }
 
-# build_parent KIND
+# build_parent KIND [OPTION]
 build_parent() {
-    quietly meson setup "$work/parent/$1" "$work/parent" -Dbuildtype=plain "-Ddefault_library=$1"
+    quietly meson setup "$work/parent/$1" "$work/parent" -Dbuildtype=plain "-Ddefault_library=$1" ${2:-}
     quietly meson compile -C "$work/parent/$1"
     check_kind "$work/parent/$1/parent" "$1"
     "$work/parent/$1/parent" | cmp - "$work/shared/output"
@@ -132,5 +132,5 @@ check_cplusplus
 unset PKG_CONFIG_PATH PKG_CONFIG_SYSROOT_DIR LD_LIBRARY_PATH
 make_parent
 build_parent shared
-build_parent static
+build_parent static -Dunity=on
 echo "$count examples and C++ ($(echo $compilers)) with the installed library, shared and static; the subproject too"
