@@ -126,7 +126,7 @@ static void test_what_is_missing(void **state)
 
 static void test_end_of_stream(void **state)
 {
-    char stream[STREAM_MAX];
+    char stream[STREAM_MAX + sizeof("0\r\n\r\n")];
     struct reading reading;
 
     (void)state;
