@@ -166,9 +166,7 @@ void sse_history_trim(struct history *history, const struct sse_platform *platfo
 {
     if (history->count)
         return;
-    for (size_t i = 0; is_listed(history) && i < segments_of(history); i++)
-        sse_platform_deallocate(platform, *segment_at(history->list, i));
-    /* The list or the ring. */
+    /* A list ends as a ring: its first segment goes with the last entry in it. */
     sse_platform_deallocate(platform, history->ring);
     history->ring = NULL;
     history->capacity = 0;

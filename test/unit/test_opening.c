@@ -41,7 +41,7 @@ static int take_the_place(void (*act)(struct fake_loop *loop, void *user))
 
 static void publish_many(struct fake_loop *of, void *user)
 {
-    char data[8];
+    char data[12];
 
     (void)of, (void)user;
     for (int i = 0; i < EVENTS; i++) {
