@@ -5,7 +5,7 @@
 #   sh test/run.sh              every suite
 #   sh test/run.sh SUITE...     some of them
 #   sh test/run.sh unit         the quick ones: one build, unit tests and checks
-#   sh test/run.sh fuzz SECONDS each fuzz target for so long, in place of half a minute
+#   sh test/run.sh fuzz SECONDS each fuzz target for so long, in place of 20 seconds
 #
 # Suites that run by default:
 #   unit          gcc at -O2: unit tests, and checks of the house

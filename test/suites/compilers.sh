@@ -26,4 +26,4 @@ fi
 build_and_test gcc-O0 gcc "-Dwerror=true -Dexamples=disabled -Depoll=disabled -Dtimerfd=disabled -Deventfd=disabled
     -Dc_args=-DSSE_BARE_SYSTEM -Ddefault_library=shared -Doptimization=0 -Ddebug=false"
 build_and_test clang-O0 clang "-Dwerror=true -Dexamples=disabled -Ddefault_library=static -Doptimization=0 -Ddebug=false"
-build_clang && run_built_tests clang-O2
+build_clang && run_built_tests clang-O2 --no-suite injection
