@@ -25,7 +25,7 @@
 #define TIMES 4
 
 /* What is not of the growth that a row tells, or changes with addresses: a part of the steps at n. */
-#define SLACK 1.5
+#define SLACK 1.25
 
 /* Below this, what was measured is not what grows, or the row says too much. */
 #define GROWTH_AT_LEAST 2.0
