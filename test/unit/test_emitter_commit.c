@@ -19,7 +19,6 @@
 #include <unistd.h>
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define ATTEMPTS_MAX 200
 #define REPLAYED 5
 #define ANSWER "HTTP/1.1 503 Later\r\n\r\n"
 
@@ -270,50 +269,11 @@ static void a_descriptor_that_is_written_to_already_is_refused(void **state)
     assert_false(descriptor_is_open(pair.server));
 }
 
-static void expect_beginning(const char *rest)
-{
-    char head[512], expected[1024];
-    ssize_t size = sse_http_head(head, sizeof(head), client.options.http);
-
-    assert_in_range(size, 1, sizeof(head));
-    (void)snprintf(expected, sizeof(expected), "%.*s%s", (int)size, head, rest);
-    pair_expect(&pair, expected);
-    assert_true(pair_is_quiet(&pair));
-}
-
 #define RETRY "retry: 1500\n"
 #define REPLAY                                                                                               \
     "data: x\nid: E-0000000000000001\n\ndata: x\nid: E-0000000000000002\n\n"                                 \
     "data: x\nid: E-0000000000000003\n\ndata: x\nid: E-0000000000000004\n\n"                                 \
     "data: x\nid: E-0000000000000005\n\n"
-
-/* Whichever allocation fails, once or from there on: everything that can fail comes before the commit. */
-static void every_allocation_may_fail(void **state)
-{
-    const bool paused = *state != NULL;
-    size_t nth = 1;
-    int error;
-
-    open_registry(SSE_ADMISSION_EVICT_OLDEST);
-    join();
-    client.options.paused = paused;
-    do {
-        fake_platform_fail_at(&fake, nth / 2 + 1, nth % 2);
-        error = try_open();
-        if (error)
-            assert_int_equal(error, -ENOMEM);
-        nth++;
-    } while (error && nth < 4 * ATTEMPTS_MAX);
-    assert_in_range(nth, 6, 2 * ATTEMPTS_MAX);
-    expect_beginning(paused ? RETRY : RETRY REPLAY);
-    if (paused)
-        assert_int_equal(sse_emitter_start(client.emitter, false), 0);
-    (void)fake_loop_settle(&loop);
-    if (paused)
-        pair_expect(&pair, REPLAY);
-    assert_int_equal(client.replay.outcome, SSE_REPLAY_COMPLETE);
-    assert_int_equal(client.replay.messages, REPLAYED);
-}
 
 /* The boundaries of packets are those of the writes. */
 static void all_leaves_in_one_write(void **state)
@@ -422,7 +382,6 @@ static void a_client_that_has_left_already_ends_like_any_other(void **state)
 
 int main(void)
 {
-    static bool paused = true;
     const struct CMUnitTest tests[] = {
         TEST(bad_arguments_write_nothing),
         TEST(bad_topics_evict_nobody),
@@ -432,8 +391,6 @@ int main(void)
         TEST(a_registry_that_shuts_down_refuses),
         TEST(a_loop_that_finishes_refuses),
         TEST(a_descriptor_that_is_written_to_already_is_refused),
-        TEST(every_allocation_may_fail),
-        cmocka_unit_test_prestate_setup_teardown(every_allocation_may_fail, set_up, tear_down, &paused),
         TEST(all_leaves_in_one_write),
         TEST(a_write_callback_gets_all_at_once),
         TEST(a_client_that_has_left_already_ends_like_any_other),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Outputs that fail, are slow or full, and memory that runs out, with and without a loop. */
+/* Outputs that fail, are slow or full, with and without a loop. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -341,73 +341,6 @@ static void a_truncated_batch_counts_its_whole_events(void **state)
     }
 }
 
-enum persistence { ONCE, UNTIL_RETRY, FOR_GOOD, PERSISTENCES };
-
-/* Runs a step while allocations may fail; if it fails it must have changed nothing. True if the
- * emitter has ended, as it may when a small event was written in part. */
-static bool step_without_memory(struct receiver *receiver, char letter, enum persistence persistence)
-{
-    struct sse_emitter_info before = fake_client_info(&receiver->client), after;
-    int error = step(receiver, letter);
-
-    receiver->sent += is_event(letter) && !error;
-    if (error != -ENOMEM) {
-        assert_int_equal(error, 0);
-        return false;
-    }
-    after = fake_client_info(&receiver->client);
-    if (after.state == SSE_STATE_CLOSED) {
-        assert_int_equal(receiver->client.output.room, 0);
-        assert_int_equal(after.bytes, before.bytes + 5);
-        assert_int_equal(after.reason, SSE_REASON_OVERFLOW);
-        assert_int_equal(after.error, -ENOMEM);
-        receiver->sent++;
-        return true;
-    }
-    assert_int_equal(after.events + after.dropped, before.events + before.dropped);
-    assert_int_equal(after.bytes, before.bytes);
-    assert_int_equal(after.queued_bytes, before.queued_bytes);
-    assert_int_equal(after.queued_messages, before.queued_messages);
-    if (persistence == FOR_GOOD)
-        return false;
-    fake_platform_fail_at(&receiver->fake, 0, false);
-    assert_int_equal(step(receiver, letter), 0);
-    receiver->sent += is_event(letter);
-    return false;
-}
-
-static void every_allocation_may_fail(void **state)
-{
-    static const char steps[] = "siamlofssssssssssssslmofsofmopsolpaoc";
-    static struct receiver reference, receiver;
-
-    (void)state;
-    for (unsigned i = 0; i < PERSISTENCES * 4; i++) {
-        enum persistence persistence = (enum persistence)(i / 4);
-        size_t nth = 0, failed = 0;
-        bool ended;
-
-        run_undisturbed(&reference, i % 2, steps);
-        do {
-            prepare(&receiver, i % 2, i / 2 % 2);
-            open_receiver(&receiver);
-            run(&receiver, "");
-            fake_platform_fail_at(&receiver.fake, ++nth, persistence != ONCE);
-            ended = false;
-            for (const char *at = steps; *at && !ended; at++)
-                ended = step_without_memory(&receiver, *at, persistence);
-            failed = receiver.fake.fail_at ? receiver.fake.attempts : nth;
-            assert_string_equal(receiver.client.log + strspn(receiver.client.log, "b"), ended ? "ec" : "c");
-            if (!ended && persistence != FOR_GOOD)
-                expect_same_stream(&receiver, &reference);
-            expect_honest_record(&receiver);
-            finish(&receiver);
-        } while (failed >= nth);
-        assert_true(nth > 10);
-        finish(&reference);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -415,7 +348,6 @@ int main(void)
         cmocka_unit_test(no_interruption_loses_a_byte),
         cmocka_unit_test(blocked_is_reported_once_for_each_try),
         cmocka_unit_test(a_truncated_batch_counts_its_whole_events),
-        cmocka_unit_test(every_allocation_may_fail),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

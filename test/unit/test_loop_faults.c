@@ -21,7 +21,6 @@
 
 #define CONNECTIONS 1000
 #define BATCH 100
-#define ATTEMPTS_MAX 40
 
 static const enum sse_poller pollers[] = {SSE_POLLER_POLL, SSE_POLLER_EPOLL};
 
@@ -103,31 +102,6 @@ static void options_may_be_left_out(void **state)
     (void)state;
     assert_int_equal(sse_loop_new(&loop, NULL), 0);
     assert_int_equal(sse_loop_dispatch(loop, 0), 0);
-    sse_loop_free(loop);
-}
-
-static void no_memory_for_new(void **state)
-{
-    struct loop_stage *stage = *state;
-    const struct sse_loop_options options = options_of(stage);
-    size_t blocks = atomic_load(&stage->fake.blocks);
-    size_t descriptors = descriptor_count();
-    struct sse_loop *loop = NULL;
-    size_t nth = 1;
-    int error;
-
-    for (; nth < ATTEMPTS_MAX; nth++) {
-        fake_platform_fail_at(&stage->fake, nth, nth % 2);
-        error = sse_loop_new(&loop, &options);
-        fake_platform_fail_at(&stage->fake, 0, false);
-        if (!error)
-            break;
-        assert_int_equal(error, -ENOMEM);
-        assert_null(loop);
-        assert_int_equal(atomic_load(&stage->fake.blocks), blocks);
-        assert_int_equal(descriptor_count(), descriptors);
-    }
-    assert_in_range(nth, 2, ATTEMPTS_MAX - 1);
     sse_loop_free(loop);
 }
 
@@ -237,52 +211,6 @@ static void bad_arguments(void **state)
 }
 
 /* New emitters */
-
-/* After an error the descriptor is the caller's, and as it was. */
-static void is_still_mine(struct loop_client *client)
-{
-    loop_stage_dispatch(client->stage);
-    assert_true(descriptor_is_open(client->server_fd));
-    assert_true(loop_client_is_quiet(client));
-    assert_int_equal(write(client->server_fd, "mine", 4), 4);
-    loop_client_expect(client, "mine");
-    assert_int_equal(atomic_load(&client->completions), 0);
-}
-
-static void no_memory_for_emitters(void **state)
-{
-    struct loop_stage *stage = *state;
-    struct loop_client clients[40];
-    size_t failed = 0;
-
-    for (size_t i = 0; i < 40; i++) {
-        struct loop_client *client = &clients[i];
-        size_t nth = 1;
-
-        loop_client_connect(client, stage, LOOP_CLIENT_TCP);
-        for (; nth < ATTEMPTS_MAX; nth++) {
-            size_t count = sse_loop_count(stage->loop);
-            int error;
-
-            fake_platform_fail_at(&stage->fake, nth, nth % 2);
-            error = loop_client_try_open(client, NULL);
-            fake_platform_fail_at(&stage->fake, 0, false);
-            if (!error)
-                break;
-            assert_int_equal(error, -ENOMEM);
-            assert_int_equal(sse_loop_count(stage->loop), count);
-            is_still_mine(client);
-            failed++;
-        }
-        assert_in_range(nth, 2, ATTEMPTS_MAX - 1);
-    }
-    assert_true(failed > 40);
-    for (size_t i = 0; i < 40; i++) {
-        assert_int_equal(loop_client_send(&clients[i], "x"), 0);
-        loop_client_expect(&clients[i], ":\ndata: x\n\n");
-        loop_client_depart(&clients[i]);
-    }
-}
 
 /* The loop goes on without memory; what is written needs none. */
 static void no_memory_while_it_runs(void **state)
@@ -492,11 +420,9 @@ static int run(const enum sse_poller *poller, const char *name)
         TEST_OF_NEW(options_of_a_later_version, poller),
         TEST_OF_NEW(best_poller, poller),
         TEST_OF_NEW(options_may_be_left_out, poller),
-        TEST_OF_NEW(no_memory_for_new, poller),
         TEST_OF_NEW(no_descriptors_for_new, poller),
         TEST(no_descriptors_for_anything_else, poller),
         TEST(bad_arguments, poller),
-        TEST(no_memory_for_emitters, poller),
         TEST(no_memory_while_it_runs, poller),
         TEST(a_regular_file, poller),
         TEST(a_descriptor_closed_behind_the_loop, poller),

@@ -14,7 +14,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -126,46 +125,6 @@ static void no_memory_changes_nothing(void **state)
     }
 }
 
-/* Others than the poller's own first block: a lock. */
-static void no_lock_is_an_error(void **state)
-{
-    struct poller_stage *stage = *state;
-    struct poller *poller = NULL;
-    int error;
-
-    faulty_calls_fail(FAULTY_MUTEX_INIT, 0, 1, EAGAIN);
-    error = stage->make(&poller, &stage->fake.platform);
-    if (poller_stage_is_epoll(stage)) {
-        assert_int_equal(error, 0);
-        poller->free(poller);
-    } else {
-        assert_int_equal(error, -ENOMEM);
-        assert_null(poller);
-    }
-}
-
-static void no_descriptor_is_an_error(void **state)
-{
-    struct poller_stage *stage = *state;
-    struct rlimit before, none;
-    struct poller *poller = NULL;
-    int error;
-
-    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
-    none = before;
-    none.rlim_cur = 0;
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
-    error = stage->make(&poller, &stage->fake.platform);
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
-    if (!poller_stage_is_epoll(stage)) {
-        assert_int_equal(error, 0);
-        poller->free(poller);
-    } else {
-        assert_int_equal(error, -EMFILE);
-        assert_null(poller);
-    }
-}
-
 static void descriptors_close_on_exec(void **state)
 {
     struct poller_stage *stage = *state;
@@ -216,38 +175,14 @@ static void errors_of_a_wait_are_returned(void **state)
     poller_pair_remove(stage, &pair);
 }
 
-static void errors_of_epoll_are_returned(void **state)
-{
-    static const int errors[] = {EMFILE, ENFILE, ENOMEM, ENOSPC};
-    struct poller_stage *stage = *state;
-    struct poller *poller = NULL;
-    struct poller_pair pair;
-
-    if (!poller_stage_is_epoll(stage))
-        return;
-    poller_pair_open(&pair);
-    for (size_t i = 0; i < 4; i++) {
-        faulty_calls_fail(FAULTY_EPOLL_CREATE1, 0, 1, errors[i]);
-        assert_int_equal(stage->make(&poller, &stage->fake.platform), -errors[i]);
-        assert_null(poller);
-        faulty_calls_fail(FAULTY_EPOLL_CTL, 0, 1, errors[i]);
-        assert_int_equal(stage->poller->add(stage->poller, pair.ends[0], 1, POLLER_INPUT), -errors[i]);
-    }
-    assert_int_equal(stage->poller->add(stage->poller, pair.ends[0], 1, POLLER_INPUT), 0);
-    poller_pair_remove(stage, &pair);
-}
-
 static int run(make_poller *const *maker, const char *name)
 {
     const struct CMUnitTest tests[] = {
         POLLER_TEST(a_forked_child_frees_its_copy, maker),
         POLLER_TEST(a_child_of_a_fork_during_an_add_leaves_everything, maker),
         POLLER_TEST(no_memory_changes_nothing, maker),
-        POLLER_TEST(no_lock_is_an_error, maker),
-        POLLER_TEST(no_descriptor_is_an_error, maker),
         POLLER_TEST(descriptors_close_on_exec, maker),
         POLLER_TEST(errors_of_a_wait_are_returned, maker),
-        POLLER_TEST(errors_of_epoll_are_returned, maker),
     };
 
     return cmocka_run_group_tests_name(name, tests, NULL, NULL);

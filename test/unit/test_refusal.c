@@ -178,50 +178,6 @@ static void each_refusal_can_be_answered(void **state)
     disconnect_peer();
 }
 
-/* Every allocation of the call fails in turn. Then it succeeds, and takes the place of the oldest. */
-static void without_memory_nobody_leaves_in_vain(void **state)
-{
-    const struct sse_text topics[] = {sse_str("t"), sse_str("v"), sse_str("t"), sse_str("w")};
-    struct sse_emitter *emitter = NULL;
-    struct sse_emitter_options options;
-    size_t failures = 0;
-
-    (void)state;
-    for (int for_good = 0; for_good < 2; for_good++) {
-        int error = -ENOMEM;
-
-        use_capped_registry(SSE_ADMISSION_EVICT_OLDEST);
-        connect_peer();
-        options = options_of(topics, COUNT_OF(topics));
-        for (size_t nth = 1; error && nth < SWEEP_MAX; nth++) {
-            struct sse_registry_stats before = stats(), after;
-
-            fake_platform_fail_at(&platform, nth, for_good);
-            error = sse_emitter_new(&emitter, &options, NULL);
-            fake_platform_fail_at(&platform, 0, false);
-            if (!error)
-                break;
-            assert_int_equal(error, -ENOMEM);
-            after = stats();
-            assert_memory_equal(&before, &after, sizeof(after));
-            expect_nothing_received();
-            expect_open(&clients[0]);
-            expect_open(&clients[1]);
-            answer(-ENOMEM);
-            failures++;
-        }
-        assert_int_equal(error, 0);
-        (void)fake_loop_settle(&loop);
-        expect_end(&clients[0], SSE_REASON_COMPLETED, 0);
-        expect_open(&clients[1]);
-        sse_emitter_close(emitter);
-        (void)fake_loop_settle(&loop);
-        assert_int_equal(callbacks, 2);
-        close(peer);
-    }
-    assert_in_range(failures, 10, SWEEP_MAX);
-}
-
 /* A refusal leaves no watch behind: the same descriptor is let in afterwards. */
 static void a_polled_loop_forgets_who_was_refused(void **state)
 {
@@ -323,8 +279,9 @@ static void nobody_need_keep_the_emitter(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        STAGE_TEST(each_refusal_can_be_answered),          STAGE_TEST(without_memory_nobody_leaves_in_vain),
-        STAGE_TEST(a_polled_loop_forgets_who_was_refused), STAGE_TEST(one_that_has_left_already_is_let_in),
+        STAGE_TEST(each_refusal_can_be_answered),
+        STAGE_TEST(a_polled_loop_forgets_who_was_refused),
+        STAGE_TEST(one_that_has_left_already_is_let_in),
         STAGE_TEST(nobody_need_keep_the_emitter),
     };
 

@@ -196,20 +196,6 @@ static void a_visitor_may_release_all_there_is(void **state)
     fake_client_free(&clients[0]);
 }
 
-static void a_walk_without_memory_visits_nobody(void **state)
-{
-    (void)state;
-    fill();
-    deed = NULL;
-    memset(visits, 0, sizeof(visits));
-    fake_platform_fail_at(&platform, 1, true);
-    assert_int_equal(sse_registry_each(registry, absent, visit, NULL), -ENOMEM);
-    fake_platform_fail_at(&platform, 0, false);
-    for (size_t i = 0; i < CLIENTS; i++)
-        assert_int_equal(visits[i], 0);
-    assert_int_equal(walk(NULL, NULL), MEMBERS);
-}
-
 /* What is queued is still written; others are not touched. */
 static void a_topic_is_completed(void **state)
 {
@@ -294,7 +280,6 @@ int main(void)
         STAGE_TEST(a_visitor_may_release_the_last_reference),
         STAGE_TEST(a_visitor_may_release_the_registry),
         STAGE_TEST(a_visitor_may_release_all_there_is),
-        STAGE_TEST(a_walk_without_memory_visits_nobody),
         STAGE_TEST(a_topic_is_completed),
         STAGE_TEST(a_complete_cannot_fail),
         STAGE_TEST(a_registry_may_go_before_its_emitters),

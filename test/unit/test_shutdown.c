@@ -311,37 +311,6 @@ static void the_time_to_drain_is_that_of_the_shutdown(void **state)
         expect_end(&clients[i], SSE_REASON_SHUTDOWN, -ETIMEDOUT);
 }
 
-/* The call fails before anything has happened, or it does not fail. */
-static void without_memory_it_ends_all_the_same(void **state)
-{
-    size_t nth;
-
-    (void)state;
-    for (nth = 1; nth < 20; nth++) {
-        size_t told = 0;
-        int error;
-
-        use_registry((struct sse_registry_options){.size = 0});
-        for (size_t i = 0; i < 5; i++)
-            enter(i, "");
-        fake_platform_fail_at(&platform, nth, true);
-        error = shut_down(&final_event, 1000, 2000, DRAIN_MS);
-        fake_platform_fail_at(&platform, 0, false);
-        assert_int_equal(error, nth == 1 ? -ENOMEM : 0);
-        for (size_t i = 0; i < 5; i++) {
-            if (error)
-                expect_open(&clients[i]);
-            else
-                expect_end(&clients[i], SSE_REASON_SHUTDOWN, 0);
-            told += strstr(fake_client_text(&clients[i]), "retry: ") != NULL;
-        }
-        assert_int_equal(stats().shutting_down, !error);
-        if (told == 5)
-            break;
-    }
-    assert_in_range(nth, 3, 19);
-}
-
 #define STAGE_TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -358,7 +327,6 @@ int main(void)
         STAGE_TEST(without_time_to_drain_the_next_turn_is_the_last),
         STAGE_TEST(those_that_were_ending_keep_their_reason),
         STAGE_TEST(the_time_to_drain_is_that_of_the_shutdown),
-        STAGE_TEST(without_memory_it_ends_all_the_same),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
