@@ -38,7 +38,7 @@ static void make(struct made *made, const struct making *making)
         server.events[made->first + i] = (struct event_record){.topic = '\0'};
     }
     if (making->own_id)
-        (void)snprintf(made->id, sizeof(made->id), "own-%u", server.number);
+        (void)snprintf(made->id, sizeof(made->id), "longer-than-an-emitter-has-room-for-%u", server.number);
     made->events[made->count - 1].id = making->own_id ? sse_str(made->id) : sse_str(NULL);
     made->events[0].key = sse_str(making->key);
 }

@@ -48,6 +48,7 @@ void play_messages(void)
     for (size_t i = 0; i < 4; i++) {
         server.clients[i].room = 5;
         send_to(&server.clients[i]);
+        step_send(&server.clients[i], &(struct making){.own_id = true});
         step_send(&server.clients[i], &(struct making){.padding = 900, .own_id = true});
         step_send_message(&server.clients[i], &(struct making){.count = 4});
         step_send_message(&server.clients[i], &(struct making){.own_id = true});
