@@ -10,7 +10,7 @@
 # Suites that run by default:
 #   unit          gcc at -O2: unit tests, and checks of the house
 #   abi           the binary interface beside its stored description; versions that meet
-#   compilers     gcc and clang at -O0, clang at -O2, and what other systems lack; warnings are errors
+#   compilers     gcc at -O0, clang at -O2, and what other systems lack; warnings are errors
 #   coverage      lines, branches and conditions of lib/ that the unit tests reach: test/coverage/gate.txt
 #   sanitizers    ASan with UBSan, and TSan, with both compilers
 #   valgrind      Helgrind and DRD

@@ -83,8 +83,7 @@ enum sse_reason {
     SSE_REASON_DISCONNECTED = 5,  /**< the client is gone: -EPIPE, -ECONNRESET, -ETIMEDOUT,
                                        -EHOSTUNREACH, -ENETUNREACH */
     SSE_REASON_OUTPUT_ERROR = 6,  /**< another error of the output: that error */
-    SSE_REASON_OVERFLOW = 7,      /**< the queue was full: -ENOBUFS; no memory for it: -ENOMEM; one event
-                                       larger than the queue: -EMSGSIZE */
+    SSE_REASON_OVERFLOW = 7,      /**< the queue was full: -ENOBUFS; no memory for it: -ENOMEM */
     SSE_REASON_ABORTED = 8,       /**< sse_emitter_abort: its error */
     SSE_REASON_CLOSED =
         9, /**< sse_emitter_close or sse_loop_free before every byte was written: -ECANCELED */
@@ -294,7 +293,7 @@ enum sse_replay_outcome {
 };
 
 /** Room for an id of a history in struct sse_replay, with its NUL. */
-#define SSE_REPLAY_ID_SIZE 1025
+#define SSE_REPLAY_ID_SIZE (SSE_ID_SIZE_MAX + 1)
 
 /** The result of a subscription. This struct never grows. */
 struct sse_replay {

@@ -17,6 +17,10 @@ extern "C" {
 /** The largest event, in bytes on the wire without chunk framing: 16 MiB. */
 #define SSE_EVENT_SIZE_MAX ((size_t)16 << 20)
 
+/** The longest event id, in bytes. Clients send it back in a header, and servers refuse long headers: then a
+ *  client never comes back. */
+#define SSE_ID_SIZE_MAX 512
+
 /** The longest coalescing key, in bytes. */
 #define SSE_KEY_SIZE_MAX 1024
 
@@ -36,8 +40,11 @@ struct sse_event {
     /**
      * The event id, which the client sends back as Last-Event-ID. It must not hold a control byte or
      * DEL, or begin or end with white space: a header cannot carry such an id. An empty id resets the
-     * id of the client. An id of more than 128 bytes, or with one of `"():<>?@[\]{}`, makes
-     * cross-origin clients send a preflight request.
+     * id of the client. At most SSE_ID_SIZE_MAX bytes.
+     *
+     * - An id of more than 128 bytes, or with one of `"():<>?@[\]{}`, makes cross-origin clients send a
+     *   preflight request.
+     * - Use ASCII: several clients for Node cannot send another id back, and stop reconnecting.
      */
     struct sse_text id;
     /** The event type. Absent: clients see "message". No CR, LF or NUL, and not without data. */
@@ -75,7 +82,8 @@ struct sse_event {
  *   data; a byte that an id or type must not hold; `buffer` NULL with a size.
  * - -EILSEQ: a text is not UTF-8.
  * - -ERANGE: `retry_ms` is out of range.
- * - -EMSGSIZE: the event is larger than SSE_EVENT_SIZE_MAX, or the key than SSE_KEY_SIZE_MAX.
+ * - -EMSGSIZE: the event is larger than SSE_EVENT_SIZE_MAX, the id than SSE_ID_SIZE_MAX, or the key than
+ *   SSE_KEY_SIZE_MAX.
  * - -EOVERFLOW: a length is larger than any memory; the text was not read.
  * Specification: WHATWG HTML 9.2.5 (format), 9.2.6 (how clients read it).
  */

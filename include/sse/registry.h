@@ -33,9 +33,6 @@ struct sse_registry;
 /** The longest topic, in bytes. */
 #define SSE_TOPIC_SIZE_MAX 1024
 
-/** The longest event id that a registry with a history accepts, in bytes. */
-#define SSE_ID_SIZE_MAX 1024
-
 /** The longest prefix of assigned ids, in bytes. */
 #define SSE_ID_PREFIX_SIZE_MAX 64
 
@@ -145,7 +142,6 @@ SSE_API void sse_registry_unref(struct sse_registry *registry);
  * success: "queued" is not "received by the client", which no server ever knows.
  *
  * An emitter whose loop has not had its turn does not overflow:
- * - An event that is larger than an emitter's queue_bytes does not fit: the emitter ends, or drops it.
  * - FD: when half of its queue's limit is used and its socket is not known to be full, this call writes
  *   to it, after the event is queued for all.
  * - CALLBACK and PULL: the queue may grow to four times its limits. The owner's next turn writes, and
@@ -154,7 +150,7 @@ SSE_API void sse_registry_unref(struct sse_registry *registry);
  * Errors, with nothing published:
  * - -EINVAL: NULL; with a history, an id that looks like an assigned one. Every error of sse_event_encode.
  * - -EBADMSG: the topic is present and empty, or longer than SSE_TOPIC_SIZE_MAX.
- * - -EMSGSIZE: with a history, the id is longer than SSE_ID_SIZE_MAX.
+ * - -EMSGSIZE: a receiver could never have it, because the event is larger than its queue_bytes.
  * - -ENOMEM.
  * If there is no memory for one emitter's queue, its overflow policy decides, as if the queue were full.
  * Specification: WHATWG HTML 9.2.5.

@@ -2,9 +2,6 @@
 #include "connection/last_id.h"
 #include "base/platform.h"
 
-/* A larger block is given back when the ids become short again. */
-#define TEXT_KEPT_MAX 256
-
 /* Blocks are multiples of this, so that an id which counts up seldom outgrows its block. */
 #define TEXT_BLOCK 16
 
@@ -14,7 +11,7 @@ enum form { FORM_ABSENT, FORM_TEXT, FORM_MESSAGE, FORM_SHORT };
 /* The size in a block that is reserved. */
 #define SIZE_OF_NONE UINT32_MAX
 
-/** An id that is not short. An event, and so its id, is smaller than 4 GiB. */
+/** An id that is not short. */
 struct id_text {
     uint32_t size;
     uint32_t capacity;
@@ -107,26 +104,9 @@ bool sse_last_id_reserve(struct last_id *id, size_t size, const struct sse_platf
     return replace_text(id, size > present.len ? size : present.len, platform);
 }
 
-/* Gives back most of a block that one long id has left behind. What was reserved stays so: without memory for
- * a smaller one it is kept. */
-static void shrink(struct last_id *id, size_t size, const struct sse_platform *platform)
-{
-    const struct id_text *text = id->form == FORM_TEXT ? pointer_in(id) : NULL;
-    struct id_text *smaller = NULL;
-
-    if (!text || text->capacity <= TEXT_KEPT_MAX || size >= text->capacity / 2)
-        return;
-    if (size > LAST_ID_SHORT_MAX && !(smaller = new_text(size, platform)))
-        return;
-    sse_last_id_free(id, platform);
-    if (smaller)
-        set_pointer(id, FORM_TEXT, smaller);
-}
-
 /* Short ids need none, and use the one that is there. */
 static bool has_block(struct last_id *id, size_t size, const struct sse_platform *platform)
 {
-    shrink(id, size, platform);
     return size <= LAST_ID_SHORT_MAX ? text_for(id, size) != NULL : sse_last_id_reserve(id, size, platform);
 }
 

@@ -4,9 +4,9 @@
 
 /**
  * The id of the last event that was written whole. Nearly every emitter has one, or none, for all of its
- * life: a short id lies here, a longer one in a block that is kept for those to come. The block is never more
- * than twice as large as the id, or small. Only if there is no memory for it, the message is kept that holds
- * the id, until the next one: no id is ever lost.
+ * life: a short id lies here, a longer one in a block that is kept for those to come, of little more than
+ * SSE_ID_SIZE_MAX. Only if there is no memory for it, the message is kept that holds the id, until the next one:
+ * no id is ever lost.
  */
 
 #include "data/message.h"

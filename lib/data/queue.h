@@ -151,14 +151,19 @@ static inline size_t sse_queue_exempt_bytes(const struct queue *queue)
     return queue->exempt ? queue->bytes : 0;
 }
 
-/** 0, -ENOBUFS if it is full, -EMSGSIZE if the message would not even fit into the empty queue. `factor`
- *  multiplies the limits. */
+/** Whether the message would fit into the empty queue. */
+static inline bool sse_queue_fits(const struct queue *queue, const struct sse_message *message)
+{
+    return sse_message_wire_size(message, queue->chunked) <= queue->bytes_max;
+}
+
+/** 0, -ENOBUFS if it is full, -EMSGSIZE if the message does not fit at all. `factor` multiplies the limits. */
 static inline int sse_queue_admits(const struct queue *queue, const struct sse_message *message,
                                    unsigned factor)
 {
     size_t size = sse_message_wire_size(message, queue->chunked);
 
-    if (size > queue->bytes_max)
+    if (!sse_queue_fits(queue, message))
         return -EMSGSIZE;
     if (queue->count - queue->exempt >= (uint64_t)queue->count_max * factor ||
         queue->bytes - sse_queue_exempt_bytes(queue) + size > (uint64_t)queue->bytes_max * factor)

@@ -111,8 +111,6 @@ int sse_archive_check_id(const struct archive *archive, struct sse_text id)
         return 0;
     if (!id.ptr && id.len)
         return -EINVAL;
-    if (id.len > SSE_ID_SIZE_MAX)
-        return -EMSGSIZE;
     return read_id(archive, id, &number) ? -EINVAL : 0;
 }
 

@@ -40,8 +40,8 @@ size_t sse_archive_id_size(const struct archive *archive);
 /** Writes the id of a sequence, sse_archive_id_size bytes. */
 void sse_archive_format_id(const struct archive *archive, uint64_t sequence, char *id);
 
-/** Whether a publisher may give this id: 0, -EMSGSIZE, or -EINVAL for one that looks assigned, because it
- * would name another place. */
+/** Whether a publisher may give this id: 0, or -EINVAL for one that looks assigned, because it would name another
+ *  place. */
 int sse_archive_check_id(const struct archive *archive, struct sse_text id);
 
 /** The place of an assigned id, retained or not. False if it is none of this registry's. */

@@ -38,6 +38,8 @@ void sse_members_join(struct sse_registry *registry, struct sse_emitter *emitter
     emitter->group->ref(emitter->group);
     emitter->member = true;
     emitter->membership.joined = registry->topics.order++;
+    if (!registry->count || emitter->queue.bytes_max < registry->smallest_queue)
+        registry->smallest_queue = emitter->queue.bytes_max;
     place(registry, registry->count++, emitter);
     registry->remaining++;
     registry->counts.added++;

@@ -128,6 +128,33 @@ static void deliver(struct publication *publication)
     registry->counts.queued += publication->delivery.receivers;
 }
 
+static bool fits(struct sse_emitter *emitter, const struct sse_message *message)
+{
+    bool fits;
+
+    pthread_mutex_lock(&emitter->lock);
+    fits = emitter->state != SSE_STATE_OPEN || sse_queue_fits(&emitter->queue, message);
+    pthread_mutex_unlock(&emitter->lock);
+    return fits;
+}
+
+/* Whether no receiver's queue is too small, however empty it is. Most publishes need not look at each: no
+ * member's queue is that small. Lock held. */
+static bool fits_all(const struct publication *publication)
+{
+    const struct sse_registry *registry = publication->registry;
+    const struct audience audience = sse_audience_find(registry, publication->name);
+    uint32_t count = sse_audience_count(&audience);
+
+    if (sse_message_wire_size(publication->message, true) <= registry->smallest_queue)
+        return true;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!fits(sse_audience_at(&audience, i), publication->message))
+            return false;
+    }
+    return true;
+}
+
 /* The first step: 0, or nothing has happened. */
 static int queue(struct publication *publication)
 {
@@ -137,7 +164,7 @@ static int queue(struct publication *publication)
 
     lock_soon(&registry->lock);
     sse_archive_expire(&registry->archive, publication->enqueueing.now);
-    error = retain(publication);
+    error = fits_all(publication) ? retain(publication) : -EMSGSIZE;
     if (!error) {
         if (publication->retained)
             note_newest(registry, id);

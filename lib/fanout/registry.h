@@ -56,6 +56,7 @@ struct sse_registry {
     size_t remaining; /* emitters whose owner is not done */
     struct array members;
     uint32_t count; /* members; the oldest is at position 0 */
+    uint32_t smallest_queue; /* in bytes; no member has a smaller one */
     struct topics topics;
     struct topic *everyone; /* what was published to everyone: it has a history, and no subscribers */
     struct archive archive;

@@ -55,7 +55,9 @@ static int check_lengths(const struct sse_event *event)
         return error;
     if (sse_text_is_broken(event->key))
         return -EINVAL;
-    return event->key.len > SSE_KEY_SIZE_MAX || total > SSE_EVENT_SIZE_MAX ? -EMSGSIZE : 0;
+    if (event->id.len > SSE_ID_SIZE_MAX || event->key.len > SSE_KEY_SIZE_MAX)
+        return -EMSGSIZE;
+    return total > SSE_EVENT_SIZE_MAX ? -EMSGSIZE : 0;
 }
 
 static int check_fields(const struct sse_event *event)

@@ -177,9 +177,11 @@ bool lane_is_over(const struct connection *connection, const struct lane *lane, 
            lane->count - lane->exempt > factor * limit_messages(connection);
 }
 
-bool is_too_large(const struct connection *connection, const struct item *item)
+bool record_is_too_large(const struct connection *connection, size_t record)
 {
-    return item->size > limit_bytes(connection);
+    const struct item item = {.kind = ITEM_RECORD, .record = record};
+
+    return wire_size(connection, &item) > limit_bytes(connection);
 }
 
 /* The first of which no byte was written, at which nobody looks, and which is an event. */
@@ -271,12 +273,11 @@ enum verdict lane_offer(const struct connection *connection, struct lane *lane, 
 {
     enum sse_overflow overflow = connection->options.overflow;
 
-    if (overflow == SSE_OVERFLOW_COALESCE && !is_too_large(connection, &item))
+    if (overflow == SSE_OVERFLOW_COALESCE)
         *dropped += drop_key(connection, lane, key_of(connection, &item));
-    if (overflow == SSE_OVERFLOW_DROP_OLDEST && !is_too_large(connection, &item) &&
-        !admits(connection, lane, item.size, factor))
+    if (overflow == SSE_OVERFLOW_DROP_OLDEST && !admits(connection, lane, item.size, factor))
         *dropped += drop_oldest(connection, lane, &item, factor);
-    if (!is_too_large(connection, &item) && admits(connection, lane, item.size, factor)) {
+    if (admits(connection, lane, item.size, factor)) {
         lane_push(lane, item);
         return QUEUED;
     }

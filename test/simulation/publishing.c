@@ -33,7 +33,8 @@ struct publication {
     size_t record;
     struct receiver receivers[CONNECTIONS_MAX];
     size_t count;
-    bool failed; /* memory ran out */
+    bool too_large; /* for one of the receivers */
+    bool failed;    /* memory ran out */
     struct sse_delivery delivery;
 };
 
@@ -124,6 +125,23 @@ enum verdict offer_end(struct offer *offer)
     return offer->verdict;
 }
 
+static bool is_receiver(const struct connection *connection, const struct record *record)
+{
+    return connection->member && connection->state == SSE_STATE_OPEN &&
+           (record->topic == BROADCAST || connection->topics >> record->topic & 1);
+}
+
+/* Then nobody receives it. */
+static bool is_too_large_for_some(const struct world *world, size_t record)
+{
+    for (size_t i = 0; i < world->connection_count; i++) {
+        if (is_receiver(world->connections[i], &world->records[record]) &&
+            record_is_too_large(world->connections[i], record))
+            return true;
+    }
+    return false;
+}
+
 static void find_receivers(struct world *world, struct publication *publication)
 {
     const struct record *record = &world->records[publication->record];
@@ -132,8 +150,7 @@ static void find_receivers(struct world *world, struct publication *publication)
         struct connection *connection = world->connections[i];
         struct receiver *receiver = &publication->receivers[publication->count];
 
-        if (!connection->member || connection->state != SSE_STATE_OPEN ||
-            (record->topic != BROADCAST && !(connection->topics >> record->topic & 1)))
+        if (!is_receiver(connection, record))
             continue;
         publication->count++;
         receiver->connection = connection;
@@ -235,7 +252,6 @@ static void take_back(struct world *world, struct publication *publication, cons
 {
     struct record *record = &world->records[publication->record];
 
-    expect(world, publication->failed, "a publish fails, and memory is not short");
     for (size_t i = 0; i < publication->count; i++) {
         struct receiver *receiver = &publication->receivers[i];
 
@@ -293,16 +309,20 @@ void publish(struct world *world, int topic)
     publication.record = world->record_count - 1;
     if (record->kept)
         history_add(world, &world->history, publication.record);
-    find_receivers(world, &publication);
+    publication.too_large = is_too_large_for_some(world, publication.record);
+    if (!publication.too_large)
+        find_receivers(world, &publication);
     owe_clients(world, publication.record);
     world->queued++;
     tell(world, &publication);
     error = call(world, &publication);
     expect_equal(world, calls, world->calls, "callbacks inside a publish");
     if (error) {
-        expect_equal(world, (uint64_t)-ENOMEM, (uint64_t)error, "result of a publish");
+        expect(world, error == -EMSGSIZE ? publication.too_large : error == -ENOMEM && publication.failed,
+               "%d is the result of a publish", error);
         take_back(world, &publication, &history);
     } else {
+        expect(world, !publication.too_large, "a publish of what a receiver has no room for");
         world->stats.published++;
         world->totals.events++;
         check_delivery(world, &publication);

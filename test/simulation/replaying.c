@@ -5,7 +5,7 @@
 
 /* How a subscription begins: the replay, and the gap of which the client and the server are told. */
 
-#define ECHO_SIZE_MAX 1024
+#define ECHO_SIZE_MAX 512
 
 bool request_wants(const struct request *request, const struct record *record)
 {

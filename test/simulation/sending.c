@@ -19,14 +19,6 @@ struct sending {
     bool failed; /* memory ran out */
 };
 
-static bool is_large(struct connection *connection, size_t record)
-{
-    struct item item = {.kind = ITEM_RECORD, .record = record};
-
-    item.size = wire_size(connection, &item);
-    return is_too_large(connection, &item);
-}
-
 /* What a paused emitter is sent goes first, and is not held to its limits. */
 static int accept(struct sending *sending)
 {
@@ -41,7 +33,7 @@ static int accept(struct sending *sending)
         lane_exempt_all(&connection->front);
         return 0;
     }
-    if (is_large(connection, record))
+    if (record_is_too_large(connection, record))
         return -EMSGSIZE;
     sending->offered = true;
     connection->world->queued++;

@@ -77,7 +77,8 @@ void lane_clear(struct lane *lane);
 void lane_copy(struct lane *to, const struct lane *from);
 /** Whether it holds more than so many times its limits. */
 bool lane_is_over(const struct connection *connection, const struct lane *lane, size_t factor);
-bool is_too_large(const struct connection *connection, const struct item *item);
+/** Whether its queue could never hold it. */
+bool record_is_too_large(const struct connection *connection, size_t record);
 /** What the overflow policy makes of a message; its limits are multiplied by the factor. */
 enum verdict lane_offer(const struct connection *connection, struct lane *lane, struct item item,
                         size_t factor, uint64_t *dropped);

@@ -74,8 +74,6 @@ static bool may_overflow(struct connection *connection)
     struct world *world = connection->world;
     size_t budget = world->scenario.options.backlog_bytes;
 
-    if (connection->error == -EMSGSIZE)
-        return connection->causes & CAUSE_OVERFLOW;
     if (connection->error == -ENOMEM)
         return memory_is_short(world);
     if (connection->error != -ENOBUFS)

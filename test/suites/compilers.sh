@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-# Both compilers, without and with optimisation; every warning is an error. gcc with optimisation is the suite
-# unit. The examples are built with optimisation only.
-# One of the builds is as on a system that has least: without epoll, timerfd, eventfd and what else others lack.
+# gcc without optimisation, clang with it; every warning is an error. gcc with optimisation is the suite unit.
+# The build without optimisation is as on a system that has least: without epoll, timerfd, eventfd and what else
+# others lack.
 . "$SSE_ROOT/test/support/suite.sh"
 
 install_build_tools && install_clang || exit 1
@@ -23,7 +23,7 @@ else
     cat "$log"
     record bare-system 0 1 0
 fi
-build_and_test gcc-O0 gcc "-Dwerror=true -Dexamples=disabled -Depoll=disabled -Dtimerfd=disabled -Deventfd=disabled
-    -Dc_args=-DSSE_BARE_SYSTEM -Ddefault_library=shared -Doptimization=0 -Ddebug=false"
-build_and_test clang-O0 clang "-Dwerror=true -Dexamples=disabled -Ddefault_library=static -Doptimization=0 -Ddebug=false"
-build_clang && run_built_tests clang-O2 --no-suite injection
+build gcc-O0 gcc "-Dtests=enabled -Dwerror=true -Dexamples=disabled -Depoll=disabled -Dtimerfd=disabled
+    -Deventfd=disabled -Dc_args=-DSSE_BARE_SYSTEM -Ddefault_library=shared -Doptimization=0 -Ddebug=false" &&
+    run_built_tests gcc-O0 --no-suite complexity
+build_clang && run_built_tests clang-O2 --no-suite injection --no-suite installed --no-suite complexity

@@ -40,5 +40,6 @@ run_under() {
     record "$name" "$passed" "$failed" 0 "$failures"
 }
 
-run_under helgrind "--tool=helgrind" threads threads_close threads_cancel
+run_under helgrind "--tool=helgrind" threads threads_close threads_cancel &
 run_under drd "--tool=drd" threads_close threads_cancel threads_pairs threads_replay
+wait

@@ -97,6 +97,8 @@ static bool id_is_valid(struct sse_text id)
 
 int event_reference_error(const struct sse_event *event)
 {
+    if (event->id.len > SSE_ID_SIZE_MAX)
+        return -EMSGSIZE;
     if (!event->id.ptr && !event->type.ptr && !event->data.ptr && !event->comment.ptr && !event->retry_ms)
         return -EINVAL;
     if (event->retry_ms < 0 || event->retry_ms > SSE_RETRY_MAX)

@@ -483,6 +483,18 @@ static void null_is_refused(void **state)
     }
 }
 
+/* Clients send an id back in a header, which must not be too long for any server. */
+static void ids_have_a_limit(void **state)
+{
+    struct sse_event event = {.id = filled('i', SSE_ID_SIZE_MAX + 1)};
+
+    (void)state;
+    expect_error(&event, -EMSGSIZE);
+    event.id.len = SSE_ID_SIZE_MAX;
+    assert_int_equal(sse_event_encode(&event, NULL, 0), SSE_ID_SIZE_MAX + strlen("id: \n\n"));
+    free_text(event.id);
+}
+
 /* A key is not sent: it changes no byte, and has a limit of its own. */
 static void keys_have_their_own_limit(void **state)
 {
@@ -628,15 +640,18 @@ static void check_limit(const struct sse_event *largest, const struct sse_event 
 
 static void the_limit_is_exact_for_each_field(void **state)
 {
-    /* What stands beside the text, the blank line and other fields included. */
-    static const size_t beside[FIELD_COUNT] = {sizeof("data: \n\n") - 1, sizeof(": \n") - 1,
-                                               sizeof("id: \n\n") - 1, sizeof("event: \ndata: \n\n") - 1};
+    /* What stands beside the text, the blank line and other fields included. Ids have a limit of their own. */
+    static const size_t beside[FIELD_COUNT] = {sizeof("data: \n\n") - 1, sizeof(": \n") - 1, 0,
+                                               sizeof("event: \ndata: \n\n") - 1};
 
     (void)state;
     for (size_t field = 0; field < FIELD_COUNT; field++) {
-        struct sse_text text = filled('a', SSE_EVENT_SIZE_MAX - beside[field] + 1);
         struct sse_event largest = {.retry_ms = 0}, too_large = {.retry_ms = 0};
+        struct sse_text text;
 
+        if (!beside[field])
+            continue;
+        text = filled('a', SSE_EVENT_SIZE_MAX - beside[field] + 1);
         set_field(&too_large, field, text);
         set_field(&largest, field, (struct sse_text){.ptr = text.ptr, .len = text.len - 1});
         check_limit(&largest, &too_large);
@@ -686,6 +701,7 @@ static const struct CMUnitTest direct_tests[] = {
     cmocka_unit_test(all_combinations_of_fields),
     cmocka_unit_test(retry_is_decimal_within_its_range),
     cmocka_unit_test(null_is_refused),
+    cmocka_unit_test(ids_have_a_limit),
     cmocka_unit_test(keys_have_their_own_limit),
     cmocka_unit_test(bytes_that_are_not_utf8_need_trust),
     cmocka_unit_test(trust_covers_nothing_but_utf8),

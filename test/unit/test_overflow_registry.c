@@ -108,23 +108,65 @@ static void a_slow_client_sees_the_newest_of_each_key(void **state)
     assert_string_equal(fake_client_text(&clients[0]), EVENT("7", "8") EVENT("8", "9") EVENT("9", "a"));
 }
 
-/* Whatever is in the queue: it would not even fit alone. */
-static void an_event_over_the_limit_is_dropped_or_ends(void **state)
+static int publish_size(const char *topic, size_t size)
+{
+    static char data[1000];
+    struct sse_event event = {.data = {data, size - strlen("data: \n\n")}};
+
+    memset(data, 'x', sizeof(data));
+    return sse_registry_publish(registry, topic ? sse_str(topic) : absent, &event, NULL);
+}
+
+/* Whatever is in the queues, and whatever their policies are: nobody receives it. */
+static void an_event_that_never_fits_is_refused(void **state)
 {
     (void)state;
     for (size_t i = 0; i < POLICIES; i++)
-        enter_with(i, (enum sse_overflow)i, 20, 0);
-    expect_delivery(publish('t', "small"), 4, 0, 0);
-    expect_delivery(publish_keyed("larger than 20 bytes", "key"), 0, 2, 2);
-    expect_end(&clients[SSE_OVERFLOW_END], SSE_REASON_OVERFLOW, -EMSGSIZE);
-    expect_end(&clients[SSE_OVERFLOW_COALESCE], SSE_REASON_OVERFLOW, -EMSGSIZE);
-    for (size_t i = SSE_OVERFLOW_DROP_NEWEST; i <= SSE_OVERFLOW_DROP_OLDEST; i++) {
+        enter_with(i, (enum sse_overflow)i, 20 + i, 0);
+    assert_int_equal(publish_size("t", 20), 0);
+    assert_int_equal(publish_size("t", 21), -EMSGSIZE);
+    assert_int_equal(publish_size(NULL, 21), -EMSGSIZE);
+    assert_int_equal(publish_size("u", 1000), 0);
+    assert_int_equal(stats().published, 2);
+    assert_int_equal(stats().emitters, POLICIES);
+    assert_int_equal(stats().dropped, 0);
+    for (size_t i = 0; i < POLICIES; i++) {
         expect_open(&clients[i]);
-        assert_int_equal(fake_client_info(&clients[i]).dropped, 1);
         fake_client_make_room(&clients[i], SIZE_MAX);
-        assert_string_equal(fake_client_text(&clients[i]), "data: small\n\n");
+        assert_string_equal(fake_client_text(&clients[i]), "data: xxxxxxxxxxxx\n\n");
     }
-    assert_int_equal(stats().dropped, 4);
+}
+
+/* Only receivers count: not who drains, and not who has left. */
+static void who_receives_it_decides_whether_it_fits(void **state)
+{
+    (void)state;
+    enter_with(0, SSE_OVERFLOW_END, 100, 0);
+    enter_with(1, SSE_OVERFLOW_END, 200, 0);
+    enter_with(2, SSE_OVERFLOW_DROP_NEWEST, 300, 0);
+    assert_int_equal(publish_size("t", 100), 0);
+    assert_int_equal(publish_size("t", 101), -EMSGSIZE);
+    assert_int_equal(sse_emitter_complete(clients[0].emitter), 0);
+    assert_int_equal(publish_size("t", 200), 0);
+    assert_int_equal(publish_size("t", 201), -EMSGSIZE);
+    fake_client_make_room(&clients[1], SIZE_MAX);
+    assert_int_equal(sse_emitter_complete(clients[1].emitter), 0);
+    (void)fake_loop_settle(&loop);
+    assert_int_equal(publish_size("t", 201), 0);
+}
+
+/* The frame of a chunk takes place too. */
+static void an_event_that_never_fits_with_its_frame_is_refused(void **state)
+{
+    struct fake_client *client = prepare(0, SSE_OUTPUT_CALLBACK);
+
+    (void)state;
+    client->options.framing = SSE_FRAMING_CHUNKED;
+    client->options.queue_bytes = 100;
+    assert_int_equal(join(client, "t", absent), 0);
+    assert_int_equal(publish_size("t", 94), 0);
+    (void)fake_loop_settle(&loop);
+    assert_int_equal(publish_size("t", 95), -EMSGSIZE);
 }
 
 /* The second message is the first that a queue needs memory for. */
@@ -294,7 +336,9 @@ int main(void)
         STAGE_TEST(each_policy_has_its_count),
         STAGE_TEST(a_begun_event_is_finished),
         STAGE_TEST(a_slow_client_sees_the_newest_of_each_key),
-        STAGE_TEST(an_event_over_the_limit_is_dropped_or_ends),
+        STAGE_TEST(an_event_that_never_fits_is_refused),
+        STAGE_TEST(who_receives_it_decides_whether_it_fits),
+        STAGE_TEST(an_event_that_never_fits_with_its_frame_is_refused),
         STAGE_TEST(without_memory_for_a_queue_others_go_on),
         STAGE_TEST(a_batch_is_dropped_as_a_whole),
         STAGE_TEST(before_its_turn_a_queue_holds_four_times_its_limits),

@@ -9,7 +9,7 @@
 
 #define DATA_MAX 2048
 
-/* Longer than a history accepts. */
+/* Longer than an event may have it. */
 static struct sse_text long_id(struct world *world)
 {
     char *id = fuzz_room(&world->texts, SSE_ID_SIZE_MAX + 1);
