@@ -263,7 +263,7 @@ void sse_emitter_free(struct sse_emitter *emitter)
 /* Nobody else can reach it any more, but its loop. */
 void sse_emitter_release(struct sse_emitter *emitter)
 {
-    struct mark_chain chain = {.marks = NULL};
+    struct mark_chain chain = {.to_wake = NULL};
     bool looped;
 
     if (atomic_fetch_sub_explicit(&emitter->refs, 1, memory_order_acq_rel) != 1)

@@ -37,7 +37,7 @@ void sse_emitter_work(struct sse_emitter *emitter, uint64_t now)
 
 void sse_emitter_leave(struct sse_emitter *emitter, bool owner, uint64_t now)
 {
-    struct mark_chain chain = {.marks = NULL};
+    struct mark_chain chain = {.to_wake = NULL};
     struct emitter_group *group = NULL;
     int cancel_state;
     bool ended;

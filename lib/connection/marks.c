@@ -44,21 +44,19 @@ void sse_marks_unpin(struct marks *marks)
     pthread_mutex_unlock(&marks->lock);
 }
 
-/* Marks the emitters of the chain. If that is to wake their loop, the pin stays until it has. Between the
- * mark and the wake the loop may have had a turn for another reason, and may be marked anew: a loop is in one
- * list at most, and whoever has it there wakes it for all. */
-static void splice(struct mark_chain *chain)
+/* Marks the emitters of a list. If that is to wake their loop, the pin stays until it has. Between the mark
+ * and the wake the loop may have had a turn for another reason, and may be marked anew: a loop is in one chain
+ * at most, and whoever has it there wakes it for all. */
+static void splice(struct mark_chain *chain, const struct mark_list *list)
 {
-    struct marks *marks = chain->marks;
+    struct marks *marks = list->marks;
 
-    if (!marks)
-        return;
     pthread_mutex_lock(&marks->lock);
     if (marks->first)
-        marks->last->next_marked = chain->first;
+        marks->last->next_marked = list->first;
     else
-        marks->first = chain->first;
-    marks->last = chain->last;
+        marks->first = list->first;
+    marks->last = list->last;
     if (marks->awake || marks->waking) {
         marks->wake_again |= !marks->awake;
         unpin(marks);
@@ -69,21 +67,44 @@ static void splice(struct mark_chain *chain)
     }
     marks->awake = true;
     pthread_mutex_unlock(&marks->lock);
-    chain->marks = NULL;
+}
+
+static struct mark_list *begin_list(struct mark_chain *chain, struct marks *marks)
+{
+    struct mark_list *list = &chain->lists[chain->oldest];
+
+    if (chain->count < MARK_LISTS) {
+        list = &chain->lists[chain->count++];
+    } else {
+        splice(chain, list);
+        chain->oldest = (chain->oldest + 1) % MARK_LISTS;
+    }
+    sse_marks_pin(marks);
+    *list = (struct mark_list){.marks = marks};
+    return list;
+}
+
+static struct mark_list *find_list(struct mark_chain *chain, const struct marks *marks)
+{
+    for (unsigned i = 0; i < chain->count; i++) {
+        if (chain->lists[i].marks == marks)
+            return &chain->lists[i];
+    }
+    return NULL;
 }
 
 void sse_mark_chain_add(struct mark_chain *chain, struct marks *marks, struct sse_emitter *emitter)
 {
+    struct mark_list *list = find_list(chain, marks);
+
+    if (!list)
+        list = begin_list(chain, marks);
     emitter->next_marked = NULL;
-    if (chain->marks == marks) {
-        chain->last->next_marked = emitter;
-    } else {
-        splice(chain);
-        sse_marks_pin(marks);
-        chain->marks = marks;
-        chain->first = emitter;
-    }
-    chain->last = emitter;
+    if (list->first)
+        list->last->next_marked = emitter;
+    else
+        list->first = emitter;
+    list->last = emitter;
 }
 
 static void wake_for_all(struct marks *marks)
@@ -104,7 +125,9 @@ static void wake_for_all(struct marks *marks)
 
 void sse_mark_chain_finish(struct mark_chain *chain)
 {
-    splice(chain);
+    for (unsigned i = 0; i < chain->count; i++)
+        splice(chain, &chain->lists[i]);
+    chain->count = 0;
     while (chain->to_wake) {
         struct marks *marks = chain->to_wake;
 

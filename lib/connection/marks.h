@@ -31,12 +31,23 @@ struct marks {
     void (*unwatch)(struct marks *marks, struct sse_emitter *emitter);
 };
 
-/** Marks that one thread collects under its locks, and the loops that it wakes afterwards. */
-struct mark_chain {
-    struct marks *marks; /* of the emitters in the chain, pinned; NULL: there are none */
+/** Marks for one loop, which is pinned. */
+struct mark_list {
+    struct marks *marks;
     struct sse_emitter *first;
     struct sse_emitter *last;
+};
+
+/* Receivers of one event come from all loops in turn: with a list for each, a publish takes the lock of a loop
+ * once and not for each receiver. */
+#define MARK_LISTS 8
+
+/** Marks that one thread collects under its locks, and the loops that it wakes afterwards. */
+struct mark_chain {
     struct marks *to_wake;
+    unsigned count;  /* lists in use */
+    unsigned oldest; /* the list that is given up for another loop */
+    struct mark_list lists[MARK_LISTS];
 };
 
 /** 0 or -ENOMEM. The functions are the caller's to fill in. */

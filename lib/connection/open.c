@@ -12,7 +12,7 @@ static bool is_descriptor(const struct sse_emitter *emitter)
 
 void sse_emitter_open(struct sse_emitter *emitter)
 {
-    struct mark_chain chain = {.marks = NULL};
+    struct mark_chain chain = {.to_wake = NULL};
     int cancel_state;
 
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);

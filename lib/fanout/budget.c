@@ -146,7 +146,7 @@ void sse_budget_enforce(struct sse_registry *registry, uint64_t now)
     const struct emitter_group *group = &registry->group;
     const struct measure tried = {.tried = true, .max = group->backlog_max};
     const struct measure queued = {.max = sse_group_untried_max(group)};
-    struct mark_chain chain = {.marks = NULL};
+    struct mark_chain chain = {.to_wake = NULL};
 
     if (!sse_group_is_over_budget(group))
         return;

@@ -4,7 +4,7 @@
 
 int sse_registry_complete(struct sse_registry *registry, struct sse_text topic)
 {
-    struct mark_chain chain = {.marks = NULL};
+    struct mark_chain chain = {.to_wake = NULL};
     struct audience audience;
     int error = sse_registry_check(registry);
     uint64_t now;

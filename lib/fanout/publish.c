@@ -142,13 +142,12 @@ static bool fits(struct sse_emitter *emitter, const struct sse_message *message)
  * member's queue is that small. Lock held. */
 static bool fits_all(const struct publication *publication)
 {
-    const struct sse_registry *registry = publication->registry;
-    const struct audience audience = sse_audience_find(registry, publication->name);
-    uint32_t count = sse_audience_count(&audience);
+    struct audience audience;
 
-    if (sse_message_wire_size(publication->message, true) <= registry->smallest_queue)
+    if (sse_message_wire_size(publication->message, true) <= publication->registry->smallest_queue)
         return true;
-    for (uint32_t i = 0; i < count; i++) {
+    audience = sse_audience_find(publication->registry, publication->name);
+    for (uint32_t i = 0; i < sse_audience_count(&audience); i++) {
         if (!fits(sse_audience_at(&audience, i), publication->message))
             return false;
     }

@@ -77,7 +77,7 @@ static void end_emitter(struct sse_registry *registry, const struct farewell *fa
 static int begin(struct sse_registry *registry, const struct farewell *farewell)
 {
     const struct audience everyone = {.registry = registry, .everyone = true};
-    struct mark_chain chain = {.marks = NULL};
+    struct mark_chain chain = {.to_wake = NULL};
     bool begun;
 
     pthread_mutex_lock(&registry->lock);

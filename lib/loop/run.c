@@ -35,7 +35,7 @@ static void note_event_of_watch(struct sse_loop *loop, const struct watch *watch
 
 static void note_events(struct sse_loop *loop, const struct poller_event *events, int count)
 {
-    struct mark_chain chain = {.marks = NULL};
+    struct mark_chain chain = {.to_wake = NULL};
 
     pthread_mutex_lock(&loop->lock);
     for (int i = 0; i < count; i++) {

@@ -126,7 +126,7 @@ static void free_emitter(struct sse_loop *loop, struct sse_emitter *emitter)
 
 static void mark_again(struct sse_emitter *emitter)
 {
-    struct mark_chain chain = {.marks = NULL};
+    struct mark_chain chain = {.to_wake = NULL};
 
     pthread_mutex_lock(&emitter->lock);
     sse_emitter_mark_always(emitter, &chain);

@@ -15,7 +15,7 @@ import streams  # noqa: E402
 from report import broken, figure  # noqa: E402
 
 # Programs that print their figures themselves: each is a group of its own.
-FIGURE_PROGRAMS = ("exact", "framing", "scale", "threads")
+FIGURE_PROGRAMS = ("exact", "framing", "scale", "threads", "loops")
 
 WRITES = ("sendto", "sendmsg", "write", "writev")
 
