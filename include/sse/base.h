@@ -20,11 +20,9 @@
  * is given one of them returns -EPERM, NULL or 0. Memory that another thread of the parent was using at
  * the fork stays allocated in the child. Messages work everywhere.
  *
- * A child is known by its process number, however it was made: fork, vfork, clone. One that has the number
- * of the process that made the object is taken for that process. This happens in two cases: it is the first
- * process of a PID namespace, and so was the one that made the object, as in a container; or that one has
- * ended, and a descendant was given its number. Let such a child call execve or _exit, and no function of the
- * library.
+ * A child of fork is known by a counter that a handler of pthread_atfork increments. It is the only state of
+ * the library that belongs to no object. A child of vfork, _Fork or clone(2) is not known: let it call execve
+ * or _exit, and no function of the library.
  *
  * Cancellation. No function is a cancellation point, except sse_loop_run and sse_loop_dispatch while
  * they wait. Callbacks run with cancellation disabled.

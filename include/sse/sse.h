@@ -17,7 +17,7 @@
  * sse_registry_shutdown, sse_http_last_event_id. The others are for special needs.
  *
  * The library opens no listening sockets, starts no threads, installs no signal handlers, reads no
- * environment and has no mutable global state.
+ * environment and has no mutable global state but a count of forks.
  */
 
 #include <sse/base.h>

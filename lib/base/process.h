@@ -6,21 +6,31 @@
  * The process that an object belongs to. After fork the child has a copy of the object and none of
  * the other threads: a lock may be held for ever, and descriptors are the parent's too.
  *
- * A child is known by its number. That fails where a child has the number of its ancestor: see <sse/base.h>.
- * A counter that a handler of pthread_atfork increments would know these children, and would cost no system
- * call. It would not know those of clone(2) and _Fork, it would be mutable state of the whole process, which
- * the library has nowhere else, and not every system takes the handler back when a program unloads the
- * library.
+ * A process is known by the forks that lead to it, which a handler of pthread_atfork counts: the only mutable
+ * state of the library that belongs to no object. The number of the process would not do: a child may have
+ * its parent's, in another PID namespace, and to ask for it is a system call in each public function.
+ * Children of clone(2), vfork and _Fork are not counted.
  */
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
-#include <sys/types.h>
-#include <unistd.h>
 
-static inline bool process_is_current(pid_t process)
+/** How many forks lead from the process that made the first object to this one. */
+extern atomic_uint sse_process_forks;
+
+/** Makes forks count. Before the first object is made. 0 or -ENOMEM. */
+int sse_process_watch(void);
+
+/** What tells this process from those that forked it. */
+static inline unsigned process_current(void)
 {
-    return process == getpid();
+    return atomic_load_explicit(&sse_process_forks, memory_order_relaxed);
+}
+
+static inline bool process_is_current(unsigned process)
+{
+    return process == process_current();
 }
 
 /** In a forked child: whether another thread was inside the lock, and what it guards is not to be touched. */

@@ -90,6 +90,8 @@ static int allocate_block(struct sse_emitter **emitter, const struct sse_emitter
 
     if (kind < 0)
         return kind;
+    if (sse_process_watch())
+        return -ENOMEM;
     made = sse_platform_allocate(
         options->platform, kind == OUTPUT_FILE ? file_offset + sizeof(struct output_file) : file_offset);
     if (!made)
@@ -101,7 +103,7 @@ static int allocate_block(struct sse_emitter **emitter, const struct sse_emitter
         .overflow = (unsigned)options->overflow & 3,
         .opening = true,
         .armed = kind == OUTPUT_PULL,
-        .timer = {.deadline = DEADLINE_NEVER, .position = HEAP_NOWHERE, .mark = (uint32_t)getpid()},
+        .timer = {.deadline = DEADLINE_NEVER, .position = HEAP_NOWHERE, .mark = process_current()},
     };
     sse_extras_copy(made->extras, options);
     set_output(made, options, &file, (struct output_file *)(void *)((char *)made + file_offset));

@@ -198,7 +198,7 @@ int sse_emitter_descriptor(const struct sse_emitter *emitter);
 
 static inline bool sse_emitter_is_of_this_process(const struct sse_emitter *emitter)
 {
-    return process_is_current((pid_t)emitter->timer.mark);
+    return process_is_current(emitter->timer.mark);
 }
 
 /** The first step of every public call: 0, -EINVAL for NULL, -EPERM in a forked child. */

@@ -117,7 +117,7 @@ static int init(struct sse_registry *registry, const struct sse_registry_options
                   .relieve = relieve,
                   .backlog_max = limit_or_none(options->backlog_bytes)},
         .platform = options->platform,
-        .process = getpid(),
+        .process = process_current(),
         .emitters_max = limit_or_none(options->emitters_max),
         .topic_emitters_max = limit_or_none(options->topic_emitters_max),
         .admission = options->admission,
@@ -138,9 +138,12 @@ static int init(struct sse_registry *registry, const struct sse_registry_options
 
 static int make(struct sse_registry **registry, const struct sse_registry_options *options)
 {
-    struct sse_registry *made = sse_platform_allocate(options->platform, sizeof(*made));
-    int error;
+    struct sse_registry *made;
+    int error = sse_process_watch();
 
+    if (error)
+        return error;
+    made = sse_platform_allocate(options->platform, sizeof(*made));
     if (!made)
         return -ENOMEM;
     error = init(made, options);

@@ -50,7 +50,7 @@ struct sse_registry {
     char newest[SSE_REPLAY_ID_SIZE]; /* the id of the newest event */
 
     const struct sse_platform *platform;
-    pid_t process;    /* fixed */
+    unsigned process; /* fixed */
     atomic_uint refs; /* the program's, and one for each emitter whose owner is not done */
     pthread_cond_t none_remain;
     size_t remaining; /* emitters whose owner is not done */

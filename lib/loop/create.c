@@ -61,13 +61,16 @@ void sse_loop_destroy(struct sse_loop *loop)
 
 static int allocate(struct sse_loop **loop, const struct sse_loop_options *options)
 {
-    struct sse_loop *made = sse_platform_allocate(options->platform, sizeof(*made));
+    struct sse_loop *made;
 
+    if (sse_process_watch())
+        return -ENOMEM;
+    made = sse_platform_allocate(options->platform, sizeof(*made));
     if (!made)
         return -ENOMEM;
     *made = (struct sse_loop){
         .platform = options->platform,
-        .process = getpid(),
+        .process = process_current(),
         .wake = {.reader = -1, .writer = -1},
         .on_wake = options->on_wake,
         .user = options->user,

@@ -19,7 +19,7 @@
 struct sse_loop {
     struct marks marks; /* first: marks are cast back to their loop */
     const struct sse_platform *platform;
-    pid_t process;
+    unsigned process;
 
     /* Polled. */
     struct poller *poller; /* NULL: the loop is driven */
