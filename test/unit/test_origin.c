@@ -47,14 +47,20 @@ static bool may_act(const struct origin_rules *rules, const struct row *row)
     return !refusal;
 }
 
+static const char *shown(const char *text)
+{
+    return text ? text : "absent";
+}
+
 static void check(const char *permitted, const struct row *rows, size_t count)
 {
     const struct origin_rules rules = rules_with(permitted);
 
     for (size_t i = 0; i < count; i++)
         if (may_act(&rules, &rows[i]) != rows[i].may_act)
-            fail_msg("Host %s, Origin %s, Sec-Fetch-Site %s, permitted %s: it should %s", rows[i].host,
-                     rows[i].origin, rows[i].fetch_site, permitted, rows[i].may_act ? "act" : "be refused");
+            fail_msg("Host %s, Origin %s, Sec-Fetch-Site %s, permitted %s: it should %s",
+                     shown(rows[i].host), shown(rows[i].origin), shown(rows[i].fetch_site), shown(permitted),
+                     rows[i].may_act ? "act" : "be refused");
 }
 
 #define CHECK(permitted, rows) check(permitted, rows, sizeof(rows) / sizeof((rows)[0]))
