@@ -3,6 +3,7 @@
 """Puts faults into the library, one at a time, and sees whether a test notices.
 
 Usage: mutate.py ROOT BUILD COUNT SEED [FILE...]
+       mutate.py ROOT, which only looks whether each guard is there
 
 Always: the guards of guards.tsv, each of which must be noticed. Then COUNT faults by chance, of FILE... alone if
 any is named. Those of equivalent.tsv change nothing that a test could see."""
@@ -172,12 +173,16 @@ def hunt_all(hunt, mutants):
 
 
 def main():
-    root, directory = (os.path.abspath(path) for path in sys.argv[1:3])
-    count, seed, files = int(sys.argv[3]), int(sys.argv[4]), sys.argv[5:]
-    os.nice(10)
+    root = os.path.abspath(sys.argv[1])
     library = read_library(root)
     guards = [Guard(*entry[:3]) for entry in read_list(root, "guards.tsv", library)]
     equivalent = {entry[:3] for entry in read_list(root, "equivalent.tsv", library)}
+    if len(sys.argv) == 2:
+        print(f"{len(guards)} guards")
+        return 0
+    directory = os.path.abspath(sys.argv[2])
+    count, seed, files = int(sys.argv[3]), int(sys.argv[4]), sys.argv[5:]
+    os.nice(10)
     build = programs.Build(directory, root)
     found = find_programs(build)
     time_programs(build, found)
