@@ -22,7 +22,7 @@ run_tests() {
     leave=$directory.objects/leave.o
     # shellcheck disable=SC2086
     $2 $3 -c "$SSE_ROOT/test/coverage/leave.c" -o "$leave" &&
-        CC=$2 meson setup "$directory" "$SSE_ROOT" -Dtests=enabled -Dexamples=disabled -Ddefault_library=static \
+        CC=$2 meson setup "$directory" "$SSE_ROOT" -Dtests=enabled -Dexamples=disabled -Ddocs=disabled -Ddefault_library=static \
             -Doptimization=0 -Ddebug=true "-Dc_args=$3" "-Dc_link_args=$3 -Wl,--wrap=_exit $leave" &&
         meson test -C "$directory" --suite unit --print-errorlogs
 }

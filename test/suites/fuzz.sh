@@ -20,7 +20,7 @@ install_fuzzer() {
 build_targets() {
     if [ ! -f "$build/build.ninja" ]; then
         rm -rf "$build"
-        CC=clang CXX=clang++ meson setup "$build" "$SSE_ROOT" -Dtests=disabled -Dexamples=disabled -Dfuzz=true \
+        CC=clang CXX=clang++ meson setup "$build" "$SSE_ROOT" -Dtests=disabled -Dexamples=disabled -Ddocs=disabled -Dfuzz=true \
             -Dwerror=true -Ddefault_library=static -Doptimization=1 -Db_sanitize=address,undefined \
             -Db_lundef=false >"$build.log" 2>&1 || return 1
     fi

@@ -42,7 +42,7 @@ build_alone() {
     if [ ! -f "$directory/build.ninja" ]; then
         rm -rf "$directory"
         # shellcheck disable=SC2086
-        CC=$compiler meson setup "$directory" "$SSE_ROOT" $options >"$log" 2>&1 || return 1
+        CC=$compiler meson setup "$directory" "$SSE_ROOT" -Ddocs=disabled $options >"$log" 2>&1 || return 1
     elif [ "$missing" != "$(cat "$directory.missing")" ]; then
         meson setup --reconfigure "$directory" "$SSE_ROOT" >"$log" 2>&1 || return 1
     fi

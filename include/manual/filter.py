@@ -1,0 +1,42 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""What Doxygen is to read of a header: the same, with a group for each function, so that each has a manual page of
+its own, and with a paragraph for each part of a comment. Usage: filter.py HEADER"""
+
+import re
+import sys
+
+COMMENT = re.compile(r"/\*\*(?!<)(.*?)\*/", re.S)
+# A comment with the function that it describes.
+FUNCTION = re.compile(r"^/\*\*((?:(?!\*/).)*?)\*/\n((?:SSE_API|static inline)[^;{]*?\b(sse_\w+)\([^;{]*)", re.S | re.M)
+PARTS = r"(Effect|Ownership|Threads|Locks|Callbacks|Errors(?:, with[^:]*)?|Specification): "
+
+
+def parts(comment):
+    """Each part of a comment in a paragraph with a title."""
+    text = re.sub(r"(?<=[.]) (?=" + PARTS + ")", "\n * ", comment)
+    text = re.sub(r"^ \* " + PARTS.rstrip(" ") + r"[ ]?", r" * \\par \1\n * ", text, flags=re.M)
+    return text
+
+
+def title(comment):
+    text = " ".join(line.strip(" *") for line in comment.strip().split("\n"))
+    return text.split(". ")[0].rstrip(".:").replace("`", "")
+
+
+def grouped(match):
+    comment, declaration, name = match.groups()
+    return f"/** \\defgroup {name} {title(comment)} */\n/** \\ingroup {name}\n{comment}*/\n{declaration}"
+
+
+def main():
+    path = sys.argv[1]
+    with open(path) as header:
+        text = FUNCTION.sub(grouped, header.read())
+    text = COMMENT.sub(lambda match: f"/**{parts(match.group(1))}*/", text)
+    if path.endswith("/sse.h"):
+        text = text.replace("/**", "/** \\page sse-emitter Server-Sent Events for HTTP servers written in C\n", 1)
+    sys.stdout.write(text)
+
+
+main()
