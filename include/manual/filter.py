@@ -9,7 +9,7 @@ import sys
 COMMENT = re.compile(r"/\*\*(?!<)(.*?)\*/", re.S)
 # A comment with the function that it describes.
 FUNCTION = re.compile(r"^/\*\*((?:(?!\*/).)*?)\*/\n((?:SSE_API|static inline)[^;{]*?\b(sse_\w+)\([^;{]*)", re.S | re.M)
-PARTS = r"(Effect|Ownership|Threads|Locks|Callbacks|Errors(?:, with[^:]*)?|Specification): "
+PARTS = r"(Effect|Ownership|Threads|Locks|Callbacks|Errors(?:, with[^:]*)?|Specification|Example): "
 
 
 def parts(comment):

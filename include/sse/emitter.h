@@ -347,6 +347,15 @@ struct sse_replay {
  * - -ECONNREFUSED: the registry is shutting down, or the loop takes no more emitters.
  * - -ENOMEM.
  * Specification: WHATWG HTML 9.2.2 (processing model), 9.2.4 (Last-Event-ID).
+ * Example:
+ *
+ *     struct sse_emitter_options options = {.size = sizeof(options), .registry = registry, .loop = loop};
+ *     options.output = SSE_OUTPUT_FD;
+ *     options.fd = client;
+ *     options.http = &http;
+ *     options.topics = &topic;
+ *     options.topic_count = 1;
+ *     error = sse_emitter_new(&emitter, &options, NULL);
  */
 SSE_API int sse_emitter_new(struct sse_emitter **emitter, const struct sse_emitter_options *options,
                             struct sse_replay *replay);
@@ -398,6 +407,10 @@ SSE_API void *sse_emitter_user(const struct sse_emitter *emitter);
  * - -ENOMEM: nothing changed, unless a part of this event was written: then the emitter has ended.
  * - SSE_ENDED, or the errno that ended the emitter.
  * Specification: WHATWG HTML 9.2.5.
+ * Example:
+ *
+ *     const struct sse_event event = {.id = sse_str("17"), .data = sse_str("for you alone")};
+ *     int error = sse_emitter_send(emitter, &event);
  */
 SSE_API int sse_emitter_send(struct sse_emitter *emitter, const struct sse_event *event);
 
@@ -478,6 +491,13 @@ SSE_API int sse_emitter_flush(struct sse_emitter *emitter);
  * Threads: one thread at a time consumes from an emitter; it need not be the loop's.
  * Errors: -EINVAL: NULL, `count` below 1, or not PULL. At the end of the stream: SSE_ENDED if it ended
  * gracefully and every byte was consumed, otherwise the errno that ended it: break the connection.
+ * Example:
+ *
+ *     struct iovec iov[4];
+ *     int count = sse_emitter_peek(emitter, iov, 4);
+ *     ssize_t used = count > 0 ? writev(client, iov, count) : 0;
+ *     if (used > 0)
+ *         error = sse_emitter_consume(emitter, (size_t)used);
  */
 SSE_API int sse_emitter_peek(struct sse_emitter *emitter, struct iovec *iov, int count);
 

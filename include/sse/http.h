@@ -122,6 +122,12 @@ SSE_API int sse_http_get_refusal(struct sse_http_refusal *refusal, int error, ui
  * `chunked` does not matter: the response has a Content-Length. If the call returns -EINVAL because the
  * options themselves were refused (an Origin that is none), call it again with NULL.
  * Errors: as sse_http_head. Also -EINVAL: `error` is not negative.
+ * Example:
+ *
+ *     char response[512];
+ *     ssize_t size = sse_http_refuse(response, sizeof(response), error, NULL, random_bits);
+ *     if (size > 0)
+ *         (void)send(client, response, (size_t)size, MSG_NOSIGNAL);
  */
 SSE_API ssize_t sse_http_refuse(void *buffer, size_t size, int error, const struct sse_http_options *options,
                                 uint64_t random);
@@ -149,6 +155,12 @@ SSE_API bool sse_http_accepts(struct sse_text accept);
  * (SSE_ID_SIZE_MAX + 1).
  * Errors: -EINVAL: `buffer` is NULL or `size` 0, or a text has a length and no pointer.
  * Specification: WHATWG HTML 9.2.4.
+ * Example:
+ *
+ *     char id[SSE_ID_SIZE_MAX + 1];
+ *     ssize_t size = sse_http_last_event_id(header, query, id, sizeof(id));
+ *     if (size > 0)
+ *         options.last_event_id = (struct sse_text){id, (size_t)size};
  */
 SSE_API ssize_t sse_http_last_event_id(struct sse_text header, struct sse_text query, void *buffer,
                                        size_t size);

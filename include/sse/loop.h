@@ -74,6 +74,12 @@ struct sse_loop_options {
  * - -ENOMEM.
  * - -EMFILE, -ENFILE: no descriptor is left.
  * - -ENOSPC: the system cannot watch more descriptors.
+ * Example:
+ *
+ *     struct sse_loop *loop;
+ *     int error = sse_loop_new(&loop, NULL);
+ *     if (!error)
+ *         error = sse_loop_run(loop);
  */
 SSE_API int sse_loop_new(struct sse_loop **loop, const struct sse_loop_options *options);
 
@@ -150,6 +156,11 @@ SSE_API int sse_loop_dispatch(struct sse_loop *loop, int timeout_ms);
  * Errors: -EINVAL: NULL, or the loop is driven. -ENOTSUP: the loop uses poll(2), or the system has no
  * timerfd: run the loop in a thread, or dispatch at short intervals. -EMFILE, -ENFILE, -ENOMEM, -ENOSPC: the
  * first call needs a descriptor for the timer, and watches it.
+ * Example:
+ *
+ *     struct pollfd ready = {.fd = sse_loop_fd(loop), .events = POLLIN};
+ *     while (!error && poll(&ready, 1, -1) > 0)
+ *         error = sse_loop_dispatch(loop, 0);
  */
 SSE_API int sse_loop_fd(struct sse_loop *loop);
 
@@ -162,6 +173,11 @@ SSE_API int sse_loop_fd(struct sse_loop *loop);
  * Errors:
  * - -EINVAL: NULL, or the loop is polled.
  * - -EDEADLK: called from inside a turn of this loop. -EBUSY: another thread is inside.
+ * Example:
+ *
+ *     int timeout_ms = sse_loop_turn(loop);
+ *     while (timeout_ms >= 0 && poll(fds, count, timeout_ms) >= 0)
+ *         timeout_ms = sse_loop_turn(loop);
  */
 SSE_API int sse_loop_turn(struct sse_loop *loop);
 

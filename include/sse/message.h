@@ -29,6 +29,14 @@ struct sse_message;
  * - -ENOMEM.
  * - -EMSGSIZE: all events together are larger than SSE_EVENT_SIZE_MAX.
  * - Every error of sse_event_encode.
+ * Example:
+ *
+ *     const struct sse_event burst[] = {{.data = sse_str("two")}, {.data = sse_str("tokens")}};
+ *     struct sse_message *message = NULL;
+ *     int error = sse_message_new(&message, burst, 2, NULL);
+ *     if (!error)
+ *         error = sse_emitter_send_message(emitter, message);
+ *     sse_message_unref(message);
  */
 SSE_API int sse_message_new(struct sse_message **message, const struct sse_event *events, size_t count,
                             const struct sse_platform *platform);

@@ -117,6 +117,14 @@ struct sse_delivery {
  * - -EINVAL: `registry` is NULL, or an option is not valid.
  * - -ENOMEM.
  * - Every error of sse_event_encode, for `gap_type`.
+ * Example:
+ *
+ *     const struct sse_registry_options options = {
+ *         .size = sizeof(options),
+ *         .history = {.events = 1000},
+ *         .gap_type = sse_str("gap"),
+ *     };
+ *     int error = sse_registry_new(&registry, &options);
  */
 SSE_API int sse_registry_new(struct sse_registry **registry, const struct sse_registry_options *options);
 
@@ -154,6 +162,11 @@ SSE_API void sse_registry_unref(struct sse_registry *registry);
  * - -ENOMEM.
  * If there is no memory for one emitter's queue, its overflow policy decides, as if the queue were full.
  * Specification: WHATWG HTML 9.2.5.
+ * Example:
+ *
+ *     const struct sse_event event = {.type = sse_str("alarm"), .data = sse_str("the kettle boils")};
+ *     struct sse_delivery delivery;
+ *     int error = sse_registry_publish(registry, sse_str("user:7"), &event, &delivery);
  */
 SSE_API int sse_registry_publish(struct sse_registry *registry, struct sse_text topic,
                                  const struct sse_event *event, struct sse_delivery *delivery);
@@ -193,6 +206,10 @@ SSE_API int sse_registry_publish_message(struct sse_registry *registry, struct s
  * - -ECONNREFUSED: the registry is shutting down.
  * - -ENOMEM.
  * Specification: WHATWG HTML 9.2.4 (Last-Event-ID).
+ * Example:
+ *
+ *     const struct sse_text rooms[] = {sse_str("room:1"), sse_str("room:2")};
+ *     int error = sse_registry_subscribe(registry, emitter, rooms, 2, sse_str(NULL), NULL);
  */
 SSE_API int sse_registry_subscribe(struct sse_registry *registry, struct sse_emitter *emitter,
                                    const struct sse_text *topics, size_t count, struct sse_text last_event_id,
@@ -265,6 +282,15 @@ struct sse_shutdown_options {
  * - -ERANGE: 1 <= min <= max <= SSE_RETRY_MAX does not hold.
  * - -EALREADY: it is shutting down.
  * - -ENOMEM.
+ * Example:
+ *
+ *     const struct sse_shutdown_options options = {
+ *         .size = sizeof(options),
+ *         .retry_min_ms = 1000,
+ *         .retry_max_ms = 10000,
+ *         .drain_ms = 5000,
+ *     };
+ *     int error = sse_registry_shutdown(registry, &options);
  */
 SSE_API int sse_registry_shutdown(struct sse_registry *registry, const struct sse_shutdown_options *options);
 
