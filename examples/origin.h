@@ -19,8 +19,9 @@
  *
  * This is no login: a client that is not a browser sends what it likes.
  *
- * A proxy in front should pass Host on (nginx: `proxy_set_header Host $http_host`), and the public name must
- * be one of `names`. If the proxy puts its own name there, pages that are reached without TLS are refused.
+ * A proxy in front should pass Host on with its port (nginx: `proxy_set_header Host $host:$server_port`), and
+ * the public name must be one of `names`. If the proxy puts its own name there, pages that are reached
+ * without TLS are refused.
  */
 
 #include <arpa/inet.h>

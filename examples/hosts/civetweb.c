@@ -9,10 +9,11 @@
 
 #include <civetweb.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
-#define BODY_STEP 65536
+#define BODY_STEP 16384
+#define THREADS 256
 
 /* -- the adapter ---------------------------------------------------------------------------- */
 
@@ -59,9 +60,8 @@ static void write_stream(struct sse_emitter *emitter, struct mg_connection *conn
 
 static void answer(struct mg_connection *connection, int status)
 {
-    mg_response_header_start(connection, status);
-    mg_response_header_add(connection, "Content-Length", "0", -1);
-    mg_response_header_send(connection);
+    (void)mg_printf(connection, "HTTP/1.1 %d %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", status,
+                    mg_get_response_code_text(connection, status));
 }
 
 static void refuse(struct mg_connection *connection, int error)
@@ -88,26 +88,61 @@ static void answer_with_stream(struct service *service, struct mg_connection *co
     sse_emitter_close(emitter);
 }
 
-static void publish(struct service *service, struct mg_connection *connection,
-                    const struct service_query *query)
+/* The status to answer with. */
+static int publish(struct service *service, struct mg_connection *connection,
+                   const struct service_query *query)
 {
-    char *body = NULL;
-    size_t size = 0;
-    int status = 413;
+    static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    struct body body = {0};
+    char bytes[BODY_STEP];
+    int status = 0, size = 0;
 
-    while (size <= SSE_EVENT_SIZE_MAX) {
-        char *grown = realloc(body, size + BODY_STEP);
-        int count = grown ? mg_read(connection, grown + size, BODY_STEP) : -1;
+    /* civetweb leaves this to its user. */
+    if (mg_get_header(connection, "Expect"))
+        (void)mg_write(connection, go_on, strlen(go_on));
+    while (!status && (size = mg_read(connection, bytes, sizeof(bytes))) > 0)
+        status = body_append(&body, &service->bodies, bytes, (size_t)size);
+    if (!status)
+        status = size ? 400 : service_publish(service, query, &body);
+    body_free(&body, &service->bodies);
+    return status;
+}
 
-        body = grown ? grown : body;
-        if (count <= 0) {
-            status = count ? 400 : service_publish(service, query, body, size);
-            break;
-        }
-        size += (size_t)count;
-    }
-    free(body);
-    answer(connection, status);
+static void answer_with_head(struct mg_connection *connection)
+{
+    const struct sse_http_options http = http_options(connection);
+    char head[512];
+    ssize_t size = sse_http_head(head, sizeof(head), &http);
+
+    if (size > 0 && size <= (ssize_t)sizeof(head))
+        (void)mg_write(connection, head, (size_t)size);
+}
+
+static struct sse_text header(const struct mg_connection *connection, const char *name)
+{
+    return sse_str(mg_get_header(connection, name));
+}
+
+static unsigned count_lengths(const struct mg_request_info *request)
+{
+    unsigned count = 0;
+
+    for (int i = 0; i < request->num_headers; i++)
+        if (!strcasecmp(request->http_headers[i].name, "Content-Length"))
+            count++;
+    return count;
+}
+
+static int route(const struct service *service, const struct mg_connection *connection)
+{
+    const struct mg_request_info *request = mg_get_request_info(connection);
+    const struct origin_request page = {.host = header(connection, "Host"),
+                                        .origin = header(connection, "Origin"),
+                                        .fetch_site = header(connection, "Sec-Fetch-Site")};
+    int status = service_route(service, sse_str(request->request_method), sse_str(request->local_uri), &page);
+    int refused = body_check_length(header(connection, "Content-Length").ptr, count_lengths(request));
+
+    return status == SERVICE_PUBLISH && refused ? refused : status;
 }
 
 /* Registered before it listens, which mg_set_request_handler cannot be. 1: the request is answered. */
@@ -116,30 +151,40 @@ static int handle(struct mg_connection *connection)
     const struct mg_request_info *request = mg_get_request_info(connection);
     struct service *service = request->user_data;
     struct service_query query;
+    int status = route(service, connection);
 
-    service_read_query(&query, sse_str(request->query_string),
-                       sse_str(mg_get_header(connection, "Last-Event-ID")));
-    if (!strcmp(request->local_uri, "/events") && !strcmp(request->request_method, "GET"))
+    service_read_query(&query, sse_str(request->query_string), header(connection, "Last-Event-ID"));
+    if (status == SERVICE_STREAM)
         answer_with_stream(service, connection, &query);
-    else if (!strcmp(request->local_uri, "/publish") && !strcmp(request->request_method, "POST"))
-        publish(service, connection, &query);
+    else if (status == SERVICE_HEAD)
+        answer_with_head(connection);
     else
-        answer(connection, 404);
+        answer(connection, status == SERVICE_PUBLISH ? publish(service, connection, &query) : status);
     return 1;
+}
+
+/* A thread for each connection, and no more connections than descriptors. */
+static size_t count_threads(void)
+{
+    const size_t descriptors = service_descriptors();
+
+    return descriptors < THREADS + 2 * SERVICE_SPARE ? descriptors / 2 : THREADS;
 }
 
 int main(int argc, char **argv)
 {
-    struct service service;
+    const size_t thread_count = count_threads();
+    struct service service = {.streams_max = thread_count - thread_count / 8};
     const struct mg_callbacks callbacks = {.begin_request = handle};
     struct mg_context *context;
-    char address[32];
-    /* A thread for each stream. A write fails after the request timeout: before the emitter would stall. */
-    const char *options[] = {"listening_ports",    address, "num_threads", "256", "tcp_nodelay", "1",
+    char address[32], threads[32];
+    /* A write fails after the request timeout: before the emitter would stall. */
+    const char *options[] = {"listening_ports",    address, "num_threads", threads, "tcp_nodelay", "1",
                              "request_timeout_ms", "10000", NULL};
 
     service_open(&service, argc, argv, NULL, NULL);
     snprintf(address, sizeof(address), "127.0.0.1:%d", service.port);
+    snprintf(threads, sizeof(threads), "%zu", thread_count);
     mg_init_library(0);
     context = mg_start(&callbacks, &service, options);
     if (!context)

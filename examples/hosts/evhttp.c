@@ -10,6 +10,7 @@
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
+#include <event2/listener.h>
 #include <event2/thread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,17 +101,23 @@ static void close_stream(struct evhttp_connection *connection, void *user)
     sse_emitter_close(stream->emitter);
 }
 
-static void send_head(struct stream *stream)
+static void add_headers(struct evhttp_request *request)
 {
-    struct evhttp_connection *connection = evhttp_request_get_connection(stream->request);
-    struct bufferevent *socket = evhttp_connection_get_bufferevent(connection);
-    struct evkeyvalq *head = evhttp_request_get_output_headers(stream->request);
+    struct evkeyvalq *head = evhttp_request_get_output_headers(request);
     struct sse_http_header headers[SERVICE_HEADERS];
     ssize_t count = sse_http_headers(headers, SERVICE_HEADERS, NULL);
 
     for (ssize_t i = 0; i < count; i++)
         evhttp_add_header(head, headers[i].name.ptr, headers[i].value.ptr);
-    evhttp_add_header(head, "Connection", "close");
+}
+
+static void send_head(struct stream *stream)
+{
+    struct evhttp_connection *connection = evhttp_request_get_connection(stream->request);
+    struct bufferevent *socket = evhttp_connection_get_bufferevent(connection);
+
+    add_headers(stream->request);
+    evhttp_add_header(evhttp_request_get_output_headers(stream->request), "Connection", "close");
     evhttp_connection_set_closecb(connection, close_stream, stream);
     /* Nobody uses what such a client sends, and it may well send nothing for ever. */
     bufferevent_setwatermark(socket, EV_READ, 0, 4096);
@@ -142,18 +149,24 @@ static int open_stream(struct sse_emitter_options options, struct evhttp_request
 
 /* -- the server ----------------------------------------------------------------------------- */
 
+/* For a client that sends nothing. evhttp counts from the last byte, and keeps each body by itself. */
+#define IDLE_SECONDS 10
+
 struct server {
     struct service service;
     struct sse_loop *streams;
     struct event_base *base;
     struct event *turn;
+    struct event *resume; /* accepting */
 };
+
+/* evhttp's listener tells its errors without saying whose they are. */
+static struct server server;
 
 static void wake(void *user)
 {
-    struct server *server = user;
-
-    event_active(server->turn, EV_READ, 0);
+    (void)user;
+    event_active(server.turn, EV_READ, 0);
 }
 
 static void on_wake(struct sse_loop *streams, void *user)
@@ -164,14 +177,13 @@ static void on_wake(struct sse_loop *streams, void *user)
 
 static void turn(evutil_socket_t fd, short what, void *user)
 {
-    struct server *server = user;
-    int timeout = sse_loop_turn(server->streams);
+    int timeout = sse_loop_turn(server.streams);
 
-    (void)fd, (void)what;
+    (void)fd, (void)what, (void)user;
     if (timeout >= 0)
-        event_add(server->turn, &(struct timeval){timeout / 1000, timeout % 1000 * 1000});
-    if (service_is_over(&server->service))
-        event_base_loopbreak(server->base);
+        event_add(server.turn, &(struct timeval){timeout / 1000, timeout % 1000 * 1000});
+    if (service_is_over(&server.service))
+        event_base_loopbreak(server.base);
 }
 
 static void answer(struct evhttp_request *request, int status)
@@ -193,67 +205,136 @@ static void refuse(struct evhttp_request *request, int error)
         evbuffer_free(body);
 }
 
-static void read_query(struct service_query *query, struct evhttp_request *request)
+static struct sse_text header(struct evhttp_request *request, const char *name)
 {
-    const char *encoded = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(request));
-    const char *id = evhttp_find_header(evhttp_request_get_input_headers(request), "Last-Event-ID");
-
-    service_read_query(query, sse_str(encoded), sse_str(id));
+    return sse_str(evhttp_find_header(evhttp_request_get_input_headers(request), name));
 }
 
-static void on_events(struct evhttp_request *request, void *user)
+static const char *method_of(struct evhttp_request *request)
 {
-    struct server *server = user;
-    struct service_query query;
-    struct sse_emitter_options options;
+    switch (evhttp_request_get_command(request)) {
+    case EVHTTP_REQ_GET:
+        return "GET";
+    case EVHTTP_REQ_HEAD:
+        return "HEAD";
+    case EVHTTP_REQ_POST:
+        return "POST";
+    default:
+        return "";
+    }
+}
+
+static void answer_with_stream(struct evhttp_request *request, const struct service_query *query)
+{
+    struct sse_emitter_options options = service_emitter_options(&server.service, query);
     int error;
 
-    if (evhttp_request_get_command(request) != EVHTTP_REQ_GET) {
-        answer(request, 405);
-        return;
-    }
-    read_query(&query, request);
-    options = service_emitter_options(&server->service, &query);
-    options.loop = server->streams;
+    options.loop = server.streams;
     error = open_stream(options, request);
     if (error)
         refuse(request, error);
 }
 
-static void on_publish(struct evhttp_request *request, void *user)
+static int publish_body(struct evhttp_request *request, const struct service_query *query)
 {
-    struct server *server = user;
-    struct evbuffer *body = evhttp_request_get_input_buffer(request);
-    struct service_query query;
+    struct evbuffer *input = evhttp_request_get_input_buffer(request);
+    size_t size = evbuffer_get_length(input);
+    struct body body = {0};
+    int status = body_append(&body, &server.service.bodies, evbuffer_pullup(input, -1), size);
 
-    if (evhttp_request_get_command(request) != EVHTTP_REQ_POST) {
-        answer(request, 405);
-        return;
+    if (!status)
+        status = service_publish(&server.service, query, &body);
+    body_free(&body, &server.service.bodies);
+    return status;
+}
+
+static unsigned count_lengths(struct evhttp_request *request)
+{
+    const struct evkeyval *field = evhttp_request_get_input_headers(request)->tqh_first;
+    unsigned count = 0;
+
+    for (; field; field = field->next.tqe_next)
+        if (!evutil_ascii_strcasecmp(field->key, "Content-Length"))
+            count++;
+    return count;
+}
+
+static int publish(struct evhttp_request *request, const struct service_query *query)
+{
+    int status = body_check_length(header(request, "Content-Length").ptr, count_lengths(request));
+
+    return status ? status : publish_body(request, query);
+}
+
+/* evhttp calls it when the body has come. */
+static void on_request(struct evhttp_request *request, void *user)
+{
+    const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(request);
+    const struct origin_request page = {.host = header(request, "Host"),
+                                        .origin = header(request, "Origin"),
+                                        .fetch_site = header(request, "Sec-Fetch-Site")};
+    struct service_query query;
+    int status =
+        service_route(&server.service, sse_str(method_of(request)), sse_str(evhttp_uri_get_path(uri)), &page);
+
+    (void)user;
+    service_read_query(&query, sse_str(evhttp_uri_get_query(uri)), header(request, "Last-Event-ID"));
+    if (status == SERVICE_STREAM) {
+        answer_with_stream(request, &query);
+    } else if (status == SERVICE_HEAD) {
+        add_headers(request);
+        answer(request, 200);
+    } else {
+        answer(request, status == SERVICE_PUBLISH ? publish(request, &query) : status);
     }
-    read_query(&query, request);
-    answer(request, service_publish(&server->service, &query, (const char *)evbuffer_pullup(body, -1),
-                                    evbuffer_get_length(body)));
+}
+
+/* Without free descriptors. */
+static void on_accept_error(struct evconnlistener *listener, void *user)
+{
+    (void)user;
+    if (!service_must_pause(&server.service, EVUTIL_SOCKET_ERROR()))
+        return;
+    evconnlistener_disable(listener);
+    event_add(server.resume, &(struct timeval){.tv_usec = SERVICE_PAUSE_MS * 1000});
+}
+
+static void accept_again(evutil_socket_t fd, short what, void *user)
+{
+    (void)fd, (void)what;
+    evconnlistener_enable(user);
+}
+
+static bool listen_on(struct evhttp *http, int port)
+{
+    struct evhttp_bound_socket *bound = evhttp_bind_socket_with_handle(http, "127.0.0.1", (uint16_t)port);
+    struct evconnlistener *listener = bound ? evhttp_bound_socket_get_listener(bound) : NULL;
+
+    if (!listener)
+        return false;
+    server.resume = event_new(server.base, -1, 0, accept_again, listener);
+    evconnlistener_set_error_cb(listener, on_accept_error);
+    return server.resume;
 }
 
 int main(int argc, char **argv)
 {
-    struct server server = {0};
-    const struct sse_loop_options options = {.size = sizeof(options), .on_wake = on_wake, .user = &server};
+    const struct sse_loop_options options = {.size = sizeof(options), .on_wake = on_wake};
     struct evhttp *http;
 
     if (evthread_use_pthreads() || !(server.base = event_base_new()) ||
         sse_loop_new(&server.streams, &options))
         return 1;
-    server.turn = event_new(server.base, -1, 0, turn, &server);
+    server.turn = event_new(server.base, -1, 0, turn, NULL);
     http = evhttp_new(server.base);
     if (!server.turn || !http)
         return 1;
-    service_open(&server.service, argc, argv, wake, &server);
+    service_open(&server.service, argc, argv, wake, NULL);
     evhttp_set_max_headers_size(http, 16384);
-    evhttp_set_max_body_size(http, (ev_ssize_t)SSE_EVENT_SIZE_MAX);
-    evhttp_set_cb(http, "/events", on_events, &server);
-    evhttp_set_cb(http, "/publish", on_publish, &server);
-    if (evhttp_bind_socket(http, "127.0.0.1", (uint16_t)server.service.port)) {
+    evhttp_set_max_body_size(http, (ev_ssize_t)BODY_SIZE_MAX);
+    evhttp_set_timeout(http, IDLE_SECONDS);
+    evhttp_set_gencb(http, on_request, NULL);
+    if (!listen_on(http, server.service.port)) {
         perror("listen");
         return 1;
     }
@@ -261,6 +342,7 @@ int main(int argc, char **argv)
     service_close(&server.service);
     evhttp_free(http);
     sse_loop_free(server.streams);
+    event_free(server.resume);
     event_free(server.turn);
     event_base_free(server.base);
     libevent_global_shutdown();

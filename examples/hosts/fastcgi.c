@@ -10,8 +10,8 @@
  */
 #include "service.h"
 
+#include <errno.h>
 #include <fcgiapp.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +20,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <time.h>
+#include <unistd.h>
 
 /* -- the adapter ---------------------------------------------------------------------------- */
 
@@ -65,7 +66,7 @@ static void end_request(FCGX_Request *request, bool whole)
 
 /* -- the server ----------------------------------------------------------------------------- */
 
-#define BODY_SIZE_MAX (1024 * 1024)
+#define BODY_STEP 16384
 /* A web server that takes nothing for so long, every buffer being full, loses its stream; one that sends only
  * a part of its request, that request. */
 #define TIMEOUT_MS 1000
@@ -75,9 +76,9 @@ struct server {
     int listener;
 };
 
-struct request {
-    FCGX_Request fastcgi;
+struct connection {
     struct server *server;
+    int fd;
 };
 
 static void answer(FCGX_Stream *out, int status)
@@ -111,100 +112,143 @@ static bool answer_with_stream(struct service *service, FCGX_Request *request,
     return whole;
 }
 
-static void publish(struct service *service, FCGX_Request *request, const struct service_query *query)
+/* The status to answer with. */
+static int publish(struct service *service, FCGX_Request *request, const struct service_query *query)
 {
     const char *length = FCGX_GetParam("CONTENT_LENGTH", request->envp);
-    char *body = malloc(BODY_SIZE_MAX);
-    int size = body ? FCGX_GetStr(body, BODY_SIZE_MAX, request->in) : 0;
+    struct body body = {0};
+    char bytes[BODY_STEP];
+    int status = 0, size;
 
-    if (!body)
-        answer(request->out, 503);
-    else if (size == BODY_SIZE_MAX)
-        answer(request->out, 413);
+    while (!status && (size = FCGX_GetStr(bytes, sizeof(bytes), request->in)) > 0)
+        status = body_append(&body, &service->bodies, bytes, (size_t)size);
     /* A part of a body is no event. */
-    else if (FCGX_GetError(request->in) || (length && size < atoi(length)))
-        answer(request->out, 400);
-    else
-        answer(request->out, service_publish(service, query, body, (size_t)size));
-    free(body);
+    if (!status && (FCGX_GetError(request->in) || (length && body.size < strtoull(length, NULL, 10))))
+        status = 400;
+    if (!status)
+        status = service_publish(service, query, &body);
+    body_free(&body, &service->bodies);
+    return status;
+}
+
+static void answer_with_head(FCGX_Stream *out)
+{
+    char head[512];
+    ssize_t size = sse_http_head(head, sizeof(head), &cgi_head);
+
+    if (size > 0 && size <= (ssize_t)sizeof(head))
+        (void)FCGX_PutStr(head, (int)size, out);
+}
+
+static struct sse_text parameter(const FCGX_Request *request, const char *name)
+{
+    return sse_str(FCGX_GetParam(name, request->envp));
+}
+
+/* nginx leaves the port out of HTTP_HOST, as Debian configures it. */
+static struct sse_text read_host(const FCGX_Request *request, char *bytes, size_t size)
+{
+    const char *host = parameter(request, "HTTP_HOST").ptr, *port = parameter(request, "SERVER_PORT").ptr;
+    const char *bracket = host ? strrchr(host, ']') : NULL;
+
+    if (!host || !port || strchr(bracket ? bracket : host, ':'))
+        return sse_str(host);
+    return snprintf(bytes, size, "%s:%s", host, port) < (int)size ? sse_str(bytes) : sse_str(host);
+}
+
+static int route(const struct service *service, const FCGX_Request *request)
+{
+    char host[512];
+    const struct origin_request page = {.host = read_host(request, host, sizeof(host)),
+                                        .origin = parameter(request, "HTTP_ORIGIN"),
+                                        .fetch_site = parameter(request, "HTTP_SEC_FETCH_SITE")};
+    struct sse_text path = parameter(request, "REQUEST_URI");
+
+    path.len = path.ptr ? strcspn(path.ptr, "?") : 0;
+    return service_route(service, parameter(request, "REQUEST_METHOD"), path, &page);
 }
 
 /* Whether the response is whole. */
 static bool handle(struct service *service, FCGX_Request *request)
 {
-    const char *method = FCGX_GetParam("REQUEST_METHOD", request->envp);
-    const char *target = FCGX_GetParam("REQUEST_URI", request->envp);
-    size_t size = target ? strcspn(target, "?") : 0;
     struct service_query query;
+    int status = route(service, request);
 
-    service_read_query(&query, sse_str(FCGX_GetParam("QUERY_STRING", request->envp)),
-                       sse_str(FCGX_GetParam("HTTP_LAST_EVENT_ID", request->envp)));
-    if (size == 7 && !memcmp(target, "/events", size) && method && !strcmp(method, "GET"))
+    service_read_query(&query, parameter(request, "QUERY_STRING"), parameter(request, "HTTP_LAST_EVENT_ID"));
+    if (status == SERVICE_STREAM)
         return answer_with_stream(service, request, &query);
-    if (size == 8 && !memcmp(target, "/publish", size) && method && !strcmp(method, "POST"))
-        publish(service, request, &query);
+    if (status == SERVICE_HEAD)
+        answer_with_head(request->out);
     else
-        answer(request->out, 404);
+        answer(request->out, status == SERVICE_PUBLISH ? publish(service, request, &query) : status);
     return true;
+}
+
+/* libfcgi takes an open connection for one that is kept from an earlier request, and reads the next one from
+ * it. It would accept and read in one call, and a silent connection would hold up all others. */
+static bool read_request(FCGX_Request *request, int fd)
+{
+    FCGX_InitRequest(request, -1, 0);
+    request->ipcFd = fd;
+    request->keepConnection = 1;
+    return FCGX_Accept_r(request) == 0;
 }
 
 static void serve(void *user)
 {
-    struct request *request = user;
+    struct connection *connection = user;
+    FCGX_Request request;
 
-    end_request(&request->fastcgi, handle(&request->server->service, &request->fastcgi));
-    free(request);
+    if (read_request(&request, connection->fd))
+        end_request(&request, handle(&connection->server->service, &request));
+    else
+        FCGX_Free(&request, 1);
+    free(connection);
 }
 
-/* Accepts a request, and starts its thread. False if descriptors, memory or threads have run out, or if the
- * listening socket is shut down. */
-static bool accept_one(struct server *server)
+/* 0, or a positive errno. */
+static int serve_connection(struct server *server, int fd)
 {
-    struct request *request = calloc(1, sizeof(*request));
+    const struct timeval timeout = {.tv_sec = TIMEOUT_MS / 1000, .tv_usec = TIMEOUT_MS % 1000 * 1000};
+    struct connection *connection = malloc(sizeof(*connection));
 
-    if (!request)
-        return false;
-    request->server = server;
-    FCGX_InitRequest(&request->fastcgi, server->listener, 0);
-    if (FCGX_Accept_r(&request->fastcgi) < 0) {
-        FCGX_Free(&request->fastcgi, 1);
-        free(request);
-        return false;
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+    if (connection) {
+        *connection = (struct connection){server, fd};
+        if (service_start_thread(&server->service, serve, connection))
+            return 0;
     }
-    if (service_start_thread(&server->service, serve, request))
-        return true;
-    end_request(&request->fastcgi, false);
-    free(request);
-    return false;
+    free(connection);
+    close(fd);
+    return ENOMEM;
 }
 
-/* What has run out comes back. The time limit is not for accepting. */
+static int accept_one(struct server *server)
+{
+    int fd = accept(server->listener, NULL, NULL);
+
+    return fd < 0 ? errno : serve_connection(server, fd);
+}
+
+/* In a thread of its own, until the listening socket is shut down. */
 static void *accept_all(void *user)
 {
-    const struct timespec pause = {.tv_nsec = 100000000};
+    const struct timespec pause = {.tv_nsec = SERVICE_PAUSE_MS * 1000000};
     struct server *server = user;
-    struct pollfd listening = {.fd = server->listener, .events = POLLIN};
 
     while (!service_is_over(&server->service))
-        if (poll(&listening, 1, -1) < 0 || !accept_one(server))
+        if (service_must_pause(&server->service, accept_one(server)))
             nanosleep(&pause, NULL);
     return NULL;
 }
 
-/* Linux hands the time limit on to the sockets that are accepted: libfcgi has no call for it. */
 static int listen_on(int port)
 {
-    const struct timeval timeout = {.tv_sec = TIMEOUT_MS / 1000, .tv_usec = TIMEOUT_MS % 1000 * 1000};
     char address[32];
-    int fd;
 
     snprintf(address, sizeof(address), "127.0.0.1:%d", port);
-    fd = FCGX_OpenSocket(address, SOMAXCONN);
-    if (fd >= 0)
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
-    if (fd >= 0)
-        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
-    return fd;
+    return FCGX_OpenSocket(address, SOMAXCONN);
 }
 
 /* libfcgi closes with select(2). */
@@ -220,7 +264,7 @@ static void limit_descriptors(void)
 
 int main(int argc, char **argv)
 {
-    struct server server;
+    struct server server = {.listener = -1};
     pthread_t acceptor;
 
     service_open(&server.service, argc, argv, NULL, NULL);

@@ -9,7 +9,9 @@
 #include "service.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <h2o.h>
+#include <string.h>
 
 /* -- the adapter ---------------------------------------------------------------------------- */
 
@@ -114,7 +116,6 @@ static int open_stream(struct stream **opened, struct sse_emitter_options option
 
 /* -- the server ----------------------------------------------------------------------------- */
 
-#define BODY_SIZE_MAX (1024 * 1024)
 #define CLOSING_MS 1200
 
 /* It lasts as long as the process: h2o cannot close the connections that are left at the end. */
@@ -125,6 +126,9 @@ static struct server {
     h2o_context_t context;
     h2o_accept_ctx_t accepting;
     h2o_multithread_receiver_t receiver;
+    h2o_socket_t *listener;
+    h2o_timeout_t pause;
+    h2o_timeout_entry_t resume; /* accepting */
     size_t connections;
 } server;
 
@@ -152,11 +156,21 @@ static int refuse(h2o_req_t *request, int error)
     return 0;
 }
 
+static void add_headers(h2o_req_t *request)
+{
+    struct sse_http_header headers[SERVICE_HEADERS];
+    ssize_t count = sse_http_headers(headers, SERVICE_HEADERS, NULL);
+
+    request->res.status = 200;
+    request->res.reason = "OK";
+    for (ssize_t i = 0; i < count; i++)
+        h2o_add_header_by_str(&request->pool, &request->res.headers, headers[i].name.ptr, headers[i].name.len,
+                              1, NULL, headers[i].value.ptr, headers[i].value.len);
+}
+
 static int answer_with_stream(h2o_req_t *request, const struct service_query *query)
 {
     struct sse_emitter_options options = service_emitter_options(&server.service, query);
-    struct sse_http_header headers[SERVICE_HEADERS];
-    ssize_t count = sse_http_headers(headers, SERVICE_HEADERS, NULL);
     struct stream *stream;
     int error;
 
@@ -164,44 +178,57 @@ static int answer_with_stream(h2o_req_t *request, const struct service_query *qu
     error = open_stream(&stream, options, request);
     if (error)
         return refuse(request, error);
-    request->res.status = 200;
-    request->res.reason = "OK";
     request->http1_is_persistent = 0;
-    for (ssize_t i = 0; i < count; i++)
-        h2o_add_header_by_str(&request->pool, &request->res.headers, headers[i].name.ptr, headers[i].name.len,
-                              1, NULL, headers[i].value.ptr, headers[i].value.len);
+    add_headers(request);
     h2o_start_response(request, &stream->generator);
     return 0;
 }
 
-static void read_query(struct service_query *query, const h2o_req_t *request)
+static int publish(const h2o_req_t *request, const struct service_query *query)
 {
-    const size_t at = request->query_at == SIZE_MAX ? request->path.len : request->query_at + 1;
-    ssize_t header = h2o_find_header_by_str(&request->headers, H2O_STRLIT("last-event-id"), -1);
-    struct sse_text id = sse_str(NULL);
+    struct body body = {0};
+    int status = body_append(&body, &server.service.bodies, request->entity.base, request->entity.len);
 
-    if (header >= 0)
-        id = (struct sse_text){request->headers.entries[header].value.base,
-                               request->headers.entries[header].value.len};
-    service_read_query(query, (struct sse_text){request->path.base + at, request->path.len - at}, id);
+    if (!status)
+        status = service_publish(&server.service, query, &body);
+    body_free(&body, &server.service.bodies);
+    return status;
 }
 
+static struct sse_text text_of(h2o_iovec_t bytes)
+{
+    return (struct sse_text){bytes.base, bytes.len};
+}
+
+static struct sse_text header(const h2o_req_t *request, const char *name)
+{
+    ssize_t at = h2o_find_header_by_str(&request->headers, name, strlen(name), -1);
+
+    return at < 0 ? sse_str(NULL) : text_of(request->headers.entries[at].value);
+}
+
+/* h2o calls it when the body has come. */
 static int handle(h2o_handler_t *handler, h2o_req_t *request)
 {
-    const h2o_iovec_t path = request->path_normalized;
-    const h2o_iovec_t method = request->method;
+    const struct origin_request page = {.host = text_of(request->authority),
+                                        .origin = header(request, "origin"),
+                                        .fetch_site = header(request, "sec-fetch-site")};
+    const size_t end = request->query_at == SIZE_MAX ? request->path.len : request->query_at;
+    struct sse_text path = {request->path.base, end}, encoded = sse_str(NULL);
     struct service_query query;
+    int status = service_route(&server.service, text_of(request->method), path, &page);
 
     (void)handler;
-    read_query(&query, request);
-    if (h2o_memis(path.base, path.len, H2O_STRLIT("/events")) &&
-        h2o_memis(method.base, method.len, H2O_STRLIT("GET")))
+    if (end < request->path.len)
+        encoded = (struct sse_text){request->path.base + end + 1, request->path.len - end - 1};
+    service_read_query(&query, encoded, header(request, "last-event-id"));
+    if (status == SERVICE_STREAM)
         return answer_with_stream(request, &query);
-    if (!h2o_memis(path.base, path.len, H2O_STRLIT("/publish")) ||
-        !h2o_memis(method.base, method.len, H2O_STRLIT("POST")))
-        return answer(request, 404);
-    return answer(request,
-                  service_publish(&server.service, &query, request->entity.base, request->entity.len));
+    if (status != SERVICE_HEAD)
+        return answer(request, status == SERVICE_PUBLISH ? publish(request, &query) : status);
+    add_headers(request);
+    h2o_send_inline(request, "", 0);
+    return 0;
 }
 
 static void on_streams(h2o_socket_t *socket, const char *error)
@@ -232,11 +259,20 @@ static void on_accept(h2o_socket_t *listener, const char *error)
 {
     h2o_socket_t *connection = error ? NULL : h2o_evloop_socket_accept(listener);
 
-    if (!connection)
-        return;
-    server.connections++;
-    connection->on_close.cb = on_close;
-    h2o_accept(&server.accepting, connection);
+    if (connection) {
+        server.connections++;
+        connection->on_close.cb = on_close;
+        h2o_accept(&server.accepting, connection);
+    } else if (!error && service_must_pause(&server.service, errno)) {
+        h2o_socket_read_stop(listener);
+        h2o_timeout_link(server.context.loop, &server.pause, &server.resume);
+    }
+}
+
+static void accept_again(h2o_timeout_entry_t *entry)
+{
+    (void)entry;
+    h2o_socket_read_start(server.listener, on_accept);
 }
 
 /* The callback reads for itself. */
@@ -271,6 +307,8 @@ static void open_server(void)
     h2o_create_handler(h2o_config_register_path(host, "/", 0), sizeof(h2o_handler_t))->on_req = handle;
     h2o_context_init(&server.context, h2o_evloop_create(), &server.configuration);
     h2o_multithread_register_receiver(server.context.queue, &server.receiver, on_message);
+    h2o_timeout_init(server.context.loop, &server.pause, SERVICE_PAUSE_MS);
+    server.resume.cb = accept_again;
     server.accepting = (h2o_accept_ctx_t){.ctx = &server.context, .hosts = server.configuration.hosts};
 }
 
@@ -286,14 +324,14 @@ static void say_goodbye(void)
 
 int main(int argc, char **argv)
 {
-    h2o_socket_t *listener, *streams;
+    h2o_socket_t *streams;
 
     open_server();
     if (sse_loop_new(&server.streams, NULL))
         return 1;
     service_open(&server.service, argc, argv, wake, NULL);
-    listener = listen_on(server.service.port);
-    if (!listener) {
+    server.listener = listen_on(server.service.port);
+    if (!server.listener) {
         perror("listen");
         return 1;
     }
@@ -301,7 +339,8 @@ int main(int argc, char **argv)
     streams = wait_for(dup(sse_loop_fd(server.streams)), on_streams);
     while (!service_is_over(&server.service))
         h2o_evloop_run(server.context.loop, INT32_MAX);
-    h2o_socket_close(listener);
+    h2o_timeout_unlink(&server.resume);
+    h2o_socket_close(server.listener);
     say_goodbye();
     h2o_socket_close(streams);
     service_close(&server.service);

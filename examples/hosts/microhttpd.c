@@ -105,7 +105,7 @@ static void stop(void *user)
 
 int main(int argc, char **argv)
 {
-    struct server server;
+    struct server server = {.streams = NULL};
     struct MHD_Daemon *daemon;
 
     if (sse_loop_new(&server.streams, NULL))

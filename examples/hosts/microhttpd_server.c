@@ -3,11 +3,13 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 struct request {
+    struct service *service;
     char *target;
-    char *body;
-    size_t size;
+    struct body body;
+    int status; /* what service_route said, or why it is refused */
     bool has_begun;
 };
 
@@ -34,12 +36,41 @@ static enum MHD_Result refuse(struct MHD_Connection *connection, int error)
     return result;
 }
 
+static void add_headers(struct MHD_Response *response)
+{
+    struct sse_http_header headers[SERVICE_HEADERS];
+    ssize_t count = sse_http_headers(headers, SERVICE_HEADERS, NULL);
+
+    for (ssize_t i = 0; i < count; i++)
+        MHD_add_response_header(response, headers[i].name.ptr, headers[i].value.ptr);
+}
+
+static ssize_t read_nothing(void *user, uint64_t position, char *buffer, size_t size)
+{
+    (void)user, (void)position, (void)buffer, (void)size;
+    return MHD_CONTENT_READER_END_OF_STREAM;
+}
+
+static enum MHD_Result answer_with_head(struct MHD_Connection *connection)
+{
+    struct MHD_Response *response =
+        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 1, read_nothing, NULL, NULL);
+    enum MHD_Result result;
+
+    if (!response)
+        return MHD_NO;
+    /* Otherwise version 0.9.75 sends the last chunk of a body that there is not. */
+    MHD_set_response_options(response, MHD_RF_HTTP_VERSION_1_0_ONLY, MHD_RO_END);
+    add_headers(response);
+    result = MHD_queue_response(connection, MHD_HTTP_OK, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
 static enum MHD_Result answer_with_stream(struct server *server, struct MHD_Connection *connection,
                                           const struct service_query *query)
 {
     struct sse_emitter_options options = service_emitter_options(&server->service, query);
-    struct sse_http_header headers[SERVICE_HEADERS];
-    ssize_t count = sse_http_headers(headers, SERVICE_HEADERS, NULL);
     struct MHD_Response *response;
     enum MHD_Result result;
     int error;
@@ -48,61 +79,86 @@ static enum MHD_Result answer_with_stream(struct server *server, struct MHD_Conn
     error = open_stream(&response, options, connection);
     if (error)
         return refuse(connection, error);
-    for (ssize_t i = 0; i < count; i++)
-        MHD_add_response_header(response, headers[i].name.ptr, headers[i].value.ptr);
+    add_headers(response);
     result = MHD_queue_response(connection, MHD_HTTP_OK, response);
     MHD_destroy_response(response);
     return result;
 }
 
-static enum MHD_Result append(struct request *request, const char *data, size_t size)
+static struct sse_text header(struct MHD_Connection *connection, const char *name)
 {
-    char *grown =
-        request->size + size <= SSE_EVENT_SIZE_MAX ? realloc(request->body, request->size + size) : NULL;
+    return sse_str(MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name));
+}
 
-    if (!grown)
-        return MHD_NO;
-    memcpy(grown + request->size, data, size);
-    request->body = grown;
-    request->size += size;
+static enum MHD_Result count_length(void *user, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    unsigned *count = user;
+
+    (void)kind, (void)value;
+    if (!strcasecmp(name, "Content-Length"))
+        ++*count;
     return MHD_YES;
 }
 
-static void read_query(struct service_query *query, const struct request *request,
-                       struct MHD_Connection *connection)
+static int route(const struct request *request, struct MHD_Connection *connection, const char *method)
 {
-    const char *encoded = strchr(request->target, '?');
-    const char *id = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Last-Event-ID");
+    const struct origin_request page = {.host = header(connection, "Host"),
+                                        .origin = header(connection, "Origin"),
+                                        .fetch_site = header(connection, "Sec-Fetch-Site")};
+    const struct sse_text path = {request->target, strcspn(request->target, "?")};
+    int status = service_route(request->service, sse_str(method), path, &page), refused;
+    unsigned lengths = 0;
 
-    service_read_query(query, sse_str(encoded ? encoded + 1 : NULL), sse_str(id));
+    MHD_get_connection_values(connection, MHD_HEADER_KIND, count_length, &lengths);
+    refused = body_check_length(header(connection, "Content-Length").ptr, lengths);
+    return status == SERVICE_PUBLISH && refused ? refused : status;
 }
 
+static enum MHD_Result respond(struct server *server, struct request *request,
+                               struct MHD_Connection *connection)
+{
+    const char *encoded = strchr(request->target, '?');
+    struct service_query query;
+
+    service_read_query(&query, sse_str(encoded ? encoded + 1 : NULL), header(connection, "Last-Event-ID"));
+    switch (request->status) {
+    case SERVICE_STREAM:
+        return answer_with_stream(server, connection, &query);
+    case SERVICE_HEAD:
+        return answer_with_head(connection);
+    case SERVICE_PUBLISH:
+        return answer(connection, service_publish(request->service, &query, &request->body));
+    default:
+        return answer(connection, request->status);
+    }
+}
+
+/* What is no body that can be published is answered at once. A body that turns out to be too large is read to
+ * its end: only then, or before its beginning, may one answer. */
 static enum MHD_Result handle(void *user, struct MHD_Connection *connection, const char *url,
                               const char *method, const char *version, const char *upload,
                               size_t *upload_size, void **context)
 {
-    struct server *server = user;
     struct request *request = *context;
-    size_t size = *upload_size;
-    struct service_query query;
+    const size_t size = *upload_size;
 
-    (void)version;
+    (void)url, (void)version;
     if (!request || !request->target)
         return MHD_NO;
     if (!request->has_begun) {
         request->has_begun = true;
-        return MHD_YES;
+        request->status = route(request, connection, method);
+        return request->status == SERVICE_PUBLISH ? MHD_YES : respond(user, request, connection);
     }
-    if (size) {
-        *upload_size = 0;
-        return append(request, upload, size);
+    if (!size)
+        return respond(user, request, connection);
+    *upload_size = 0;
+    if (request->status == SERVICE_PUBLISH) {
+        int status = body_append(&request->body, &request->service->bodies, upload, size);
+
+        request->status = status ? status : SERVICE_PUBLISH;
     }
-    read_query(&query, request, connection);
-    if (!strcmp(url, "/events") && !strcmp(method, "GET"))
-        return answer_with_stream(server, connection, &query);
-    if (strcmp(url, "/publish") || strcmp(method, "POST"))
-        return answer(connection, 404);
-    return answer(connection, service_publish(&server->service, &query, request->body, request->size));
+    return MHD_YES;
 }
 
 /* The only place where the query is seen as it came. libmicrohttpd decodes it, and ends it at a NUL. */
@@ -110,9 +166,11 @@ static void *begin_request(void *user, const char *target, struct MHD_Connection
 {
     struct request *request = calloc(1, sizeof(*request));
 
-    (void)user, (void)connection;
-    if (request)
+    (void)connection;
+    if (request) {
+        request->service = user;
         request->target = strdup(target);
+    }
     return request;
 }
 
@@ -125,14 +183,17 @@ static void forget_request(void *user, struct MHD_Connection *connection, void *
     if (!request)
         return;
     free(request->target);
-    free(request->body);
+    body_free(&request->body, &request->service->bodies);
     free(request);
 }
 
 struct MHD_Daemon *start_server(struct server *server, unsigned flags, unsigned timeout)
 {
+    const size_t descriptors = service_descriptors();
+    const unsigned most = (unsigned)(descriptors > 2 * SERVICE_SPARE ? descriptors - SERVICE_SPARE : 1);
+
     return MHD_start_daemon(flags | MHD_USE_ERROR_LOG, (uint16_t)server->service.port, NULL, NULL, handle,
-                            server, MHD_OPTION_URI_LOG_CALLBACK, begin_request, NULL,
+                            server, MHD_OPTION_URI_LOG_CALLBACK, begin_request, &server->service,
                             MHD_OPTION_NOTIFY_COMPLETED, forget_request, NULL, MHD_OPTION_CONNECTION_TIMEOUT,
-                            timeout, MHD_OPTION_END);
+                            timeout, MHD_OPTION_CONNECTION_LIMIT, most, MHD_OPTION_END);
 }

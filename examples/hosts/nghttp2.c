@@ -86,18 +86,26 @@ static int open_stream(struct stream **opened, struct sse_emitter_options option
 
 /* -- the server ----------------------------------------------------------------------------- */
 
-#define BODY_SIZE_MAX (1024 * 1024)
+/* For a request to come, and for its answer to be read. */
+#define REQUEST_MS 10000
+
+enum { METHOD, PATH, AUTHORITY, HOST, ORIGIN, FETCH_SITE, LAST_EVENT_ID, EXPECT, FIELDS };
+
+static const char *const field_names[FIELDS] = {":method", ":path",          ":authority",    "host",
+                                                "origin",  "sec-fetch-site", "last-event-id", "expect"};
 
 struct request {
     struct request *next;
     struct request **link;
     struct stream *stream;
     struct sse_http_refusal refusal;
-    char *method;
-    char *path;
-    char *last_event_id;
-    char *body;
-    size_t size;
+    int32_t id;
+    bool answered;
+    int64_t end_ms; /* 0: it is a stream, or has been reset */
+    char *fields[FIELDS];
+    struct service_query query;
+    struct body body;
+    atomic_size_t *bodies;
 };
 
 static nghttp2_nv header(const char *name, const char *value)
@@ -154,27 +162,69 @@ static int answer_with_stream(struct connection *connection, struct request *req
     error = open_stream(&request->stream, options, connection->session, id);
     if (error)
         return refuse(connection->session, request, id, error);
+    request->end_ms = 0;
     provider.source.ptr = request->stream;
     for (ssize_t i = 0; i < count; i++)
         fields[i + 1] = header(headers[i].name.ptr, headers[i].value.ptr);
     return nghttp2_submit_response(connection->session, id, fields, (size_t)count + 1, &provider);
 }
 
+static int answer_with_head(nghttp2_session *session, int32_t id)
+{
+    const nghttp2_nv fields[] = {header(":status", "200"), header("content-type", "text/event-stream")};
+
+    return nghttp2_submit_response(session, id, fields, 2, NULL);
+}
+
+static int publish(struct connection *connection, struct request *request, int32_t id)
+{
+    request->answered = true;
+    return answer(connection->session, id,
+                  service_publish(&connection->server->service, &request->query, &request->body));
+}
+
+static int route(const struct service *service, struct request *request)
+{
+    char *const *fields = request->fields;
+    const size_t size = fields[PATH] ? strcspn(fields[PATH], "?") : 0;
+    const struct origin_request page = {.host = sse_str(fields[AUTHORITY] ? fields[AUTHORITY] : fields[HOST]),
+                                        .origin = sse_str(fields[ORIGIN]),
+                                        .fetch_site = sse_str(fields[FETCH_SITE])};
+
+    if (!fields[PATH] || !fields[METHOD])
+        return 400;
+    service_read_query(&request->query, sse_str(fields[PATH][size] ? fields[PATH] + size + 1 : NULL),
+                       sse_str(fields[LAST_EVENT_ID]));
+    return service_route(service, sse_str(fields[METHOD]), (struct sse_text){fields[PATH], size}, &page);
+}
+
+/* Its header is whole. A body may follow. */
 static int handle(struct connection *connection, struct request *request, int32_t id)
 {
-    const char *encoded = request->path ? strchr(request->path, '?') : NULL;
-    size_t size = request->path ? strcspn(request->path, "?") : 0;
-    struct service_query query;
+    const nghttp2_nv go_on = header(":status", "100");
+    int status = route(&connection->server->service, request);
 
-    if (!request->path || !request->method)
-        return answer(connection->session, id, 400);
-    service_read_query(&query, sse_str(encoded ? encoded + 1 : NULL), sse_str(request->last_event_id));
-    if (size == 7 && !memcmp(request->path, "/events", size) && !strcmp(request->method, "GET"))
-        return answer_with_stream(connection, request, id, &query);
-    if (size != 8 || memcmp(request->path, "/publish", size) || strcmp(request->method, "POST"))
-        return answer(connection->session, id, 404);
-    return answer(connection->session, id,
-                  service_publish(&connection->server->service, &query, request->body, request->size));
+    if (status == SERVICE_PUBLISH)
+        return request->fields[EXPECT]
+                   ? nghttp2_submit_headers(connection->session, NGHTTP2_FLAG_NONE, id, NULL, &go_on, 1, NULL)
+                   : 0;
+    request->answered = true;
+    if (status == SERVICE_STREAM)
+        return answer_with_stream(connection, request, id, &request->query);
+    if (status == SERVICE_HEAD)
+        return answer_with_head(connection->session, id);
+    return answer(connection->session, id, status);
+}
+
+bool limit_requests(struct connection *connection, int64_t now_ms)
+{
+    for (struct request *request = connection->requests; request; request = request->next) {
+        if (!request->end_ms || now_ms < request->end_ms)
+            continue;
+        request->end_ms = 0;
+        (void)nghttp2_submit_rst_stream(connection->session, NGHTTP2_FLAG_NONE, request->id, NGHTTP2_CANCEL);
+    }
+    return connection->requests;
 }
 
 void forget(struct request *request)
@@ -184,10 +234,9 @@ void forget(struct request *request)
         request->next->link = request->link;
     if (request->stream)
         close_stream(request->stream);
-    free(request->method);
-    free(request->path);
-    free(request->last_event_id);
-    free(request->body);
+    for (size_t i = 0; i < FIELDS; i++)
+        free(request->fields[i]);
+    body_free(&request->body, request->bodies);
     free(request);
 }
 
@@ -201,6 +250,9 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     request = calloc(1, sizeof(*request));
     if (!request)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    request->bodies = &connection->server->service.bodies;
+    request->id = frame->hd.stream_id;
+    request->end_ms = service_now_ms() + REQUEST_MS;
     request->link = &connection->requests;
     request->next = connection->requests;
     if (request->next)
@@ -209,54 +261,52 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     return nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, request);
 }
 
+/* Of a field that comes twice the second is refused as well, if one needs it. */
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
                      size_t name_size, const uint8_t *value, size_t size, uint8_t flags, void *user)
 {
     struct request *request = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
-    char **text = NULL;
+    size_t field = 0;
 
     (void)name_size, (void)flags, (void)user;
-    if (!request)
+    while (field < FIELDS && strcmp((const char *)name, field_names[field]))
+        field++;
+    if (!request || field == FIELDS)
         return 0;
-    if (!strcmp((const char *)name, ":method"))
-        text = &request->method;
-    else if (!strcmp((const char *)name, ":path"))
-        text = &request->path;
-    else if (!strcmp((const char *)name, "last-event-id"))
-        text = &request->last_event_id;
-    if (!text || *text)
-        return 0;
-    *text = strndup((const char *)value, size);
-    return *text ? 0 : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    if (request->fields[field])
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    request->fields[field] = strndup((const char *)value, size);
+    return request->fields[field] ? 0 : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 
 static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data, size_t size,
                    void *user)
 {
     struct request *request = nghttp2_session_get_stream_user_data(session, id);
-    char *grown = NULL;
+    int status;
 
     (void)flags, (void)user;
-    if (!request)
+    if (!request || request->answered)
         return 0;
-    if (request->size + size <= BODY_SIZE_MAX)
-        grown = realloc(request->body, request->size + size + 1);
-    if (!grown)
-        return nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, id, NGHTTP2_ENHANCE_YOUR_CALM);
-    memcpy(grown + request->size, data, size);
-    request->body = grown;
-    request->size += size;
-    return 0;
+    status = body_append(&request->body, request->bodies, data, size);
+    if (!status)
+        return 0;
+    request->answered = true;
+    return answer(session, id, status);
 }
 
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
     struct request *request = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
-    const bool whole = frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA;
+    int result = 0;
 
-    if (!request || !whole || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
+    if (!request || (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA))
         return 0;
-    return handle(user, request, frame->hd.stream_id);
+    if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
+        result = handle(user, request, frame->hd.stream_id);
+    if (!result && !request->answered && frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
+        result = publish(user, request, frame->hd.stream_id);
+    return result;
 }
 
 static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error, void *user)

@@ -2,13 +2,18 @@
 #include "nghttp2_server.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #define CLOSING_MS 1000
+/* For a connection without a request, and for one whose client reads nothing. */
+#define IDLE_MS 10000
+#define STALL_MS 30000
+/* How often the times are looked at while there are connections. */
+#define LOOK_MS 1000
 
 static ssize_t on_send(nghttp2_session *session, const uint8_t *data, size_t size, int flags, void *user)
 {
@@ -16,8 +21,10 @@ static ssize_t on_send(nghttp2_session *session, const uint8_t *data, size_t siz
     ssize_t sent = send(connection->fd, data, size, MSG_NOSIGNAL);
 
     (void)session, (void)flags;
-    if (sent >= 0)
+    if (sent >= 0) {
+        connection->written_ms = service_now_ms();
         return sent;
+    }
     return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? NGHTTP2_ERR_WOULDBLOCK
                                                                      : NGHTTP2_ERR_CALLBACK_FAILURE;
 }
@@ -28,11 +35,10 @@ static void set_nonblocking(int fd)
     fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
-static void open_connection(struct server *server)
+static bool add_connection(struct server *server, int fd)
 {
     const nghttp2_settings_entry settings = {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 1000};
-    int fd = accept(server->listener, NULL, NULL);
-    struct connection *connection = fd < 0 ? NULL : calloc(1, sizeof(*connection));
+    struct connection *connection = calloc(1, sizeof(*connection));
     struct pollfd *grown = realloc(server->polled, (server->count + 3) * sizeof(*grown));
 
     if (grown)
@@ -40,17 +46,27 @@ static void open_connection(struct server *server)
     if (!connection || !grown ||
         nghttp2_session_server_new(&connection->session, server->callbacks, connection)) {
         free(connection);
-        if (fd >= 0)
-            close(fd);
-        return;
+        return false;
     }
     set_nonblocking(fd);
     connection->fd = fd;
     connection->server = server;
+    connection->active_ms = connection->written_ms = service_now_ms();
     connection->next = server->connections;
     server->connections = connection;
     server->count++;
     nghttp2_submit_settings(connection->session, NGHTTP2_FLAG_NONE, &settings, 1);
+    return true;
+}
+
+static void open_connection(struct server *server)
+{
+    int fd = accept(server->listener, NULL, NULL);
+
+    if (fd >= 0 && !add_connection(server, fd))
+        close(fd);
+    else if (fd < 0 && service_must_pause(&server->service, errno))
+        server->pause_end_ms = service_now_ms() + SERVICE_PAUSE_MS;
 }
 
 /* nghttp2_session_del tells of no stream that it closes. */
@@ -78,20 +94,40 @@ static bool receive(struct connection *connection)
     return size && nghttp2_session_mem_recv(connection->session, buffer, (size_t)size) >= 0;
 }
 
+/* Sends what can be sent. Whether the connection goes on; `writing`: something is left. */
+static bool send_frames(struct connection *connection, int64_t now, bool *writing)
+{
+    nghttp2_session *session = connection->session;
+
+    if (limit_requests(connection, now))
+        connection->active_ms = now;
+    if (now - connection->active_ms >= IDLE_MS)
+        (void)nghttp2_session_terminate_session(session, NGHTTP2_NO_ERROR);
+    if (nghttp2_session_send(session))
+        return false;
+    *writing = nghttp2_session_want_write(session);
+    if (!*writing)
+        connection->written_ms = now;
+    if (now - connection->written_ms >= STALL_MS)
+        return false;
+    return *writing || nghttp2_session_want_read(session);
+}
+
 /* Sends what can be sent, closes what is done with, and says what to wait for. */
 static nfds_t prepare(struct server *server)
 {
+    const int64_t now = service_now_ms();
     struct connection **link = &server->connections;
     nfds_t count = 2;
 
     server->polled[0] = (struct pollfd){.fd = server->wake[0], .events = POLLIN};
-    server->polled[1] = (struct pollfd){.fd = server->listener, .events = POLLIN};
+    server->polled[1] =
+        (struct pollfd){.fd = now < server->pause_end_ms ? -1 : server->listener, .events = POLLIN};
     while (*link) {
         struct connection *connection = *link;
-        bool failed = nghttp2_session_send(connection->session);
-        int writing = nghttp2_session_want_write(connection->session);
+        bool writing = false;
 
-        if (failed || (!writing && !nghttp2_session_want_read(connection->session))) {
+        if (!send_frames(connection, now, &writing)) {
             close_connection(server, link);
             continue;
         }
@@ -102,13 +138,24 @@ static nfds_t prepare(struct server *server)
     return count;
 }
 
+static int timeout_of(const struct server *server, int timeout_ms)
+{
+    int most = -1;
+
+    if (server->polled[1].fd < 0)
+        most = SERVICE_PAUSE_MS;
+    else if (server->connections)
+        most = LOOK_MS;
+    return most >= 0 && (timeout_ms < 0 || timeout_ms > most) ? most : timeout_ms;
+}
+
 void wait_and_receive(struct server *server, int timeout_ms)
 {
     struct connection **link = &server->connections;
     nfds_t count = prepare(server);
     char bytes[64];
 
-    if (poll(server->polled, count, timeout_ms) <= 0)
+    if (poll(server->polled, count, timeout_of(server, timeout_ms)) <= 0)
         return;
     if (server->polled[0].revents)
         while (read(server->wake[0], bytes, sizeof(bytes)) > 0)
@@ -141,23 +188,15 @@ void wake(void *user)
     (void)written;
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 void say_goodbye(struct server *server)
 {
-    const int64_t end = now_ms() + CLOSING_MS;
+    const int64_t end = service_now_ms() + CLOSING_MS;
 
     for (struct connection *connection = server->connections; connection; connection = connection->next)
         nghttp2_submit_goaway(connection->session, NGHTTP2_FLAG_NONE,
                               nghttp2_session_get_last_proc_stream_id(connection->session), NGHTTP2_NO_ERROR,
                               NULL, 0);
-    for (int64_t now = now_ms(); server->connections && now < end; now = now_ms())
+    for (int64_t now = service_now_ms(); server->connections && now < end; now = service_now_ms())
         wait_and_receive(server, (int)(end - now));
     while (server->connections)
         close_connection(server, &server->connections);

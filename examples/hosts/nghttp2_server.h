@@ -15,6 +15,8 @@ struct connection {
     struct server *server;
     nghttp2_session *session;
     struct request *requests;
+    int64_t active_ms;  /**< when there was a request the last time */
+    int64_t written_ms; /**< when nothing was left to write, or some of it was written */
     int fd;
 };
 
@@ -27,10 +29,14 @@ struct server {
     struct pollfd *polled;
     int wake[2];
     int listener;
+    int64_t pause_end_ms; /**< until then nothing is accepted */
 };
 
 /** Yours: the connection of this request is closed. It takes the request out of `requests`. */
 void forget(struct request *request);
+
+/** Yours: resets the requests whose time is up. Returns whether there are requests. */
+bool limit_requests(struct connection *connection, int64_t now_ms);
 
 /** Makes what wake needs. False: it could not. */
 bool make_wake(struct server *server);

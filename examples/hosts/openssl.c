@@ -9,16 +9,18 @@
 #include "request.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <netinet/in.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -76,8 +78,6 @@ static int open_stream(struct tls *tls, struct sse_emitter_options options)
 {
     struct sse_emitter *emitter;
 
-    if (fcntl(tls->fd, F_SETFL, O_NONBLOCK))
-        return -errno;
     options.output = SSE_OUTPUT_CALLBACK;
     options.write = write_tls;
     options.watch_fd = tls->fd;
@@ -89,8 +89,9 @@ static int open_stream(struct tls *tls, struct sse_emitter_options options)
 
 /* -- the server ----------------------------------------------------------------------------- */
 
-/* For each step of a handshake or a request. */
-#define TIMEOUT_S 5
+/* For a handshake and a request together, and for the client to read its answer. */
+#define REQUEST_MS 10000
+#define LINGER_MS 2000
 
 struct server {
     struct service service;
@@ -107,44 +108,98 @@ struct connection {
 
 static struct tls *open_tls(SSL_CTX *context, int fd)
 {
-    const struct timeval timeout = {.tv_sec = TIMEOUT_S};
     struct tls *tls = malloc(sizeof(*tls));
     SSL *ssl = SSL_new(context);
 
-    if (!tls || !ssl || !SSL_set_fd(ssl, fd)) {
+    if (!tls || !ssl || !SSL_set_fd(ssl, fd) || fcntl(fd, F_SETFL, O_NONBLOCK)) {
         SSL_free(ssl);
         free(tls);
         return NULL;
     }
     SSL_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
     *tls = (struct tls){ssl, fd};
     return tls;
 }
 
-/* Whether there is a request. One that cannot be read is one: it is answered. */
-static bool read_request(SSL *ssl, struct request *request)
+/* Waits for what SSL lacked for `result`. False: the connection has failed, or the time is up. */
+static bool wait_for_client(const struct tls *tls, int result, int64_t end)
 {
-    char buffer[16384];
-    int result = 0;
+    struct pollfd wait = {.fd = tls->fd};
+    const int64_t left = end - service_now_ms();
 
-    if (SSL_accept(ssl) != 1)
+    switch (SSL_get_error(tls->ssl, result)) {
+    case SSL_ERROR_WANT_READ:
+        wait.events = POLLIN;
+        break;
+    case SSL_ERROR_WANT_WRITE:
+        wait.events = POLLOUT;
+        break;
+    default:
         return false;
-    while (!result) {
-        int size = SSL_read(ssl, buffer, sizeof(buffer));
+    }
+    return left > 0 && poll(&wait, 1, (int)left) > 0;
+}
 
-        if (size <= 0)
+static bool shake_hands(const struct tls *tls, int64_t end)
+{
+    int result;
+
+    do {
+        ERR_clear_error();
+        result = SSL_accept(tls->ssl);
+    } while (result != 1 && wait_for_client(tls, result, end));
+    return result == 1;
+}
+
+/* The text is short enough to leave as a whole. */
+static bool send_text(const struct tls *tls, const char *text, size_t size, int64_t end)
+{
+    int result;
+
+    do {
+        ERR_clear_error();
+        result = SSL_write(tls->ssl, text, (int)size);
+    } while (result <= 0 && wait_for_client(tls, result, end));
+    return result > 0;
+}
+
+/* Whether there is a request. One that cannot be read is one: it is answered. */
+static bool read_request(const struct tls *tls, struct request *request, int64_t end)
+{
+    enum request_progress progress = REQUEST_MORE;
+    char buffer[16384];
+
+    while (progress != REQUEST_DECIDED) {
+        int size;
+
+        ERR_clear_error();
+        size = SSL_read(tls->ssl, buffer, sizeof(buffer));
+        if (size > 0)
+            progress = request_read(request, buffer, (size_t)size);
+        else if (!wait_for_client(tls, size, end))
             return false;
-        result = request_read(request, buffer, (size_t)size);
+        if (progress == REQUEST_CONTINUE && !send_text(tls, request_continue, strlen(request_continue), end))
+            return false;
     }
     return true;
 }
 
+/* Lets the client close first: what it still sends would reset the connection, and it would lose the answer.
+ */
 static void send_answer(const struct tls *tls, const char *answer, size_t size)
 {
-    if (SSL_write(tls->ssl, answer, (int)size) > 0)
-        (void)SSL_shutdown(tls->ssl);
+    const int64_t end = service_now_ms() + LINGER_MS;
+    struct pollfd wait = {.fd = tls->fd, .events = POLLIN};
+    char bytes[4096];
+    int64_t left;
+
+    if (!send_text(tls, answer, size, end))
+        return;
+    (void)SSL_shutdown(tls->ssl);
+    shutdown(tls->fd, SHUT_WR);
+    while ((left = end - service_now_ms()) > 0 && poll(&wait, 1, (int)left) > 0)
+        if (recv(tls->fd, bytes, sizeof(bytes), 0) <= 0)
+            break;
 }
 
 /* Whether the connection is the emitter's now. */
@@ -167,11 +222,11 @@ static bool answer_with_stream(struct server *server, struct tls *tls, const str
 static bool answer(struct server *server, struct tls *tls, struct request *request)
 {
     char text[REQUEST_ANSWER_SIZE];
-    int status = request->whole ? request_serve(request, &server->service) : 400;
+    int status = request_serve(request);
 
-    if (!status)
+    if (status == SERVICE_STREAM)
         return answer_with_stream(server, tls, request);
-    send_answer(tls, text, request_answer(text, status));
+    send_answer(tls, text, request_answer(request, text, status));
     return false;
 }
 
@@ -179,9 +234,11 @@ static void serve(void *user)
 {
     struct connection *connection = user;
     struct request *request = &connection->request;
+    const int64_t end = service_now_ms() + REQUEST_MS;
 
-    request_init(request);
-    if (!read_request(connection->tls->ssl, request) || !answer(connection->server, connection->tls, request))
+    request_init(request, &connection->server->service);
+    if (!shake_hands(connection->tls, end) || !read_request(connection->tls, request, end) ||
+        !answer(connection->server, connection->tls, request))
         close_tls(connection->tls);
     request_free(request);
     free(connection);
@@ -189,48 +246,55 @@ static void serve(void *user)
     OPENSSL_thread_stop();
 }
 
-/* False if descriptors, memory or threads have run out, or if the listening socket is shut down. */
-static bool accept_one(struct server *server)
+/* 0, or a positive errno. */
+static int serve_connection(struct server *server, int fd)
 {
-    int fd = accept(server->listener, NULL, NULL);
-    struct connection *connection = fd < 0 ? NULL : malloc(sizeof(*connection));
+    struct connection *connection = malloc(sizeof(*connection));
     struct tls *tls = connection ? open_tls(server->context, fd) : NULL;
 
-    if (!tls && fd >= 0)
-        close(fd);
     if (tls) {
         connection->server = server;
         connection->tls = tls;
         if (service_start_thread(&server->service, serve, connection))
-            return true;
+            return 0;
         close_tls(tls);
+    } else {
+        close(fd);
     }
     free(connection);
-    return false;
+    return ENOMEM;
 }
 
-/* What has run out comes back. */
+static int accept_one(struct server *server)
+{
+    int fd = accept(server->listener, NULL, NULL);
+
+    return fd < 0 ? errno : serve_connection(server, fd);
+}
+
+/* In a thread of its own, until the listening socket is shut down. */
 static void *accept_all(void *user)
 {
-    const struct timespec pause = {.tv_nsec = 100000000};
+    const struct timespec pause = {.tv_nsec = SERVICE_PAUSE_MS * 1000000};
     struct server *server = user;
 
     while (!service_is_over(&server->service))
-        if (!accept_one(server))
+        if (service_must_pause(&server->service, accept_one(server)))
             nanosleep(&pause, NULL);
     return NULL;
 }
 
-static bool open_server(struct server *server, char **argv)
+static bool open_server(struct server *server)
 {
+    char **files = server->service.arguments;
     const struct sockaddr_in address = {.sin_family = AF_INET,
                                         .sin_port = htons((uint16_t)server->service.port),
                                         .sin_addr = {htonl(INADDR_LOOPBACK)}};
     const int on = 1;
 
     server->context = SSL_CTX_new(TLS_server_method());
-    if (!server->context || SSL_CTX_use_certificate_chain_file(server->context, argv[4]) != 1 ||
-        SSL_CTX_use_PrivateKey_file(server->context, argv[5], SSL_FILETYPE_PEM) != 1) {
+    if (!server->context || SSL_CTX_use_certificate_chain_file(server->context, files[0]) != 1 ||
+        SSL_CTX_use_PrivateKey_file(server->context, files[1], SSL_FILETYPE_PEM) != 1) {
         ERR_print_errors_fp(stderr);
         return false;
     }
@@ -252,17 +316,17 @@ static void stop(void *user)
 
 int main(int argc, char **argv)
 {
-    struct server server;
+    struct server server = {.listener = -1};
     pthread_t acceptor;
 
-    if (argc < 6) {
-        fprintf(stderr, "usage: host_openssl PORT HEARTBEAT_MS STREAMS_MAX CERTIFICATE KEY\n");
-        return 1;
-    }
     if (sse_loop_new(&server.streams, NULL))
         return 1;
     service_open(&server.service, argc, argv, stop, server.streams);
-    if (!open_server(&server, argv) || pthread_create(&acceptor, NULL, accept_all, &server))
+    if (!server.service.arguments[0] || !server.service.arguments[1]) {
+        fprintf(stderr, "usage: host_openssl PORT HEARTBEAT_MS STREAMS_MAX CERTIFICATE KEY\n");
+        return 1;
+    }
+    if (!open_server(&server) || pthread_create(&acceptor, NULL, accept_all, &server))
         return 1;
     (void)sse_loop_run(server.streams);
     shutdown(server.listener, SHUT_RDWR);

@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #include "request.h"
 
-#include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #define TARGET_SIZE_MAX 8192
+
+const char request_continue[] = "HTTP/1.1 100 Continue\r\n\r\n";
+
+static const char *const field_names[REQUEST_FIELDS] = {"Host", "Origin", "Sec-Fetch-Site", "Last-Event-ID",
+                                                        "Expect"};
 
 static int append(struct request_text *text, const char *data, size_t size, size_t limit)
 {
@@ -19,6 +24,11 @@ static int append(struct request_text *text, const char *data, size_t size, size
     *text = (struct request_text){grown, text->size + size};
     grown[text->size] = '\0';
     return 0;
+}
+
+static struct sse_text text_of(const struct request_text *text)
+{
+    return (struct sse_text){text->data, text->size};
 }
 
 static int on_url(http_parser *parser, const char *data, size_t size)
@@ -34,43 +44,97 @@ static int on_field(http_parser *parser, const char *data, size_t size)
     struct request *request = parser->data;
 
     if (request->in_value)
-        request->field.size = 0;
+        request->name.size = 0;
     request->in_value = false;
-    return append(&request->field, data, size, HTTP_MAX_HEADER_SIZE);
+    return append(&request->name, data, size, HTTP_MAX_HEADER_SIZE);
+}
+
+/* The name is whole. */
+static int begin_value(struct request *request)
+{
+    request->in_value = true;
+    request->value = NULL;
+    for (size_t i = 0; request->name.data && i < REQUEST_FIELDS; i++)
+        if (!strcasecmp(request->name.data, field_names[i]))
+            request->value = &request->fields[i];
+    return request->value && request->value->data ? append(request->value, ", ", 2, HTTP_MAX_HEADER_SIZE) : 0;
 }
 
 static int on_value(http_parser *parser, const char *data, size_t size)
 {
     struct request *request = parser->data;
-    bool first = !request->in_value;
 
-    request->in_value = true;
-    if (!request->field.data || strcasecmp(request->field.data, "Last-Event-ID"))
-        return 0;
-    if (first)
-        request->last_event_id.size = 0;
-    return append(&request->last_event_id, data, size, HTTP_MAX_HEADER_SIZE);
+    if (!request->in_value && begin_value(request))
+        return -1;
+    return request->value ? append(request->value, data, size, HTTP_MAX_HEADER_SIZE) : 0;
+}
+
+static void decide(struct request *request, int status)
+{
+    request->status = status;
+    request->decided = true;
+    if (HTTP_PARSER_ERRNO(&request->parser) == HPE_OK)
+        http_parser_pause(&request->parser, 1);
+}
+
+static int route(struct request *request)
+{
+    const struct http_parser *parser = &request->parser;
+    const struct sse_text method = sse_str(http_method_str((enum http_method)parser->method));
+    const struct origin_request page = {.host = text_of(&request->fields[REQUEST_HOST]),
+                                        .origin = text_of(&request->fields[REQUEST_ORIGIN]),
+                                        .fetch_site = text_of(&request->fields[REQUEST_FETCH_SITE])};
+    struct sse_text path, query = sse_str(NULL);
+    struct http_parser_url url;
+
+    http_parser_url_init(&url);
+    if (parser->method == HTTP_CONNECT || !request->target.data ||
+        http_parser_parse_url(request->target.data, request->target.size, 0, &url))
+        return 400;
+    path = (struct sse_text){request->target.data + url.field_data[UF_PATH].off, url.field_data[UF_PATH].len};
+    if (url.field_set & 1 << UF_QUERY)
+        query = (struct sse_text){request->target.data + url.field_data[UF_QUERY].off,
+                                  url.field_data[UF_QUERY].len};
+    service_read_query(&request->query, query, text_of(&request->fields[REQUEST_LAST_EVENT_ID]));
+    return service_route(request->service, method, path, &page);
+}
+
+static int on_head(http_parser *parser)
+{
+    struct request *request = parser->data;
+    const struct request_text *expect = &request->fields[REQUEST_EXPECT];
+    int status = route(request);
+
+    if (status != SERVICE_PUBLISH)
+        decide(request, status);
+    else if (parser->content_length != ULLONG_MAX && parser->content_length > BODY_SIZE_MAX)
+        decide(request, 413);
+    else if (expect->size && strcasecmp(expect->data, "100-continue"))
+        decide(request, 417);
+    else
+        request->expects_continue = expect->size > 0;
+    return 0;
 }
 
 static int on_body(http_parser *parser, const char *data, size_t size)
 {
     struct request *request = parser->data;
+    int status = body_append(&request->body, &request->service->bodies, data, size);
 
-    return append(&request->body, data, size, SSE_EVENT_SIZE_MAX);
+    if (status)
+        decide(request, status);
+    return 0;
 }
 
 static int on_whole(http_parser *parser)
 {
-    struct request *request = parser->data;
-
-    request->whole = true;
-    http_parser_pause(parser, 1);
+    decide(parser->data, SERVICE_PUBLISH);
     return 0;
 }
 
-void request_init(struct request *request)
+void request_init(struct request *request, struct service *service)
 {
-    *request = (struct request){0};
+    *request = (struct request){.service = service};
     http_parser_init(&request->parser, HTTP_REQUEST);
     request->parser.data = request;
 }
@@ -78,64 +142,38 @@ void request_init(struct request *request)
 void request_free(struct request *request)
 {
     free(request->target.data);
-    free(request->field.data);
-    free(request->last_event_id.data);
-    free(request->body.data);
+    free(request->name.data);
+    for (size_t i = 0; i < REQUEST_FIELDS; i++)
+        free(request->fields[i].data);
+    body_free(&request->body, &request->service->bodies);
 }
 
-int request_read(struct request *request, const char *data, size_t size)
+enum request_progress request_read(struct request *request, const char *data, size_t size)
 {
     const http_parser_settings settings = {.on_url = on_url,
                                            .on_header_field = on_field,
                                            .on_header_value = on_value,
+                                           .on_headers_complete = on_head,
                                            .on_body = on_body,
                                            .on_message_complete = on_whole};
+    bool must_continue;
 
-    if (!request->whole)
+    if (!request->decided)
         (void)http_parser_execute(&request->parser, &settings, data, size);
-    if (request->whole)
-        return 1;
-    return HTTP_PARSER_ERRNO(&request->parser) == HPE_OK ? 0 : -EINVAL;
+    if (!request->decided && HTTP_PARSER_ERRNO(&request->parser) != HPE_OK)
+        decide(request, 400);
+    if (request->decided)
+        return REQUEST_DECIDED;
+    must_continue = request->expects_continue && !request->body.size;
+    request->expects_continue = false;
+    return must_continue ? REQUEST_CONTINUE : REQUEST_MORE;
 }
 
-static bool path_is(const struct request *request, const struct http_parser_url *url, const char *path)
+int request_serve(struct request *request)
 {
-    return url->field_data[UF_PATH].len == strlen(path) &&
-           !memcmp(request->target.data + url->field_data[UF_PATH].off, path, strlen(path));
-}
-
-static struct sse_text text_of(const struct request_text *text)
-{
-    return (struct sse_text){text->data, text->size};
-}
-
-static void read_query(struct request *request, const struct http_parser_url *url)
-{
-    struct sse_text encoded = sse_str(NULL);
-
-    if (url->field_set & 1 << UF_QUERY)
-        encoded = (struct sse_text){request->target.data + url->field_data[UF_QUERY].off,
-                                    url->field_data[UF_QUERY].len};
-    service_read_query(&request->query, encoded, text_of(&request->last_event_id));
-}
-
-int request_serve(struct request *request, struct service *service)
-{
-    const enum http_method method = (enum http_method)request->parser.method;
-    struct http_parser_url url;
-
-    http_parser_url_init(&url);
-    if (method == HTTP_CONNECT || !request->target.data ||
-        http_parser_parse_url(request->target.data, request->target.size, 0, &url))
-        return 400;
-    read_query(request, &url);
-    if (path_is(request, &url, "/events"))
-        return method == HTTP_GET ? 0 : 405;
-    if (!path_is(request, &url, "/publish"))
-        return 404;
-    if (method != HTTP_POST)
-        return 405;
-    return service_publish(service, &request->query, request->body.data, request->body.size);
+    if (request->status != SERVICE_PUBLISH)
+        return request->status;
+    return service_publish(request->service, &request->query, &request->body);
 }
 
 struct sse_http_options request_http_options(const struct request *request)
@@ -151,8 +189,17 @@ struct sse_http_options request_http_options(const struct request *request)
                                      .header_count = 1};
 }
 
-size_t request_answer(char answer[REQUEST_ANSWER_SIZE], int status)
+static size_t size_of(ssize_t size)
 {
+    return size > 0 && size <= REQUEST_ANSWER_SIZE ? (size_t)size : 0;
+}
+
+size_t request_answer(const struct request *request, char answer[REQUEST_ANSWER_SIZE], int status)
+{
+    const struct sse_http_options options = request_http_options(request);
+
+    if (status == SERVICE_HEAD)
+        return size_of(sse_http_head(answer, REQUEST_ANSWER_SIZE, &options));
     return (size_t)snprintf(answer, REQUEST_ANSWER_SIZE,
                             "HTTP/1.1 %d %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", status,
                             http_status_str((enum http_status)status));
@@ -161,7 +208,6 @@ size_t request_answer(char answer[REQUEST_ANSWER_SIZE], int status)
 size_t request_refuse(const struct request *request, char answer[REQUEST_ANSWER_SIZE], int error)
 {
     const struct sse_http_options options = request_http_options(request);
-    ssize_t size = sse_http_refuse(answer, REQUEST_ANSWER_SIZE, error, &options, service_random());
 
-    return size > 0 && size <= REQUEST_ANSWER_SIZE ? (size_t)size : 0;
+    return size_of(sse_http_refuse(answer, REQUEST_ANSWER_SIZE, error, &options, service_random()));
 }

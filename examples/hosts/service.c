@@ -1,21 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 #include "service.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #define DRAIN_MS 2000
 /* For what a server still does when the emitter has ended: its last frames, its own time-outs. */
 #define GRACE_MS 500
+#define SAY_AGAIN_MS 60000
+#define DESCRIPTORS_MAX 65536
+
+/* What a client may have queued. An event must fit into it, with the id that it gets. */
+#define QUEUE_BYTES ((size_t)1 << 20)
+#define EVENT_SIZE_MAX (QUEUE_BYTES - SSE_ASSIGNED_ID_SIZE - sizeof("id: "))
 
 struct service_event {
     struct service_event *next;
-    char *data;
-    size_t size;
+    struct body body;
     size_t topic_size;
     char topic[SSE_TOPIC_SIZE_MAX];
 };
@@ -29,8 +37,9 @@ struct task {
 static void explain(const char *program)
 {
     fprintf(stderr,
-            "usage: %s [PORT [HEARTBEAT_MS [STREAMS_MAX]]]\n"
-            "GET /events?topic=T streams, POST /publish?topic=T publishes its body.\n",
+            "usage: %s [--name NAME]... [PORT [HEARTBEAT_MS [STREAMS_MAX]]]\n"
+            "GET /events?topic=T streams, POST /publish?topic=T publishes its body.\n"
+            "NAME is one by which clients know the server, beside localhost and its addresses.\n",
             program);
     exit(2);
 }
@@ -58,15 +67,24 @@ static struct service_event *next_event(struct service *service)
     return next;
 }
 
+static struct sse_text text_of(const struct body *body)
+{
+    return (struct sse_text){body->size ? body->data : "", body->size};
+}
+
 static void *publish_all(void *user)
 {
     struct service *service = user;
     struct service_event *next;
 
     while ((next = next_event(service))) {
-        (void)sse_registry_publish(service->registry, (struct sse_text){next->topic, next->topic_size},
-                                   &(struct sse_event){.data = {next->data, next->size}}, NULL);
-        free(next->data);
+        const struct sse_event event = {.data = text_of(&next->body)};
+        int error = sse_registry_publish(service->registry, (struct sse_text){next->topic, next->topic_size},
+                                         &event, NULL);
+
+        if (error)
+            fprintf(stderr, "not published: %s\n", strerror(-error));
+        body_free(&next->body, &service->bodies);
         free(next);
     }
     return NULL;
@@ -136,21 +154,68 @@ static int start_threads(struct service *service)
     return error;
 }
 
+/* Takes the names off the front of the arguments. Returns how many arguments that were. */
+static int read_names(struct service *service, int argc, char **argv)
+{
+    int at = 1;
+
+    for (; at + 1 < argc && !strcmp(argv[at], "--name"); at += 2) {
+        if (service->name_count == SERVICE_NAMES)
+            explain(argv[0]);
+        service->names[service->name_count++] = sse_str(argv[at + 1]);
+    }
+    return at - 1;
+}
+
+size_t service_descriptors(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur > DESCRIPTORS_MAX)
+        return DESCRIPTORS_MAX;
+    return (size_t)limit.rlim_cur;
+}
+
+static size_t least(size_t left, size_t right)
+{
+    return left && (left < right || !right) ? left : right;
+}
+
+/* Streams stay, so they must leave room for requests that are answered at once. */
+static void limit_streams(struct service *service, size_t wanted)
+{
+    const size_t descriptors = service_descriptors();
+
+    service->streams_max = least(service->streams_max, wanted);
+    service->streams_max =
+        least(service->streams_max, descriptors > 2 * SERVICE_SPARE ? descriptors - 2 * SERVICE_SPARE : 1);
+}
+
+static void read_arguments(struct service *service, int argc, char **argv)
+{
+    int names = read_names(service, argc, argv), streams_max;
+
+    argc -= names;
+    argv += names;
+    service->port = argc > 1 ? atoi(argv[1]) : 8080;
+    service->heartbeat_ms = argc > 2 ? atoi(argv[2]) : 15000;
+    streams_max = argc > 3 ? atoi(argv[3]) : 0;
+    service->arguments = argv + (argc < 4 ? argc : 4);
+    if (service->port < 1 || service->port > 65535 || service->heartbeat_ms < 1 || streams_max < 0)
+        explain(argv[-names]);
+    limit_streams(service, (size_t)streams_max);
+}
+
 void service_open(struct service *service, int argc, char **argv, void (*stop)(void *user), void *user)
 {
-    const int streams_max = argc > 3 ? atoi(argv[3]) : 0;
-    const struct sse_registry_options options = {.size = sizeof(options),
-                                                 .history = {.events = 10000},
-                                                 .gap_type = sse_str("gap"),
-                                                 .emitters_max = (size_t)streams_max};
+    struct sse_registry_options options = {
+        .size = sizeof(options), .history = {.events = 10000}, .gap_type = sse_str("gap")};
     int error;
 
-    *service = (struct service){.port = argc > 1 ? atoi(argv[1]) : 8080,
-                                .heartbeat_ms = argc > 2 ? atoi(argv[2]) : 15000,
-                                .stop = stop,
-                                .user = user};
-    if (service->port < 1 || service->port > 65535 || service->heartbeat_ms < 1 || streams_max < 0)
-        explain(argv[0]);
+    read_arguments(service, argc, argv);
+    options.emitters_max = service->streams_max;
+    service->stop = stop;
+    service->user = user;
     service->last = &service->first;
     error = sse_registry_new(&service->registry, &options);
     if (error)
@@ -158,6 +223,26 @@ void service_open(struct service *service, int argc, char **argv, void (*stop)(v
     error = start_threads(service);
     if (error)
         fail("thread", error);
+}
+
+static bool is(struct sse_text text, const char *string)
+{
+    return text.len == strlen(string) && !memcmp(text.ptr, string, text.len);
+}
+
+int service_route(const struct service *service, struct sse_text method, struct sse_text path,
+                  const struct origin_request *page)
+{
+    const struct origin_rules rules = {.names = service->names, .name_count = service->name_count};
+    int route;
+
+    if (is(path, "/events"))
+        route = is(method, "GET") ? SERVICE_STREAM : is(method, "HEAD") ? SERVICE_HEAD : 405;
+    else if (is(path, "/publish"))
+        route = is(method, "POST") ? SERVICE_PUBLISH : 405;
+    else
+        return 404;
+    return route < 100 && origin_refusal(&rules, page) ? 403 : route;
 }
 
 void service_read_query(struct service_query *query, struct sse_text encoded, struct sse_text last_event_id)
@@ -193,6 +278,7 @@ struct sse_emitter_options service_emitter_options(const struct service *service
                                         .topic_count = 1,
                                         .last_event_id = query->last_event_id,
                                         .heartbeat_ms = service->heartbeat_ms,
+                                        .queue_bytes = QUEUE_BYTES,
                                         .on_completion = report_end};
 }
 
@@ -216,21 +302,21 @@ struct sse_http_refusal service_refusal(int error)
     return refusal;
 }
 
-int service_publish(struct service *service, const struct service_query *query, const char *data, size_t size)
+int service_publish(struct service *service, const struct service_query *query, struct body *body)
 {
+    const struct sse_event encoded = {.data = text_of(body)};
+    ssize_t size = sse_event_encode(&encoded, NULL, 0);
     struct service_event *event;
 
-    if (!query->topic.len ||
-        sse_event_encode(&(struct sse_event){.data = {size ? data : "", size}}, NULL, 0) < 0)
+    if (!query->topic.len || size < 0)
         return 400;
+    if ((size_t)size > EVENT_SIZE_MAX)
+        return 413;
     event = calloc(1, sizeof(*event));
-    if (!event || !(event->data = malloc(size + 1))) {
-        free(event);
+    if (!event)
         return 503;
-    }
-    if (size)
-        memcpy(event->data, data, size);
-    event->size = size;
+    event->body = *body;
+    *body = (struct body){0};
     memcpy(event->topic, query->topic.ptr, query->topic.len);
     event->topic_size = query->topic.len;
     pthread_mutex_lock(&service->lock);
@@ -239,6 +325,27 @@ int service_publish(struct service *service, const struct service_query *query, 
     pthread_cond_broadcast(&service->changed);
     pthread_mutex_unlock(&service->lock);
     return 202;
+}
+
+int64_t service_now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+bool service_must_pause(struct service *service, int error)
+{
+    const int64_t now = service_now_ms();
+
+    if (error != EMFILE && error != ENFILE && error != ENOBUFS && error != ENOMEM)
+        return false;
+    if (!service->said_ms || now - service->said_ms >= SAY_AGAIN_MS) {
+        fprintf(stderr, "accepting pauses: %s\n", strerror(error));
+        service->said_ms = now;
+    }
+    return true;
 }
 
 static void count_thread(struct service *service, bool starts)

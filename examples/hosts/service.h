@@ -7,13 +7,17 @@
  * server streams:
  *
  *     GET  /events?topic=T     the events of a topic; Last-Event-ID is honoured
+ *     HEAD /events             the head of a stream
  *     POST /publish?topic=T    the body becomes the data of an event; 202
  *
  * A thread of the service publishes, never the thread that took the request: that is the hard case for
  * a server. SIGTERM ends all streams with a final event.
  *
- *     PROGRAM [PORT [HEARTBEAT_MS [STREAMS_MAX]]]
+ *     PROGRAM [--name NAME]... [PORT [HEARTBEAT_MS [STREAMS_MAX]]]
  */
+
+#include "../origin.h"
+#include "body.h"
 
 #include <pthread.h>
 #include <sse/sse.h>
@@ -21,14 +25,24 @@
 /** More fields than sse_http_headers gives without options. */
 #define SERVICE_HEADERS 8
 
+/** Names that the command line may give the server. */
+#define SERVICE_NAMES 8
+
 struct service_event;
 
+/** All members zero at first. */
 struct service {
     struct sse_registry *registry;
     int port;
     int64_t heartbeat_ms;
+    size_t streams_max; /**< set it before service_open, if your server can serve only so many; 0: no limit */
+    char **arguments;   /**< those behind STREAMS_MAX; ends in NULL */
+    atomic_size_t bodies; /**< for body_append */
 
     /* Only service.c uses these. */
+    struct sse_text names[SERVICE_NAMES];
+    size_t name_count;
+    int64_t said_ms;
     void (*stop)(void *user);
     void *user;
     pthread_mutex_t lock;
@@ -50,6 +64,9 @@ struct service_query {
     char id_bytes[SSE_ASSIGNED_ID_SIZE];
 };
 
+/** What to do with a request. Everything else is the status to refuse it with. */
+enum { SERVICE_STREAM, SERVICE_HEAD, SERVICE_PUBLISH };
+
 /**
  * Reads the arguments, blocks the signals, and starts the threads of the service. Call it before your
  * server starts threads. It ends the program with a message if something is wrong.
@@ -58,6 +75,11 @@ struct service_query {
  * server's loop look at service_is_over. NULL: you call service_run yourself.
  */
 void service_open(struct service *service, int argc, char **argv, void (*stop)(void *user), void *user);
+
+/** Looks at a request whose body need not have come. Returns SERVICE_STREAM; SERVICE_HEAD: answer as if it
+ * were a stream, without a body; SERVICE_PUBLISH; or a status. `path` has no query. */
+int service_route(const struct service *service, struct sse_text method, struct sse_text path,
+                  const struct origin_request *page);
 
 /** Reads the query of a request, still encoded, and its Last-Event-ID header. A topic that is missing,
  *  too long or badly encoded becomes an empty one, which the library refuses. */
@@ -75,9 +97,26 @@ struct sse_http_refusal service_refusal(int error);
 /** Random bits for sse_http_refuse. */
 uint64_t service_random(void);
 
-/** Publishes soon, in another thread. Returns the status to answer with: 202, 400 or 503. */
-int service_publish(struct service *service, const struct service_query *query, const char *data,
-                    size_t size);
+/** How many descriptors the process may have. */
+size_t service_descriptors(void);
+
+/** Descriptors and threads that streams leave to other requests, and to the server itself. */
+#define SERVICE_SPARE 32
+
+/** Milliseconds of a clock that never goes back. */
+int64_t service_now_ms(void);
+
+/** How long to pause before accepting again. */
+#define SERVICE_PAUSE_MS 100
+
+/** Whether accept(2) failed with `error` because descriptors or memory have run out. Then the connection
+ * still waits, so accepting at once would fail over and over. It says so, at most once a minute. For one
+ * thread. */
+bool service_must_pause(struct service *service, int error);
+
+/** Publishes soon, in another thread. It takes the bytes of the body. Returns the status to answer with: 202,
+ * 400, 413 or 503. */
+int service_publish(struct service *service, const struct service_query *query, struct body *body);
 
 /** Runs `serve` in a new thread, for which service_close waits. False: there is no thread or no memory. */
 bool service_start_thread(struct service *service, void (*serve)(void *user), void *user);

@@ -108,42 +108,99 @@ static int open_stream(struct stream **opened, struct sse_emitter_options option
 
 /* -- the server ----------------------------------------------------------------------------- */
 
+/* For a request, and for the client to read its answer. */
+#define REQUEST_MS 10000
+
 struct server {
     struct service service;
     struct sse_loop *streams;
+    struct connection *first; /* of those that are no streams, the oldest first */
+    struct connection **last;
     uv_loop_t loop;
     uv_tcp_t listener;
     uv_async_t wake;
     uv_timer_t timer;
+    uv_timer_t request_timer;
     char input[65536];
 };
 
 struct connection {
     uv_tcp_t socket;
+    struct connection *next;
+    struct connection **link; /* NULL: it is a stream, or is being closed */
+    uint64_t end;
     struct request request;
     struct stream *stream;
     uv_write_t write;
+    uv_write_t write_continue;
+    uv_shutdown_t shutdown;
     char answer[REQUEST_ANSWER_SIZE];
     bool answered;
 };
+
+static void on_deadline(uv_timer_t *timer);
+
+/* All have the same time, so the first of the list is the next whose time is up. */
+static void limit_time(struct server *server, struct connection *connection)
+{
+    connection->end = uv_now(&server->loop) + REQUEST_MS;
+    connection->link = server->last;
+    *server->last = connection;
+    server->last = &connection->next;
+    if (server->first == connection)
+        uv_timer_start(&server->request_timer, on_deadline, REQUEST_MS, 0);
+}
+
+static void lift_limit(struct server *server, struct connection *connection)
+{
+    if (!connection->link)
+        return;
+    *connection->link = connection->next;
+    if (connection->next)
+        connection->next->link = connection->link;
+    else
+        server->last = connection->link;
+    connection->link = NULL;
+}
 
 static void on_closed(uv_handle_t *socket)
 {
     struct connection *connection = socket->data;
 
+    lift_limit(socket->loop->data, connection);
     if (connection->stream)
         close_stream(connection->stream);
     request_free(&connection->request);
     free(connection);
 }
 
-static void on_answered(uv_write_t *write, int status)
+static void close_connection(struct connection *connection)
 {
-    uv_handle_t *socket = (uv_handle_t *)write->handle;
+    uv_handle_t *socket = (uv_handle_t *)&connection->socket;
 
-    (void)status;
+    lift_limit(socket->loop->data, connection);
     if (!uv_is_closing(socket))
         uv_close(socket, on_closed);
+}
+
+static void on_deadline(uv_timer_t *timer)
+{
+    struct server *server = timer->loop->data;
+    const uint64_t now = uv_now(timer->loop);
+
+    while (server->first && server->first->end <= now)
+        close_connection(server->first);
+    if (server->first)
+        uv_timer_start(timer, on_deadline, server->first->end - now, 0);
+}
+
+/* The client closes: what it still sends would reset the connection, and it would lose the answer. */
+static void on_answered(uv_write_t *write, int status)
+{
+    struct connection *connection = write->handle->data;
+
+    if (status || uv_shutdown(&connection->shutdown, write->handle, NULL))
+        close_connection(connection);
 }
 
 static void send_answer(struct connection *connection, size_t size)
@@ -152,7 +209,15 @@ static void send_answer(struct connection *connection, size_t size)
 
     connection->answered = true;
     if (uv_write(&connection->write, (uv_stream_t *)&connection->socket, &text, 1, on_answered))
-        uv_close((uv_handle_t *)&connection->socket, on_closed);
+        close_connection(connection);
+}
+
+static void send_continue(struct connection *connection)
+{
+    const uv_buf_t text = uv_buf_init((char *)request_continue, (unsigned)strlen(request_continue));
+
+    if (uv_write(&connection->write_continue, (uv_stream_t *)&connection->socket, &text, 1, NULL))
+        close_connection(connection);
 }
 
 static void answer_with_stream(struct connection *connection, struct server *server)
@@ -167,26 +232,34 @@ static void answer_with_stream(struct connection *connection, struct server *ser
     error = open_stream(&connection->stream, options, (uv_stream_t *)&connection->socket, on_closed);
     if (error)
         send_answer(connection, request_refuse(request, connection->answer, error));
+    else
+        lift_limit(server, connection);
+}
+
+static void answer(struct connection *connection, struct server *server)
+{
+    int status = request_serve(&connection->request);
+
+    if (status == SERVICE_STREAM)
+        answer_with_stream(connection, server);
+    else
+        send_answer(connection, request_answer(&connection->request, connection->answer, status));
 }
 
 static void on_read(uv_stream_t *socket, ssize_t size, const uv_buf_t *buffer)
 {
-    struct server *server = socket->loop->data;
     struct connection *connection = socket->data;
-    int result;
+    enum request_progress progress;
 
-    if (size < 0 && !uv_is_closing((uv_handle_t *)socket))
-        uv_close((uv_handle_t *)socket, on_closed);
+    if (size < 0)
+        close_connection(connection);
     if (size <= 0 || connection->stream || connection->answered)
         return;
-    result = request_read(&connection->request, buffer->base, (size_t)size);
-    if (!result)
-        return;
-    result = result < 0 ? 400 : request_serve(&connection->request, &server->service);
-    if (result)
-        send_answer(connection, request_answer(connection->answer, result));
-    else
-        answer_with_stream(connection, server);
+    progress = request_read(&connection->request, buffer->base, (size_t)size);
+    if (progress == REQUEST_CONTINUE)
+        send_continue(connection);
+    else if (progress == REQUEST_DECIDED)
+        answer(connection, socket->loop->data);
 }
 
 /* Each piece has been looked at before the next one is read. */
@@ -198,21 +271,26 @@ static void give_buffer(uv_handle_t *socket, size_t size, uv_buf_t *buffer)
     *buffer = uv_buf_init(server->input, sizeof(server->input));
 }
 
+/* Without free descriptors libuv closes what has come, by one that it has kept for that. */
 static void on_connection(uv_stream_t *listener, int status)
 {
+    struct server *server = listener->loop->data;
     struct connection *connection = status ? NULL : calloc(1, sizeof(*connection));
 
+    if (status)
+        (void)service_must_pause(&server->service, -status);
     if (!connection)
         return;
-    request_init(&connection->request);
+    request_init(&connection->request, &server->service);
     if (uv_tcp_init(listener->loop, &connection->socket)) {
         free(connection);
         return;
     }
     connection->socket.data = connection;
+    limit_time(server, connection);
     if (uv_accept(listener, (uv_stream_t *)&connection->socket) || uv_tcp_nodelay(&connection->socket, 1) ||
         uv_read_start((uv_stream_t *)&connection->socket, give_buffer, on_read))
-        uv_close((uv_handle_t *)&connection->socket, on_closed);
+        close_connection(connection);
 }
 
 static void close_handle(uv_handle_t *handle, void *user)
@@ -280,8 +358,10 @@ int main(int argc, char **argv)
     if (uv_loop_init(&server.loop) || sse_loop_new(&server.streams, &options))
         return 1;
     server.loop.data = &server;
-    if (uv_async_init(&server.loop, &server.wake, turn) || uv_timer_init(&server.loop, &server.timer))
+    if (uv_async_init(&server.loop, &server.wake, turn) || uv_timer_init(&server.loop, &server.timer) ||
+        uv_timer_init(&server.loop, &server.request_timer))
         return 1;
+    server.last = &server.first;
     service_open(&server.service, argc, argv, wake, &server);
     if (listen_on(&server, server.service.port))
         return 1;

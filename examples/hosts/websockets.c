@@ -107,12 +107,15 @@ struct server {
     struct lws_context *context;
 };
 
+/* A request with more than this is dropped. */
+#define HEAD_SIZE_MAX 16384
+
 /* Of one request. */
 struct session {
     struct service_query query;
     struct stream *stream;
-    char *body;
-    size_t size;
+    struct body body;
+    int status; /* what service_route said, or why it is refused */
 };
 
 static void wake(void *user)
@@ -129,17 +132,28 @@ static int answer(struct lws *wsi, int status)
     return lws_http_transaction_completed(wsi) ? -1 : 0;
 }
 
+static struct sse_text copy_custom(struct lws *wsi, const char *name, char *bytes, size_t size)
+{
+    int length = lws_hdr_custom_copy(wsi, bytes, (int)size, name, (int)strlen(name));
+
+    return (struct sse_text){length < 0 ? NULL : bytes, length < 0 ? 0 : (size_t)length};
+}
+
+static struct sse_text copy(struct lws *wsi, enum lws_token_indexes token, char *bytes, size_t size)
+{
+    int length = lws_hdr_copy(wsi, bytes, (int)size, token);
+
+    return (struct sse_text){length < 0 ? NULL : bytes, length < 0 ? 0 : (size_t)length};
+}
+
 /* libwebsockets has decoded the query. It must not be decoded again, or "%2541" would become "A". */
 static void read_query(struct service_query *query, struct lws *wsi)
 {
-    static const char name[] = "last-event-id:";
     char argument[sizeof("topic=") + SSE_TOPIC_SIZE_MAX];
     char id[4096];
-    int size = lws_hdr_custom_copy(wsi, id, sizeof(id), name, sizeof(name) - 1);
     const char *topic = lws_get_urlarg_by_name(wsi, "topic=", argument, sizeof(argument));
 
-    service_read_query(query, sse_str(NULL),
-                       (struct sse_text){size < 0 ? NULL : id, size < 0 ? 0 : (size_t)size});
+    service_read_query(query, sse_str(NULL), copy_custom(wsi, "last-event-id:", id, sizeof(id)));
     query->topic.len = topic ? strlen(topic) : 0;
     memcpy(query->topic_bytes, topic ? topic : "", query->topic.len);
 }
@@ -151,11 +165,26 @@ static bool has_version_1_1(struct lws *wsi)
     return lws_hdr_copy(wsi, version, sizeof(version), WSI_TOKEN_HTTP) > 0 && !strcmp(version, "HTTP/1.1");
 }
 
-/* The whole response at once: the first bytes on this socket, so there is room. */
-static int refuse(struct lws *wsi, int error, const struct sse_http_options *http)
+static struct sse_http_options http_options(struct lws *wsi)
 {
+    static const struct sse_http_header close = {{"Connection", 10}, {"close", 5}};
+    const bool chunked = has_version_1_1(wsi);
+
+    return (struct sse_http_options){.size = sizeof(struct sse_http_options),
+                                     .version = chunked ? SSE_HTTP_1_1 : SSE_HTTP_1_0,
+                                     .chunked = chunked,
+                                     .headers = &close,
+                                     .header_count = 1};
+}
+
+/* A whole response at once, and the end of the connection. These are the first bytes on this socket, so there
+ * is room. `error` 0: the head of a stream. */
+static int answer_at_once(struct lws *wsi, int error)
+{
+    const struct sse_http_options http = http_options(wsi);
     unsigned char buffer[LWS_PRE + 512];
-    ssize_t size = sse_http_refuse(buffer + LWS_PRE, 512, error, http, service_random());
+    ssize_t size = error ? sse_http_refuse(buffer + LWS_PRE, 512, error, &http, service_random())
+                         : sse_http_head(buffer + LWS_PRE, 512, &http);
 
     if (size > 0 && size <= 512)
         (void)lws_write(wsi, buffer + LWS_PRE, (size_t)size, LWS_WRITE_HTTP);
@@ -164,62 +193,100 @@ static int refuse(struct lws *wsi, int error, const struct sse_http_options *htt
 
 static int answer_with_stream(struct server *server, struct session *session, struct lws *wsi)
 {
-    static const struct sse_http_header close = {{"Connection", 10}, {"close", 5}};
-    const bool chunked = has_version_1_1(wsi);
-    const struct sse_http_options http = {.size = sizeof(http),
-                                          .version = chunked ? SSE_HTTP_1_1 : SSE_HTTP_1_0,
-                                          .chunked = chunked,
-                                          .headers = &close,
-                                          .header_count = 1};
+    const struct sse_http_options http = http_options(wsi);
     struct sse_emitter_options options = service_emitter_options(&server->service, &session->query);
     int error;
 
     options.loop = server->streams;
     options.http = &http;
     error = open_stream(&session->stream, options, wsi);
-    return error ? refuse(wsi, error, &http) : 0;
+    return error ? answer_at_once(wsi, error) : 0;
+}
+
+static const char *method_of(struct lws *wsi)
+{
+    char *uri;
+    int size;
+
+    switch (lws_http_get_uri_and_method(wsi, &uri, &size)) {
+    case LWSHUMETH_GET:
+        return "GET";
+    case LWSHUMETH_HEAD:
+        return "HEAD";
+    case LWSHUMETH_POST:
+        return "POST";
+    default:
+        return "";
+    }
+}
+
+static int route(const struct service *service, struct lws *wsi, const char *path)
+{
+    char host[512], origin[512], fetch_site[64], length[32];
+    const struct origin_request page = {
+        .host = copy(wsi, WSI_TOKEN_HOST, host, sizeof(host)),
+        .origin = copy(wsi, WSI_TOKEN_ORIGIN, origin, sizeof(origin)),
+        .fetch_site = copy_custom(wsi, "sec-fetch-site:", fetch_site, sizeof(fetch_site))};
+    int status = service_route(service, sse_str(method_of(wsi)), sse_str(path), &page), refused = 0;
+
+    /* If there are several, they are joined by commas. */
+    if (copy(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH, length, sizeof(length)).ptr)
+        refused = body_check_length(length, 1);
+    return status == SERVICE_PUBLISH && refused ? refused : status;
+}
+
+/* libwebsockets leaves this to its user. */
+static int let_continue(struct lws *wsi)
+{
+    static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    unsigned char buffer[LWS_PRE + sizeof(text)];
+    char expect[32];
+
+    if (!copy(wsi, WSI_TOKEN_HTTP_EXPECT, expect, sizeof(expect)).len)
+        return 0;
+    memcpy(buffer + LWS_PRE, text, sizeof(text));
+    return lws_write(wsi, buffer + LWS_PRE, sizeof(text) - 1, LWS_WRITE_HTTP) < 0 ? -1 : 0;
 }
 
 static int on_request(struct server *server, struct session *session, struct lws *wsi, const char *path)
 {
-    char *uri;
-    int size;
-    int method = lws_http_get_uri_and_method(wsi, &uri, &size);
-
+    session->status = route(&server->service, wsi, path);
     read_query(&session->query, wsi);
-    if (!strcmp(path, "/events"))
-        return method == LWSHUMETH_GET ? answer_with_stream(server, session, wsi) : answer(wsi, 405);
-    if (!strcmp(path, "/publish"))
-        return method == LWSHUMETH_POST ? 0 : answer(wsi, 405);
-    return answer(wsi, 404);
+    switch (session->status) {
+    case SERVICE_STREAM:
+        return answer_with_stream(server, session, wsi);
+    case SERVICE_HEAD:
+        return answer_at_once(wsi, 0);
+    case SERVICE_PUBLISH:
+        return let_continue(wsi);
+    default:
+        return answer(wsi, session->status);
+    }
 }
 
-static int append(struct session *session, const char *data, size_t size)
+/* A body that turns out to be too large is read to its end. */
+static int append(struct service *service, struct session *session, const char *data, size_t size)
 {
-    char *grown;
+    if (session->status == SERVICE_PUBLISH) {
+        int status = body_append(&session->body, &service->bodies, data, size);
 
-    /* An empty body comes as one piece of nothing. */
-    if (!size)
-        return 0;
-    grown = session->size + size <= SSE_EVENT_SIZE_MAX ? realloc(session->body, session->size + size) : NULL;
-    if (!grown)
-        return -1;
-    memcpy(grown + session->size, data, size);
-    session->body = grown;
-    session->size += size;
+        session->status = status ? status : SERVICE_PUBLISH;
+    }
     return 0;
 }
 
-static int publish(struct service *service, const struct session *session, struct lws *wsi)
+static int end_body(struct service *service, struct session *session, struct lws *wsi)
 {
-    return answer(wsi, service_publish(service, &session->query, session->body, session->size));
+    if (session->status == SERVICE_PUBLISH)
+        session->status = service_publish(service, &session->query, &session->body);
+    return answer(wsi, session->status);
 }
 
-static void forget(struct session *session)
+static void forget(struct service *service, struct session *session)
 {
     if (session->stream)
         close_stream(session->stream);
-    free(session->body);
+    body_free(&session->body, &service->bodies);
     *session = (struct session){0};
 }
 
@@ -232,15 +299,15 @@ static int handle(struct lws *wsi, enum lws_callback_reasons reason, void *user,
     case LWS_CALLBACK_HTTP:
         return on_request(server, session, wsi, in);
     case LWS_CALLBACK_HTTP_BODY:
-        return session->stream ? 0 : append(session, in, size);
+        return session->stream ? 0 : append(&server->service, session, in, size);
     case LWS_CALLBACK_HTTP_BODY_COMPLETION:
-        return session->stream ? 0 : publish(&server->service, session, wsi);
+        return session->stream ? 0 : end_body(&server->service, session, wsi);
     case LWS_CALLBACK_HTTP_WRITEABLE:
         return session && session->stream ? write_stream(session->stream) : 0;
     case LWS_CALLBACK_HTTP_DROP_PROTOCOL:
     case LWS_CALLBACK_CLOSED_HTTP:
         if (session)
-            forget(session);
+            forget(&server->service, session);
         return 0;
     case LWS_CALLBACK_RAW_RX_FILE:
         (void)sse_loop_dispatch(server->streams, 0);
@@ -269,6 +336,7 @@ int main(int argc, char **argv)
 
     lws_set_log_level(LLL_ERR, NULL);
     info.user = &server;
+    info.max_http_header_data = HEAD_SIZE_MAX;
     server.context = lws_create_context(&info);
     if (!server.context || sse_loop_new(&server.streams, NULL))
         return 1;

@@ -36,18 +36,21 @@ export function missing(entry) {
 class Host {
     stderr = '';
 
-    constructor(entry, build, { heartbeatMs = HEARTBEAT_MS, streamsMax = 0 }) {
+    constructor(entry, build, { heartbeatMs = HEARTBEAT_MS, streamsMax = 0, names = [], descriptors }) {
         Object.assign(this, { http2: false, tls: false, ...entry });
         this.directory = mkdtempSync(join(tmpdir(), 'sse-host-'));
         this.build = build;
         this.heartbeatMs = heartbeatMs;
         this.streamsMax = streamsMax;
+        this.names = names;
+        this.descriptorsMax = descriptors;
     }
 
     async start() {
         const port = await freePort();
         this.port = port;
-        const options = [port, this.heartbeatMs, this.streamsMax].map(String);
+        const names = this.names.flatMap((name) => ['--name', name]);
+        const options = [...names, port, this.heartbeatMs, this.streamsMax].map(String);
         if (this.tls) {
             const { file, keyFile } = makeCertificate(this.directory);
             options.push(file, keyFile);
@@ -62,6 +65,9 @@ class Host {
             TSAN_OPTIONS: `second_deadlock_stack=1:suppressions=${process.env.SSE_SUPPRESSIONS}:${log}`,
         };
         const before = process.env.SSE_WITHOUT_RANDOMISATION ? ['setarch', '-R'] : [];
+        if (this.descriptorsMax) {
+            before.unshift('sh', '-c', `ulimit -n ${this.descriptorsMax} && exec "$@"`, 'sh');
+        }
         const [program, ...rest] = [...before, programOf(this, this.build), ...options];
         this.child = killedAtExit(spawn(program, rest, { env, stdio: ['ignore', 'ignore', 'pipe'] }));
         this.child.stderr.setEncoding('utf8').on('data', (text) => { this.stderr += text; });
@@ -153,7 +159,8 @@ class Host {
     }
 }
 
-/** `streamsMax` 0: as many streams as it can. */
+/** `streamsMax` 0: as many streams as it can. `names`: those that it is known by. `descriptors`: how many it may
+ *  have. */
 export async function startHost(entry, build, options = {}) {
     const host = new Host(entry, build, options);
     await host.start();

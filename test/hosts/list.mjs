@@ -2,7 +2,8 @@
 // The servers of examples/hosts, a line each. `program` is host_NAME if it is not the name; `tls` and `http2`
 // (with prior knowledge) are how it is spoken to; `front` stands between it and the clients. A host that is
 // `blocking` has a thread for each stream, which notices nothing but by writing. `misreads`: broken encodings
-// that it, or its front, accepts in a query.
+// that it, or its front, accepts in a query. `continues` false: it has no way to send "100 Continue"; `lengths` false: it
+// hides that a request had two lengths.
 
 export const hosts = [
     { name: 'microhttpd' },
@@ -12,8 +13,8 @@ export const hosts = [
     { name: 'uv' },
     { name: 'websockets', misreads: ['%ff'] },
     { name: 'nghttp2', http2: true },
-    { name: 'h2o' },
-    { name: 'h2o over HTTP/2', program: 'h2o', http2: true },
+    { name: 'h2o', lengths: false },
+    { name: 'h2o over HTTP/2', program: 'h2o', http2: true, continues: false },
     { name: 'openssl', tls: true },
     { name: 'fastcgi behind nginx', program: 'fastcgi', front: 'nginx', blocking: true },
     {

@@ -42,4 +42,4 @@ if have setarch && setarch -R true 2>/dev/null; then
     export SSE_WITHOUT_RANDOMISATION=1
 fi
 
-run_tests hosts "${SSE_HOSTS_SECONDS:-400}" hosts/hosts.test.mjs
+run_tests hosts "${SSE_HOSTS_SECONDS:-400}" hosts/hosts.test.mjs hosts/requests.test.mjs

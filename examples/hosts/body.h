@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HOSTS_BODY_H
+#define HOSTS_BODY_H
+
+/** The bodies of requests, as they come. Each is bounded, and so are all of them together: a client may begin
+ * a body and never end it. */
+
+#include <stdatomic.h>
+#include <stddef.h>
+
+#define BODY_SIZE_MAX ((size_t)1 << 20)
+#define BODIES_SIZE_MAX ((size_t)16 << 20)
+
+/** Whether a body may come whose Content-Length is this; NULL: it is not told. `count`: how often the field
+ * came. Two servers may read such a request in two ways. Returns 0, or the status to refuse it with: 400 or
+ * 413. */
+int body_check_length(const char *length, unsigned count);
+
+/** All members zero is an empty body. */
+struct body {
+    char *data;
+    size_t size;
+    size_t room;
+};
+
+/** `total` counts the room of all bodies. Returns 0, or the status to refuse the request with: 413 or 503. */
+int body_append(struct body *body, atomic_size_t *total, const void *data, size_t size);
+
+/** The body is empty then. */
+void body_free(struct body *body, atomic_size_t *total);
+
+#endif

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT
+// The same for every server: requests that must be refused, or must not be, and clients that use up what it has.
+import assert from 'node:assert/strict';
+import http2 from 'node:http2';
+import { after, before, describe, test } from 'node:test';
+import { until } from '../clients/hub.mjs';
+import { missing, startHost } from './host.mjs';
+import { builds, hosts } from './list.mjs';
+import { ask, Raw } from './raw.mjs';
+import { Stream } from './stream.mjs';
+
+const HOSTS_AT_A_TIME = 2;
+const NAME = 'known.example';
+const MEBIBYTE = 1024 * 1024;
+const STREAM_HEAD = /content-type: text\/event-stream\r\n/;
+
+function portOf(host) {
+    return host.frontServer?.port ?? host.port;
+}
+
+/** Header fields, and whether a request with them may act. */
+function pages(host) {
+    const port = portOf(host);
+    const scheme = host.tls ? 'https' : 'http';
+    const own = `${scheme}://127.0.0.1:${port}`;
+    return [
+        [{}, true],
+        [{ Origin: own }, true],
+        [{ Origin: own, 'Sec-Fetch-Site': 'same-origin' }, true],
+        [{ 'Sec-Fetch-Site': 'none' }, true],
+        [{ Host: `localhost:${port}`, Origin: `${scheme}://LocalHost:${port}` }, true],
+        [{ Host: `${NAME}:${port}`, Origin: `${scheme}://${NAME}:${port}` }, true],
+        // FastCGI tells the port of the front, which is another.
+        [{ Host: NAME, Origin: `https://${NAME}` }, !host.frontServer],
+        [{ Origin: 'https://evil.example' }, false],
+        [{ Origin: 'https://evil.example', 'Sec-Fetch-Site': 'cross-site' }, false],
+        [{ 'Sec-Fetch-Site': 'cross-site' }, false],
+        [{ 'Sec-Fetch-Site': 'same-site' }, false],
+        [{ Origin: 'null' }, false],
+        [{ Origin: `${scheme}://127.0.0.1:${port + 1}` }, false],
+        [{ Host: `evil.example:${port}` }, false],
+        [{ Host: `evil.example:${port}`, Origin: `${scheme}://evil.example:${port}`,
+            'Sec-Fetch-Site': 'same-origin' }, false],
+    ];
+}
+
+function testRequests(entry, build) {
+    const it = { host: null };
+
+    before(async () => {
+        it.host = await startHost(entry, build, { names: [NAME] });
+    });
+    after(() => it.host?.remove());
+
+    test('pages of another origin may neither publish nor listen', async () => {
+        for (const [headers, mayAct] of pages(it.host)) {
+            const what = JSON.stringify(headers);
+            const posted = await ask(it.host, { method: 'POST', target: 'publish?topic=a', headers, body: 'x' });
+            assert.equal(posted.status, mayAct ? 202 : 403, what);
+            const opened = await ask(it.host, { method: 'GET', target: 'events?topic=a', headers });
+            assert.equal(opened.status, mayAct ? 200 : 403, what);
+        }
+    });
+
+    test('HEAD is answered as GET is, without a stream', async () => {
+        const answer = await ask(it.host, { method: 'HEAD', target: 'events?topic=a' });
+        assert.deepEqual([answer.status, answer.text], [200, '']);
+        assert.match(answer.head, STREAM_HEAD);
+        for (const [method, target, status] of [['HEAD', 'publish?topic=a', 405], ['GET', 'publish?topic=a', 405],
+            ['POST', 'events?topic=a', 405], ['HEAD', 'nothing', 404], ['GET', 'eventsx', 404]]) {
+            const body = method === 'POST' ? 'x' : undefined;
+            assert.equal((await ask(it.host, { method, target, body })).status, status, `${method} ${target}`);
+        }
+    });
+}
+
+/** Answers a request whose body the client sends only when it is told to. */
+async function expectContinue(host) {
+    if (host.http2) {
+        const session = http2.connect(host.origin).on('error', () => {});
+        const stream = session.request({ ':method': 'POST', ':path': '/publish?topic=a', expect: '100-continue' });
+        let [mayContinue, status] = [false, null];
+        stream.on('continue', () => {
+            mayContinue = true;
+            stream.end('x');
+        });
+        stream.on('response', (response) => { status = response[':status']; });
+        await until(() => status, 'an answer');
+        session.destroy();
+        return [mayContinue, status];
+    }
+    const raw = await Raw.connect(host);
+    raw.send(`POST /publish?topic=a HTTP/1.1\r\nHost: 127.0.0.1:${portOf(host)}\r\nContent-Length: 1\r\n`
+        + 'Expect: 100-continue\r\n\r\n');
+    await raw.untilReceived(/\r\n\r\n/);
+    const mayContinue = raw.received.startsWith('HTTP/1.1 100 ');
+    raw.send('x');
+    await raw.untilReceived(/HTTP\/1\.1 [2-5]\d\d\b/);
+    raw.close();
+    return [mayContinue, Number(raw.received.match(/HTTP\/1\.1 ([2-5]\d\d)\b/)?.[1])];
+}
+
+function testBodies(entry, build) {
+    const it = { host: null };
+
+    before(async () => {
+        it.host = await startHost(entry, build);
+    });
+    after(() => it.host?.remove());
+
+    const never = entry.continues === false && 'the server has no way to send it';
+    test('a client that waits for 100 Continue gets it', { skip: never }, async () => {
+        assert.deepEqual(await expectContinue(it.host), [true, 202]);
+    });
+
+    test('an event that does not fit into the queue of a client is refused, and harms no stream', async () => {
+        const stream = await Stream.open(it.host, 'size');
+        const large = 'x'.repeat(MEBIBYTE - 1000);
+        const publish = (body) => ask(it.host, { method: 'POST', target: 'publish?topic=size', body });
+        assert.equal((await publish(large)).status, 202);
+        for (const size of [MEBIBYTE - 10, MEBIBYTE, 2 * MEBIBYTE]) {
+            const { status } = await publish('x'.repeat(size));
+            // A server that answers before it has read everything may reset the connection.
+            assert.ok(status === 413 || (status === 0 && size > MEBIBYTE), `${status} to ${size} bytes`);
+        }
+        // Line ends take room of their own.
+        assert.equal((await publish('\n'.repeat(MEBIBYTE / 4))).status, 413);
+        assert.equal((await publish('the last')).status, 202);
+        await stream.untilEvents(2);
+        assert.deepEqual(stream.data, [large, 'the last']);
+        stream.close();
+    });
+
+    test('a request with a large header is answered', async () => {
+        const headers = { Cookie: `large=${'x'.repeat(7000)}` };
+        const posted = await ask(it.host, { method: 'POST', target: 'publish?topic=a', headers, body: 'x' });
+        assert.equal(posted.status, 202);
+        assert.equal((await ask(it.host, { method: 'GET', target: 'events?topic=a', headers })).status, 200);
+    });
+
+    test('an id that no event has is told as a gap', async () => {
+        for (const lastEventId of ['x'.repeat(500), 'x'.repeat(2000), '%00', '0', '\xff']) {
+            const stream = await Stream.open(it.host, 'ids', { lastEventId });
+            assert.equal(stream.status, 200, lastEventId);
+            const [gap] = await stream.untilEvents(1);
+            assert.equal(gap.type, 'gap', lastEventId);
+            stream.close();
+        }
+    });
+
+    if (!entry.http2) {
+        const hidden = entry.lengths === false && 'the server shows nobody that there were two';
+        test('a body whose length is told in two ways is no event', { skip: hidden }, async () => {
+            const stream = await Stream.open(it.host, 'length');
+            const posts = [
+                [{ 'Content-Length': ['1', '2'] }, 'xy'], [{ 'Content-Length': ['2', '1'] }, 'xy'],
+                [{ 'Content-Length': '1, 2' }, 'xy'], [{ 'Content-Length': '-1' }, 'xy'],
+                [{ 'Content-Length': '1x' }, 'xy'], [{ 'Content-Length': '+1' }, 'xy'],
+            ];
+            for (const [headers, body] of posts) {
+                const { status } = await ask(it.host, { method: 'POST', target: 'publish?topic=length', headers, body });
+                assert.notEqual(status, 202, JSON.stringify(headers));
+            }
+            assert.equal((await ask(it.host, { method: 'POST', target: 'publish?topic=length', body: 'z' })).status, 202);
+            await stream.untilEvents(1);
+            assert.deepEqual(stream.data, ['z']);
+            stream.close();
+        });
+    }
+}
+
+describe('requests', { concurrency: HOSTS_AT_A_TIME }, () => {
+    for (const entry of hosts) {
+        const reason = missing(entry);
+        if (reason) {
+            test(entry.name, { skip: reason }, () => {});
+        } else {
+            describe(entry.name, { concurrency: 1 }, () => {
+                testRequests(entry, builds[0]);
+                testBodies(entry, builds[0]);
+            });
+        }
+    }
+});
