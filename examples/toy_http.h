@@ -178,18 +178,35 @@ static inline bool toy_is(const struct toy_request *request, const char *route)
     return strncmp(request->bytes, route, size) == 0 && strchr(" ?", request->bytes[size]) != NULL;
 }
 
+/** The next line behind `line` with this header field; NULL if there is none. The head must be complete. */
+static inline const char *toy_next_header(const char *line, const char *name)
+{
+    size_t size = strlen(name);
+
+    do
+        line = strstr(line, "\r\n") + 2;
+    while (*line != '\r' && (strncasecmp(line, name, size) != 0 || line[size] != ':'));
+    return *line == '\r' ? NULL : line;
+}
+
 /** The value of a header field; absent if it is not there. The head must be complete. */
 static inline struct sse_text toy_header(const struct toy_request *request, const char *name)
 {
-    size_t size = strlen(name);
-    const char *line = strstr(request->bytes, "\r\n") + 2;
+    const char *line = toy_next_header(request->bytes, name);
 
-    while (*line != '\r' && (strncasecmp(line, name, size) != 0 || line[size] != ':'))
-        line = strstr(line, "\r\n") + 2;
-    if (*line == '\r')
+    if (!line)
         return sse_str(NULL);
-    line += size + 1;
+    line += strlen(name) + 1;
     return (struct sse_text){line, (size_t)(strstr(line, "\r\n") - line)};
+}
+
+/** Two lengths are a request that two servers read in two ways. */
+static inline bool toy_has_two_lengths(const struct toy_request *request)
+{
+    static const char name[] = "Content-Length";
+    const char *line = toy_next_header(request->bytes, name);
+
+    return line && toy_next_header(line, name);
 }
 
 /** The size of the body, or SIZE_MAX if it is unknown. */
@@ -228,6 +245,8 @@ static inline const char *toy_parse(struct toy_request *request)
     query = memchr(request->bytes + target, '?', (size_t)(target_end - target));
     if (query)
         request->query = (struct sse_text){query + 1, (size_t)(request->bytes + target_end - query - 1)};
+    if (toy_has_two_lengths(request))
+        return "400 Bad Request";
     if (strncmp(request->bytes, "POST ", 5) != 0)
         return toy_ok;
     head = (size_t)(end + 4 - request->bytes);

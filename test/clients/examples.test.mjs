@@ -274,6 +274,8 @@ function testRefusals(example) {
             ['x'.repeat(5000), 431], ['\0'.repeat(5000), 431], [`${head}\r\n`, 411],
             [`${head}Content-Length: -1\r\n\r\n`, 411], [`${head}Content-Length: 1x\r\n\r\n`, 411],
             [`${head}Content-Length: 2\r\n\r\n\xff\xfe`, 400],
+            [`${head}Content-Length: 1\r\nContent-Length: 2\r\n\r\nxy`, 400],
+            [`${head}content-length: 1\r\nX: y\r\nContent-Length: 1\r\n\r\nx`, 400],
             [`${head}Transfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n`, 411],
             [`${head}Content-Length: 5000\r\n\r\n`, 413], [`${head}Content-Length: ${2n ** 64n - 2n}\r\n\r\n`, 413],
             [`${head}Content-Length: 5000\r\n\r\n${'x'.repeat(5000)}`, 413]];
