@@ -8,6 +8,8 @@
  * library is made for the HTTP server that you have.
  */
 
+#include "origin.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -273,6 +275,31 @@ static inline const char *toy_read(int fd, struct toy_request *request)
     return toy_parse(request);
 }
 
+/** The value of a header field without the white space around it. */
+static inline struct sse_text toy_trimmed_header(const struct toy_request *request, const char *name)
+{
+    struct sse_text value = toy_header(request, name);
+
+    for (; value.len > 0 && strchr(" \t", value.ptr[0]); value.len--)
+        value.ptr++;
+    while (value.len > 0 && strchr(" \t", value.ptr[value.len - 1]))
+        value.len--;
+    return value;
+}
+
+/** Why a complete request is refused; NULL if it is not. A link of another site may lead to the page. */
+static inline const char *toy_refusal(const struct toy_request *request)
+{
+    const struct origin_rules rules = {.names = NULL};
+    struct origin_request page = {.host = toy_trimmed_header(request, "Host")};
+
+    if (!toy_is(request, "GET /")) {
+        page.origin = toy_trimmed_header(request, "Origin");
+        page.fetch_site = toy_trimmed_header(request, "Sec-Fetch-Site");
+    }
+    return origin_refusal(&rules, &page);
+}
+
 /* ---- Responses. ---- */
 
 /** Sends a short response of the type text/`type`. A new socket has room for it; if the client is gone,
@@ -377,12 +404,16 @@ static inline void *toy_run(void *argument)
     struct toy_connection *connection = argument;
     int64_t deadline = toy_now() + TOY_REQUEST_MS;
     int fd = connection->fd;
-    const char *status = NULL;
+    const char *status = NULL, *refusal = NULL;
 
     while (!status)
         status = toy_wait(fd, deadline, true) ? toy_read(fd, &connection->request) : "408 Request Timeout";
+    if (status == toy_ok)
+        refusal = toy_refusal(&connection->request);
+    if (refusal)
+        status = "403 Forbidden";
     if (status != toy_ok)
-        toy_respond(fd, status, "");
+        toy_respond(fd, status, refusal ? refusal : "");
     if (status != toy_ok || !connection->handle(fd, &connection->request)) {
         toy_linger(fd);
         close(fd);

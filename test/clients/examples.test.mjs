@@ -44,7 +44,7 @@ async function publish(server, body, target = server.example.target) {
 }
 
 const get = (target, version = '1.1', headers = '') =>
-    `GET /${target} HTTP/${version}\r\nHost: example\r\n${headers}\r\n`;
+    `GET /${target} HTTP/${version}\r\nHost: localhost\r\n${headers}\r\n`;
 
 async function openPeer(t, server, bytes = get(server.example.events)) {
     const peer = await Peer.connect(server.port);
@@ -283,6 +283,26 @@ function testRefusals(example) {
             assert.equal(await answerTo(server, Buffer.from(bytes, 'latin1')), status, bytes.slice(0, 100));
         }
         assert.equal(await publish(server, 'x'), 0);
+    });
+
+    test(`${example.name}: pages of another origin may do nothing`, async (t) => {
+        const server = await start(t, example);
+        const own = `Host: 127.0.0.1:${server.port}\r\n`;
+        const pages = [
+            ['', 202], [own, 202], [`${own}Origin: http://127.0.0.1:${server.port}\r\n`, 202],
+            [`${own}Sec-Fetch-Site: \t same-origin \r\n`, 202],
+            ['Host: evil.example\r\n', 403], [`${own}Origin: http://evil.example\r\n`, 403],
+            [`${own}Origin: http://127.0.0.1:1\r\n`, 403], [`${own}Origin: null\r\n`, 403],
+            [`${own}Sec-Fetch-Site: cross-site\r\n`, 403],
+        ];
+        for (const [fields, status] of pages) {
+            const post = `POST /${example.target} HTTP/1.1\r\n${fields}Content-Length: 1\r\n\r\nx`;
+            assert.equal(await answerTo(server, post), status, fields);
+            if (status === 403) {
+                const listen = `GET /${example.events} HTTP/1.1\r\n${fields}\r\n`;
+                assert.equal(await answerTo(server, listen), status, fields);
+            }
+        }
     });
 
     test(`${example.name}: a client too many is told when to come back`, async (t) => {

@@ -266,6 +266,19 @@ test('clients that leave at any moment leave nothing behind', async (t) => {
     await until(() => server.descriptors() === idle, 'the connections to be closed', () => `${server.descriptors()}`);
 });
 
+test('pages of another origin may not pay', async (t) => {
+    const server = await start(t, {});
+    const headers = { 'sec-fetch-site': 'cross-site' };
+    const page = await request(server.url, { headers });
+    assert.equal(page.status, 200, 'a link leads to the page');
+    for (const fields of [headers, { host: 'evil.example' }, { origin: 'http://evil.example' }]) {
+        const { status } = await request(`${server.url}pay`, { method: 'POST', headers: fields, body: '' });
+        assert.equal(status, 403, JSON.stringify(fields));
+    }
+    const { status } = await request(server.url, { headers: { host: 'evil.example' } });
+    assert.equal(status, 403);
+});
+
 test('a file that is no store is left alone', () => {
     const program = join(process.env.SSE_EXAMPLES, NAME);
     for (const content of ['hello\n', `${'0'.repeat(32)} 3\n`, `${'0'.repeat(31)} 0\n`, `${'0'.repeat(32)} 0\nx`]) {
