@@ -10,6 +10,9 @@
 
 /* -- the adapter ---------------------------------------------------------------------------- */
 
+/* For a client that reads nothing. */
+#define SEND_SECONDS 30u
+
 struct stream {
     struct sse_emitter *emitter;
     struct MHD_Connection *connection;
@@ -87,6 +90,7 @@ int open_stream(struct MHD_Response **response, struct sse_emitter_options optio
         return error;
     }
     *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 4096, read_stream, stream, close_stream);
+    (void)MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, SEND_SECONDS);
     if (*response)
         return 0;
     close_stream(stream);
@@ -94,9 +98,6 @@ int open_stream(struct MHD_Response **response, struct sse_emitter_options optio
 }
 
 /* -- the server ----------------------------------------------------------------------------- */
-
-/* For a client that reads nothing. */
-#define SEND_SECONDS 30
 
 static void stop(void *user)
 {
@@ -113,7 +114,7 @@ int main(int argc, char **argv)
     service_open(&server.service, argc, argv, stop, server.streams);
     /* Not epoll: with it version 0.9.75 keeps a connection that its reader has broken off, until something
      * else happens. */
-    daemon = start_server(&server, MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, SEND_SECONDS);
+    daemon = start_server(&server, MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME);
     if (!daemon)
         return 1;
     (void)sse_loop_run(server.streams);

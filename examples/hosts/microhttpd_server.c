@@ -5,6 +5,9 @@
 #include <string.h>
 #include <strings.h>
 
+/* For a client that neither sends nor takes anything. */
+#define IDLE_SECONDS 10u
+
 struct request {
     struct service *service;
     char *target;
@@ -187,7 +190,7 @@ static void forget_request(void *user, struct MHD_Connection *connection, void *
     free(request);
 }
 
-struct MHD_Daemon *start_server(struct server *server, unsigned flags, unsigned timeout)
+struct MHD_Daemon *start_server(struct server *server, unsigned flags)
 {
     const size_t descriptors = service_descriptors();
     const unsigned most = (unsigned)(descriptors > 2 * SERVICE_SPARE ? descriptors - SERVICE_SPARE : 1);
@@ -195,5 +198,5 @@ struct MHD_Daemon *start_server(struct server *server, unsigned flags, unsigned 
     return MHD_start_daemon(flags | MHD_USE_ERROR_LOG, (uint16_t)server->service.port, NULL, NULL, handle,
                             server, MHD_OPTION_URI_LOG_CALLBACK, begin_request, &server->service,
                             MHD_OPTION_NOTIFY_COMPLETED, forget_request, NULL, MHD_OPTION_CONNECTION_TIMEOUT,
-                            timeout, MHD_OPTION_CONNECTION_LIMIT, most, MHD_OPTION_END);
+                            IDLE_SECONDS, MHD_OPTION_CONNECTION_LIMIT, most, MHD_OPTION_END);
 }

@@ -17,8 +17,8 @@ struct server {
 int open_stream(struct MHD_Response **response, struct sse_emitter_options options,
                 struct MHD_Connection *connection);
 
-/** Starts the daemon. A connection on which nothing is sent for `timeout` seconds is closed, unless it is
- *  suspended. NULL: it could not start. */
-struct MHD_Daemon *start_server(struct server *server, unsigned flags, unsigned timeout);
+/** Starts the daemon. A connection on which nothing happens for ten seconds is closed, unless it is suspended
+ * or has a time-out of its own. NULL: it could not start. */
+struct MHD_Daemon *start_server(struct server *server, unsigned flags);
 
 #endif

@@ -8,6 +8,10 @@
 
 /* -- the adapter ---------------------------------------------------------------------------- */
 
+/* For a client that reads nothing, beyond the time between two heartbeats. Without it the connection and its
+ * thread would stay until the client leaves. */
+#define SEND_SECONDS 10u
+
 /* Whatever ends the emitter ends the wait. */
 static ssize_t read_stream(void *user, uint64_t position, char *buffer, size_t size)
 {
@@ -37,15 +41,16 @@ static void close_stream(void *user)
 int open_stream(struct MHD_Response **response, struct sse_emitter_options options,
                 struct MHD_Connection *connection)
 {
+    const unsigned seconds = (unsigned)(options.heartbeat_ms / 1000) + SEND_SECONDS;
     struct sse_emitter *emitter;
     int error;
 
-    (void)connection;
     options.output = SSE_OUTPUT_PULL;
     error = sse_emitter_new(&emitter, &options, NULL);
     if (error)
         return error;
     *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 4096, read_stream, emitter, close_stream);
+    (void)MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, seconds);
     if (*response)
         return 0;
     close_stream(emitter);
@@ -54,9 +59,6 @@ int open_stream(struct MHD_Response **response, struct sse_emitter_options optio
 
 /* -- the server ----------------------------------------------------------------------------- */
 
-/* For a client that reads nothing, beyond the time between two heartbeats. */
-#define SEND_SECONDS 10
-
 int main(int argc, char **argv)
 {
     struct server server = {.streams = NULL};
@@ -64,8 +66,7 @@ int main(int argc, char **argv)
 
     service_open(&server.service, argc, argv, NULL, NULL);
     daemon =
-        start_server(&server, MHD_USE_AUTO | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION,
-                     (unsigned)(server.service.heartbeat_ms / 1000) + SEND_SECONDS);
+        start_server(&server, MHD_USE_AUTO | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION);
     if (!daemon)
         return 1;
     service_run(&server.service);

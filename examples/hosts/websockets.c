@@ -331,12 +331,16 @@ int main(int argc, char **argv)
         {.name = "http", .callback = handle, .per_session_data_size = sizeof(struct session)},
         {.name = NULL}};
     struct lws_context_creation_info info = {.options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS};
+    const size_t descriptors = service_descriptors();
     struct server server = {0};
     struct lws_vhost *vhost;
 
     lws_set_log_level(LLL_ERR, NULL);
     info.user = &server;
     info.max_http_header_data = HEAD_SIZE_MAX;
+    /* It accepts no more then. What it does not count must have room, or accepting would fail over and over.
+     */
+    info.fd_limit_per_thread = (unsigned)(descriptors > 2 * SERVICE_SPARE ? descriptors - SERVICE_SPARE : 1);
     server.context = lws_create_context(&info);
     if (!server.context || sse_loop_new(&server.streams, NULL))
         return 1;

@@ -2,24 +2,26 @@
 // The servers of examples/hosts, a line each. `program` is host_NAME if it is not the name; `tls` and `http2`
 // (with prior knowledge) are how it is spoken to; `front` stands between it and the clients. A host that is
 // `blocking` has a thread for each stream, which notices nothing but by writing. `misreads`: broken encodings
-// that it, or its front, accepts in a query. `continues` false: it has no way to send "100 Continue"; `lengths` false: it
-// hides that a request had two lengths.
+// that it, or its front, accepts in a query. What else is not in the hands of the program:
+// - `continues` false: the server cannot send "100 Continue";
+// - `lengths` false: it hides that a request had two lengths;
+// - `countsBodies` false: it, or its front, keeps the bodies that have not come to their end.
 
 export const hosts = [
     { name: 'microhttpd' },
     { name: 'microhttpd_threads', blocking: true },
     { name: 'civetweb', blocking: true },
-    { name: 'evhttp' },
+    { name: 'evhttp', countsBodies: false },
     { name: 'uv' },
     { name: 'websockets', misreads: ['%ff'] },
     { name: 'nghttp2', http2: true },
-    { name: 'h2o', lengths: false },
-    { name: 'h2o over HTTP/2', program: 'h2o', http2: true, continues: false },
+    { name: 'h2o', lengths: false, countsBodies: false },
+    { name: 'h2o over HTTP/2', program: 'h2o', http2: true, continues: false, countsBodies: false },
     { name: 'openssl', tls: true },
-    { name: 'fastcgi behind nginx', program: 'fastcgi', front: 'nginx', blocking: true },
+    { name: 'fastcgi behind nginx', program: 'fastcgi', front: 'nginx', blocking: true, countsBodies: false },
     {
         name: 'fastcgi behind lighttpd', program: 'fastcgi', front: 'lighttpd', blocking: true,
-        misreads: ['%', '%zz'],
+        misreads: ['%', '%zz'], countsBodies: false,
     },
 ];
 

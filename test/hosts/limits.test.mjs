@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MIT
+// The same for every server: clients that use up its time, descriptors, threads and memory. It goes on serving.
+import assert from 'node:assert/strict';
+import http2 from 'node:http2';
+import { describe, test } from 'node:test';
+import { until } from '../clients/hub.mjs';
+import { missing, startHost } from './host.mjs';
+import { builds, hosts } from './list.mjs';
+import { ask, Raw } from './raw.mjs';
+import { Stream } from './stream.mjs';
+
+const HOSTS_AT_A_TIME = 2;
+const DESCRIPTORS = 100;
+/** More than there are descriptors. */
+const CLIENTS = 150;
+const BODIES = 40;
+const BODY_SIZE = 900000;
+const PREFACE = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0';
+
+const repeat = (count, make) => Promise.all(Array.from({ length: count }, make));
+
+function publish(host, body = 'x', topic = 'a') {
+    return ask(host, { method: 'POST', target: `publish?topic=${topic}`, body });
+}
+
+/** Connections that say this and no more, straight to the server, in clear text if it has TLS and `encrypted` is not
+ *  set. */
+async function say(host, text, count, { encrypted = false } = {}) {
+    const raws = await repeat(count, () => Raw.connect(host, { encrypted, behindFront: false }));
+    raws.forEach((raw) => raw.send(text));
+    return raws;
+}
+
+/** What a client of this server may begin with. */
+function beginnings(host) {
+    if (host.front || host.tls) {
+        return [''];
+    }
+    return host.http2 ? ['', PREFACE.slice(0, 20), PREFACE] : ['', 'GET /events?topic=a HT',
+        'GET /events?topic=a HTTP/1.1\r\nHost: localhost\r\nX: ',
+        'POST /publish?topic=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhalf',
+        'POST /publish?topic=a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhalf'];
+}
+
+/** Half of a request on a connection of HTTP/2; true once the server has ended it. */
+async function halfOverHttp2(host) {
+    const session = http2.connect(host.origin).on('error', () => {});
+    const stream = session.request({ ':method': 'POST', ':path': '/publish?topic=a' }, { endStream: false });
+    let over = false;
+    stream.on('error', () => {}).on('close', () => { over = true; });
+    stream.write('half');
+    await until(() => over, 'the end of half a request');
+    session.destroy();
+}
+
+/** Large bodies that do not come to their end. Returns whether one of them was refused, and how to close them. */
+async function beginBodies(host) {
+    const raws = await repeat(BODIES, () => Raw.connect(host));
+    for (const raw of raws) {
+        raw.send('POST /publish?topic=a HTTP/1.1\r\nHost: localhost\r\n'
+            + `Content-Length: ${BODY_SIZE}\r\n\r\n${'x'.repeat(BODY_SIZE - 1)}`);
+    }
+    return {
+        isRefused: () => raws.some(({ received }) => received.startsWith('HTTP/1.1 503')),
+        close: () => raws.forEach((raw) => raw.close()),
+    };
+}
+
+function beginBodiesOverHttp2(host) {
+    const session = http2.connect(host.origin).on('error', () => {});
+    let isRefused = false;
+    for (let count = 0; count < BODIES; count += 1) {
+        const stream = session.request({ ':method': 'POST', ':path': '/publish?topic=a' }, { endStream: false });
+        stream.on('error', () => {}).write('x'.repeat(BODY_SIZE - 1));
+        stream.on('response', (response) => { isRefused ||= response[':status'] === 503; });
+    }
+    return { isRefused: () => isRefused, close: () => session.destroy() };
+}
+
+function defineTests(entry, build) {
+    async function start(t, options) {
+        const host = await startHost(entry, build, options);
+        t.after(() => host.remove());
+        return host;
+    }
+
+    test('a client has a limited time for its request', async (t) => {
+        const host = await start(t);
+        const raws = (await Promise.all(beginnings(host).map((text) => say(host, text, 5)))).flat();
+        if (host.tls) {
+            raws.push(...await say(host, '', 1, { encrypted: true }),
+                ...await say(host, 'GET /events', 1, { encrypted: true }));
+        }
+        const half = entry.http2 ? halfOverHttp2(host) : null;
+        // Meanwhile the others are served.
+        const begun = performance.now();
+        const stream = await Stream.open(host, 'a');
+        assert.equal((await publish(host)).status, 202);
+        await stream.untilEvents(1);
+        assert.ok(performance.now() - begun < 10000, 'the others had to wait');
+        for (const raw of raws) {
+            await raw.untilClosed();
+        }
+        await half;
+        assert.equal(stream.ended, null);
+        stream.close();
+    });
+
+    test('without free descriptors it waits in silence, and goes on when there are some', async (t) => {
+        const host = await start(t, { descriptors: DESCRIPTORS });
+        await publish(host);
+        const idle = host.descriptors();
+        const raws = await say(host, '', CLIENTS);
+        const ticks = host.ticks();
+        await new Promise((resolve) => setTimeout(resolve, 2000));
+        // One that turned without end would take two hundred.
+        assert.ok(host.ticks() - ticks < 100, `${host.ticks() - ticks} ticks`);
+        assert.ok(host.stderr.length < 20000, host.stderr.slice(0, 2000));
+        assert.ok(host.stderr.split('accepting pauses').length <= 2, host.stderr.slice(0, 2000));
+        raws.forEach((raw) => raw.close());
+        await until(async () => (await publish(host)).status === 202, 'an answer');
+        await until(() => host.descriptors() <= idle, `${idle} descriptors`, () => `of ${host.descriptors()}`);
+    });
+
+    test('half requests whose clients have left leave nothing', async (t) => {
+        const host = await start(t, { descriptors: DESCRIPTORS });
+        await publish(host);
+        const idle = host.descriptors();
+        for (const text of beginnings(host)) {
+            (await say(host, text, CLIENTS)).forEach((raw) => raw.close());
+        }
+        await until(async () => (await publish(host)).status === 202, 'an answer');
+        await until(() => host.descriptors() <= idle, `${idle} descriptors`, () => `of ${host.descriptors()}`);
+    });
+
+    test('streams leave room for other requests', async (t) => {
+        const host = await start(t, { descriptors: DESCRIPTORS });
+        const streams = [];
+        while (streams.length < CLIENTS) {
+            streams.push(await Stream.open(host, 'a'));
+        }
+        assert.ok(streams.every(({ status }) => status === 200), 'a status closes an EventSource for good');
+        const open = streams.filter(({ ended }) => ended === null);
+        assert.ok(open.length >= 30, `${open.length} streams`);
+        assert.equal((await publish(host)).status, 202);
+        await Promise.all(open.map((stream) => stream.untilEvents(1)));
+        const refused = streams.filter((stream) => !open.includes(stream));
+        assert.ok(refused.length > 0 && refused.every(({ parser }) => parser.retries.length === 1));
+        const count = host.endings.length;
+        streams.forEach((stream) => stream.close());
+        await host.untilEndings(count + open.length);
+        const again = await Stream.open(host, 'a');
+        await publish(host, 'again');
+        await again.untilEvents(1);
+        again.close();
+    });
+
+    const uncounted = entry.countsBodies === false && 'the server, or its front, keeps bodies by itself';
+    test('all bodies together are bounded', { skip: uncounted }, async (t) => {
+        const host = await start(t);
+        const publishLarge = () => publish(host, 'x'.repeat(BODY_SIZE));
+        assert.equal((await publishLarge()).status, 202);
+        const bodies = entry.http2 ? beginBodiesOverHttp2(host) : await beginBodies(host);
+        await until(async () => bodies.isRefused() || (await publishLarge()).status === 503, 'a refusal');
+        bodies.close();
+        await until(async () => (await publishLarge()).status === 202, 'room');
+    });
+}
+
+describe('limits', { concurrency: HOSTS_AT_A_TIME }, () => {
+    for (const entry of hosts) {
+        const reason = missing(entry);
+        if (reason) {
+            test(entry.name, { skip: reason }, () => {});
+        } else {
+            describe(entry.name, { concurrency: 1 }, () => defineTests(entry, builds[0]));
+        }
+    }
+});
