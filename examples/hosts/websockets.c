@@ -132,18 +132,29 @@ static int answer(struct lws *wsi, int status)
     return lws_http_transaction_completed(wsi) ? -1 : 0;
 }
 
+/* What does not fit is replaced by something that nobody takes for right. */
+static struct sse_text copied(int length, char *bytes, size_t size)
+{
+    if (length >= 0)
+        return (struct sse_text){bytes, (size_t)length};
+    snprintf(bytes, size, "?");
+    return sse_str(bytes);
+}
+
 static struct sse_text copy_custom(struct lws *wsi, const char *name, char *bytes, size_t size)
 {
-    int length = lws_hdr_custom_copy(wsi, bytes, (int)size, name, (int)strlen(name));
+    const int name_size = (int)strlen(name);
 
-    return (struct sse_text){length < 0 ? NULL : bytes, length < 0 ? 0 : (size_t)length};
+    if (lws_hdr_custom_length(wsi, name, name_size) < 0)
+        return sse_str(NULL);
+    return copied(lws_hdr_custom_copy(wsi, bytes, (int)size, name, name_size), bytes, size);
 }
 
 static struct sse_text copy(struct lws *wsi, enum lws_token_indexes token, char *bytes, size_t size)
 {
-    int length = lws_hdr_copy(wsi, bytes, (int)size, token);
-
-    return (struct sse_text){length < 0 ? NULL : bytes, length < 0 ? 0 : (size_t)length};
+    if (lws_hdr_total_length(wsi, token) <= 0)
+        return sse_str(NULL);
+    return copied(lws_hdr_copy(wsi, bytes, (int)size, token), bytes, size);
 }
 
 /* libwebsockets has decoded the query. It must not be decoded again, or "%2541" would become "A". */

@@ -88,8 +88,9 @@ async function askHttp2(host, { method, target, headers = {}, body }) {
     return answer;
 }
 
-/** Sends one request and returns `status`, which is 0 if the connection ended without an answer, `head` in small letters,
- *  and what came with it of the body. A header field that is null is left out; one that is a list comes as often. */
+/** Sends one request and returns `status`, which is 0 if the connection ended without an answer, `head` in small
+ *  letters, and the `text` that came with it. A header field that is null is left out; one that is a list comes as
+ *  often. */
 export function ask(host, request) {
     return host.http2 ? askHttp2(host, request) : askHttp1(host, request);
 }
