@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A module of nginx: PULL in a driven loop, one of each worker.
+ *
+ *     location /events { sse; }
+ *     location /publish { sse_publish; }
+ *
+ * stream.c and worker.c are the adapter. The rest is what every module has: directives here, requests in
+ * requests.c.
+ */
+#include "module.h"
+#include "requests.h"
+#include "worker.h"
+
+struct settings {
+    ngx_int_t streams;    /* the most streams of a worker; 0: no limit */
+    ngx_int_t history;    /* events that are kept for clients that come back */
+    ngx_msec_t heartbeat; /* 0: the library's default */
+    bool is_used;
+    struct ngx_sse_worker worker;
+};
+
+static struct settings *settings_of(const ngx_http_request_t *request)
+{
+    return ngx_http_get_module_main_conf(request, ngx_http_sse_module);
+}
+
+static ngx_int_t handle_events(ngx_http_request_t *request)
+{
+    const struct settings *settings = settings_of(request);
+    const struct sse_emitter_options options = {.size = sizeof(options),
+                                                .registry = settings->worker.registry,
+                                                .loop = settings->worker.loop,
+                                                .heartbeat_ms = (int64_t)settings->heartbeat};
+
+    return ngx_sse_serve_events(request, options);
+}
+
+static ngx_int_t handle_publish(ngx_http_request_t *request)
+{
+    return ngx_sse_serve_publish(request, settings_of(request)->worker.registry);
+}
+
+/* -- directives ----------------------------------------------------------------------------- */
+
+static char *set_handler(ngx_conf_t *conf, ngx_http_handler_pt handler)
+{
+    ngx_http_core_loc_conf_t *location = ngx_http_conf_get_module_loc_conf(conf, ngx_http_core_module);
+    struct settings *settings = ngx_http_conf_get_module_main_conf(conf, ngx_http_sse_module);
+
+    settings->is_used = true;
+    location->handler = handler;
+    return NGX_CONF_OK;
+}
+
+static char *set_events(ngx_conf_t *conf, ngx_command_t *command, void *unused)
+{
+    (void)command, (void)unused;
+    return set_handler(conf, handle_events);
+}
+
+static char *set_publish(ngx_conf_t *conf, ngx_command_t *command, void *unused)
+{
+    (void)command, (void)unused;
+    return set_handler(conf, handle_publish);
+}
+
+#define AT_LOCATION (NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS)
+#define IN_HTTP (NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1)
+
+static ngx_command_t commands[] = {{ngx_string("sse"), AT_LOCATION, set_events, 0, 0, NULL},
+                                   {ngx_string("sse_publish"), AT_LOCATION, set_publish, 0, 0, NULL},
+                                   {ngx_string("sse_streams"), IN_HTTP, ngx_conf_set_num_slot,
+                                    NGX_HTTP_MAIN_CONF_OFFSET, offsetof(struct settings, streams), NULL},
+                                   {ngx_string("sse_history"), IN_HTTP, ngx_conf_set_num_slot,
+                                    NGX_HTTP_MAIN_CONF_OFFSET, offsetof(struct settings, history), NULL},
+                                   {ngx_string("sse_heartbeat"), IN_HTTP, ngx_conf_set_msec_slot,
+                                    NGX_HTTP_MAIN_CONF_OFFSET, offsetof(struct settings, heartbeat), NULL},
+                                   ngx_null_command};
+
+static void *make_settings(ngx_conf_t *conf)
+{
+    struct settings *settings = ngx_pcalloc(conf->pool, sizeof(*settings));
+
+    if (!settings)
+        return NULL;
+    settings->streams = NGX_CONF_UNSET;
+    settings->history = NGX_CONF_UNSET;
+    settings->heartbeat = NGX_CONF_UNSET_MSEC;
+    return settings;
+}
+
+static char *complete_settings(ngx_conf_t *conf, void *made)
+{
+    struct settings *settings = made;
+
+    (void)conf;
+    ngx_conf_init_value(settings->streams, 0);
+    ngx_conf_init_value(settings->history, 10000);
+    ngx_conf_init_msec_value(settings->heartbeat, 0);
+    return NGX_CONF_OK;
+}
+
+/* -- processes ------------------------------------------------------------------------------ */
+
+static struct settings *settings_in(ngx_cycle_t *cycle)
+{
+    struct settings *settings = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_sse_module);
+
+    return settings && settings->is_used ? settings : NULL;
+}
+
+static ngx_int_t check_workers(ngx_cycle_t *cycle)
+{
+    const ngx_core_conf_t *core = (ngx_core_conf_t *)ngx_get_conf(cycle->conf_ctx, ngx_core_module);
+
+    if (settings_in(cycle) && core->worker_processes > 1)
+        ngx_log_error(NGX_LOG_WARN, cycle->log, 0,
+                      "sse: an event reaches the streams of one worker alone: set worker_processes to 1");
+    return NGX_OK;
+}
+
+/* nginx calls it in its cache manager as well, which serves nobody. */
+static ngx_int_t start_worker(ngx_cycle_t *cycle)
+{
+    struct settings *settings = settings_in(cycle);
+    struct sse_registry_options options = {.size = sizeof(options), .gap_type = sse_str("gap")};
+
+    if (!settings || (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE))
+        return NGX_OK;
+    options.history.events = (size_t)settings->history;
+    options.emitters_max = (size_t)settings->streams;
+    return ngx_sse_open_worker(&settings->worker, &options, cycle);
+}
+
+static void stop_worker(ngx_cycle_t *cycle)
+{
+    struct settings *settings = settings_in(cycle);
+
+    if (settings && settings->worker.loop)
+        ngx_sse_close_worker(&settings->worker);
+}
+
+static ngx_http_module_t context = {.create_main_conf = make_settings, .init_main_conf = complete_settings};
+
+ngx_module_t ngx_http_sse_module = {NGX_MODULE_V1, &context,      commands,     NGX_HTTP_MODULE,
+                                    NULL,          check_workers, start_worker, NULL,
+                                    NULL,          stop_worker,   NULL,         NGX_MODULE_V1_PADDING};

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+#include "requests.h"
+#include "module.h"
+#include "stream.h"
+
+#define TOPICS_MAX 16
+
+struct topics {
+    struct sse_text texts[TOPICS_MAX];
+    char bytes[TOPICS_MAX][SSE_TOPIC_SIZE_MAX];
+};
+
+static struct sse_text text_of(ngx_str_t string)
+{
+    return (struct sse_text){(const char *)string.data, string.len};
+}
+
+static struct sse_text header_of(const ngx_http_request_t *request, const char *name)
+{
+    for (const ngx_list_part_t *part = &request->headers_in.headers.part; part; part = part->next) {
+        const ngx_table_elt_t *fields = part->elts;
+
+        for (ngx_uint_t i = 0; i < part->nelts; i++)
+            if (fields[i].key.len == strlen(name) &&
+                !ngx_strncasecmp(fields[i].key.data, (u_char *)name, strlen(name)))
+                return text_of(fields[i].value);
+    }
+    return sse_str(NULL);
+}
+
+/* -- answers -------------------------------------------------------------------------------- */
+
+static ngx_int_t refuse_method(ngx_http_request_t *request, const char *allowed)
+{
+    ngx_table_elt_t *allow = ngx_list_push(&request->headers_out.headers);
+
+    if (!allow)
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    *allow = (ngx_table_elt_t){
+        .hash = 1, .key = ngx_string("Allow"), .value = {strlen(allowed), (u_char *)allowed}};
+    return NGX_HTTP_NOT_ALLOWED;
+}
+
+static ngx_int_t accept_event(ngx_http_request_t *request)
+{
+    request->headers_out.status = NGX_HTTP_ACCEPTED;
+    request->headers_out.content_length_n = 0;
+    request->header_only = 1;
+    return ngx_http_send_header(request);
+}
+
+/* A client that would only come back is told when: an error status would end an EventSource for good. */
+static ngx_int_t refuse_stream(ngx_http_request_t *request, int error)
+{
+    struct sse_http_refusal refusal = {.status = NGX_HTTP_INTERNAL_SERVER_ERROR};
+    ngx_chain_t chain = {.buf = NULL};
+    ngx_int_t result;
+
+    (void)sse_http_get_refusal(&refusal, error, (uint64_t)ngx_random() << 32 | (uint64_t)ngx_random());
+    if (!refusal.event_stream)
+        return refusal.status;
+    chain.buf = ngx_create_temp_buf(request->pool, refusal.body_size);
+    if (!chain.buf || ngx_sse_set_head(request) != NGX_OK)
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    chain.buf->last = ngx_cpymem(chain.buf->pos, refusal.body, refusal.body_size);
+    chain.buf->last_buf = 1;
+    request->headers_out.content_length_n = (off_t)refusal.body_size;
+    result = ngx_http_send_header(request);
+    if (result == NGX_ERROR || result > NGX_OK || request->header_only)
+        return result;
+    return ngx_http_output_filter(request, &chain);
+}
+
+/* -- GET of a stream ------------------------------------------------------------------------ */
+
+/* The number of topics; 0: there is none, there are too many, or one cannot be read. */
+static size_t read_topics(struct topics *topics, struct sse_text query)
+{
+    for (size_t count = 0; count <= TOPICS_MAX; count++) {
+        char room[SSE_TOPIC_SIZE_MAX];
+        ssize_t size = sse_http_parameter(query, "topic", count, room, sizeof(room));
+
+        if (size == -ENOENT)
+            return count;
+        if (size < 1 || size > SSE_TOPIC_SIZE_MAX || count == TOPICS_MAX)
+            return 0;
+        memcpy(topics->bytes[count], room, (size_t)size);
+        topics->texts[count] = (struct sse_text){topics->bytes[count], (size_t)size};
+    }
+    return 0;
+}
+
+static ngx_int_t answer_head(ngx_http_request_t *request)
+{
+    return ngx_sse_set_head(request) == NGX_OK ? ngx_http_send_header(request)
+                                               : NGX_HTTP_INTERNAL_SERVER_ERROR;
+}
+
+ngx_int_t ngx_sse_serve_events(ngx_http_request_t *request, struct sse_emitter_options options)
+{
+    const struct sse_text query = text_of(request->args);
+    char id[SSE_ID_SIZE_MAX + 1];
+    struct topics topics;
+    ngx_int_t result;
+    ssize_t size;
+    int error;
+
+    if (!(request->method & (NGX_HTTP_GET | NGX_HTTP_HEAD)))
+        return refuse_method(request, "GET, HEAD");
+    result = ngx_http_discard_request_body(request);
+    if (result != NGX_OK)
+        return result;
+    options.topics = topics.texts;
+    options.topic_count = read_topics(&topics, query);
+    if (!options.topic_count)
+        return NGX_HTTP_BAD_REQUEST;
+    if (request->method == NGX_HTTP_HEAD)
+        return answer_head(request);
+    size = sse_http_last_event_id(header_of(request, "Last-Event-ID"), query, id, sizeof(id));
+    options.last_event_id = (struct sse_text){id, size > 0 ? (size_t)size : 0};
+    options.queue_bytes = NGX_SSE_QUEUE_BYTES;
+    error = ngx_sse_open_stream(request, options, &result);
+    return error ? refuse_stream(request, error) : result;
+}
+
+/* -- POST of an event ----------------------------------------------------------------------- */
+
+/* A browser says which page makes it send; whatever else sends says nothing. Only pages of this server may.
+ */
+static bool is_cross_site(const ngx_http_request_t *request)
+{
+    const struct sse_text origin = header_of(request, "Origin");
+    const struct sse_text host = header_of(request, "Host");
+    const size_t scheme = origin.len < host.len ? 0 : origin.len - host.len;
+
+    if (!origin.ptr)
+        return false;
+    return scheme < 3 || !host.len || memcmp(origin.ptr + scheme - 3, "://", 3) ||
+           ngx_strncasecmp((u_char *)origin.ptr + scheme, (u_char *)host.ptr, host.len);
+}
+
+/* The body, in one piece; NULL: no memory, or its file cannot be read. */
+static u_char *read_body(ngx_http_request_t *request, size_t *size)
+{
+    ngx_chain_t *const first = request->request_body ? request->request_body->bufs : NULL;
+    u_char *body, *end;
+
+    *size = 0;
+    for (ngx_chain_t *link = first; link; link = link->next)
+        *size += (size_t)ngx_buf_size(link->buf);
+    body = ngx_pnalloc(request->pool, *size + 1);
+    end = body;
+    for (ngx_chain_t *link = first; link && end; link = link->next) {
+        ngx_buf_t *piece = link->buf;
+        const size_t length = (size_t)ngx_buf_size(piece);
+
+        /* An empty body is a piece that is neither. */
+        if (ngx_buf_in_memory(piece))
+            memcpy(end, piece->pos, length);
+        else if (piece->in_file &&
+                 ngx_read_file(piece->file, end, length, piece->file_pos) != (ssize_t)length)
+            return NULL;
+        end += length;
+    }
+    return body;
+}
+
+static ngx_int_t publish(ngx_http_request_t *request, struct sse_registry *registry)
+{
+    char topic[SSE_TOPIC_SIZE_MAX];
+    ssize_t topic_size = sse_http_parameter(text_of(request->args), "topic", 0, topic, sizeof(topic));
+    struct sse_event event = {.data = sse_str("")};
+    ssize_t encoded;
+    int error;
+
+    event.data.ptr = (const char *)read_body(request, &event.data.len);
+    if (!event.data.ptr)
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    encoded = sse_event_encode(&event, NULL, 0);
+    if (topic_size < 1 || topic_size > SSE_TOPIC_SIZE_MAX || encoded < 0)
+        return NGX_HTTP_BAD_REQUEST;
+    /* It would end every stream of its topic. */
+    if ((size_t)encoded > NGX_SSE_QUEUE_BYTES)
+        return NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
+    error = sse_registry_publish(registry, (struct sse_text){topic, (size_t)topic_size}, &event, NULL);
+    return error ? NGX_HTTP_SERVICE_UNAVAILABLE : accept_event(request);
+}
+
+static void on_body(ngx_http_request_t *request)
+{
+    struct sse_registry *registry = ngx_http_get_module_ctx(request, ngx_http_sse_module);
+
+    ngx_http_finalize_request(request, publish(request, registry));
+}
+
+ngx_int_t ngx_sse_serve_publish(ngx_http_request_t *request, struct sse_registry *registry)
+{
+    ngx_int_t result;
+
+    if (request->method != NGX_HTTP_POST)
+        return refuse_method(request, "POST");
+    if (is_cross_site(request))
+        return NGX_HTTP_FORBIDDEN;
+    ngx_http_set_ctx(request, registry, ngx_http_sse_module);
+    result = ngx_http_read_client_request_body(request, on_body);
+    return result >= NGX_HTTP_SPECIAL_RESPONSE ? result : NGX_DONE;
+}
