@@ -9,6 +9,7 @@ import { makeCertificate } from '../clients/certificate.mjs';
 import { freePort, isListening, startLighttpd, startNginx } from '../clients/front.mjs';
 import { encode, killedAtExit, request, until } from '../clients/hub.mjs';
 import { request as requestHttp2 } from './http2.mjs';
+import { nginx } from './nginx.mjs';
 
 const HEARTBEAT_MS = 300;
 const EXIT_MS = 30000;
@@ -18,26 +19,54 @@ const fronts = {
     lighttpd: startLighttpd,
 };
 
-export function programOf({ name, program = name }, build) {
-    return join(process.env.SSE_HOSTS, build, 'examples', 'hosts', `host_${program}`);
+/** Servers that load a module: how each is started and looked at. */
+const servers = { nginx };
+
+function programOf({ name, program = name, server }, build) {
+    const file = server === undefined ? `host_${program}` : servers[server].module;
+    return join(process.env.SSE_HOSTS, build, 'examples', 'hosts', file);
+}
+
+/** The builds in which a server is tested: a server of one thread has nothing to show to TSan. */
+export function buildsOf({ builds = ['asan', 'tsan'] }) {
+    return builds;
 }
 
 /** Why a server cannot be tested, or false. */
 export function missing(entry) {
-    if (['asan', 'tsan'].some((build) => !existsSync(programOf(entry, build)))) {
+    if (buildsOf(entry).some((build) => !existsSync(programOf(entry, build)))) {
         return `${entry.name} was not built`;
     }
     const directories = process.env.PATH.split(':');
-    const needed = [entry.front, entry.tls && 'openssl'].filter((program) => program);
+    const needed = [entry.front, entry.tls && 'openssl', entry.server].filter((program) => program);
     const lacking = needed.find((program) => !directories.some((path) => existsSync(join(path, program))));
     return lacking !== undefined && `${entry.name} needs ${lacking}`;
+}
+
+export function childrenOf(pid) {
+    try {
+        const words = readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').split(' ');
+        return words.filter((word) => word).map(Number);
+    } catch {
+        return [];
+    }
+}
+
+function killProcess(pid) {
+    try {
+        process.kill(pid, 'SIGKILL');
+    } catch (error) {
+        assert.equal(error.code, 'ESRCH');
+    }
 }
 
 class Host {
     stderr = '';
 
-    constructor(entry, build, { heartbeatMs = HEARTBEAT_MS, streamsMax = 0, names = [], descriptors }) {
-        Object.assign(this, { http2: false, tls: false, ...entry });
+    constructor(entry, build, { heartbeatMs = HEARTBEAT_MS, streamsMax = 0, names = [], descriptors, more = '' }) {
+        Object.assign(this, { http2: false, tls: false, more, ...entry });
+        this.server = servers[entry.server];
+        this.program = programOf(entry, build);
         this.directory = mkdtempSync(join(tmpdir(), 'sse-host-'));
         this.build = build;
         this.heartbeatMs = heartbeatMs;
@@ -49,18 +78,13 @@ class Host {
     async start() {
         const port = await freePort();
         this.port = port;
-        const names = this.names.flatMap((name) => ['--name', name]);
-        const options = [...names, port, this.heartbeatMs, this.streamsMax].map(String);
-        if (this.tls) {
-            const { file, keyFile } = makeCertificate(this.directory);
-            options.push(file, keyFile);
-            this.caFile = file;
-            this.ca = readFileSync(this.caFile);
-        }
+        this.certificate = this.tls ? makeCertificate(this.directory) : null;
+        this.ca = this.certificate ? readFileSync(this.certificate.file) : undefined;
         const log = `log_path=${join(this.directory, 'sanitizer')}`;
         const env = {
             ...process.env,
             ASAN_OPTIONS: `detect_leaks=1:${log}`,
+            LSAN_OPTIONS: `suppressions=${process.env.SSE_LEAKS}:print_suppressions=0`,
             UBSAN_OPTIONS: `halt_on_error=1:print_stacktrace=1:${log}`,
             TSAN_OPTIONS: `second_deadlock_stack=1:suppressions=${process.env.SSE_SUPPRESSIONS}:${log}`,
         };
@@ -68,18 +92,26 @@ class Host {
         if (this.descriptorsMax) {
             before.unshift('sh', '-c', `ulimit -n ${this.descriptorsMax} && exec "$@"`, 'sh');
         }
-        const [program, ...rest] = [...before, programOf(this, this.build), ...options];
-        this.child = killedAtExit(spawn(program, rest, { env, stdio: ['ignore', 'ignore', 'pipe'] }));
+        const [program, ...rest] = [...before, ...this.server?.command(this) ?? this.#command()];
+        this.child = spawn(program, rest, { env, stdio: ['ignore', 'ignore', 'pipe'] });
+        killedAtExit({ kill: () => this.kill() });
         this.child.stderr.setEncoding('utf8').on('data', (text) => { this.stderr += text; });
         this.exited = new Promise((resolve) => {
             this.child.on('close', (code, signal) => resolve(code ?? signal));
         });
         await until(() => {
             assert.equal(this.child.exitCode, null, `${this.name} ended: ${this.stderr}`);
-            return isListening(port);
+            return isListening(port) && this.pid;
         }, `${this.name} to listen`, () => this.stderr);
         this.frontServer = await fronts[this.front]?.(port);
         this.origin = `${this.tls ? 'https' : 'http'}://127.0.0.1:${this.frontServer?.port ?? port}/`;
+    }
+
+    #command() {
+        const { file, keyFile } = this.certificate ?? {};
+        const names = this.names.flatMap((name) => ['--name', name]);
+        const options = [...names, this.port, this.heartbeatMs, this.streamsMax, file, keyFile];
+        return [this.program, ...options.filter((option) => option !== undefined).map(String)];
     }
 
     /* What it is asked */
@@ -101,15 +133,21 @@ class Host {
 
     /** For curl to reach it. */
     get curlOptions() {
-        return [this.http2 && ['--http2-prior-knowledge'], this.tls && ['--cacert', this.caFile]]
+        const withHttp2 = this.tls ? '--http2' : '--http2-prior-knowledge';
+        return [this.http2 && [withHttp2], this.tls && ['--cacert', this.certificate.file]]
             .filter((options) => options).flat();
     }
 
     /* What it looks like from outside */
 
-    /** The reasons of the streams that have ended, as it reports them. */
+    /** The process that serves. */
+    get pid() {
+        return this.server ? childrenOf(this.child.pid)[0] : this.child.pid;
+    }
+
+    /** The reasons of the streams that have ended, as it reports them; a server has its own words before that. */
     get endings() {
-        const lines = this.stderr.matchAll(/^ended: reason (\d+) \([^)]+\), \d+ events$/gm);
+        const lines = this.stderr.matchAll(/^(?:.* sse )?ended: reason (\d+) \([^)]+\), \d+ events$/gm);
         return [...lines].map(([, reason]) => Number(reason));
     }
 
@@ -119,12 +157,12 @@ class Host {
     }
 
     descriptors() {
-        return readdirSync(`/proc/${this.child.pid}/fd`).length;
+        return readdirSync(`/proc/${this.pid}/fd`).length;
     }
 
     /** Processor time so far, in ticks of the system. */
     ticks() {
-        const status = readFileSync(`/proc/${this.child.pid}/stat`, 'latin1');
+        const status = readFileSync(`/proc/${this.pid}/stat`, 'latin1');
         const fields = status.replace(/^.*\) /s, '').split(' ');
         return Number(fields[11]) + Number(fields[12]);
     }
@@ -134,13 +172,21 @@ class Host {
             .map((name) => readFileSync(join(this.directory, name), 'utf8')).join('\n');
     }
 
+    /** As an operator would, who wants streams to end well. */
     terminate() {
-        this.child.kill('SIGTERM');
+        this.child.kill(this.server?.quit ?? 'SIGTERM');
+    }
+
+    /** With the processes that it has started; it might start others in their place. */
+    kill() {
+        const children = childrenOf(this.child.pid);
+        this.child.kill('SIGKILL');
+        children.forEach(killProcess);
     }
 
     /** Waits for its end. Leaks are found only then. */
     async untilExit() {
-        const timer = setTimeout(() => this.child.kill('SIGKILL'), EXIT_MS);
+        const timer = setTimeout(() => this.kill(), EXIT_MS);
         const code = await this.exited;
         clearTimeout(timer);
         assert.equal(this.sanitizerReports(), '', 'a sanitizer complained');
@@ -150,7 +196,7 @@ class Host {
     /** Whatever state it is in; one that came to an end by itself tells why. */
     async remove() {
         const ended = this.child.exitCode ?? this.child.signalCode;
-        this.child.kill('SIGKILL');
+        this.kill();
         await this.exited;
         const reports = this.sanitizerReports();
         await this.frontServer?.stop();

@@ -11,9 +11,9 @@ import { after, before, describe, test } from 'node:test';
 import { launchBrowser, listen } from '../clients/chromium.mjs';
 import { until } from '../clients/hub.mjs';
 import { eventSources, openCurl, openWithFetch } from '../clients/sources.mjs';
-import { missing, startHost } from './host.mjs';
+import { buildsOf, missing, startHost } from './host.mjs';
 import { fetch as fetchHttp2 } from './http2.mjs';
-import { builds, hosts } from './list.mjs';
+import { hosts } from './list.mjs';
 import { Stream } from './stream.mjs';
 
 const PEER_GONE = 5;
@@ -60,7 +60,7 @@ function untilDescriptors(host, count) {
 
 function openEventSource(host, url) {
     if (host.http2) {
-        return openWithFetch(fetchHttp2, url);
+        return openWithFetch((input, init) => fetchHttp2(input, { ...init, ca: host.ca }), url);
     }
     return eventSources[0].open(url, [], { connect: { ca: host.ca } });
 }
@@ -149,7 +149,7 @@ function defineTests(entry, build) {
     });
 
     // Browsers do not speak HTTP/2 without TLS.
-    if (build === builds[0] && !entry.http2) {
+    if (build === buildsOf(entry)[0] && (!entry.http2 || entry.tls)) {
         test('events in Chromium', { skip: !process.env.SSE_CHROMIUM && 'there is no Chromium' }, async (t) => {
             const { host } = it;
             const context = await browser.newContext({ ignoreHTTPSErrors: host.tls });
@@ -403,7 +403,7 @@ function defineTests(entry, build) {
 describe('hosts', { concurrency: HOSTS_AT_A_TIME }, () => {
     for (const entry of hosts) {
         const reason = missing(entry);
-        for (const build of builds) {
+        for (const build of buildsOf(entry)) {
             const name = `${entry.name}, ${build}`;
             if (reason) {
                 test(name, { skip: reason }, () => {});

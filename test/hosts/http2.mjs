@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// HTTP/2 with prior knowledge: sessions that streams share, and a fetch over them.
+// HTTP/2, over TLS or with prior knowledge: sessions that streams share, and a fetch over them. `ca` is whom to
+// trust.
 import http2 from 'node:http2';
 import { Readable } from 'node:stream';
 
@@ -9,8 +10,8 @@ export class Sessions {
     #open = new Map();
 
     /** Makes a request on a session that has room, or on one of its own. */
-    request(origin, headers, { alone = false } = {}) {
-        const session = this.#find(origin, alone) ?? this.#connect(origin, alone);
+    request(origin, headers, { alone = false, ca } = {}) {
+        const session = this.#find(origin, alone) ?? this.#connect(origin, alone, ca);
         const stream = session.request(headers, { endStream: headers[':method'] === 'GET' });
         this.#open.get(session).count += 1;
         stream.on('close', () => this.#leave(session));
@@ -23,8 +24,8 @@ export class Sessions {
         return alone ? undefined : rooms[0]?.[0];
     }
 
-    #connect(origin, alone) {
-        const session = http2.connect(origin);
+    #connect(origin, alone, ca) {
+        const session = http2.connect(origin, { ca });
         this.#open.set(session, { origin, count: 0, alone });
         // What becomes of a session, its streams tell.
         session.on('error', () => {});
@@ -49,8 +50,9 @@ export class Sessions {
 const sessions = new Sessions();
 
 function headersFor(url, method, headers) {
-    const { pathname, search, host } = new URL(url);
-    return { ':method': method, ':path': pathname + search, ':scheme': 'http', ':authority': host, ...headers };
+    const { pathname, search, host, protocol } = new URL(url);
+    const scheme = protocol.slice(0, -1);
+    return { ':method': method, ':path': pathname + search, ':scheme': scheme, ':authority': host, ...headers };
 }
 
 export function open(url, headers, options) {
@@ -58,9 +60,9 @@ export function open(url, headers, options) {
 }
 
 /** As request of hub.mjs. */
-export function request(url, { method = 'GET', headers = {}, body } = {}) {
+export function request(url, { method = 'GET', headers = {}, body, ca } = {}) {
     return new Promise((resolve, reject) => {
-        const stream = sessions.request(new URL(url).origin, headersFor(url, method, headers));
+        const stream = sessions.request(new URL(url).origin, headersFor(url, method, headers), { ca });
         let answer = {};
         stream.on('response', (response) => { answer = response; });
         stream.on('error', reject);
@@ -78,10 +80,10 @@ export function request(url, { method = 'GET', headers = {}, body } = {}) {
 }
 
 /** As much of fetch as npm eventsource needs. */
-export function fetch(url, { headers = {}, signal } = {}) {
+export function fetch(url, { headers = {}, signal, ca } = {}) {
     return new Promise((resolve, reject) => {
         const stream = open(String(url), Object.fromEntries(Object.entries(headers)
-            .map(([name, value]) => [name.toLowerCase(), value])));
+            .map(([name, value]) => [name.toLowerCase(), value])), { ca });
         signal?.addEventListener('abort', () => stream.close(http2.constants.NGHTTP2_CANCEL));
         stream.on('error', reject);
         stream.on('response', (response) => {

@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import http2 from 'node:http2';
 import { describe, test } from 'node:test';
 import { until } from '../clients/hub.mjs';
-import { missing, startHost } from './host.mjs';
-import { builds, hosts } from './list.mjs';
+import { buildsOf, missing, startHost } from './host.mjs';
+import { hosts } from './list.mjs';
 import { ask, Raw } from './raw.mjs';
 import { Stream } from './stream.mjs';
 
@@ -44,7 +44,7 @@ function beginnings(host) {
 
 /** Half of a request on a connection of HTTP/2; true once the server has ended it. */
 async function halfOverHttp2(host) {
-    const session = http2.connect(host.origin).on('error', () => {});
+    const session = http2.connect(host.origin, { ca: host.ca }).on('error', () => {});
     const stream = session.request({ ':method': 'POST', ':path': '/publish?topic=a' }, { endStream: false });
     let over = false;
     stream.on('error', () => {}).on('close', () => { over = true; });
@@ -67,7 +67,7 @@ async function beginBodies(host) {
 }
 
 function beginBodiesOverHttp2(host) {
-    const session = http2.connect(host.origin).on('error', () => {});
+    const session = http2.connect(host.origin, { ca: host.ca }).on('error', () => {});
     let isRefused = false;
     for (let count = 0; count < BODIES; count += 1) {
         const stream = session.request({ ':method': 'POST', ':path': '/publish?topic=a' }, { endStream: false });
@@ -173,7 +173,7 @@ describe('limits', { concurrency: HOSTS_AT_A_TIME }, () => {
         if (reason) {
             test(entry.name, { skip: reason }, () => {});
         } else {
-            describe(entry.name, { concurrency: 1 }, () => defineTests(entry, builds[0]));
+            describe(entry.name, { concurrency: 1 }, () => defineTests(entry, buildsOf(entry)[0]));
         }
     }
 });

@@ -2,7 +2,8 @@
 // The servers of examples/hosts, a line each. `program` is host_NAME if it is not the name; `tls` and `http2`
 // (with prior knowledge) are how it is spoken to; `front` stands between it and the clients. A host that is
 // `blocking` has a thread for each stream, which notices nothing but by writing. `misreads`: broken encodings
-// that it, or its front, accepts in a query. What else is not in the hands of the program:
+// that it, or its front, accepts in a query. `server`: what loads a module, see host.mjs; `builds`: those in which
+// it is tested, if not both. What else is not in the hands of the program:
 // - `continues` false: the server cannot send "100 Continue";
 // - `lengths` false: it hides that a request had two lengths;
 // - `countsBodies` false: it, or its front, keeps the bodies that have not come to their end.
@@ -23,6 +24,8 @@ export const hosts = [
         name: 'fastcgi behind lighttpd', program: 'fastcgi', front: 'lighttpd', blocking: true,
         misreads: ['%', '%zz'], countsBodies: false,
     },
+    { name: 'nginx', server: 'nginx', builds: ['asan'] },
+    { name: 'nginx over TLS', server: 'nginx', builds: ['asan'], tls: true },
+    { name: 'nginx over HTTP/2', server: 'nginx', builds: ['asan'], http2: true },
+    { name: 'nginx over HTTP/2 and TLS', server: 'nginx', builds: ['asan'], http2: true, tls: true },
 ];
-
-export const builds = ['asan', 'tsan'];

@@ -67,7 +67,7 @@ async function askHttp1(host, { method, target, headers, body }) {
 async function askHttp2(host, { method, target, headers = {}, body }) {
     const names = Object.entries(headers).map(([name, value]) => [
         name === 'Host' ? ':authority' : name.toLowerCase(), value]);
-    const session = http2.connect(host.origin).on('error', () => {});
+    const session = http2.connect(host.origin, { ca: host.ca }).on('error', () => {});
     const stream = session.request({
         ':method': method, ':path': `/${target}`, ':authority': `127.0.0.1:${host.port}`,
         ...Object.fromEntries(names.filter(([, value]) => value !== null)),

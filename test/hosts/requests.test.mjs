@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import http2 from 'node:http2';
 import { after, before, describe, test } from 'node:test';
 import { until } from '../clients/hub.mjs';
-import { missing, startHost } from './host.mjs';
-import { builds, hosts } from './list.mjs';
+import { buildsOf, missing, startHost } from './host.mjs';
+import { hosts } from './list.mjs';
 import { ask, Raw } from './raw.mjs';
 import { Stream } from './stream.mjs';
 
@@ -78,7 +78,7 @@ function testRequests(entry, build) {
 /** Answers a request whose body the client sends only when it is told to. */
 async function expectContinue(host) {
     if (host.http2) {
-        const session = http2.connect(host.origin).on('error', () => {});
+        const session = http2.connect(host.origin, { ca: host.ca }).on('error', () => {});
         const stream = session.request({ ':method': 'POST', ':path': '/publish?topic=a', expect: '100-continue' });
         let [mayContinue, status] = [false, null];
         stream.on('continue', () => {
@@ -179,8 +179,8 @@ describe('requests', { concurrency: HOSTS_AT_A_TIME }, () => {
             test(entry.name, { skip: reason }, () => {});
         } else {
             describe(entry.name, { concurrency: 1 }, () => {
-                testRequests(entry, builds[0]);
-                testBodies(entry, builds[0]);
+                testRequests(entry, buildsOf(entry)[0]);
+                testBodies(entry, buildsOf(entry)[0]);
             });
         }
     }

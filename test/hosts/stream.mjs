@@ -10,6 +10,7 @@ import { open as openHttp2 } from './http2.mjs';
 export class Stream {
     parser = new StrictParser();
     status = null;
+    headers = null;
     /** 'end' once the body has ended as it should, otherwise what broke it off. */
     ended = null;
     /** Sends what the server has no reason to read, where HTTP has a place for that. */
@@ -17,16 +18,17 @@ export class Stream {
     #source;
     #close;
 
-    /** `lastEventId` for a client that comes back. */
-    constructor(host, topic, { lastEventId, alone } = {}) {
-        const headers = { accept: 'text/event-stream', 'cache-control': 'no-store' };
+    /** `lastEventId` for a client that comes back; `more` is added to the query. */
+    constructor(host, topic, { lastEventId, alone, headers: others = {}, more = '' } = {}) {
+        const headers = { accept: 'text/event-stream', 'cache-control': 'no-store', ...others };
+        const url = host.events(topic) + more;
         if (lastEventId !== undefined) {
             headers['last-event-id'] = lastEventId;
         }
         if (host.http2) {
-            this.#openHttp2(host.events(topic), headers, alone);
+            this.#openHttp2(url, headers, { alone, ca: host.ca });
         } else {
-            this.#openHttp1(host.events(topic), headers, host.ca);
+            this.#openHttp1(url, headers, host.ca);
         }
     }
 
@@ -45,14 +47,18 @@ export class Stream {
         request.on('error', (error) => { this.ended ??= error.code ?? error.message; });
         request.on('response', (response) => {
             this.status = response.statusCode;
+            this.headers = response.headers;
             this.#take(response, () => (response.complete ? 'end' : 'broken off'));
         });
     }
 
-    #openHttp2(url, headers, alone) {
-        const stream = openHttp2(url, headers, { alone });
+    #openHttp2(url, headers, options) {
+        const stream = openHttp2(url, headers, options);
         this.#close = () => stream.close(constants.NGHTTP2_CANCEL);
-        stream.on('response', (response) => { this.status = response[':status']; });
+        stream.on('response', (response) => {
+            this.status = response[':status'];
+            this.headers = response;
+        });
         this.#take(stream, () => `reset ${stream.rstCode}`);
     }
 
@@ -104,6 +110,10 @@ export class Stream {
 
     stopReading() {
         this.#source.pause();
+    }
+
+    goOnReading() {
+        this.#source.resume();
     }
 
     close() {

@@ -6,7 +6,8 @@
 
 SSE_HOSTS=$SSE_BUILD/examples
 SSE_SUPPRESSIONS=$SSE_ROOT/test/support/hosts.tsan
-export SSE_HOSTS SSE_SUPPRESSIONS
+SSE_LEAKS=$SSE_ROOT/test/support/hosts.lsan
+export SSE_HOSTS SSE_SUPPRESSIONS SSE_LEAKS
 
 skip_all() {
     record hosts 0 0 1 "$1"
@@ -19,6 +20,7 @@ install_servers() {
         fcgiapp.h openssl/ssl.h; do
         install "/usr/include/$server"
     done
+    install /usr/share/nginx/src/configure
     install openssl
     install nginx
     install lighttpd
@@ -42,4 +44,9 @@ if have setarch && setarch -R true 2>/dev/null; then
     export SSE_WITHOUT_RANDOMISATION=1
 fi
 
+# nginx is not built with the sanitizer: it is loaded before it.
+SSE_ASAN_RUNTIME=$(${CC:-cc} -print-file-name=libasan.so)
+export SSE_ASAN_RUNTIME
+
 run_tests hosts "${SSE_HOSTS_SECONDS:-400}" hosts/hosts.test.mjs hosts/requests.test.mjs
+run_tests nginx 200 hosts/nginx.test.mjs

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+// nginx with the module of examples/hosts/nginx, as host.mjs starts and ends it.
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const TEMPORARY = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
+
+function makeConfiguration({ program, port, http2, tls, certificate, heartbeatMs, streamsMax, more, workers = 1 }) {
+    return `${process.getuid() === 0 ? 'user root;' : ''}
+load_module ${program};
+daemon off;
+worker_processes ${workers};
+pid nginx.pid;
+error_log stderr info;
+events { worker_connections 2048; }
+http {
+    access_log off;
+    ${TEMPORARY.map((name) => `${name}_temp_path ${name};`).join('\n    ')}
+    # As if an administrator compressed everything.
+    gzip on;
+    gzip_types *;
+    gzip_min_length 1;
+    # A client that connects and says nothing must not delay the end.
+    client_header_timeout 3s;
+    keepalive_requests 100000;
+    sse_heartbeat ${heartbeatMs}ms;
+    sse_streams ${streamsMax};
+    ${more}
+    server {
+        listen 127.0.0.1:${port}${tls ? ' ssl' : ''}${http2 ? ' http2' : ''};
+        ${tls ? `ssl_certificate ${certificate.file}; ssl_certificate_key ${certificate.keyFile};` : ''}
+        location = /events { sse; }
+        location = /publish { sse_publish; }
+        location / { return 404; }
+    }
+}
+`;
+}
+
+export const nginx = {
+    module: 'nginx/ngx_http_sse_module.so',
+    quit: 'SIGQUIT',
+    command(host) {
+        const file = join(host.directory, 'nginx.conf');
+        writeFileSync(file, makeConfiguration(host));
+        // nginx is not built with the sanitizer, which must come before everything else.
+        const sanitized = ['env', `LD_PRELOAD=${process.env.SSE_ASAN_RUNTIME}`];
+        return [...sanitized, 'nginx', '-p', host.directory, '-c', file, '-e', 'stderr'];
+    },
+};
