@@ -12,6 +12,7 @@ sources=$SSE_ROOT/test/bench/peers
 install_peers() {
     install /usr/include/libwebsockets.h
     install /usr/lib/nginx/modules/ngx_nchan_module.so
+    install /usr/share/nginx/src/configure
     mkdir -p "$workplace"
     cp "$sources"/better_sse.mjs "$workplace"
     install node && install npm && install_better_sse

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Publishes to nchan what GET /start asks for: one POST for each event, the next when nchan has answered the
-one before. Prints its port, to which nginx passes /start. Usage: nchan_publisher.py PORT_OF_NGINX"""
+"""Publishes to nginx what GET /start asks for: one POST for each event, the next when nginx has answered the
+one before. Prints its port, to which nginx passes /start. Usage: nginx_publisher.py PORT_OF_NGINX"""
 
 import http.client
 import http.server
@@ -23,7 +23,7 @@ def publish(port, count, size):
         response = connection.getresponse()
         response.read()
         if response.status not in (201, 202):
-            sys.exit(f"nchan has answered {response.status}")
+            sys.exit(f"nginx has answered {response.status}")
     connection.close()
 
 

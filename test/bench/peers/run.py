@@ -18,7 +18,7 @@ WORKPLACE = pathlib.Path(sys.argv[2])
 ROUNDS = int(sys.argv[3]) if len(sys.argv) > 3 else 3
 
 LIMIT = "limit"
-COMPARED = ("sse_emitter", "libwebsockets", "nchan", "better_sse")
+COMPARED = ("sse_emitter", "libwebsockets", "nginx_module", "nchan", "better_sse")
 
 # clients, events, size of the data, rate, burst; each run some 200 000 deliveries.
 SHAPES = {

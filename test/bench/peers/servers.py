@@ -17,6 +17,20 @@ LOOPBACK = "127.0.0.1"
 NODE_MAJOR = 20
 # Where Debian has what nginx loads; and nginx is where not every user looks for programs.
 NCHAN = pathlib.Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
+OURS = "../../examples/hosts/nginx/ngx_http_sse_module.so"
+# What nginx is told: the location of streams, and the one that publishes. No events are kept.
+LOCATIONS = {
+    "nchan": {
+        "EVENTS": "nchan_subscriber eventsource; nchan_channel_id bench; nchan_subscriber_first_message newest;",
+        "PUBLISH": "nchan_publisher; nchan_channel_id bench; nchan_store_messages off;",
+        "HTTP": "",
+    },
+    "nginx_module": {
+        "EVENTS": "set $args topic=bench; sse;",
+        "PUBLISH": "set $args topic=bench; sse_publish;",
+        "HTTP": "sse_history 0;",
+    },
+}
 PATH = os.environ.get("PATH", "") + ":/usr/sbin"
 
 # As many files as a server may open here; what nginx and libwebsockets set aside grows with the number.
@@ -89,9 +103,12 @@ def worker_of(master):
     return int(children[0]) if children else None
 
 
-def write_configuration(directory, port, publisher):
-    text = (HERE / "nchan.conf").read_text()
-    filled = {"MODULE": NCHAN, "DIRECTORY": directory, "PORT": port, "PUBLISHER": publisher, "FILES": FILES}
+def nginx_module(name, programs):
+    return NCHAN if name == "nchan" else (programs / OURS).resolve()
+
+
+def write_configuration(directory, filled):
+    text = (HERE / "nginx.conf").read_text()
     for name, value in filled.items():
         text = text.replace(f"@{name}@", str(value))
     path = pathlib.Path(directory) / "nginx.conf"
@@ -100,12 +117,14 @@ def write_configuration(directory, port, publisher):
 
 
 @contextlib.contextmanager
-def nchan(scratch):
-    """nginx with one worker, whose id it gives, for the worker is what serves."""
+def nginx_with(name, programs, scratch):
+    """nginx with a module and one worker, whose id it gives, for the worker is what serves."""
     port = free_port()
     with tempfile.TemporaryDirectory(dir=scratch) as directory, \
-            process(-1, [sys.executable, HERE / "nchan_publisher.py", port]) as (_, publisher):
-        configuration = write_configuration(directory, port, publisher)
+            process(-1, [sys.executable, HERE / "nginx_publisher.py", port]) as (_, publisher):
+        filled = {"MODULE": nginx_module(name, programs), "DIRECTORY": directory, "PORT": port, "FILES": FILES,
+                  "PUBLISHER": publisher, **LOCATIONS[name]}
+        configuration = write_configuration(directory, filled)
         master = subprocess.Popen(pinned(0, [nginx(), "-p", directory, "-c", configuration]))
         try:
             until(lambda: master.poll() is not None or answers(port))
@@ -132,15 +151,19 @@ def missing(name, programs, workplace):
         return missing_for_better_sse(workplace)
     if name == "libwebsockets" and not (programs / "peers/peer_libwebsockets").exists():
         return "libwebsockets-dev is not installed"
-    if name == "nchan" and not (nginx() and NCHAN.exists()):
+    if name in LOCATIONS and not nginx():
+        return "nginx is not installed"
+    if name == "nchan" and not NCHAN.exists():
         return "libnginx-mod-nchan is not installed"
+    if name == "nginx_module" and not nginx_module(name, programs).exists():
+        return "nginx-dev is not installed"
     return None
 
 
 def start(name, programs, workplace):
     """A context that gives (port, id of the process that serves)."""
-    if name == "nchan":
-        return nchan(workplace)
+    if name in LOCATIONS:
+        return nginx_with(name, programs, workplace)
     if name == "better_sse":
         return program(["node", workplace / "better_sse.mjs"])
     if name == "libwebsockets":
