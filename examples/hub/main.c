@@ -4,6 +4,7 @@
  * request and body read it, routes decides. stream, publish and hub are where the library comes in:
  * stream gives it the descriptor of a client, and from then on its loop does the work.
  */
+#include "descriptor.h"
 #include "hub.h"
 #include "listener.h"
 #include "options.h"
@@ -64,6 +65,8 @@ int main(int argument_count, char **arguments)
 {
     struct options options;
 
+    if (descriptor_fill_standard() < 0)
+        return EXIT_FAILURE;
     switch (options_read(&options, argument_count, arguments)) {
     case OPTIONS_HELP:
         return EXIT_SUCCESS;

@@ -48,8 +48,9 @@ static bool read_parameter(struct parameters *parameters, struct sse_text text, 
         if (size != -ENOENT)
             break;
     }
+    /* Front ends add parameters of their own. */
     if (i == count)
-        return refuse(response, "unknown parameter", "query");
+        return true;
     if (size < 0)
         return refuse(response, "the parameter has a broken escape or a NUL, or is not UTF-8", names[i]);
     if (parameters->values[i].ptr)

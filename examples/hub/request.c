@@ -135,7 +135,7 @@ static int parse_header(struct request *request, struct sse_text line)
 /** The fields that must not be there twice, since nobody can say which one counts. */
 static int check_single_headers(struct request *request)
 {
-    static const char *const names[] = {"Host", "Authorization", "Last-Event-ID", "Origin"};
+    static const char *const names[] = {"Host", "Authorization", "Origin", "Sec-Fetch-Site"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); ++i) {
         if (request_header_count(request, names[i]) > 1)
@@ -224,8 +224,9 @@ static int take_byte(struct request *request, char byte)
         return refuse(request, 400, "a line ends in LF without CR");
     if (byte != '\n' && after_cr)
         return refuse(request, 400, "there is a CR without LF");
-    if (is_control(byte) && byte != '\r' && byte != '\n' && byte != '\t')
-        return refuse(request, 400, "the head holds a control byte");
+    /* Other control bytes may stand in a value, as in an id that another server gave. */
+    if (byte == '\0')
+        return refuse(request, 400, "the head holds a NUL");
     if (request->length == REQUEST_HEAD_MAX && request->lines == 0)
         return refuse(request, 414, "the target is too long");
     if (request->length == REQUEST_HEAD_MAX)

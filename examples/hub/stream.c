@@ -21,21 +21,14 @@ struct wish {
     size_t topic_count;
     struct sse_text last_event_id;
     char topic_bytes[REQUEST_HEAD_MAX]; /* decoding never makes a query longer */
-    char bytes[REQUEST_HEAD_MAX];       /* of the joined Accept, then of the last event id */
+    char joined[REQUEST_HEAD_MAX];      /* of Accept, then of Last-Event-ID */
+    char id_bytes[SSE_ID_SIZE_MAX + 1];
 };
 
 static bool refuse(struct response *response, const char *error, const char *field)
 {
     response_error(response, 400, error, field);
     return false;
-}
-
-static bool is_last_event_id(struct sse_text parameter)
-{
-    struct sse_text name = parameter;
-
-    return ascii_next_part(&parameter, '=', &name) && (ascii_equals_ignoring_case(name, "lastEventId") ||
-                                                       ascii_equals_ignoring_case(name, "Last-Event-ID"));
 }
 
 static bool read_topics(struct wish *wish, struct sse_text query, struct response *response)
@@ -47,10 +40,9 @@ static bool read_topics(struct wish *wish, struct sse_text query, struct respons
         char *bytes = wish->topic_bytes + used;
         ssize_t size = sse_http_parameter(parameter, "topic", 0, bytes, sizeof(wish->topic_bytes) - used);
 
-        if (size == -ENOENT && (parameter.len == 0 || is_last_event_id(parameter)))
-            continue;
+        /* The last event id, or what a front end added. */
         if (size == -ENOENT)
-            return refuse(response, "unknown parameter", "query");
+            continue;
         if (size < 0)
             return refuse(response, "a topic has a broken escape or a NUL, or is not UTF-8", "topic");
         if (wish->topic_count == TOPICS_MAX)
@@ -66,15 +58,16 @@ static bool read_wish(struct wish *wish, const struct request *request, struct r
     ssize_t size;
 
     wish->topic_count = 0;
-    if (!sse_http_accepts(request_joined_header(request, "Accept", wish->bytes))) {
+    if (!sse_http_accepts(request_joined_header(request, "Accept", wish->joined))) {
         response_error(response, 406, "this is text/event-stream, which Accept does not admit", NULL);
         return false;
     }
     if (!read_topics(wish, request->query, response))
         return false;
-    size = sse_http_last_event_id(request_header(request, "Last-Event-ID"), request->query, wish->bytes,
-                                  sizeof(wish->bytes));
-    wish->last_event_id = (struct sse_text){.ptr = wish->bytes, .len = size > 0 ? (size_t)size : 0};
+    /* Two of them together are an id that nobody had: a gap. */
+    size = sse_http_last_event_id(request_joined_header(request, "Last-Event-ID", wish->joined), request->query,
+                                  wish->id_bytes, sizeof(wish->id_bytes));
+    wish->last_event_id = (struct sse_text){.ptr = wish->id_bytes, .len = size > 0 ? (size_t)size : 0};
     return true;
 }
 

@@ -86,7 +86,7 @@ static long find_end(struct sse_text input, size_t *start)
 
         if ((byte == '\n') != after_cr || i - *start == REQUEST_HEAD_MAX)
             return REFUSED;
-        if ((byte < ' ' && byte != '\r' && byte != '\n' && byte != '\t') || byte == 0x7f)
+        if (!byte)
             return REFUSED;
         if (byte != '\n')
             continue;
@@ -172,7 +172,7 @@ static size_t count_fields(const struct model *model, const char *name, struct s
 /* The fields, once they are read, leave no doubt. The length of the body is checked with it. */
 static void check_fields(const struct model *model, const struct request *request)
 {
-    static const char *const single[] = {"Host", "Authorization", "Last-Event-ID", "Origin",
+    static const char *const single[] = {"Host", "Authorization", "Origin", "Sec-Fetch-Site",
                                          "Transfer-Encoding"};
     struct sse_text value;
 
