@@ -30,6 +30,11 @@ struct connection {
     struct body body;
     struct buffer output;
     size_t output_sent;
+
+    /* The server's. */
+    size_t index;
+    int waited_fd;
+    short waited_events;
 };
 
 /** Takes over `fd`, which does not block. With `shed`, the client is refused: a stream with a time to come
@@ -39,10 +44,10 @@ struct connection *connection_new(struct hub *hub, int fd, bool shed);
 /** Closes it if it is open, and frees it. */
 void connection_free(struct connection *connection);
 
-/** What to poll for. */
+/** What to wait for, as poll(2) has it. */
 short connection_events(const struct connection *connection);
 
-/** Acts on what poll reported. */
+/** Acts on what poll(2) would report. */
 void connection_on_events(struct connection *connection, short events);
 
 /** Lets a deadline that has passed take effect. */

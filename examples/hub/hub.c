@@ -29,7 +29,11 @@ static int make_registry(struct hub *hub)
 
 static int make_loop(struct hub *hub)
 {
-    const struct sse_loop_options loop = {.size = sizeof(loop), .platform = &hub->memory.platform};
+    const struct sse_loop_options loop = {
+        .size = sizeof(loop),
+        .platform = &hub->memory.platform,
+        .poller = hub->options.poller,
+    };
 
     return sse_loop_new(&hub->loop, &loop);
 }

@@ -30,6 +30,7 @@ static const char help[] =
     "  --stdin              broadcast each line of standard input\n"
     "  --cors ORIGIN        let pages of this origin, or of all with '*', use the hub\n"
     "  --token TOKEN        demand 'Authorization: Bearer TOKEN' to publish and to complete\n"
+    "  --poller POLLER      what waits for the descriptors: epoll, poll, or best (best)\n"
     "\n"
     "Each stream:\n"
     "  --heartbeat MS       a comment after so long without a byte; 0 for none (15000)\n"
@@ -167,6 +168,21 @@ static bool read_admission(struct options *options, const char *value)
     return true;
 }
 
+static bool read_poller(struct options *options, const char *value)
+{
+    static const char *const words[] = {
+        [SSE_POLLER_BEST] = "best",
+        [SSE_POLLER_POLL] = "poll",
+        [SSE_POLLER_EPOLL] = "epoll",
+    };
+    int word = find_word(value, words, 3);
+
+    if (word < 0)
+        return refuse("--poller needs best, poll or epoll, not '%s'", value);
+    options->poller = (enum sse_poller)word;
+    return true;
+}
+
 static bool read_retry_range(struct options *options, const char *value)
 {
     const char *dash = strchr(value, '-');
@@ -199,6 +215,7 @@ static bool find_option(struct options *options, const char *name, struct option
     const struct option all[] = {
         {"--listen", read_listen, NULL, NULL, 0, 0},
         {"--cors", read_cors, NULL, NULL, 0, 0},
+        {"--poller", read_poller, NULL, NULL, 0, 0},
         {"--token", read_token, NULL, NULL, 0, 0},
         {"--overflow", read_overflow, NULL, NULL, 0, 0},
         {"--admission", read_admission, NULL, NULL, 0, 0},

@@ -4,6 +4,7 @@
 
 /** The command line. */
 
+#include <sse/loop.h>
 #include <sse/registry.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,6 +20,7 @@ struct options {
     bool read_stdin;
     struct sse_text cors_origin; /**< absent for none */
     struct sse_text token;       /**< absent for none */
+    enum sse_poller poller;
 
     /* Of each stream. */
     int64_t heartbeat_ms;

@@ -22,7 +22,11 @@
 /* Where the loop of the streams has no descriptor to wait for. */
 #define DISPATCH_INTERVAL_MS 20
 
-enum poll_index { POLL_SIGNALS, POLL_LISTENER, POLL_INPUT, POLL_STREAMS, POLL_CONNECTIONS };
+/* To look at every deadline in every turn would cost much when there are many requests. */
+#define CHECK_MS 100
+
+/* Listener, signals, standard input, the loop. */
+#define DESCRIPTORS_WAITED_FOR 4
 
 /* The system often grants less than the streams that are wanted, unless a program asks. */
 static void raise_limit(struct rlimit *limit)
@@ -57,11 +61,44 @@ static int set_limits(struct server *server)
     return 0;
 }
 
-static int allocate(struct server *server)
+static int wait_for(struct server *server, int fd, void *user)
 {
-    server->connections = calloc(server->connections_max, sizeof(struct connection *));
-    server->polls = calloc(POLL_CONNECTIONS + server->connections_max, sizeof(*server->polls));
-    return server->connections && server->polls ? 0 : -ENOMEM;
+    return fd < 0 ? 0 : waiter_set(&server->waiter, fd, POLLIN, user, false);
+}
+
+static int wait_for_all(struct server *server)
+{
+    int error = wait_for(server, server->signals.fd, &server->signals);
+
+    if (error == 0)
+        error = wait_for(server, server->streams, &server->streams);
+    if (error == 0)
+        error = wait_for(server, server->listener, &server->listener);
+    server->listens = true;
+    if (error == 0)
+        error = wait_for(server, server->input.fd, &server->input);
+    server->input_is_file = error == -EPERM;
+    return server->input_is_file ? 0 : error;
+}
+
+static int begin_waiting(struct server *server)
+{
+    const struct options *options = &server->hub->options;
+    int error =
+        waiter_begin(&server->waiter, options->poller, server->connections_max + DESCRIPTORS_WAITED_FOR);
+
+    if (error < 0)
+        return error;
+    error = signals_begin(&server->signals);
+    if (error == 0) {
+        input_begin(&server->input, server->hub, options->read_stdin ? STDIN_FILENO : -1);
+        error = wait_for_all(server);
+        if (error < 0)
+            signals_end(&server->signals);
+    }
+    if (error < 0)
+        waiter_end(&server->waiter);
+    return error;
 }
 
 int server_begin(struct server *server, struct hub *hub, int listener)
@@ -70,18 +107,15 @@ int server_begin(struct server *server, struct hub *hub, int listener)
 
     *server = (struct server){.hub = hub, .listener = listener, .streams = sse_loop_fd(hub->loop)};
     error = set_limits(server);
-    if (error == 0)
-        error = allocate(server);
-    if (error == 0)
-        error = signals_begin(&server->signals);
+    if (error == 0) {
+        server->connections = calloc(server->connections_max, sizeof(struct connection *));
+        error = server->connections ? begin_waiting(server) : -ENOMEM;
+    }
     if (error < 0) {
         close(listener);
-        free(server->polls);
         free(server->connections);
-        return error;
     }
-    input_begin(&server->input, hub, hub->options.read_stdin ? STDIN_FILENO : -1);
-    return 0;
+    return error;
 }
 
 /** Connections of all kinds: requests and streams. */
@@ -103,54 +137,109 @@ static int next_timeout(const struct server *server, int64_t now_ms)
 {
     int timeout = server->streams >= 0 ? -1 : DISPATCH_INTERVAL_MS;
 
+    if (server->input_is_file && server->input.fd >= 0)
+        return 0;
     if (now_ms < server->accept_again_ms)
         timeout = min_timeout(timeout, server->accept_again_ms, now_ms);
     if (server->stopping)
         timeout = min_timeout(timeout, server->stop_deadline_ms, now_ms);
-    for (size_t i = 0; i < server->count; ++i)
-        timeout = min_timeout(timeout, server->connections[i]->deadline_ms, now_ms);
+    if (server->count > 0)
+        timeout = min_timeout(timeout, server->check_ms, now_ms);
     return timeout;
 }
 
-static void fill_polls(struct server *server, int64_t now_ms)
+/** Listens as long as one more connection can be taken. */
+static int choose_listening(struct server *server, int64_t now_ms)
 {
-    struct pollfd *polls = server->polls;
-    bool accepts = count_all(server) < server->connections_max && now_ms >= server->accept_again_ms;
+    bool listens = count_all(server) < server->connections_max && now_ms >= server->accept_again_ms;
 
-    polls[POLL_SIGNALS] = (struct pollfd){.fd = server->signals.fd, .events = POLLIN};
-    polls[POLL_LISTENER] = (struct pollfd){.fd = accepts ? server->listener : -1, .events = POLLIN};
-    polls[POLL_INPUT] = (struct pollfd){.fd = server->input.fd, .events = POLLIN};
-    polls[POLL_STREAMS] = (struct pollfd){.fd = server->streams, .events = POLLIN};
-    for (size_t i = 0; i < server->count; ++i) {
-        struct connection *connection = server->connections[i];
+    if (server->listener < 0 || listens == server->listens)
+        return 0;
+    server->listens = listens;
+    return waiter_set(&server->waiter, server->listener, listens ? POLLIN : 0, &server->listener, true);
+}
 
-        polls[POLL_CONNECTIONS + i] = (struct pollfd){
-            .fd = connection->fd,
-            .events = connection_events(connection),
-        };
+static void forget(struct server *server, struct connection *connection)
+{
+    struct connection *last = server->connections[--server->count];
+
+    waiter_remove(&server->waiter, connection->waited_fd, connection);
+    server->connections[connection->index] = last;
+    last->index = connection->index;
+    connection_free(connection);
+}
+
+/** Forgets a connection that is closed, and otherwise waits for what it wants now. */
+static void settle(struct server *server, struct connection *connection)
+{
+    short events = connection_events(connection);
+
+    if (connection->state == CONNECTION_CLOSED) {
+        forget(server, connection);
+        return;
     }
+    if (events == connection->waited_events)
+        return;
+    connection->waited_events = events;
+    if (waiter_set(&server->waiter, connection->waited_fd, events, connection, true) < 0)
+        forget(server, connection);
+}
+
+static void add(struct server *server, int fd, bool shed)
+{
+    struct connection *connection = connection_new(server->hub, fd, shed);
+
+    if (!connection)
+        return;
+    connection->waited_fd = fd;
+    connection->waited_events = connection_events(connection);
+    if (waiter_set(&server->waiter, fd, connection->waited_events, connection, false) < 0) {
+        connection_free(connection);
+        return;
+    }
+    connection->index = server->count;
+    server->connections[server->count++] = connection;
+}
+
+/** Until others have given something back, it is no use to try again, and no use to say it again. */
+static void rest(struct server *server, int error, int64_t now_ms)
+{
+    server->accept_again_ms = now_ms + ACCEPT_REST_MS;
+    if (!server->is_short)
+        fprintf(stderr, "hub: accepting pauses: %s\n", strerror(-error));
+    server->is_short = true;
 }
 
 static void accept_all(struct server *server, int64_t now_ms)
 {
-    for (int i = 0; i < ACCEPTS_PER_TURN; ++i) {
-        size_t count = count_all(server);
-        struct connection *connection;
-        int fd = count < server->connections_max ? listener_accept(server->listener) : -EAGAIN;
+    for (int i = 0; i < ACCEPTS_PER_TURN && count_all(server) < server->connections_max; ++i) {
+        bool shed = count_all(server) >= server->served_max;
+        int fd = listener_accept(server->listener);
 
-        if (fd == -EAGAIN)
-            return;
         if (fd == -ECONNABORTED)
             continue;
-        if (fd < 0) {
-            server->accept_again_ms = now_ms + ACCEPT_REST_MS;
+        if (fd == -EAGAIN)
+            server->is_short = false;
+        else if (fd < 0)
+            rest(server, fd, now_ms);
+        if (fd < 0)
             return;
-        }
         ++server->hub->statistics.accepted;
-        connection = connection_new(server->hub, fd, count >= server->served_max);
-        if (connection)
-            server->connections[server->count++] = connection;
+        add(server, fd, shed);
     }
+}
+
+static void end_input(struct server *server)
+{
+    waiter_remove(&server->waiter, STDIN_FILENO, &server->input);
+    server->input.fd = -1;
+}
+
+static void read_input(struct server *server)
+{
+    input_read(&server->input);
+    if (server->input.fd < 0)
+        end_input(server);
 }
 
 static void stop(struct server *server, int64_t now_ms)
@@ -159,15 +248,18 @@ static void stop(struct server *server, int64_t now_ms)
 
     server->stopping = true;
     server->stop_deadline_ms = now_ms + server->hub->options.grace_ms;
+    waiter_remove(&server->waiter, server->listener, &server->listener);
     close(server->listener);
     server->listener = -1;
-    server->input.fd = -1;
+    end_input(server);
     if (error < 0) {
         fprintf(stderr, "hub: the streams are broken off: %s\n", strerror(-error));
         server->stop_deadline_ms = now_ms;
     }
-    for (size_t i = 0; i < server->count; ++i)
+    for (size_t i = server->count; i-- > 0;) {
         connection_stop(server->connections[i]);
+        settle(server, server->connections[i]);
+    }
 }
 
 static void take_signals(struct server *server, int64_t now_ms)
@@ -183,41 +275,45 @@ static void take_signals(struct server *server, int64_t now_ms)
         server->stop_deadline_ms = now_ms;
 }
 
-static void settle_all(struct server *server, int64_t now_ms)
+static void check_deadlines(struct server *server, int64_t now_ms)
 {
-    for (size_t i = 0; i < server->count;) {
-        struct connection *connection = server->connections[i];
-
-        connection_check_deadline(connection, now_ms);
-        if (connection->state != CONNECTION_CLOSED) {
-            ++i;
-            continue;
-        }
-        connection_free(connection);
-        server->connections[i] = server->connections[--server->count];
+    if (now_ms < server->check_ms)
+        return;
+    server->check_ms = now_ms + CHECK_MS;
+    for (size_t i = server->count; i-- > 0;) {
+        connection_check_deadline(server->connections[i], now_ms);
+        settle(server, server->connections[i]);
     }
 }
 
-static int turn(struct server *server)
+static void act(struct server *server, const struct waiter_event *event, int64_t now_ms)
 {
-    const struct pollfd *polls = server->polls;
-    size_t polled = server->count;
-    int64_t now_ms = clock_now_ms();
-    int error;
-
-    for (size_t i = 0; i < polled; ++i) {
-        if (polls[POLL_CONNECTIONS + i].revents != 0)
-            connection_on_events(server->connections[i], polls[POLL_CONNECTIONS + i].revents);
-    }
-    if (polls[POLL_INPUT].revents != 0)
-        input_read(&server->input);
-    if (polls[POLL_SIGNALS].revents != 0)
-        take_signals(server, now_ms);
-    error = sse_loop_dispatch(server->hub->loop, 0);
-    settle_all(server, now_ms);
-    if (polls[POLL_LISTENER].revents != 0 && !server->stopping)
+    if (event->user == &server->input) {
+        read_input(server);
+    } else if (event->user == &server->listener) {
         accept_all(server, now_ms);
-    return error;
+    } else if (event->user != &server->streams && event->user != &server->signals) {
+        connection_on_events(event->user, event->events);
+        settle(server, event->user);
+    }
+}
+
+/* Signals come last: they close the listener and connections that other events may be about. */
+static int turn(struct server *server, const struct waiter_event *events, int count)
+{
+    int64_t now_ms = clock_now_ms();
+    bool signalled = false;
+
+    for (int i = 0; i < count; ++i) {
+        act(server, &events[i], now_ms);
+        signalled = signalled || events[i].user == &server->signals;
+    }
+    if (server->input_is_file && server->input.fd >= 0)
+        read_input(server);
+    check_deadlines(server, now_ms);
+    if (signalled)
+        take_signals(server, now_ms);
+    return sse_loop_dispatch(server->hub->loop, 0);
 }
 
 static bool is_done(const struct server *server)
@@ -227,18 +323,18 @@ static bool is_done(const struct server *server)
 
 int server_run(struct server *server)
 {
+    struct waiter_event events[WAITER_EVENTS_MAX];
     int error = 0;
 
     while (error == 0 && !is_done(server)) {
         int64_t now_ms = clock_now_ms();
-        int ready;
+        int count;
 
-        fill_polls(server, now_ms);
-        ready = poll(server->polls, (nfds_t)(POLL_CONNECTIONS + server->count), next_timeout(server, now_ms));
-        if (ready >= 0)
-            error = turn(server);
-        else if (errno != EINTR && errno != EAGAIN)
-            error = -errno;
+        error = choose_listening(server, now_ms);
+        if (error < 0)
+            break;
+        count = waiter_wait(&server->waiter, next_timeout(server, now_ms), events);
+        error = count < 0 ? count : turn(server, events, count);
     }
     return error;
 }
@@ -248,7 +344,7 @@ void server_end(struct server *server)
     for (size_t i = 0; i < server->count; ++i)
         connection_free(server->connections[i]);
     free(server->connections);
-    free(server->polls);
+    waiter_end(&server->waiter);
     input_end(&server->input);
     signals_end(&server->signals);
     if (server->listener >= 0)

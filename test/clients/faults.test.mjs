@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Clients that are slow, broken or hostile: the hub outlives them, forgets them, and serves the others.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readlinkSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import net from 'node:net';
 import { describe, test } from 'node:test';
 import { killedAtExit, request, startHub, until } from './hub.mjs';
@@ -87,6 +87,35 @@ test('a hub whose standard input, output and error are closed', async (t) => {
     assert.equal((await get('stats'))?.status, 200);
     child.kill('SIGTERM');
     assert.deepEqual(await once(child, 'exit'), [0, null]);
+});
+
+/** Sets the most descriptors that a running process may have. */
+function limitDescriptors(pid, limit) {
+    const { status, stderr } = spawnSync('prlimit', ['--pid', pid, `--nofile=${limit}:4096`], { encoding: 'utf8' });
+    assert.equal(status, 0, stderr);
+}
+
+function cpuMilliseconds(pid) {
+    return Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[0]) / 1e6;
+}
+
+test('without free descriptors the hub pauses, says so once, and goes on', async (t) => {
+    const hub = await startHub([], { before: ['sh', '-c', 'ulimit -n 4096 && exec "$@"', 'sh'] });
+    t.after(() => hub.kill());
+    const stream = await Peer.openStream(hub.port, 'a');
+    limitDescriptors(hub.pid, hub.descriptors());
+    const waiting = await Promise.all(Array.from({ length: 20 }, () => Peer.connect(hub.port)));
+    waiting.forEach((peer) => peer.send(`GET /stats ${HOST}\r\n`));
+    await until(() => hub.stderr !== '', 'the hub to say so');
+    const [before, start] = [cpuMilliseconds(hub.pid), performance.now()];
+    // Long enough for it to have tried several times.
+    await until(() => performance.now() > start + 1500, 'the time');
+    assert.ok(cpuMilliseconds(hub.pid) - before < 500, 'it spins');
+    assert.equal(hub.stderr, 'hub: accepting pauses: Too many open files\n');
+    assert.deepEqual([stream.ended, stream.error], [false, null]);
+    limitDescriptors(hub.pid, 4096);
+    await Promise.all(waiting.map((peer) => peer.untilReceived('HTTP/1.1 200 OK')));
+    assert.equal(hub.stderr, 'hub: accepting pauses: Too many open files\n');
 });
 
 test('bodies that do not come to an end are bounded together', async (t) => {
