@@ -15,6 +15,7 @@
 #define COUNT_MAX ((size_t)1 << 30)
 #define BYTES_MAX (SIZE_MAX >> 1)
 #define ORIGIN_SIZE_MAX 512
+#define NAME_SIZE_MAX 253
 
 static const char help[] =
     "usage: hub [options]\n"
@@ -28,6 +29,8 @@ static const char help[] =
     "\n"
     "  --listen ADDR:PORT   where to listen; port 0 picks one (127.0.0.1:8080)\n"
     "  --stdin              broadcast each line of standard input\n"
+    "  --name NAME          a name by which the hub is reached, beside localhost and IP addresses; may\n"
+    "                       be given several times\n"
     "  --cors ORIGIN        let pages of this origin, or of all with '*', use the hub\n"
     "  --token TOKEN        demand 'Authorization: Bearer TOKEN' to publish and to complete\n"
     "  --poller POLLER      what waits for the descriptors: epoll, poll, or best (best)\n"
@@ -113,6 +116,16 @@ static bool read_cors(struct options *options, const char *value)
     if (!one_word || (strcmp(value, "*") != 0 && !strstr(value, "://")) || sse_http_head(NULL, 0, &http) < 0)
         return refuse("--cors needs '*' or one origin, as in https://example.org, not '%s'", value);
     options->cors_origin = sse_str(value);
+    return true;
+}
+
+static bool read_name(struct options *options, const char *value)
+{
+    if (*value == '\0' || strlen(value) > NAME_SIZE_MAX || strpbrk(value, " \t,/:"))
+        return refuse("--name needs a name without a port, as in hub.example.org, not '%s'", value);
+    if (options->name_count == OPTIONS_NAMES_MAX)
+        return refuse("--name can be given %d times at most", OPTIONS_NAMES_MAX);
+    options->names[options->name_count++] = sse_str(value);
     return true;
 }
 
@@ -214,6 +227,7 @@ static bool find_option(struct options *options, const char *name, struct option
 {
     const struct option all[] = {
         {"--listen", read_listen, NULL, NULL, 0, 0},
+        {"--name", read_name, NULL, NULL, 0, 0},
         {"--cors", read_cors, NULL, NULL, 0, 0},
         {"--poller", read_poller, NULL, NULL, 0, 0},
         {"--token", read_token, NULL, NULL, 0, 0},

@@ -12,14 +12,17 @@
 
 #define OPTIONS_HOST_SIZE 256
 #define OPTIONS_PORT_SIZE 6
+#define OPTIONS_NAMES_MAX 16
 
 /** All times in milliseconds; 0 is what --help says. */
 struct options {
     char host[OPTIONS_HOST_SIZE]; /**< an address or a name; IPv6 without its brackets */
     char port[OPTIONS_PORT_SIZE]; /**< digits */
     bool read_stdin;
-    struct sse_text cors_origin; /**< absent for none */
-    struct sse_text token;       /**< absent for none */
+    struct sse_text cors_origin;              /**< absent for none */
+    struct sse_text names[OPTIONS_NAMES_MAX]; /**< by which the hub is reached, beside its addresses */
+    size_t name_count;
+    struct sse_text token; /**< absent for none */
     enum sse_poller poller;
 
     /* Of each stream. */

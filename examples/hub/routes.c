@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "routes.h"
 
+#include "../origin.h"
 #include "ascii.h"
 #include "page.h"
 #include "publish.h"
@@ -16,6 +17,7 @@ struct route {
     const char *allow;
     route_handler *get; /* and HEAD */
     route_handler *post;
+    bool open_to_all; /* whatever page asks, and by whatever name */
 };
 
 static enum route_action get_page(struct hub *hub, const struct request *request, struct response *response)
@@ -70,7 +72,7 @@ static enum route_action post_complete(struct hub *hub, const struct request *re
 }
 
 static const struct route routes[] = {
-    {.path = "/", .allow = "GET, HEAD", .get = get_page},
+    {.path = "/", .allow = "GET, HEAD", .get = get_page, .open_to_all = true},
     {.path = "/events", .allow = "GET, HEAD", .get = get_events},
     {.path = "/stats", .allow = "GET, HEAD", .get = get_statistics},
     {.path = "/publish", .allow = "POST", .post = post_publish},
@@ -128,26 +130,50 @@ static bool has_token(const struct request *request, struct sse_text token)
     return equals_in_constant_time(ascii_trim(value), token);
 }
 
-/** What a POST needs whatever it is about; false if it has been refused. */
-static bool may_post(const struct hub *hub, const struct request *request, struct response *response)
+/** Whether a page may do this: false if it has been refused. */
+static bool may_act(const struct hub *hub, const struct request *request, struct response *response)
 {
-    if (!hub->options.cors_origin.ptr &&
-        ascii_equals(request_header(request, "Sec-Fetch-Site"), "cross-site")) {
-        response_error(response, 403, "pages of other sites may not do this; see --cors", NULL);
+    const struct options *options = &hub->options;
+    const struct origin_rules rules = {
+        .names = options->names,
+        .name_count = options->name_count,
+        .permitted = options->cors_origin,
+    };
+    const struct origin_request origin = {
+        .host = request_header(request, "Host"),
+        .origin = request_header(request, "Origin"),
+        .fetch_site = request_header(request, "Sec-Fetch-Site"),
+    };
+    const char *refusal = origin_refusal(&rules, &origin);
+
+    if (refusal)
+        response_error(response, 403, refusal, NULL);
+    return !refusal;
+}
+
+static bool is_authorised(const struct hub *hub, const struct request *request, struct response *response)
+{
+    if (!hub->options.token.ptr || has_token(request, hub->options.token))
+        return true;
+    response_error(response, 401, "the token is missing or wrong", NULL);
+    buffer_text(&response->headers, "WWW-Authenticate: Bearer\r\n");
+    return false;
+}
+
+static bool is_allowed(const struct hub *hub, const struct route *route, bool posts, const struct request *request,
+                       struct response *response)
+{
+    if (!route->open_to_all && !may_act(hub, request, response))
         return false;
-    }
-    if (hub->options.token.ptr && !has_token(request, hub->options.token)) {
-        response_error(response, 401, "the token is missing or wrong", NULL);
-        buffer_text(&response->headers, "WWW-Authenticate: Bearer\r\n");
-        return false;
-    }
-    return true;
+    return !posts || is_authorised(hub, request, response);
 }
 
 enum route_action routes_take_head(struct hub *hub, const struct request *request, struct response *response)
 {
     const struct route *route = find_route(request->path);
     bool head = ascii_equals(request->method, "HEAD");
+    bool posts = ascii_equals(request->method, "POST");
+    route_handler *handler;
 
     response->without_body = head;
     if (ascii_equals(request->method, "OPTIONS") && hub->options.cors_origin.ptr &&
@@ -157,9 +183,8 @@ enum route_action routes_take_head(struct hub *hub, const struct request *reques
         response_error(response, 404, "there is nothing at this path", NULL);
         return ROUTE_RESPOND;
     }
-    if (route->get && (head || ascii_equals(request->method, "GET")))
-        return route->get(hub, request, response);
-    if (!route->post || !ascii_equals(request->method, "POST"))
+    handler = posts ? route->post : head || ascii_equals(request->method, "GET") ? route->get : NULL;
+    if (!handler)
         return refuse_method(hub, route, response);
-    return may_post(hub, request, response) ? route->post(hub, request, response) : ROUTE_RESPOND;
+    return is_allowed(hub, route, posts, request, response) ? handler(hub, request, response) : ROUTE_RESPOND;
 }

@@ -7,7 +7,8 @@ export function launchBrowser() {
         executablePath: process.env.SSE_CHROMIUM,
         args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync',
             '--disable-background-networking', '--disable-component-update', '--no-proxy-server',
-            '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1'],
+            // A name that somebody else has given to this machine.
+            '--host-resolver-rules=MAP rebound.example 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1'],
     });
 }
 

@@ -31,7 +31,7 @@ class Client {
         this.#tail = '';
         this.socket = net.connect({ host: '127.0.0.1', port: this.port, noDelay: true });
         this.socket.on('connect', () => {
-            this.socket.write(`GET /events?topic=${this.topic} HTTP/1.1\r\nHost: hub\r\n\r\n`);
+            this.socket.write(`GET /events?topic=${this.topic} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
         });
         this.socket.on('data', (chunk) => this.#read(chunk));
         this.socket.on('error', ({ code }) => this.#note('error', code));

@@ -149,7 +149,7 @@ test('a gap is told with an id to go on from, also if the id that was sent canno
     const hub = await hubFor(t);
     const [id] = await publishAll(hub, 'a', ['1']);
     const peer = await Peer.connect(hub.port);
-    const request = 'GET /events?topic=a HTTP/1.1\r\nHost: hub\r\nLast-Event-ID: \xff\r\n\r\n';
+    const request = 'GET /events?topic=a HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: \xff\r\n\r\n';
     peer.send(Buffer.from(request, 'latin1'));
     await peer.untilReceived('event: gap');
     await until(() => peer.events.length === 1, 'the gap');

@@ -35,7 +35,7 @@ export class Peer {
     static async openStream(port, topic, lastEventId) {
         const peer = await Peer.connect(port);
         const resume = lastEventId === undefined ? '' : `Last-Event-ID: ${lastEventId}\r\n`;
-        peer.send(`GET /events?topic=${topic} HTTP/1.1\r\nHost: hub\r\n${resume}\r\n`);
+        peer.send(`GET /events?topic=${topic} HTTP/1.1\r\nHost: localhost\r\n${resume}\r\n`);
         await peer.untilReceived('\r\n\r\n');
         return peer;
     }

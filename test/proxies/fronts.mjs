@@ -10,7 +10,8 @@ const TYPES = 'compression type text/event-stream application/json';
 const GZIP = 'gzip on; gzip_types text/event-stream application/json; gzip_proxied any; gzip_min_length 0;';
 
 function startNginxWithKeepalive(port) {
-    return startNginx('proxy_pass http://hub; proxy_http_version 1.1; proxy_set_header Connection "";',
+    return startNginx('proxy_pass http://hub; proxy_http_version 1.1; proxy_set_header Connection ""; '
+        + 'proxy_set_header Host $http_host;',
         { http: `upstream hub { server 127.0.0.1:${port}; keepalive 8; }` });
 }
 

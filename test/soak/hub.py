@@ -81,7 +81,7 @@ async def stall(hub, chance):
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     sock.setblocking(False)
     await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", hub.port))
-    await asyncio.get_running_loop().sock_sendall(sock, b"GET /events?topic=a HTTP/1.1\r\nHost: x\r\n\r\n")
+    await asyncio.get_running_loop().sock_sendall(sock, b"GET /events?topic=a HTTP/1.1\r\nHost: localhost\r\n\r\n")
     await asyncio.sleep(chance.random() * 3)
     sock.close()
 
@@ -100,7 +100,7 @@ async def complete(hub, chance):
 async def nonsense(hub, chance):
     reader, writer = await hub.connect()
     request = chance.choice([b"GET /events?topic=a HTT", b"\r\n\r\n", b"POST /publish?topic=a HTTP/1.1\r\nContent-Length: 9\r\n\r\nx",
-                             b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", chance.randbytes(300)])
+                             b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", chance.randbytes(300)])
     writer.write(request)
     await asyncio.sleep(chance.random())
     abort(writer)
