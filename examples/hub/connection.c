@@ -175,7 +175,7 @@ static void refuse(struct connection *connection)
     const struct request *request = &connection->request;
     struct response response = {.status = 0};
 
-    if (ascii_equals(request->method, "GET") && ascii_equals(request->path, "/events"))
+    if (ascii_equals(request->method, "GET") && routes_has_stream(request->path))
         stream_refuse(connection->hub, request, -EAGAIN, &response);
     else
         response_error(&response, 503, "there are too many connections", NULL);

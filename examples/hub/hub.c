@@ -2,12 +2,19 @@
 #include "hub.h"
 
 #include "clock.h"
+#include "json.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
 
 #define BODY_BYTES_MAX ((size_t)64 << 20)
+
+/* Without a history, a topic is listed for so long after its last use. */
+#define TOPIC_KEEP_MS 60000
+
+/* A topic as a JSON string in a comment: six bytes for one at most, and what stands around it. */
+#define TOPIC_COMMENT_MAX (6 * SSE_TOPIC_SIZE_MAX + 64)
 
 static int make_registry(struct hub *hub)
 {
@@ -25,6 +32,21 @@ static int make_registry(struct hub *hub)
     };
 
     return sse_registry_new(&hub->registry, &registry);
+}
+
+/* A watcher is somebody who looks at the page: what it missed is gone, and it is told so. */
+static int make_watchers(struct hub *hub)
+{
+    const struct sse_registry_options registry = {
+        .size = sizeof(registry),
+        .platform = &hub->memory.platform,
+        .gap_type = sse_str("gap"),
+        .backlog_bytes = hub->options.budget,
+        .emitters_max = hub->options.clients_max,
+        .admission = hub->options.admission,
+    };
+
+    return sse_registry_new(&hub->watchers, &registry);
 }
 
 static int make_loop(struct hub *hub)
@@ -52,6 +74,8 @@ int hub_begin(struct hub *hub, const struct options *options)
     memory_begin(&hub->memory);
     error = make_registry(hub);
     if (error == 0)
+        error = make_watchers(hub);
+    if (error == 0)
         error = make_loop(hub);
     if (error < 0)
         hub_end(hub);
@@ -61,12 +85,17 @@ int hub_begin(struct hub *hub, const struct options *options)
 static void report(const struct hub *hub)
 {
     struct sse_registry_stats stats = {.emitters = 0};
+    struct sse_registry_stats watchers = {.emitters = 0};
+    uint64_t completed, cut;
 
     sse_registry_get_stats(hub->registry, &stats, sizeof(stats));
+    sse_registry_get_stats(hub->watchers, &watchers, sizeof(watchers));
+    completed = stats.shutdown_completed + watchers.shutdown_completed;
+    cut = stats.shutdown_cut + watchers.shutdown_cut;
     printf("shutdown: %" PRIu64 " clients, %" PRIu64 " completed, %" PRIu64 " cut, %" PRIu64
            " bytes left, %" PRId64 " ms\n",
-           stats.shutdown_completed + stats.shutdown_cut, stats.shutdown_completed, stats.shutdown_cut,
-           stats.shutdown_bytes_left, clock_now_ms() - hub->shutdown_ms);
+           completed + cut, completed, cut, stats.shutdown_bytes_left + watchers.shutdown_bytes_left,
+           clock_now_ms() - hub->shutdown_ms);
     fflush(stdout);
 }
 
@@ -76,8 +105,11 @@ void hub_end(struct hub *hub)
     if (hub->shutdown_ms > 0)
         report(hub);
     sse_registry_unref(hub->registry);
+    sse_registry_unref(hub->watchers);
+    topics_release(&hub->topics);
     hub->loop = NULL;
     hub->registry = NULL;
+    hub->watchers = NULL;
 }
 
 size_t hub_message_max(const struct hub *hub)
@@ -104,16 +136,66 @@ static size_t id_size(const struct hub *hub, const struct sse_event *event)
     return event->id.ptr || hub->options.history_events == 0 ? 0 : strlen("id: \n") + SSE_ASSIGNED_ID_SIZE;
 }
 
-int hub_send(const struct hub *hub, struct sse_text topic, const struct sse_event *event,
+size_t hub_watcher_queue_bytes(const struct hub *hub)
+{
+    return hub->options.queue_bytes + TOPIC_COMMENT_MAX;
+}
+
+/* The event has been published: if a watcher cannot have it, that is no error. */
+static void show(const struct hub *hub, struct sse_text topic, const struct sse_event *event,
+                 const struct sse_delivery *delivery)
+{
+    struct sse_event shown = *event;
+    struct buffer comment = {.length = 0};
+
+    if (sse_registry_count(hub->watchers, sse_str(NULL)) == 0)
+        return;
+    if (topic.ptr) {
+        buffer_text(&comment, "topic ");
+        json_string(&comment, topic);
+        shown.comment = (struct sse_text){.ptr = comment.bytes, .len = comment.length};
+    }
+    if (!shown.id.ptr && delivery->id[0] != '\0')
+        shown.id = sse_str(delivery->id);
+    if (!comment.failed)
+        sse_registry_publish(hub->watchers, sse_str(NULL), &shown, NULL);
+    buffer_release(&comment);
+}
+
+int hub_send(struct hub *hub, struct sse_text topic, const struct sse_event *event,
              struct sse_delivery *delivery)
 {
     ssize_t size = sse_event_encode(event, NULL, 0);
+    int error;
 
     if (size < 0)
         return (int)size;
     if ((size_t)size + id_size(hub, event) > hub_message_max(hub))
         return -EMSGSIZE;
-    return sse_registry_publish(hub->registry, topic, event, delivery);
+    error = sse_registry_publish(hub->registry, topic, event, delivery);
+    if (error < 0)
+        return error;
+    if (topic.ptr)
+        topics_note_event(&hub->topics, topic);
+    show(hub, topic, event, delivery);
+    return 0;
+}
+
+void hub_note_topics(struct hub *hub, const struct sse_text *topics, size_t count)
+{
+    for (size_t i = 0; i < count; ++i)
+        topics_note_subscriber(&hub->topics, topics[i]);
+}
+
+void hub_write_topics(struct hub *hub, struct buffer *json)
+{
+    int64_t keep_ms = hub->options.history_events > 0 ? hub->options.history_age_ms : TOPIC_KEEP_MS;
+
+    topics_forget_unused(&hub->topics, hub->registry, keep_ms);
+    buffer_text(json, "{");
+    json_name(json, "topics");
+    topics_write(&hub->topics, hub->registry, json);
+    buffer_text(json, "}");
 }
 
 static int complete_one(struct sse_emitter *emitter, void *user)
@@ -130,6 +212,8 @@ ssize_t hub_complete(struct hub *hub, struct sse_text topic)
     ssize_t completed = 0;
     int error = sse_registry_each(hub->registry, topic, complete_one, &completed);
 
+    if (error == 0 && !topic.ptr)
+        error = sse_registry_each(hub->watchers, topic, complete_one, &completed);
     return error < 0 ? error : completed;
 }
 
@@ -149,6 +233,8 @@ int hub_shut_down(struct hub *hub)
     int64_t now_ms = clock_now_ms();
     int error = sse_registry_shutdown(hub->registry, &shutdown);
 
+    if (error == 0)
+        error = sse_registry_shutdown(hub->watchers, &shutdown);
     if (error == 0)
         hub->shutdown_ms = now_ms;
     return error;

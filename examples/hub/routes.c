@@ -18,6 +18,7 @@ struct route {
     route_handler *get; /* and HEAD */
     route_handler *post;
     bool open_to_all; /* whatever page asks, and by whatever name */
+    bool needs_token; /* if there is one; so does every POST */
 };
 
 static enum route_action get_page(struct hub *hub, const struct request *request, struct response *response)
@@ -48,6 +49,24 @@ static enum route_action get_statistics(struct hub *hub, const struct request *r
     return ROUTE_RESPOND;
 }
 
+static enum route_action get_metrics(struct hub *hub, const struct request *request,
+                                     struct response *response)
+{
+    (void)request;
+    response->status = 200;
+    response->content_type = "text/plain; version=0.0.4; charset=utf-8";
+    statistics_write_metrics(hub, &response->body);
+    return ROUTE_RESPOND;
+}
+
+static enum route_action get_topics(struct hub *hub, const struct request *request, struct response *response)
+{
+    (void)request;
+    response_json(response, 200);
+    hub_write_topics(hub, &response->body);
+    return ROUTE_RESPOND;
+}
+
 static enum route_action post_publish(struct hub *hub, const struct request *request,
                                       struct response *response)
 {
@@ -74,7 +93,10 @@ static enum route_action post_complete(struct hub *hub, const struct request *re
 static const struct route routes[] = {
     {.path = "/", .allow = "GET, HEAD", .get = get_page, .open_to_all = true},
     {.path = "/events", .allow = "GET, HEAD", .get = get_events},
+    {.path = "/watch", .allow = "GET, HEAD", .get = get_events, .needs_token = true},
+    {.path = "/topics", .allow = "GET, HEAD", .get = get_topics, .needs_token = true},
     {.path = "/stats", .allow = "GET, HEAD", .get = get_statistics},
+    {.path = "/metrics", .allow = "GET, HEAD", .get = get_metrics},
     {.path = "/publish", .allow = "POST", .post = post_publish},
     {.path = "/complete", .allow = "POST", .post = post_complete},
 };
@@ -160,12 +182,19 @@ static bool is_authorised(const struct hub *hub, const struct request *request, 
     return false;
 }
 
-static bool is_allowed(const struct hub *hub, const struct route *route, bool posts, const struct request *request,
-                       struct response *response)
+static bool is_allowed(const struct hub *hub, const struct route *route, bool posts,
+                       const struct request *request, struct response *response)
 {
     if (!route->open_to_all && !may_act(hub, request, response))
         return false;
-    return !posts || is_authorised(hub, request, response);
+    return (!posts && !route->needs_token) || is_authorised(hub, request, response);
+}
+
+bool routes_has_stream(struct sse_text path)
+{
+    const struct route *route = find_route(path);
+
+    return route && route->get == get_events;
 }
 
 enum route_action routes_take_head(struct hub *hub, const struct request *request, struct response *response)

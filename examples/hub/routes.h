@@ -14,6 +14,9 @@ enum route_action {
     ROUTE_STREAM   /**< the connection becomes a stream */
 };
 
+/** Whether a stream is at this path. */
+bool routes_has_stream(struct sse_text path);
+
 /** Decides by the head of the request. */
 enum route_action routes_take_head(struct hub *hub, const struct request *request, struct response *response);
 

@@ -2,7 +2,7 @@
 #ifndef HUB_STATISTICS_H
 #define HUB_STATISTICS_H
 
-/** GET /stats: the counts of the hub, and those of its registry. */
+/** GET /stats and GET /metrics: the counts of the hub, and those of its registries. */
 
 #include "buffer.h"
 
@@ -20,5 +20,8 @@ struct statistics {
 
 /** Writes all counts as one JSON object. */
 void statistics_write(const struct hub *hub, struct buffer *json);
+
+/** Writes all counts in the text format of Prometheus. */
+void statistics_write_metrics(const struct hub *hub, struct buffer *text);
 
 #endif

@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 #define DRAIN_MS 5000
-#define TOPICS_MAX 256
+#define WISH_TOPICS_MAX 256
 #define HEAD_SIZE 1024
 
 static const struct sse_http_header connection_close = {
@@ -17,9 +17,10 @@ static const struct sse_http_header connection_close = {
 
 /** What a request asks for. */
 struct wish {
-    struct sse_text topics[TOPICS_MAX];
+    struct sse_text topics[WISH_TOPICS_MAX];
     size_t topic_count;
     struct sse_text last_event_id;
+    bool watches;                       /**< all topics */
     char topic_bytes[REQUEST_HEAD_MAX]; /* decoding never makes a query longer */
     char joined[REQUEST_HEAD_MAX];      /* of Accept, then of Last-Event-ID */
     char id_bytes[SSE_ID_SIZE_MAX + 1];
@@ -29,6 +30,11 @@ static bool refuse(struct response *response, const char *error, const char *fie
 {
     response_error(response, 400, error, field);
     return false;
+}
+
+bool stream_watches(const struct request *request)
+{
+    return ascii_equals(request->path, "/watch");
 }
 
 static bool read_topics(struct wish *wish, struct sse_text query, struct response *response)
@@ -45,7 +51,7 @@ static bool read_topics(struct wish *wish, struct sse_text query, struct respons
             continue;
         if (size < 0)
             return refuse(response, "a topic has a broken escape or a NUL, or is not UTF-8", "topic");
-        if (wish->topic_count == TOPICS_MAX)
+        if (wish->topic_count == WISH_TOPICS_MAX)
             return refuse(response, "too many topics", "topic");
         wish->topics[wish->topic_count++] = (struct sse_text){.ptr = bytes, .len = (size_t)size};
         used += (size_t)size;
@@ -58,15 +64,16 @@ static bool read_wish(struct wish *wish, const struct request *request, struct r
     ssize_t size;
 
     wish->topic_count = 0;
+    wish->watches = stream_watches(request);
     if (!sse_http_accepts(request_joined_header(request, "Accept", wish->joined))) {
         response_error(response, 406, "this is text/event-stream, which Accept does not admit", NULL);
         return false;
     }
-    if (!read_topics(wish, request->query, response))
+    if (!wish->watches && !read_topics(wish, request->query, response))
         return false;
     /* Two of them together are an id that nobody had: a gap. */
-    size = sse_http_last_event_id(request_joined_header(request, "Last-Event-ID", wish->joined), request->query,
-                                  wish->id_bytes, sizeof(wish->id_bytes));
+    size = sse_http_last_event_id(request_joined_header(request, "Last-Event-ID", wish->joined),
+                                  request->query, wish->id_bytes, sizeof(wish->id_bytes));
     wish->last_event_id = (struct sse_text){.ptr = wish->id_bytes, .len = size > 0 ? (size_t)size : 0};
     return true;
 }
@@ -103,7 +110,7 @@ static int make_emitter(struct sse_emitter **emitter, const struct hub *hub, int
     const struct sse_emitter_options emitter_options = {
         .size = sizeof(emitter_options),
         .platform = &hub->memory.platform,
-        .registry = hub->registry,
+        .registry = wish->watches ? hub->watchers : hub->registry,
         .loop = hub->loop,
         .topics = wish->topics,
         .topic_count = wish->topic_count,
@@ -116,7 +123,7 @@ static int make_emitter(struct sse_emitter **emitter, const struct hub *hub, int
         .stall_ms = timer(options->stall_ms),
         .drain_ms = DRAIN_MS,
         .heartbeat_ms = timer(options->heartbeat_ms),
-        .queue_bytes = options->queue_bytes,
+        .queue_bytes = wish->watches ? hub_watcher_queue_bytes(hub) : options->queue_bytes,
         .overflow = options->overflow,
         .on_completion = on_completion,
     };
@@ -152,6 +159,7 @@ bool stream_begin(struct hub *hub, int fd, const struct request *request, struct
         stream_refuse(hub, request, error, response);
         return false;
     }
+    hub_note_topics(hub, wish.topics, wish.topic_count);
     if (replay.messages > 0)
         report_replay(emitter, replay.messages);
     return true;

@@ -2,11 +2,14 @@
 #ifndef HUB_STREAM_H
 #define HUB_STREAM_H
 
-/** GET /events: where a connection becomes a stream, and its descriptor the library's. */
+/** GET /events and GET /watch: where a connection becomes a stream, and its descriptor the library's. */
 
 #include "hub.h"
 #include "request.h"
 #include "response.h"
+
+/** Whether a request is for /watch: the events of all topics. */
+bool stream_watches(const struct request *request);
 
 /**
  * Begins the stream that a request asks for. Returns true if the descriptor is now the library's;

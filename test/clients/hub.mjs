@@ -154,6 +154,12 @@ class Hub extends Server {
         return requestJson(`${this.url}stats`);
     }
 
+    /** The topics that exist, by their names. */
+    async topics() {
+        const { topics } = await requestJson(`${this.url}topics`);
+        return Object.fromEntries(topics.map(({ topic, ...counts }) => [topic, counts]));
+    }
+
     /** What it said of its streams when it ended; all numbers. */
     get report() {
         const match = this.stdout.match(REPORT);

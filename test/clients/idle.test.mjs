@@ -68,7 +68,8 @@ test('10,000 idle streams leave at least half of the rate of publishing', async 
     const hub = await hubFor(t);
     const count = Math.min(IDLE, descriptorsGranted() - 500);
     const empty = await costOfPublishing(hub);
-    await openMany(t, hub.port, count, 'GET /events?topic=idle HTTP/1.1\r\nHost: localhost\r\n\r\n', 'HTTP/1.1 200');
+    const asked = 'GET /events?topic=idle HTTP/1.1\r\nHost: localhost\r\n\r\n';
+    await openMany(t, hub.port, count, asked, 'HTTP/1.1 200');
     assert.equal((await hub.stats()).emitters, count);
     const full = await costOfPublishing(hub);
     t.diagnostic(`${Math.round(empty)} ns without streams, ${Math.round(full)} ns with ${count}`);

@@ -8,7 +8,8 @@ const refused = [
     ['--overflow', 'maybe'], ['--admission', 'oldest'], ['--retry-range', '10'], ['--retry-range', '20-10'],
     ['--retry-range', '0-10'], ['--retry-range', '1-2147483648'], ['--history-bytes', '0'],
     ['--history-events', '-1'], ['--history-age', '1s'], ['--budget', ''], ['--max-clients', '1.5'],
-    ['--max-per-topic', 'many'], ['--name', ''], ['--name', 'hub:80'], ['--poller', 'select'], ['--grace', '2147483648'], ['--grace'],
+    ['--max-per-topic', 'many'], ['--name', ''], ['--name', 'hub:80'],
+    ['--poller', 'select'], ['--grace', '2147483648'], ['--grace'],
 ];
 
 for (const options of refused) {

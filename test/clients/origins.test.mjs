@@ -57,7 +57,10 @@ const requests = [
     ['POST', 'publish?topic=a', 202],
     ['POST', 'complete?topic=a', 202],
     ['GET', 'stats', 200],
+    ['GET', 'metrics', 200],
+    ['GET', 'topics', 200],
     ['HEAD', 'events?topic=a', 200],
+    ['HEAD', 'watch', 200],
 ];
 
 for (const [name, tells, may] of cases) {

@@ -127,7 +127,8 @@ test('a line of standard input that is too long for an event is cut between char
 
 for (const events of ['0', '10000']) {
     test(`no line of standard input is lost, however long; a history of ${events} events`, async (t) => {
-        const reader = await startHub(['--stdin', '--history-events', events, '--queue-bytes', '8192'], { stdin: 'pipe' });
+        const options = ['--stdin', '--history-events', events, '--queue-bytes', '8192'];
+        const reader = await startHub(options, { stdin: 'pipe' });
         t.after(() => reader.stop());
         const stream = await openFor(t, eventSources[0], reader.events('any'));
         const lines = Array.from({ length: 300 }, (_, index) => 'x'.repeat(7950 + index));
@@ -225,10 +226,11 @@ test('a parameter that a front end adds is passed over', async (t) => {
 });
 
 test('HEAD has the head of the answer to GET, and nothing follows', async () => {
-    for (const path of ['', 'events?topic=a', 'stats']) {
+    for (const path of ['', 'events?topic=a', 'watch', 'topics', 'stats', 'metrics']) {
         const { status, headers, text } = await request(hub.url + path, { method: 'HEAD' });
         assert.deepEqual([status, text], [200, ''], path);
-        const type = { '': 'text/html; charset=utf-8', 'events?topic=a': 'text/event-stream' };
+        const type = { '': 'text/html; charset=utf-8', 'events?topic=a': 'text/event-stream',
+            watch: 'text/event-stream', metrics: 'text/plain; version=0.0.4; charset=utf-8' };
         assert.equal(headers['content-type'], type[path] ?? 'application/json', path);
     }
     assert.equal((await request(`${hub.url}publish`, { method: 'HEAD' })).status, 405);

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HUB_TOPICS_H
+#define HUB_TOPICS_H
+
+/**
+ * The topics that were used lately, for GET /topics. The registry counts their subscribers; here are their
+ * names, how many events they had, and when they were last used.
+ */
+
+#include "buffer.h"
+
+#include <sse/registry.h>
+
+/** When there are more, the one that was not used for the longest time is forgotten. */
+#define TOPICS_MAX 1000
+
+struct topic {
+    struct sse_text name; /**< allocated */
+    uint64_t published;
+    int64_t used_ms;
+};
+
+/** All members zero is an empty list. */
+struct topics {
+    struct topic items[TOPICS_MAX]; /**< by name */
+    size_t count;
+};
+
+/** Notes that a topic was subscribed to. Without memory it is not noted. */
+void topics_note_subscriber(struct topics *topics, struct sse_text name);
+
+/** Notes that an event was published. */
+void topics_note_event(struct topics *topics, struct sse_text name);
+
+/** Forgets topics without subscribers that were not used for `keep_ms`; 0 keeps them. */
+void topics_forget_unused(struct topics *topics, struct sse_registry *registry, int64_t keep_ms);
+
+/** Writes them as a JSON array. */
+void topics_write(const struct topics *topics, struct sse_registry *registry, struct buffer *json);
+
+void topics_release(struct topics *topics);
+
+#endif
