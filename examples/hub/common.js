@@ -25,3 +25,13 @@ function parseObject(text) {
         return { error: text };
     }
 }
+
+function sameList(one, other) {
+    return JSON.stringify(one) === JSON.stringify(other);
+}
+
+function encodePairs(prefix, pairs) {
+    const parts = pairs.filter(([, value]) => value !== '')
+        .map(([name, value]) => `${name}=${encodeURIComponent(value)}`);
+    return parts.length > 0 ? prefix + parts.join('&') : '';
+}

@@ -40,8 +40,10 @@ const perSecond = (name) => (sample, before) => {
 
 const graphs = [
     {
-        name: 'clients', label: 'Clients', series: byTime('emitters'), format: count,
-        detail: (stats) => `${count(read(stats, 'added'))} in all, ${count(read(stats, 'shed'))} sent away`,
+        name: 'clients', label: 'Clients', format: count,
+        series: ({ stats }) => read(stats, 'emitters') + read(stats, 'watchers'),
+        detail: (stats) => `${count(read(stats, 'emitters'))} follow topics, `
+            + `${count(read(stats, 'watchers'))} everything`,
     }, {
         name: 'events', label: 'Events sent per second', series: perSecond('written'), format: count,
         detail: (stats) => `${count(read(stats, 'published'))} published, `

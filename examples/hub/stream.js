@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: MIT
-// The stream: what is followed, what comes, and what is published.
+// The stream: what is followed, and what comes.
 
 const ROWS_MAX = 500;
-const DEFAULT_EVENT_NAMES = ['message', 'update', 'notice', 'alarm'];
 /* What the hub itself says in a stream. */
 const MARKS = { gap: onGap, replay: onReplay, farewell: onFarewell };
 
 let source = null;
 let lastId = '';
 let topics = [];
-let eventNames = [];
 let received = 0;
 let reconnects = 0;
 let replayed = 0;
@@ -18,22 +16,9 @@ let rowsSinceOpen = [];
 let paused = false;
 let heldBack = [];
 
-const fields = byId('publish-form').elements;
 const clock = new Intl.DateTimeFormat(undefined, {
     hour: '2-digit', minute: '2-digit', second: '2-digit', fractionalSecondDigits: 3, hourCycle: 'h23',
 });
-
-function sameList(one, other) {
-    return JSON.stringify(one) === JSON.stringify(other);
-}
-
-function encodePairs(prefix, pairs) {
-    const parts = pairs.filter(([, value]) => value !== '')
-        .map(([name, value]) => `${name}=${encodeURIComponent(value)}`);
-    return parts.length > 0 ? prefix + parts.join('&') : '';
-}
-
-/* The stream */
 
 function setState(state, label, notice = '') {
     byId('state').dataset.state = state;
@@ -44,14 +29,12 @@ function setState(state, label, notice = '') {
 
 // `after`: the id of the last event that was seen, to go on from there.
 function connect(after = '') {
+    const query = encodePairs('?', topics.map((topic) => ['topic', topic]));
     source?.close();
     lastId = after;
-    source = new EventSource('events' + encodePairs('?',
-        [...topics.map((topic) => ['topic', topic]), ['lastEventId', after]]));
-    source.addEventListener('open', onOpen);
-    source.addEventListener('error', onError);
-    eventNames.forEach((name) => source.addEventListener(name, onEvent));
-    Object.entries(MARKS).forEach(([name, onMark]) => source.addEventListener(name, onMark));
+    source = new Source(topics.length === 0 ? 'watch' : `events${query}`, tokenHeader(), after, {
+        open: onOpen, event: onEvent, line: onLine, broken: onBroken, refused: onRefused,
+    });
     setText('last-event-id', after);
     setState('connecting', 'Connecting');
 }
@@ -70,28 +53,22 @@ function toggleConnection() {
     }
 }
 
-// A server may well send an event of type "open" or "error": that is a MessageEvent, and says
-// nothing about the connection.
-function onOpen(event) {
-    if (!(event instanceof MessageEvent)) {
-        rowsSinceOpen = [];
-        setState('open', 'Open');
-    }
+function onOpen() {
+    rowsSinceOpen = [];
+    setState('open', 'Open');
 }
 
-function onError(event) {
-    if (event instanceof MessageEvent) {
-        return;
-    }
-    if (source.readyState === EventSource.CLOSED) {
-        disconnect('The server refused the stream, or ended it for good.');
-        return;
-    }
+function onBroken() {
     if (byId('state').dataset.state === 'open') {
         reconnects += 1;
         setText('reconnects', String(reconnects));
     }
     setState('connecting', 'Reconnecting');
+}
+
+function onRefused(status, error) {
+    const advice = status === 401 ? ' Type the token under Publish, then connect.' : '';
+    disconnect(`The server refused the stream (${status}): ${error}.${advice}`);
 }
 
 function noteId(id) {
@@ -100,21 +77,23 @@ function noteId(id) {
 }
 
 function onEvent(event) {
-    if (!(event instanceof MessageEvent)) {
+    const onMark = Object.hasOwn(MARKS, event.type) ? MARKS[event.type] : null;
+    if (onMark !== null) {
+        onMark(event);
         return;
     }
     const row = makeRow(event);
     received += 1;
     rowsSinceOpen = [...rowsSinceOpen.slice(1 - ROWS_MAX), row];
     setText('received', String(received));
-    noteId(event.lastEventId);
+    noteId(event.id);
     addRow(row);
 }
 
 function addRow(row) {
     if (paused) {
         heldBack = [...heldBack, row].slice(-ROWS_MAX);
-        setText('pause-button', `Resume (${heldBack.length})`);
+        setText('pause-button', `Resume (${heldBack.filter((held) => !held.matches('.wire')).length})`);
     } else {
         showRow(row);
     }
@@ -123,18 +102,18 @@ function addRow(row) {
 /* What the hub says about the stream: an event that was published with one of these types looks the
  * same, so what it says is shown, and never trusted. */
 
-function onGap(event) {
-    const [asked = '', oldest = ''] = event.data.split('\n');
+function onGap({ data, id, raw }) {
+    const [asked = '', oldest = ''] = data.split('\n');
     const after = asked === '' ? 'after the last one' : `after ${asked}`;
     const next = oldest === '' ? 'what is published from now on' : oldest;
     gaps += 1;
     setText('gaps', String(gaps));
-    noteId(event.lastEventId);
-    addMark('gap', 'Gap', `Events ${after} may be missing. Next: ${next}`);
+    noteId(id);
+    addMark('gap', 'Gap', `Events ${after} may be missing. Next: ${next}`, raw);
 }
 
-function onReplay(event) {
-    const count = /^[1-9][0-9]{0,8}$/.test(event.data) ? Number(event.data) : 0;
+function onReplay({ data, raw }) {
+    const count = /^[1-9][0-9]{0,8}$/.test(data) ? Number(data) : 0;
     rowsSinceOpen.slice(0, count).filter((row) => !('replayed' in row.dataset)).forEach((row) => {
         const badge = make('span', 'replayed');
         badge.className = 'replayed';
@@ -143,41 +122,65 @@ function onReplay(event) {
     });
     replayed += count;
     setText('replayed', replayed.toLocaleString());
-    addMark('replay', 'Replay', `Missed, and sent again: ${event.data}`);
+    addMark('replay', 'Replay', `Missed, and sent again: ${data}`, raw);
 }
 
-function onFarewell(event) {
-    addMark('farewell', 'Farewell', event.data);
+function onFarewell({ data, raw }) {
+    addMark('farewell', 'Farewell', data, raw);
 }
 
-function addMark(kind, title, text) {
-    const row = byId('mark-row').content.firstElementChild.cloneNode(true);
+function addMark(kind, title, text, raw) {
+    const row = makeFrom('mark-row', raw);
     row.dataset.kind = kind;
     row.querySelector('strong').textContent = title;
     row.querySelector('span').textContent = text;
-    stamp(row.querySelector('time'));
+    addRow(row);
+}
+
+/** A line that belongs to no event shows in the raw stream alone. */
+function onLine(line) {
+    const row = makeFrom('wire-row', line);
+    row.querySelector('span').textContent = line === ':' ? 'Heartbeat' : 'Reconnection time';
     addRow(row);
 }
 
 /* The list */
 
-function stamp(time) {
+function makeFrom(template, raw) {
+    const row = byId(template).content.firstElementChild.cloneNode(true);
+    const time = row.querySelector('time');
     const now = new Date();
     time.textContent = clock.format(now);
     time.dateTime = now.toISOString();
+    row.querySelector('.raw').textContent = raw;
+    return row;
 }
 
-function makeRow(event) {
-    const row = byId('event-row').content.firstElementChild.cloneNode(true);
-    const [type, id, time, data] = ['.type', '.id', 'time', '.data'].map((name) => row.querySelector(name));
-    row.dataset.type = event.type;
-    row.dataset.id = event.lastEventId;
-    type.textContent = event.type;
-    type.style.setProperty('--hue', hueOf(event.type));
-    id.textContent = describeId(event.lastEventId);
-    stamp(time);
-    data.textContent = event.data;
+function makeRow({ type, data, id, comments, raw }) {
+    const row = makeFrom('event-row', raw);
+    const [typeBadge, topic, idText, text] = ['.type', '.topic', '.id', '.data']
+        .map((name) => row.querySelector(name));
+    row.dataset.type = type;
+    row.dataset.id = id;
+    typeBadge.textContent = type;
+    typeBadge.style.setProperty('--hue', hueOf(type));
+    topic.textContent = describeTopic(comments);
+    idText.textContent = describeId(id);
+    text.textContent = data;
     return row;
+}
+
+/** While everything is followed, a comment of each event names its topic. */
+function describeTopic(comments) {
+    const quoted = comments.find((comment) => /^topic "/.test(comment))?.slice('topic '.length);
+    if (quoted === undefined) {
+        return topics.length === 0 ? 'to everyone' : '';
+    }
+    try {
+        return `in ${JSON.parse(quoted)}`;
+    } catch {
+        return '';
+    }
 }
 
 // An event that has no id of its own carries the one before.
@@ -211,94 +214,55 @@ function clearList() {
     setText('pause-button', paused ? 'Resume' : 'Pause');
 }
 
-/* What to follow: in two fields, and in the address as #topic=a&topic=b&event=c */
+function showRaw(shown) {
+    byId('raw-button').setAttribute('aria-pressed', String(shown));
+    byId('events').toggleAttribute('data-raw', shown);
+}
 
-function follow(newTopics, newNames) {
+function toggleRaw() {
+    showRaw(byId('raw-button').getAttribute('aria-pressed') !== 'true');
+}
+
+/* What to follow: in a field, in the list of topics, and in the address as #topic=a&topic=b; nothing of these
+ * is everything. */
+
+function follow(wanted) {
     const before = topics;
-    topics = [...new Set(newTopics)];
-    byId('topics').value = topics.join(', ');
-    setEventNames(newNames);
+    const isNew = source === null || !sameList(wanted, before);
+    topics = [...new Set(wanted)];
+    byId('followed').value = topics.join(', ');
     if (fields.topic.value === (before[0] ?? '')) {
         fields.topic.value = topics[0] ?? '';
     }
-    if (source === null || !sameList(topics, before)) {
+    const hash = encodePairs('#', topics.map((topic) => ['topic', topic]));
+    history.replaceState(null, '', location.pathname + location.search + hash);
+    setText('publish-command', publishCommand());
+    showFollowed();
+    if (isNew) {
         connect();
     }
 }
 
-function setEventNames(names) {
-    eventNames.forEach((name) => source?.removeEventListener(name, onEvent));
-    eventNames = names.length > 0 ? [...new Set(names)] : DEFAULT_EVENT_NAMES;
-    eventNames.forEach((name) => source?.addEventListener(name, onEvent));
-    byId('event-names').value = eventNames.join(', ');
-
-    const shared = sameList(eventNames, DEFAULT_EVENT_NAMES) ? [] : eventNames;
-    const pairs = [...topics.map((topic) => ['topic', topic]), ...shared.map((name) => ['event', name])];
-    history.replaceState(null, '', location.pathname + location.search + encodePairs('#', pairs));
+function publishCommand() {
+    const url = new URL('publish' + encodePairs('?', [['topic', topics[0] ?? 'a']]), location.href);
+    return `curl -d hello '${url}'`;
 }
 
 function followAddress() {
-    const wanted = new URLSearchParams(location.hash.slice(1));
-    follow(wanted.getAll('topic').filter(Boolean), wanted.getAll('event').filter(Boolean));
+    follow(new URLSearchParams(location.hash.slice(1)).getAll('topic').filter(Boolean));
 }
 
 // A name that was not typed here may hold a comma: a field that was not edited is not split.
-function readList(id, current) {
-    const text = byId(id).value;
-    return text === current.join(', ') ? current : text.split(',').map((item) => item.trim()).filter(Boolean);
-}
-
-function followFields(event) {
+function followField(event) {
+    const text = byId('followed').value;
+    const edited = text !== topics.join(', ');
     event.preventDefault();
-    follow(readList('topics', topics), readList('event-names', eventNames));
+    follow(edited ? text.split(',').map((item) => item.trim()).filter(Boolean) : topics);
 }
 
-/* Publishing */
-
-function showResult(outcome, title, detail, field = '') {
-    [...fields].forEach((input) => input.removeAttribute('aria-invalid'));
-    fields.namedItem(field)?.setAttribute('aria-invalid', 'true');
-    const body = make(outcome === 'ok' ? 'code' : 'span', detail);
-    byId('publish-result').dataset.outcome = outcome;
-    byId('publish-result').replaceChildren(make('strong', title), ' ', body);
-}
-
-async function post(done, path, pairs, body) {
-    const token = fields.token.value;
-    try {
-        const response = await fetch(path + encodePairs('?', pairs), {
-            method: 'POST',
-            headers: token === '' ? {} : { Authorization: `Bearer ${token}` },
-            body,
-            signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
-        });
-        const reply = parseObject(await response.text());
-        if (response.ok) {
-            showResult('ok', `${done} (${response.status})`, JSON.stringify(reply, null, 1));
-            return;
-        }
-        const { error = '', field = response.status === 401 ? 'token' : '' } = reply;
-        showResult('error', `Refused (${response.status})${field && `: ${field}`}`, error, field);
-    } catch (error) {
-        showResult('error', 'No answer', error.message);
-    }
-}
-
-function publish(event) {
-    event.preventDefault();
-    const pairs = ['topic', 'type', 'id', 'retry', 'key'].map((name) => [name, fields[name].value]);
-    setEventNames([...eventNames, fields.type.value || 'message']);
-    post('Published', 'publish', pairs, fields.data.value);
-}
-
-function completeTopic() {
-    post('Ended', 'complete', [['topic', fields.topic.value]]);
-}
-
-byId('follow-form').addEventListener('change', followFields);
-byId('follow-form').addEventListener('submit', followFields);
-byId('publish-form').addEventListener('submit', publish);
-byId('complete-button').addEventListener('click', completeTopic);
+byId('follow-form').addEventListener('change', followField);
+byId('follow-form').addEventListener('submit', followField);
+byId('raw-button').addEventListener('click', toggleRaw);
 byId('pause-button').addEventListener('click', togglePause);
 byId('clear-button').addEventListener('click', clearList);
 byId('connect-button').addEventListener('click', toggleConnection);
@@ -307,4 +271,4 @@ window.addEventListener('hashchange', followAddress);
 window.addEventListener('pagehide', () => source?.close());
 window.addEventListener('pageshow', (event) => event.persisted && source && connect(lastId));
 
-followAddress();
+showRaw(window.matchMedia('(min-width: 75rem)').matches);

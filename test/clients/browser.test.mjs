@@ -7,11 +7,12 @@ import { test } from 'node:test';
 import { listen } from './chromium.mjs';
 import { startHub, until } from './hub.mjs';
 import { openPage, setUp, untilReconnects, untilShown } from './page.mjs';
+import { Peer } from './peer.mjs';
 
 test('the page shows events exactly', async (t) => {
     const scene = await setUp(t, ['--history-events', '0']);
     const { hub, page, complaints } = scene;
-    await openPage(scene, '#topic=a&topic=b%20%26&event=greeting&event=message');
+    await openPage(scene, '#topic=a&topic=b%20%26');
     const events = [
         { topic: 'a', type: 'greeting', id: 'g-1', data: 'Hello' },
         { topic: 'b &', data: 'one\r\n  two\rthree\n\n' },
@@ -25,9 +26,9 @@ test('the page shows events exactly', async (t) => {
         assert.equal((await hub.publish(event)).receivers, 1);
     }
     await hub.publish({ topic: 'c', data: 'not for us' });
-    await hub.publish({ topic: 'a', type: 'unknown', data: 'not listened to' });
+    await hub.publish({ topic: 'a', type: 'constructor', data: 'any type' });
     await hub.publish({ topic: 'a', data: 'end' });
-    assert.deepEqual(await untilShown(page, events.length + 1), [
+    assert.deepEqual(await untilShown(page, events.length + 2), [
         { type: 'greeting', id: 'g-1', data: 'Hello' },
         { type: 'message', id: 'g-1', data: 'one\n  two\nthree\n\n' },
         { type: 'message', id: 'é…\u{1f600}', data: 'a\u2028b\u0085c\u{1f600}\u{10ffff}\0d\tשלום' },
@@ -35,6 +36,7 @@ test('the page shows events exactly', async (t) => {
         { type: 'message', id: 'é…\u{1f600}', data: '<b onclick="x">&amp;</b>' },
         { type: 'message', id: '', data: 'x'.repeat(70000) },
         { type: 'message', id: 'last', data: 'a broadcast' },
+        { type: 'constructor', id: 'last', data: 'any type' },
         { type: 'message', id: 'last', data: 'end' },
     ]);
     assert.equal(await page.textContent('#last-event-id'), 'last');
@@ -77,7 +79,7 @@ test('the page publishes, ends streams, and reconnects with its last event id', 
 test('the page says what was refused', async (t) => {
     const scene = await setUp(t, ['--token', 'open-sesame']);
     const { page } = scene;
-    await openPage(scene);
+    await openPage(scene, '#topic=a');
     const refusal = () => page.textContent('#publish-result[data-outcome="error"]');
     await page.click('#publish-form button.primary');
     await until(async () => /401/.test(await refusal()), 'the token to be demanded');
@@ -164,6 +166,42 @@ test('the policy of the page admits nothing but itself', async (t) => {
     await until(() => complaints.some((text) => text.includes('Content Security Policy')), 'a complaint');
 });
 
+test('the page says why it may not see all topics, and sees them with the token', async (t) => {
+    const scene = await setUp(t, ['--token', 'open-sesame']);
+    const { hub, proxy, page } = scene;
+    await page.goto(proxy.url);
+    await page.waitForSelector('#state[data-state="closed"]');
+    assert.match(await page.textContent('#notice'), /401.*token is missing.*Type the token/);
+    await page.fill('#publish-form [name=token]', 'open-sesame');
+    await page.click('#connect-button');
+    await page.waitForSelector('#state[data-state="open"]');
+    await hub.publish({ topic: 'any', data: 'x' }, { authorization: 'Bearer open-sesame' });
+    assert.equal((await untilShown(page, 1)).length, 1);
+});
+
+test('a page that is reached by a name that the hub does not know gets nothing, and says why', async (t) => {
+    const scene = await setUp(t);
+    const { hub, proxy, page } = scene;
+    const url = proxy.url.replace('127.0.0.1', 'rebound.example');
+    await page.goto(url);
+    await page.waitForSelector('#state[data-state="closed"]');
+    assert.match(await page.textContent('#notice'), /403.*not known by this Host/);
+    const statuses = await page.evaluate(async () => {
+        const paths = ['stats', 'metrics', 'topics', 'watch', 'events?topic=a', 'publish', 'complete'];
+        const methodOf = (path) => (/^[pc]/.test(path) ? 'POST' : 'GET');
+        const replies = await Promise.all(paths.map((path) => fetch(path, { method: methodOf(path) })));
+        return replies.map(({ status }) => status);
+    });
+    assert.deepEqual([...new Set(statuses)], [403]);
+
+    const named = await startHub(['--name', 'rebound.example']);
+    t.after(() => named.stop());
+    proxy.port = named.port;
+    await page.goto(url);
+    await page.waitForSelector('#state[data-state="open"]');
+    assert.equal((await hub.stats()).published, 0);
+});
+
 /* Pages of other origins */
 
 async function otherOrigin(t) {
@@ -217,10 +255,23 @@ test('a preflight is answered', async (t) => {
     assert.deepEqual(complaints, []);
 });
 
-test('a page of an origin that is not admitted', async (t) => {
-    const origin = await otherOrigin(t);
-    const { hub, proxy, page } = await setUp(t);
-    await page.goto(origin);
-    await listen(page, hub.events('a', proxy.url));
-    assert.deepEqual(await untilLogged(page, 1), ['error 2']);
+test('a page of an origin that is not admitted gets nothing, and its requests do nothing', async (t) => {
+    for (const options of [[], ['--cors', 'https://good.example']]) {
+        const origin = await otherOrigin(t);
+        const { hub, proxy, page } = await setUp(t, options);
+        await page.goto(origin);
+        await listen(page, hub.events('a', proxy.url));
+        assert.deepEqual(await untilLogged(page, 1), ['error 2']);
+        const stream = await Peer.openStream(hub.port, 'a');
+        await page.evaluate(async (url) => {
+            for (const path of ['publish?topic=a', 'complete', 'stats', 'topics', 'watch']) {
+                const method = /^[pc]/.test(path) ? 'POST' : 'GET';
+                await fetch(url + path, { method, mode: 'no-cors' }).catch(() => {});
+                await fetch(url + path, { method }).catch(() => {});
+            }
+        }, proxy.url);
+        const statuses = proxy.exchanges.map(({ response }) => response.toString('latin1').split(' ')[1]);
+        assert.deepEqual([...new Set(statuses)], ['403'], `${statuses}`);
+        assert.deepEqual([stream.events, stream.ended], [[], false]);
+    }
 });

@@ -30,11 +30,28 @@ export async function openPage({ page, proxy }, hash = '') {
 
 /** What the page shows, oldest first. */
 export function shownEvents(page) {
-    return page.$$eval('#events > li:not(.mark)', (items) => items.reverse().map((item) => ({
+    return page.$$eval('#events > li.event', (items) => items.reverse().map((item) => ({
         type: item.dataset.type,
         id: item.dataset.id,
         data: item.querySelector('.data').textContent,
     })));
+}
+
+/** The topics that the page lists, but for the first entry. */
+export function shownTopics(page) {
+    return page.$$eval('#topic-list button[data-topic]', (buttons) => buttons.map((button) => ({
+        topic: button.querySelector('.name').textContent,
+        subscribers: button.querySelector('.subscribers').textContent,
+        followed: button.getAttribute('aria-pressed') === 'true',
+    })));
+}
+
+export function untilTopics(page, expected) {
+    let topics;
+    return until(async () => {
+        topics = await shownTopics(page);
+        return JSON.stringify(topics) === JSON.stringify(expected);
+    }, 'these topics', () => JSON.stringify(topics));
 }
 
 export function untilShown(page, count) {
