@@ -55,20 +55,37 @@ static bool tell_of_gap(struct gap *gap, struct sse_text have, struct sse_text o
     return true;
 }
 
-/* A page begins with the entry that the client has. Redis trims the oldest entries first, so no later entry
- * is gone while this one is there. */
-static bool fill_page(struct gap *gap)
+static redisReply *read_page(const struct gap *gap)
 {
     char have[PLACE_SIZE], end[PLACE_SIZE];
-    struct entry first = {.topic = {NULL, 0}};
-    redisReply *page = redis_command(&gap->bridge->commands, "XRANGE %s %s %s COUNT %d", gap->bridge->stream,
-                                     place_format(gap->have, have), place_format(gap->end, end), PAGE);
-    bool sent = page != NULL;
 
-    if (sent && (!page->elements || !entry_read(page->element[0], &first) ||
-                 place_compare(first.place, gap->have) != 0))
-        sent = tell_of_gap(gap, sse_str(have), first.event.id, sse_str(NULL));
-    sent = sent && send_page(gap, page);
+    return redis_command(&gap->bridge->commands, "XRANGE %s %s %s COUNT %d", gap->bridge->stream,
+                         place_format_for_redis(gap->have, have), place_format_for_redis(gap->end, end), PAGE);
+}
+
+/* A page begins with the entry that the client has. Redis trims the oldest entries first, so no later entry
+ * is gone while this one is there. */
+static bool check_page(struct gap *gap, const redisReply *page)
+{
+    struct entry first = {.topic = {NULL, 0}};
+    char have[PLACE_SIZE];
+
+    if (page->elements && !entry_read(page->element[0], &first))
+        return false;
+    if (page->elements && place_is_same(first.place, gap->have))
+        return true;
+    place_format(gap->have, have);
+    /* Redis gave the id once more, and the client does not have this entry. */
+    if (page->elements && !place_compare(first.place, gap->have))
+        gap->have = place_before(gap->have);
+    return tell_of_gap(gap, sse_str(have), first.event.id, sse_str(NULL));
+}
+
+static bool fill_page(struct gap *gap)
+{
+    redisReply *page = read_page(gap);
+    bool sent = page && check_page(gap, page) && send_page(gap, page);
+
     if (sent && page->elements < PAGE)
         gap->have = gap->end;
     freeReplyObject(page);
@@ -94,7 +111,7 @@ static struct place newest_place(struct bridge *bridge, const struct sse_replay 
 {
     struct place newest;
 
-    return place_parse(sse_str(replay->newest), &newest) ? newest : progress_start(&bridge->progress);
+    return place_parse(sse_str(replay->newest), &newest) ? newest : progress_start(&bridge->current.progress);
 }
 
 static bool reject_id(struct gap *gap, struct place newest)
@@ -110,7 +127,7 @@ static bool close_gap(struct gap *gap, const struct sse_replay *replay)
     struct place newest = newest_place(gap->bridge, replay), oldest;
 
     if (!place_parse(gap->options->last_event_id, &gap->have) ||
-        place_compare(gap->have, progress_read(&gap->bridge->progress)) > 0)
+        place_compare(gap->have, progress_read(&gap->bridge->current.progress)) > 0)
         return reject_id(gap, newest);
     if (!place_parse(sse_str(replay->oldest), &oldest))
         return fill(gap, newest) && !sse_emitter_start(gap->emitter, true);
@@ -127,13 +144,13 @@ static bool is_ready_for(struct bridge *bridge, struct sse_text asked)
     const struct store store = {.redis = &bridge->commands, .stream = bridge->stream};
     struct place place, end;
 
-    if (!progress_has_begun(&bridge->progress))
+    if (!progress_has_begun(&bridge->current.progress))
         return false;
-    if (!place_parse(asked, &place) || place_compare(place, progress_read(&bridge->progress)) <= 0)
+    if (!place_parse(asked, &place) || place_compare(place, progress_read(&bridge->current.progress)) <= 0)
         return true;
     if (!store_end(&store, &end))
         return false;
-    return place_compare(place, end) > 0 || progress_await(&bridge->progress, place);
+    return place_compare(place, end) > 0 || progress_await(&bridge->current.progress, place);
 }
 
 /* While the emitter is paused, live events queue up behind what is sent here, so no event is lost or sent
@@ -153,16 +170,18 @@ int bridge_begin_stream(struct bridge *bridge, const struct sse_emitter_options 
     struct gap gap = {.bridge = bridge, .options = &options};
     bool is_new = !options.last_event_id.len;
     struct sse_replay replay;
-    char published[PLACE_SIZE];
+    struct place published;
+    char first_id[PLACE_SIZE];
     int error;
 
     if (!is_ready_for(bridge, options.last_event_id))
         return -EAGAIN;
-    options.registry = bridge->registry;
+    options.registry = current_registry_at(&bridge->current, &published);
     options.paused = true;
     if (is_new)
-        options.last_event_id = sse_str(place_format(progress_published(&bridge->progress), published));
+        options.last_event_id = sse_str(place_format(published, first_id));
     error = sse_emitter_new(&gap.emitter, &options, &replay);
+    sse_registry_unref(options.registry);
     if (error)
         return error;
     if (!begin_paused(&gap, &replay, is_new)) {

@@ -4,38 +4,43 @@
 
 /**
  * Connects a registry to a Redis stream. All events of all nodes are in one stream, in one order, whatever
- * their topics. The Redis id of an entry is the id of its event, so every node understands the
- * Last-Event-ID that another node gave, for any number of topics.
+ * their topics. The place of an entry is the id of its event, so every node understands the Last-Event-ID that
+ * another node gave, for any number of topics.
  *
  * reader.c reads the stream in a thread and publishes each entry to the registry. It begins where the stream
  * ends when the node begins. bridge.c begins the streams of clients. What a client missed and the registry
  * does not retain, bridge.c reads from Redis.
+ *
+ * Redis may lose entries that were read already: the key is deleted, a replica takes over that did not have them,
+ * an older file is loaded. reader.c notices that the last entry that it read is gone. Every client gets a `gap`
+ * event and comes back to a new registry.
  */
 
-#include "progress.h"
+#include "current.h"
 #include "redis.h"
 
-#include <sse/registry.h>
 #include <stdatomic.h>
 
 struct bridge {
-    struct sse_registry *registry;
     const char *stream;
+    struct current current;
     struct redis reader;   /**< waits for entries */
     struct redis commands; /**< for everything else */
-    struct progress progress;
     pthread_t thread;
     atomic_bool stopping;
     atomic_ullong filled;  /**< gaps that were filled */
-    atomic_ullong told;    /**< `gap` events that clients were sent */
+    atomic_ullong told;    /**< gaps that one client or all were told of */
+    atomic_ullong renewed; /**< how often the stream went back */
     atomic_ullong put_off; /**< clients that must come back for the rest of a gap */
 };
 
-/** Ownership: the texts are borrowed. */
-void bridge_open(struct bridge *bridge, const char *host, int port, const char *stream);
+/** `options` are those of the registry, which needs a history. Ownership: the texts are borrowed. Returns 0 or a
+ *  negative errno; call bridge_close in both cases. */
+int bridge_open(struct bridge *bridge, const char *host, int port, const char *stream,
+                const struct sse_registry_options *options);
 
-/** Starts the thread that publishes. The registry needs a history. Returns 0 or a negative errno. */
-int bridge_start(struct bridge *bridge, struct sse_registry *registry);
+/** Starts the thread that publishes. Returns 0 or a negative errno. */
+int bridge_start(struct bridge *bridge);
 
 /**
  * Begins the stream of a client, as sse_emitter_new with these options. The call sets `registry` and

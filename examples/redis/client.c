@@ -2,7 +2,7 @@
 #include "client.h"
 
 #include "place.h"
-#include "redis.h"
+#include "random.h"
 
 #include <stdio.h>
 
@@ -37,7 +37,7 @@ int client_gap(struct sse_emitter *emitter, struct sse_text have, struct sse_tex
 
 void client_return(struct sse_emitter *emitter)
 {
-    const struct sse_event retry = {.retry_ms = redis_jitter(RETRY_MIN_MS, RETRY_MAX_MS)};
+    const struct sse_event retry = {.retry_ms = random_between(RETRY_MIN_MS, RETRY_MAX_MS)};
 
     (void)sse_emitter_send(emitter, &retry);
     (void)sse_emitter_complete(emitter);

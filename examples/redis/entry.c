@@ -16,7 +16,9 @@ static bool is(struct sse_text text, const char *expected)
 
 static void take_field(struct entry *entry, struct sse_text name, struct sse_text value)
 {
-    if (is(name, "topic"))
+    if (is(name, "mark"))
+        (void)place_parse_mark(value, &entry->place.mark);
+    else if (is(name, "topic"))
         entry->topic = value;
     else if (is(name, "type") && value.len)
         entry->event.type = value;
@@ -47,7 +49,9 @@ bool entry_read(const redisReply *reply, struct entry *entry)
     fields = reply->element[1];
     if (reply->element[0]->type != REDIS_REPLY_STRING || fields->type != REDIS_REPLY_ARRAY)
         return false;
-    *entry = (struct entry){.event = {.id = text_of(reply->element[0])}};
+    *entry = (struct entry){.error = 0};
+    if (!place_parse(text_of(reply->element[0]), &entry->place))
+        return false;
     for (size_t i = 0; i + 1 < fields->elements; i += 2) {
         if (fields->element[i]->type != REDIS_REPLY_STRING ||
             fields->element[i + 1]->type != REDIS_REPLY_STRING)
@@ -55,5 +59,6 @@ bool entry_read(const redisReply *reply, struct entry *entry)
         take_field(entry, text_of(fields->element[i]), text_of(fields->element[i + 1]));
     }
     entry->error = entry->topic.ptr ? entry_check(entry->topic, &entry->event) : -ENOENT;
-    return place_parse(entry->event.id, &entry->place);
+    entry->event.id = sse_str(place_format(entry->place, entry->id));
+    return true;
 }

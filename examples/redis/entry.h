@@ -2,15 +2,20 @@
 #ifndef REDIS_ENTRY_H
 #define REDIS_ENTRY_H
 
-/** An entry of the stream: an event, the topic that it belongs to, and its place. */
+/**
+ * An entry of the stream: an event, the topic that it belongs to, and its place. Its fields are `mark`, `topic`,
+ * `type` and `data`. An entry without a topic is no event: nodes add some to mark a place.
+ */
 
 #include "place.h"
 
 #include <hiredis/hiredis.h>
 #include <sse/event.h>
 
+/** Do not copy it: its id points into it. */
 struct entry {
     struct place place;
+    char id[PLACE_SIZE];
     struct sse_text topic;
     struct sse_event event;
     int error; /**< 0: it is an event. -ENOENT: it has no topic, so it is no event. Otherwise as entry_check
@@ -23,7 +28,8 @@ struct entry {
 /** Checks an event and its topic. Errors: -EINVAL, -EILSEQ, -EMSGSIZE and others of sse_event_encode. */
 int entry_check(struct sse_text topic, const struct sse_event *event);
 
-/** Reads one element of a reply to XRANGE or XREAD. The texts point into the reply. False: it is no entry. */
+/** Reads one element of a reply to XRANGE or XREAD. Topic, type and data point into the reply. False: it is no
+ *  entry. */
 bool entry_read(const redisReply *reply, struct entry *entry);
 
 #endif

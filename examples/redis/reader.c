@@ -9,69 +9,130 @@
 
 /* In this file, false means: not now. Nothing is lost, because the next attempt reads the same entries. */
 
+/** What is to be done with entries that were read. */
+enum verdict { VERDICT_NOT_NOW, VERDICT_PUBLISH, VERDICT_READ_AGAIN };
+
+static bool publish(struct bridge *bridge, struct sse_text topic, const struct sse_event *event, int *error)
+{
+    struct sse_registry *registry = current_registry(&bridge->current);
+
+    *error = sse_registry_publish(registry, topic, event, NULL);
+    sse_registry_unref(registry);
+    return *error != -ENOMEM;
+}
+
+/* Nodes publish only what entry_check accepts. Other programs may write something else. */
 static bool publish_entry(struct bridge *bridge, const redisReply *reply)
 {
     struct entry entry;
 
     if (!entry_read(reply, &entry))
         return false;
-    if (!entry.error && sse_registry_publish(bridge->registry, entry.topic, &entry.event, NULL) < 0)
+    if (!entry.error && !publish(bridge, entry.topic, &entry.event, &entry.error))
         return false;
     if (entry.error && entry.error != -ENOENT)
-        fprintf(stderr, "the entry %s is no event: %s\n", entry.event.id.ptr, strerror(-entry.error));
-    progress_note(&bridge->progress, entry.place, !entry.error);
+        fprintf(stderr, "the entry %s is no event: %s\n", entry.id, strerror(-entry.error));
+    progress_note(&bridge->current.progress, entry.place, !entry.error);
     return true;
 }
 
-/* Tells every client that the entries between `last` and `next` are lost. */
-static bool publish_gap(struct bridge *bridge, const char *last, const struct entry *next)
+/* Tells every client that the entries between `read` and `next` are lost. */
+static bool publish_gap(struct bridge *bridge, struct place read, const redisReply *next_reply)
 {
-    const struct place before = place_before(next->place);
-    char id[PLACE_SIZE], data[2 * PLACE_SIZE];
-    struct sse_event gap = {.type = sse_str("gap"), .id = sse_str(place_format(before, id))};
+    char last[PLACE_SIZE], id[PLACE_SIZE], data[2 * PLACE_SIZE];
+    struct sse_event gap = {.type = sse_str("gap")};
+    struct entry next;
+    struct place before;
+    int error;
 
-    fprintf(stderr, "reader: entries after %s were trimmed before they were read\n", last);
-    snprintf(data, sizeof(data), "%s\n%s", last, next->event.id.ptr);
+    if (!entry_read(next_reply, &next))
+        return false;
+    before = place_before(next.place);
+    fprintf(stderr, "reader: entries after %s were trimmed before they were read\n", place_format(read, last));
+    snprintf(data, sizeof(data), "%s\n%s", last, next.id);
     gap.data = sse_str(data);
-    if (sse_registry_publish(bridge->registry, sse_str(NULL), &gap, NULL) < 0)
+    gap.id = sse_str(place_format(before, id));
+    if (!publish(bridge, sse_str(NULL), &gap, &error))
         return false;
     atomic_fetch_add(&bridge->told, 1);
-    progress_note(&bridge->progress, before, true);
+    progress_note(&bridge->current.progress, before, true);
     return true;
+}
+
+/* The stream may hold entries that this node has not read, with ids below the last one that it read. Nobody can
+ * say which they are. So the node begins with a new entry, whose id every node will know. */
+static bool begin_anew(struct bridge *bridge, const struct store *store, struct place read)
+{
+    char last[PLACE_SIZE], id[PLACE_SIZE], data[PLACE_SIZE + 1];
+    struct sse_event gap = {.type = sse_str("gap")};
+    struct place start;
+
+    if (!store_mark(store, &start))
+        return false;
+    fprintf(stderr, "reader: the stream went back behind %s, and begins anew\n", place_format(read, last));
+    snprintf(data, sizeof(data), "%s\n", last);
+    gap.data = sse_str(data);
+    gap.id = sse_str(place_format(start, id));
+    if (current_replace(&bridge->current, start, &gap) < 0)
+        return false;
+    atomic_fetch_add(&bridge->told, 1);
+    atomic_fetch_add(&bridge->renewed, 1);
+    return true;
+}
+
+/* The last entry that was read is gone. */
+static enum verdict judge_gap(struct bridge *bridge, struct place read, const redisReply *entries)
+{
+    const struct store store = {.redis = &bridge->reader, .stream = bridge->stream};
+    struct place first;
+    bool empty;
+
+    if (!store_first(&store, &first, &empty))
+        return VERDICT_NOT_NOW;
+    /* The entries are of the stream that is gone, or have been passed by. */
+    if (empty || place_compare(first, read) <= 0)
+        return begin_anew(bridge, &store, read) ? VERDICT_READ_AGAIN : VERDICT_NOT_NOW;
+    /* Everything up to there was trimmed. */
+    if (!entries || !entries->elements)
+        return VERDICT_READ_AGAIN;
+    return publish_gap(bridge, read, entries->element[0]) ? VERDICT_PUBLISH : VERDICT_NOT_NOW;
 }
 
 /* Redis trims the oldest entries first, so no later entry is gone while the last one that was read is there.
- */
-static bool check_for_gap(struct bridge *bridge, const redisReply *reply)
+ * `entries` were read after it. */
+static enum verdict check_for_gap(struct bridge *bridge, const redisReply *entries)
 {
-    const struct place read = progress_read(&bridge->progress);
-    char last[PLACE_SIZE];
-    struct entry next;
-    redisReply *found;
-    bool answered, complete;
+    const struct store store = {.redis = &bridge->reader, .stream = bridge->stream};
+    const struct place read = progress_read(&bridge->current.progress);
+    bool there;
 
-    if (!entry_read(reply, &next))
-        return false;
-    found = redis_command(&bridge->reader, "XRANGE %s %s %s", bridge->stream, place_format(read, last), last);
-    answered = found != NULL;
-    complete = answered && (found->elements || place_compare(read, place_before(next.place)) >= 0);
-    freeReplyObject(found);
-    return complete || (answered && publish_gap(bridge, last, &next));
+    if (!store_has(&store, read, &there))
+        return VERDICT_NOT_NOW;
+    return there ? VERDICT_PUBLISH : judge_gap(bridge, read, entries);
+}
+
+static bool publish_entries(struct bridge *bridge, const redisReply *entries)
+{
+    for (size_t i = 0; entries && i < entries->elements; i++) {
+        if (!publish_entry(bridge, entries->element[i]))
+            return false;
+    }
+    return true;
 }
 
 /* The reply is nil after a while without entries, otherwise [[stream, [entry, ...]]]. */
 static bool read_more(struct bridge *bridge)
 {
     char after[PLACE_SIZE];
-    redisReply *reply = redis_command(&bridge->reader, "XREAD COUNT 256 BLOCK 500 STREAMS %s %s",
-                                      bridge->stream, place_format(progress_read(&bridge->progress), after));
+    redisReply *reply =
+        redis_command(&bridge->reader, "XREAD COUNT 256 BLOCK 500 STREAMS %s %s", bridge->stream,
+                      place_format_for_redis(progress_read(&bridge->current.progress), after));
     const redisReply *entries = reply && reply->elements ? reply->element[0]->element[1] : NULL;
-    bool published = reply && (!entries || !entries->elements || check_for_gap(bridge, entries->element[0]));
+    enum verdict verdict = reply ? check_for_gap(bridge, entries) : VERDICT_NOT_NOW;
+    bool done = verdict == VERDICT_PUBLISH ? publish_entries(bridge, entries) : verdict == VERDICT_READ_AGAIN;
 
-    for (size_t i = 0; entries && published && i < entries->elements; i++)
-        published = publish_entry(bridge, entries->element[i]);
     freeReplyObject(reply);
-    return published;
+    return done;
 }
 
 /* What is in the stream already is not published. bridge.c gives it to clients who ask for it. */
@@ -82,7 +143,7 @@ static bool begin(struct bridge *bridge)
 
     if (!store_end(&store, &end))
         return false;
-    progress_begin(&bridge->progress, end);
+    progress_begin(&bridge->current.progress, end);
     return true;
 }
 
@@ -91,23 +152,23 @@ static void *read_all(void *user)
     struct bridge *bridge = user;
 
     while (!atomic_load(&bridge->stopping)) {
-        if (!(progress_has_begun(&bridge->progress) ? read_more(bridge) : begin(bridge)))
+        if (!(progress_has_begun(&bridge->current.progress) ? read_more(bridge) : begin(bridge)))
             redis_pause(&bridge->reader);
     }
     return NULL;
 }
 
-void bridge_open(struct bridge *bridge, const char *host, int port, const char *stream)
+int bridge_open(struct bridge *bridge, const char *host, int port, const char *stream,
+                const struct sse_registry_options *options)
 {
     *bridge = (struct bridge){.stream = stream};
     redis_open(&bridge->reader, "reader", host, port);
     redis_open(&bridge->commands, "commands", host, port);
-    progress_open(&bridge->progress);
+    return current_open(&bridge->current, options);
 }
 
-int bridge_start(struct bridge *bridge, struct sse_registry *registry)
+int bridge_start(struct bridge *bridge)
 {
-    bridge->registry = registry;
     return -pthread_create(&bridge->thread, NULL, read_all, bridge);
 }
 
@@ -123,5 +184,5 @@ void bridge_close(struct bridge *bridge)
 {
     redis_close(&bridge->reader);
     redis_close(&bridge->commands);
-    progress_close(&bridge->progress);
+    current_close(&bridge->current);
 }

@@ -2,25 +2,23 @@
 #include "redis.h"
 
 #include "clock.h"
+#include "random.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #define CONNECT_SECONDS 1
 /* Longer than XREAD blocks in reader.c. */
 #define COMMAND_SECONDS 2
+/* Shorter than a command may take. */
+#define REPLICAS_MS 1500
 #define DELAY_FIRST_MS 100
 #define DELAY_MAX_MS 2000
 #define DOUBLINGS_MAX 5
-
-int64_t redis_jitter(int64_t minimum, int64_t maximum)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return minimum + now.tv_nsec / 16 % (maximum - minimum + 1);
-}
 
 void redis_open(struct redis *redis, const char *name, const char *host, int port)
 {
@@ -49,8 +47,19 @@ static void fail(struct redis *redis, const char *why)
         fprintf(stderr, "%s: Redis is away: %s\n", redis->name, why);
     if (delay > DELAY_MAX_MS)
         delay = DELAY_MAX_MS;
-    redis->retry_at_ms = clock_now_ms() + redis_jitter(delay / 2, delay);
+    redis->retry_at_ms = clock_now_ms() + random_between(delay / 2, delay);
     disconnect(redis);
+}
+
+/* A command that is sent to a Redis that has left would be one of unknown outcome. */
+static void drop_if_closed(struct redis *redis)
+{
+    struct pollfd state = {.fd = redis->context->fd, .events = POLLIN};
+    char byte;
+
+    /* Between commands Redis sends nothing. */
+    if (poll(&state, 1, 0) > 0 && recv(state.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0)
+        disconnect(redis);
 }
 
 static bool connect_if_need_be(struct redis *redis)
@@ -59,6 +68,8 @@ static bool connect_if_need_be(struct redis *redis)
 
     if (redis->stopping || (redis->failures && clock_now_ms() < redis->retry_at_ms))
         return false;
+    if (redis->context)
+        drop_if_closed(redis);
     if (redis->context)
         return true;
     redis->context = redisConnectWithTimeout(redis->host, redis->port, patience);
@@ -96,15 +107,59 @@ static redisReply *checked(struct redis *redis, redisReply *reply)
     return reply;
 }
 
+static redisReply *ask(struct redis *redis, enum redis_outcome *outcome, const char *format, va_list arguments)
+{
+    redisReply *reply;
+
+    *outcome = REDIS_REFUSED;
+    if (!connect_if_need_be(redis))
+        return NULL;
+    reply = redisvCommand(redis->context, format, arguments);
+    if (!reply)
+        *outcome = REDIS_UNKNOWN;
+    reply = checked(redis, reply);
+    if (reply)
+        *outcome = REDIS_DONE;
+    return reply;
+}
+
+/* WAIT counts the replicas that have the writes of its own connection. */
+static bool have_replicas(struct redis *redis, int replicas)
+{
+    redisReply *reply = checked(redis, redisCommand(redis->context, "WAIT %d %d", replicas, REPLICAS_MS));
+    bool enough = reply && reply->type == REDIS_REPLY_INTEGER && reply->integer >= replicas;
+
+    freeReplyObject(reply);
+    return enough;
+}
+
 redisReply *redis_command(struct redis *redis, const char *format, ...)
 {
-    redisReply *reply = NULL;
+    enum redis_outcome outcome;
+    redisReply *reply;
     va_list arguments;
 
     va_start(arguments, format);
     pthread_mutex_lock(&redis->lock);
-    if (connect_if_need_be(redis))
-        reply = checked(redis, redisvCommand(redis->context, format, arguments));
+    reply = ask(redis, &outcome, format, arguments);
+    pthread_mutex_unlock(&redis->lock);
+    va_end(arguments);
+    return reply;
+}
+
+redisReply *redis_write(struct redis *redis, int replicas, enum redis_outcome *outcome, const char *format, ...)
+{
+    redisReply *reply;
+    va_list arguments;
+
+    va_start(arguments, format);
+    pthread_mutex_lock(&redis->lock);
+    reply = ask(redis, outcome, format, arguments);
+    if (reply && replicas && !have_replicas(redis, replicas)) {
+        *outcome = REDIS_UNKNOWN;
+        freeReplyObject(reply);
+        reply = NULL;
+    }
     pthread_mutex_unlock(&redis->lock);
     va_end(arguments);
     return reply;

@@ -27,16 +27,29 @@ struct redis {
     bool stopping;
 };
 
+/** What became of a command. */
+enum redis_outcome {
+    REDIS_DONE,    /**< there is a reply */
+    REDIS_REFUSED, /**< Redis has not executed it: it is away, is still loading, or has said no */
+    REDIS_UNKNOWN  /**< it was sent, and no answer came in time. Redis may execute it, even later */
+};
+
 /** The first command connects. Ownership: the texts are borrowed. */
 void redis_open(struct redis *redis, const char *name, const char *host, int port);
 
 /**
- * Sends a command in the format of redisCommand and returns the reply: free it with freeReplyObject. NULL:
- * Redis is away, is still loading, or refuses. Redis may have executed the command even then.
+ * Sends a command in the format of redisCommand and returns the reply: free it with freeReplyObject. NULL if
+ * the outcome is not REDIS_DONE.
  *
  * Threads: any; they take turns.
  */
 redisReply *redis_command(struct redis *redis, const char *format, ...);
+
+/**
+ * The same for a command that writes. With `replicas` above 0 it also waits until that many replicas have the
+ * write; if they do not in time, the outcome is unknown. `*outcome` tells what became of it.
+ */
+redisReply *redis_write(struct redis *redis, int replicas, enum redis_outcome *outcome, const char *format, ...);
 
 /** Call it after a command has failed. It waits until the next attempt is due, or until redis_stop. */
 void redis_pause(struct redis *redis);
@@ -45,8 +58,5 @@ void redis_pause(struct redis *redis);
 void redis_stop(struct redis *redis);
 
 void redis_close(struct redis *redis);
-
-/** Returns a random number from `minimum` to `maximum`. Not for secrets. */
-int64_t redis_jitter(int64_t minimum, int64_t maximum);
 
 #endif

@@ -15,16 +15,21 @@
  *     -s STREAM    the name of the stream (events)
  *     -k KEEP      the fewest entries that the stream keeps (100000)
  *     -n EVENTS    that the node itself retains (10000)
+ *     -w REPLICAS  that must have an event before it is accepted (0)
  *     -t MS        the reconnection time that clients are told (none)
  *
- * Run Redis with `appendonly yes` and `appendfsync always`, otherwise it may lose events that it accepted.
+ * Run Redis with `appendonly yes` and `appendfsync always`, otherwise it may lose events that it accepted. A
+ * replica that takes over may lack the newest ones: see -w. What Redis has lost, clients may have received
+ * already, or not. Those that this node knows of are told of a gap.
  *
  * bridge.c and reader.c connect the registry to Redis. Everything else is an ordinary server. SIGTERM and
  * SIGINT end it with a final event for each client.
  */
+#include "intake.h"
+#include "limits.h"
 #include "listener.h"
 #include "options.h"
-#include "workers.h"
+#include "random.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -40,6 +45,7 @@ struct settings {
     const char *stream;
     unsigned long keep;
     size_t history;
+    int replicas;
     int64_t retry_ms;
 };
 
@@ -47,7 +53,7 @@ static bool read_settings(struct settings *settings, int count, char **arguments
 {
     int option;
 
-    while ((option = getopt(count, arguments, "p:r:q:s:k:n:t:")) != -1) {
+    while ((option = getopt(count, arguments, "p:r:q:s:k:n:w:t:")) != -1) {
         switch (option) {
         case 'p':
             settings->port = optarg;
@@ -67,6 +73,9 @@ static bool read_settings(struct settings *settings, int count, char **arguments
         case 'n':
             settings->history = strtoul(optarg, NULL, 10);
             break;
+        case 'w':
+            settings->replicas = atoi(optarg);
+            break;
         case 't':
             settings->retry_ms = atoi(optarg);
             break;
@@ -75,7 +84,8 @@ static bool read_settings(struct settings *settings, int count, char **arguments
         }
     }
     return optind == count && strlen(settings->port) < OPTIONS_PORT_SIZE && *settings->stream &&
-           settings->redis_port > 0 && settings->keep && settings->history && settings->retry_ms >= 0;
+           settings->redis_port > 0 && settings->keep && settings->history && settings->replicas >= 0 &&
+           settings->retry_ms >= 0;
 }
 
 static int listen_on(const char *port)
@@ -114,47 +124,64 @@ static void *drive(void *user)
 static void shut_down(struct node *node, pthread_t driver)
 {
     const struct sse_event final_event = {.type = sse_str("farewell"), .data = sse_str("")};
-    const struct sse_shutdown_options options = {.size = sizeof(options),
-                                                 .final_event = &final_event,
-                                                 .retry_min_ms = 200,
-                                                 .retry_max_ms = 1000,
-                                                 .drain_ms = 2000};
 
-    if (sse_registry_shutdown(node->registry, &options) < 0)
+    if (current_shut_down(&node->bridge->current, &final_event) < 0)
         sse_loop_stop(node->loop);
     sse_loop_finish(node->loop);
     pthread_join(driver, NULL);
 }
 
-static int make_registry(struct node *node, const struct settings *settings)
-{
-    const struct sse_registry_options options = {
-        .size = sizeof(options), .history = {.events = settings->history}, .backlog_bytes = BACKLOG_BYTES};
-    int error = sse_registry_new(&node->registry, &options);
-
-    return error ? error : sse_loop_new(&node->loop, NULL);
-}
-
-/* Runs until a signal comes. Returns 0 or a negative errno. */
-static int run(struct node *node, int listener, const sigset_t *signals)
+/* Serves until a signal comes. Returns 0 or a negative errno. */
+static int serve(struct node *node, int listener, const struct limits *limits, const sigset_t *signals)
 {
     struct workers workers;
-    pthread_t driver;
-    int received, error = -pthread_create(&driver, NULL, drive, node->loop);
+    struct intake intake;
+    int received, error = workers_start(&workers, node);
 
     if (error)
         return error;
-    error = bridge_start(node->bridge, node->registry);
+    error = intake_start(&intake, &workers, listener, limits->requests);
     if (!error) {
-        error = workers_start(&workers, node, listener);
-        if (!error) {
-            sigwait(signals, &received);
-            workers_stop(&workers);
-        }
+        sigwait(signals, &received);
+        intake_stop(&intake);
+    }
+    workers_stop(&workers);
+    intake_close(&intake);
+    return error;
+}
+
+static int run(struct node *node, int listener, const struct limits *limits, const sigset_t *signals)
+{
+    pthread_t driver;
+    int error = -pthread_create(&driver, NULL, drive, node->loop);
+
+    if (error)
+        return error;
+    error = bridge_start(node->bridge);
+    if (!error) {
+        error = serve(node, listener, limits, signals);
         bridge_stop(node->bridge);
     }
     shut_down(node, driver);
     return error;
+}
+
+static int open_node(struct node *node, const struct settings *settings, struct limits *limits)
+{
+    struct sse_registry_options options = {
+        .size = sizeof(options), .history = {.events = settings->history}, .backlog_bytes = BACKLOG_BYTES};
+    int error, limited = limits_find(limits);
+
+    options.emitters_max = limits->streams;
+    error = bridge_open(node->bridge, settings->redis_host, settings->redis_port, settings->stream, &options);
+    node->store = (struct store){.redis = &node->bridge->commands,
+                                 .stream = settings->stream,
+                                 .keep = settings->keep,
+                                 .replicas = settings->replicas};
+    node->retry_ms = settings->retry_ms;
+    if (!error)
+        error = limited;
+    return error ? error : sse_loop_new(&node->loop, NULL);
 }
 
 int main(int argc, char **argv)
@@ -167,28 +194,27 @@ int main(int argc, char **argv)
                                 .history = 10000};
     struct bridge bridge;
     struct node node = {.bridge = &bridge};
+    struct limits limits = {.streams = 0};
     sigset_t signals;
     int listener, error;
 
     if (!read_settings(&settings, argc, argv)) {
-        fputs("usage: redis_hub [-p PORT] [-r HOST] [-q PORT] [-s STREAM] [-k KEEP] [-n EVENTS] [-t MS]\n",
+        fputs("usage: redis_hub [-p PORT] [-r HOST] [-q PORT] [-s STREAM] [-k KEEP] [-n EVENTS] [-w REPLICAS] "
+              "[-t MS]\n",
               stderr);
         return 2;
     }
     block_signals(&signals);
+    random_open();
     listener = listen_on(settings.port);
     if (listener < 0)
         return 1;
-    bridge_open(&bridge, settings.redis_host, settings.redis_port, settings.stream);
-    node.store = (struct store){.redis = &bridge.commands, .stream = settings.stream, .keep = settings.keep};
-    node.retry_ms = settings.retry_ms;
-    error = make_registry(&node, &settings);
+    error = open_node(&node, &settings, &limits);
     if (!error)
-        error = run(&node, listener, &signals);
+        error = run(&node, listener, &limits, &signals);
     if (error)
         fprintf(stderr, "redis_hub: %s\n", strerror(-error));
     sse_loop_free(node.loop);
-    sse_registry_unref(node.registry);
     bridge_close(&bridge);
     close(listener);
     return error ? 1 : 0;

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "routes.h"
 
+#include "answer.h"
 #include "ascii.h"
 #include "client.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <sys/socket.h>
 
-#define HEAD_SIZE 512
 #define TOPICS_MAX 64
 
 /** What a client asks for. */
@@ -21,72 +20,7 @@ struct wish {
     char id[CLIENT_ID_SIZE];
 };
 
-static const struct sse_http_header connection_close = {
-    .name = {.ptr = "Connection", .len = 10},
-    .value = {.ptr = "close", .len = 5},
-};
-
-static const char *reason_of(int status)
-{
-    switch (status) {
-    case 200:
-        return "OK";
-    case 202:
-        return "Accepted";
-    case 404:
-        return "Not Found";
-    case 413:
-        return "Content Too Large";
-    case 503:
-        return "Service Unavailable";
-    default:
-        return "Bad Request";
-    }
-}
-
-void routes_respond(int fd, int status, const char *text)
-{
-    char response[1024];
-    int size = snprintf(response, sizeof(response),
-                        "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
-                        "Connection: close\r\n\r\n%s",
-                        status, reason_of(status), strlen(text), text);
-
-    /* The send buffer of a new socket has room for it. */
-    (void)send(fd, response, (size_t)size, MSG_NOSIGNAL);
-}
-
-static void respond_error(int fd, int status, const char *error)
-{
-    char text[256];
-
-    snprintf(text, sizeof(text), "{\"error\": \"%s\"}\n", error);
-    routes_respond(fd, status, text);
-}
-
 /* -- streams --------------------------------------------------------------------------------- */
-
-static struct sse_http_options http_options(const struct request *request)
-{
-    return (struct sse_http_options){
-        .size = sizeof(struct sse_http_options),
-        .version = request->version,
-        .chunked = request->version == SSE_HTTP_1_1,
-        .headers = &connection_close,
-        .header_count = 1,
-    };
-}
-
-static void refuse(int fd, const struct request *request, int error)
-{
-    const struct sse_http_options http = http_options(request);
-    char response[HEAD_SIZE];
-    ssize_t size =
-        sse_http_refuse(response, sizeof(response), error, &http, (uint64_t)redis_jitter(0, INT32_MAX));
-
-    if (size > 0 && (size_t)size <= sizeof(response))
-        (void)send(fd, response, (size_t)size, MSG_NOSIGNAL);
-}
 
 static int read_topics(struct wish *wish, struct sse_text query)
 {
@@ -121,10 +55,14 @@ static int read_wish(struct wish *wish, const struct request *request)
 
 static bool stream(const struct node *node, int fd, const struct request *request)
 {
-    const struct sse_http_options http = http_options(request);
+    const struct sse_http_options http = answer_stream_options(request);
     struct wish wish;
     int error = read_wish(&wish, request);
 
+    if (!error && ascii_equals(request->method, "HEAD")) {
+        answer_head(fd, request);
+        return false;
+    }
     if (!error)
         error = bridge_begin_stream(node->bridge, &(struct sse_emitter_options){
                                                       .size = sizeof(struct sse_emitter_options),
@@ -138,26 +76,33 @@ static bool stream(const struct node *node, int fd, const struct request *reques
                                                       .retry_ms = node->retry_ms,
                                                   });
     if (error)
-        refuse(fd, request, error);
+        answer_refuse_stream(fd, request, error);
     return !error;
 }
 
 /* -- events ---------------------------------------------------------------------------------- */
 
-static void publish(struct node *node, int fd, struct sse_text topic, const struct sse_event *event)
+static void report_accepted(struct node *node, int fd, const struct request *request, struct place place)
 {
-    char id[PLACE_SIZE], text[64];
-    int error = store_append(&node->store, topic, event, id);
+    char id[PLACE_SIZE], text[PLACE_SIZE + 16];
 
+    atomic_fetch_add(&node->accepted, 1);
+    snprintf(text, sizeof(text), "{\"id\": \"%s\"}\n", place_format(place, id));
+    answer_send(fd, request, 202, NULL, text);
+}
+
+static void report_error(struct node *node, int fd, const struct request *request, int error)
+{
     if (error == -EAGAIN) {
         atomic_fetch_add(&node->refused, 1);
-        respond_error(fd, 503, "not accepted: no answer from Redis");
-    } else if (error) {
-        respond_error(fd, error == -EMSGSIZE ? 413 : 400, strerror(-error));
+        answer_refuse(fd, request, 503, "not stored: Redis is away, or refuses");
+    } else if (error == -ETIMEDOUT) {
+        atomic_fetch_add(&node->unknown, 1);
+        answer_refuse(fd, request, 504, "unknown: Redis did not answer in time, and may store the event");
+    } else if (error == -EEXIST) {
+        answer_refuse(fd, request, 422, "the Idempotency-Key belongs to another event");
     } else {
-        atomic_fetch_add(&node->accepted, 1);
-        snprintf(text, sizeof(text), "{\"id\": \"%s\"}\n", id);
-        routes_respond(fd, 202, text);
+        answer_refuse(fd, request, error == -EMSGSIZE ? 413 : 400, strerror(-error));
     }
 }
 
@@ -176,47 +121,89 @@ static int read_parameter(const struct request *request, const char *name, char 
 static void read_and_publish(struct node *node, int fd, const struct request *request,
                              const struct body *body)
 {
+    const struct sse_text key = request_header(request, "Idempotency-Key");
     char topic_bytes[REQUEST_HEAD_MAX], type_bytes[REQUEST_HEAD_MAX];
     struct sse_event event = {.data = {body->bytes.length ? body->bytes.bytes : "", body->bytes.length}};
     struct sse_text topic;
+    struct place place;
     int error = read_parameter(request, "topic", topic_bytes, &topic);
 
     if (!error)
         error = read_parameter(request, "type", type_bytes, &event.type);
     if (!event.type.len)
         event.type = sse_str(NULL);
+    if (!error)
+        error = store_append(&node->store, topic, &event, key, &place);
     if (error)
-        respond_error(fd, 400, strerror(-error));
+        report_error(node, fd, request, error);
     else
-        publish(node, fd, topic, &event);
+        report_accepted(node, fd, request, place);
 }
 
-static void report_counts(struct node *node, int fd)
+static void report_counts(struct node *node, int fd, const struct request *request)
 {
+    struct bridge *bridge = node->bridge;
+    struct sse_registry *registry = current_registry(&bridge->current);
     struct sse_registry_stats stats = {.emitters = 0};
     char text[512];
 
-    (void)sse_registry_get_stats(node->registry, &stats, sizeof(stats));
+    (void)sse_registry_get_stats(registry, &stats, sizeof(stats));
+    sse_registry_unref(registry);
     snprintf(text, sizeof(text),
              "{\"begun\": %s, \"emitters\": %zu, \"published\": %" PRIu64 ", \"accepted\": %llu, "
-             "\"refused\": %llu, \"filled\": %llu, \"gaps\": %llu, \"put_off\": %llu}\n",
-             progress_has_begun(&node->bridge->progress) ? "true" : "false", stats.emitters, stats.published,
-             atomic_load(&node->accepted), atomic_load(&node->refused), atomic_load(&node->bridge->filled),
-             atomic_load(&node->bridge->told), atomic_load(&node->bridge->put_off));
-    routes_respond(fd, 200, text);
+             "\"refused\": %llu, \"unknown\": %llu, \"filled\": %llu, \"gaps\": %llu, \"renewed\": %llu, "
+             "\"put_off\": %llu}\n",
+             progress_has_begun(&bridge->current.progress) ? "true" : "false", stats.emitters,
+             stats.published, atomic_load(&node->accepted), atomic_load(&node->refused),
+             atomic_load(&node->unknown), atomic_load(&bridge->filled), atomic_load(&bridge->told),
+             atomic_load(&bridge->renewed), atomic_load(&bridge->put_off));
+    answer_send(fd, request, 200, NULL, text);
+}
+
+/* -- all requests ---------------------------------------------------------------------------- */
+
+static bool is_path(const struct request *request, const char *path)
+{
+    return ascii_equals(request->path, path);
+}
+
+static int check_key(const struct request *request, const char **why)
+{
+    const struct sse_text key = request_header(request, "Idempotency-Key");
+    bool is_good = key.len > 0 && key.len <= STORE_KEY_MAX &&
+                   request_header_count(request, "Idempotency-Key") == 1;
+
+    for (size_t i = 0; i < key.len; i++)
+        is_good = is_good && key.ptr[i] >= 0x21 && key.ptr[i] <= 0x7e;
+    if (!key.ptr || is_good)
+        return 0;
+    *why = "an Idempotency-Key is one field of 1 to 255 visible ASCII characters";
+    return 400;
+}
+
+int routes_check(const struct node *node, const struct request *request, const char **why)
+{
+    bool is_publish = is_path(request, "/publish");
+    bool post = ascii_equals(request->method, "POST");
+    bool get = ascii_equals(request->method, "GET") || ascii_equals(request->method, "HEAD");
+
+    (void)node;
+    if (!is_publish && !is_path(request, "/events") && !is_path(request, "/stats")) {
+        *why = "there are GET /events, POST /publish and GET /stats";
+        return 404;
+    }
+    if (is_publish ? !post : !get)
+        return 405;
+    return is_publish ? check_key(request, why) : 0;
 }
 
 bool routes_answer(struct node *node, int fd, const struct request *request, const struct body *body)
 {
-    bool get = ascii_equals(request->method, "GET"), post = ascii_equals(request->method, "POST");
-
-    if (get && ascii_equals(request->path, "/events"))
+    if (is_path(request, "/events"))
         return stream(node, fd, request);
-    if (post && ascii_equals(request->path, "/publish"))
+    if (is_path(request, "/publish"))
         read_and_publish(node, fd, request, body);
-    else if (get && ascii_equals(request->path, "/stats"))
-        report_counts(node, fd);
     else
-        respond_error(fd, 404, "there are GET /events, POST /publish and GET /stats");
+        report_counts(node, fd, request);
     return false;
 }

@@ -6,8 +6,22 @@
  * The requests that a node answers:
  *
  *     GET  /events?topic=T&topic=U    the events of these topics; the Last-Event-ID may be any node's
- *     POST /publish?topic=T&type=Y    publishes the body as an event; 202 once Redis has it, otherwise 503
+ *     POST /publish?topic=T&type=Y    publishes the body as an event
  *     GET  /stats                     counts
+ *
+ * Other parameters are ignored. The answer to a publish:
+ *
+ *     202   Redis has the event; its id
+ *     400   the event is none, or has no topic
+ *     413   it is too large
+ *     422   its Idempotency-Key belongs to another event
+ *     503   refused. It is not stored: send it again later
+ *     504   nobody knows. Redis did not answer in time, and may have stored it, or may store it later
+ *
+ * After 504, or after no answer, a publisher that must not double its event sends it again with the same
+ * Idempotency-Key, a header field of 1 to 255 visible ASCII characters that it chose for this event. It sends the
+ * key with the first attempt already. For 24 hours an event with this key is stored once, and every attempt gets
+ * the same id. Without a key nobody can tell a second attempt from a second event.
  */
 
 #include "body.h"
@@ -20,17 +34,17 @@
 struct node {
     struct bridge *bridge;
     struct store store;
-    struct sse_registry *registry;
     struct sse_loop *loop;
     int64_t retry_ms; /**< that every client is told; 0: none */
     atomic_ullong accepted;
     atomic_ullong refused;
+    atomic_ullong unknown;
 };
 
-/** Answers a request. Returns true if the library owns the descriptor now. */
-bool routes_answer(struct node *node, int fd, const struct request *request, const struct body *body);
+/** Looks at the head of a request. Returns 0, or the status to refuse it with; `*why` may say why. */
+int routes_check(const struct node *node, const struct request *request, const char **why);
 
-/** Sends a short response of JSON text. */
-void routes_respond(int fd, int status, const char *text);
+/** Answers a whole request that routes_check has passed. Returns true if the library owns the descriptor now. */
+bool routes_answer(struct node *node, int fd, const struct request *request, const struct body *body);
 
 #endif

@@ -2,42 +2,153 @@
 #include "store.h"
 
 #include "entry.h"
+#include "random.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 
-int store_append(const struct store *store, struct sse_text topic, const struct sse_event *event, char *id)
+#define MARK_SIZE 9
+
+/* Redis runs this as one step. The keys are the stream and what is remembered of the publisher's key. The reply
+ * has the id and the mark of the entry; it is nil if the key belongs to another event. */
+static const char append_once[] =
+    "local sum = redis.sha1hex(redis.sha1hex(ARGV[3]) .. redis.sha1hex(ARGV[4]) .. redis.sha1hex(ARGV[5])) "
+    "local known = redis.call('HMGET', KEYS[2], 'sum', 'id', 'mark') "
+    "if known[1] == sum then return {known[2], known[3]} end "
+    "if known[1] then return false end "
+    "local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'mark', ARGV[2], 'topic', ARGV[3], "
+    "'type', ARGV[4], 'data', ARGV[5]) "
+    "redis.call('HSET', KEYS[2], 'sum', sum, 'id', id, 'mark', ARGV[2]) "
+    "redis.call('EXPIRE', KEYS[2], ARGV[6]) "
+    "return {id, ARGV[2]}";
+
+static const char *make_mark(char *text)
 {
-    redisReply *reply;
-    struct place place;
-    int error = entry_check(topic, event);
+    uint32_t mark = (uint32_t)random_bits();
 
-    if (error)
-        return error;
-    reply = redis_command(store->redis, "XADD %s MAXLEN ~ %lu * topic %b type %b data %b", store->stream,
-                          store->keep, topic.ptr, topic.len, event->type.ptr ? event->type.ptr : "",
-                          event->type.len, event->data.ptr, event->data.len);
-    if (reply && reply->type == REDIS_REPLY_STRING && place_parse(sse_str(reply->str), &place))
-        place_format(place, id);
-    else
-        error = -EAGAIN;
+    /* 0 is no mark. */
+    snprintf(text, MARK_SIZE, "%08" PRIx32, mark ? mark : 1);
+    return text;
+}
+
+static bool read_place(const redisReply *id, struct sse_text mark, struct place *place)
+{
+    return id->type == REDIS_REPLY_STRING && place_parse((struct sse_text){id->str, id->len}, place) &&
+           place_parse_mark(mark, &place->mark);
+}
+
+static int error_of(enum redis_outcome outcome)
+{
+    return outcome == REDIS_UNKNOWN ? -ETIMEDOUT : -EAGAIN;
+}
+
+static int append(const struct store *store, struct sse_text topic, const struct sse_event *event,
+                  struct place *place)
+{
+    char mark[MARK_SIZE];
+    enum redis_outcome outcome;
+    redisReply *reply =
+        redis_write(store->redis, store->replicas, &outcome,
+                    "XADD %s MAXLEN ~ %lu * mark %s topic %b type %b data %b", store->stream, store->keep,
+                    make_mark(mark), topic.ptr, topic.len, event->type.ptr ? event->type.ptr : "",
+                    event->type.len, event->data.ptr, event->data.len);
+    int error = reply ? 0 : error_of(outcome);
+
+    if (reply && !read_place(reply, sse_str(mark), place))
+        error = -ETIMEDOUT;
     freeReplyObject(reply);
     return error;
 }
 
-bool store_end(const struct store *store, struct place *end)
+static int read_append_once(const redisReply *reply, struct place *place)
 {
-    redisReply *reply = redis_command(store->redis, "XREVRANGE %s + - COUNT 1", store->stream);
-    struct entry last;
-    bool known;
+    if (reply->type == REDIS_REPLY_NIL)
+        return -EEXIST;
+    if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
+        reply->element[1]->type == REDIS_REPLY_STRING &&
+        read_place(reply->element[0], sse_str(reply->element[1]->str), place))
+        return 0;
+    return -ETIMEDOUT;
+}
 
-    if (reply && !reply->elements) {
-        freeReplyObject(reply);
-        freeReplyObject(redis_command(store->redis, "XADD %s * begun 1", store->stream));
-        reply = redis_command(store->redis, "XREVRANGE %s + - COUNT 1", store->stream);
-    }
-    known = reply && reply->elements && entry_read(reply->element[0], &last);
-    if (known)
-        *end = last.place;
+/* The braces put the key beside the stream in a cluster. */
+static int append_with_key(const struct store *store, struct sse_text topic, const struct sse_event *event,
+                           struct sse_text key, struct place *place)
+{
+    char mark[MARK_SIZE];
+    enum redis_outcome outcome;
+    redisReply *reply = redis_write(
+        store->redis, store->replicas, &outcome, "EVAL %s 2 %s {%s}:key:%b %lu %s %b %b %b %d", append_once,
+        store->stream, store->stream, key.ptr, key.len, store->keep, make_mark(mark), topic.ptr, topic.len,
+        event->type.ptr ? event->type.ptr : "", event->type.len, event->data.ptr, event->data.len,
+        STORE_KEY_SECONDS);
+    int error = reply ? read_append_once(reply, place) : error_of(outcome);
+
+    freeReplyObject(reply);
+    return error;
+}
+
+int store_append(const struct store *store, struct sse_text topic, const struct sse_event *event,
+                 struct sse_text key, struct place *place)
+{
+    int error = entry_check(topic, event);
+
+    if (error)
+        return error;
+    return key.ptr ? append_with_key(store, topic, event, key, place) : append(store, topic, event, place);
+}
+
+bool store_mark(const struct store *store, struct place *place)
+{
+    char mark[MARK_SIZE];
+    redisReply *reply =
+        redis_command(store->redis, "XADD %s * mark %s begun 1", store->stream, make_mark(mark));
+    bool known = reply && read_place(reply, sse_str(mark), place);
+
     freeReplyObject(reply);
     return known;
+}
+
+/* Reads the first entry of a reply. False: there was no reply, or it is none of entries. */
+static bool take_first(redisReply *reply, struct place *place, bool *empty)
+{
+    struct entry entry;
+    bool known = reply && reply->type == REDIS_REPLY_ARRAY;
+
+    if (known) {
+        *empty = !reply->elements;
+        known = *empty || entry_read(reply->element[0], &entry);
+    }
+    if (known && !*empty)
+        *place = entry.place;
+    freeReplyObject(reply);
+    return known;
+}
+
+bool store_first(const struct store *store, struct place *first, bool *empty)
+{
+    return take_first(redis_command(store->redis, "XRANGE %s - + COUNT 1", store->stream), first, empty);
+}
+
+bool store_end(const struct store *store, struct place *end)
+{
+    bool empty;
+
+    if (!take_first(redis_command(store->redis, "XREVRANGE %s + - COUNT 1", store->stream), end, &empty))
+        return false;
+    return !empty || store_mark(store, end);
+}
+
+bool store_has(const struct store *store, struct place place, bool *there)
+{
+    char id[PLACE_SIZE];
+    struct place found;
+    bool empty;
+
+    place_format_for_redis(place, id);
+    if (!take_first(redis_command(store->redis, "XRANGE %s %s %s", store->stream, id, id), &found, &empty))
+        return false;
+    *there = !empty && place_is_same(found, place);
+    return true;
 }

@@ -2,7 +2,7 @@
 #ifndef REDIS_STORE_H
 #define REDIS_STORE_H
 
-/** Appends to the stream in Redis, and finds its end. */
+/** Appends to the stream in Redis, and finds its ends. */
 
 #include "place.h"
 #include "redis.h"
@@ -13,19 +13,42 @@ struct store {
     struct redis *redis;
     const char *stream;
     unsigned long keep; /**< the fewest entries that the stream keeps; older ones are trimmed */
+    int replicas;       /**< that must have an event before it is accepted */
 };
 
-/**
- * Appends an event. Redis makes its id, which the call writes to `id`, PLACE_SIZE bytes. After 0 the event is
- * stored as safely as Redis is configured to (appendfsync).
- *
- * Errors: those of entry_check, with nothing stored. -EAGAIN: Redis did not answer, or refused; the event may
- * have been stored.
- */
-int store_append(const struct store *store, struct sse_text topic, const struct sse_event *event, char *id);
+/** The longest key of a publisher. */
+#define STORE_KEY_MAX 255
 
-/** Finds the place of the last entry. An empty stream gets an entry that is no event first, so that a client
- * never has a place without an entry. False: Redis is away. */
+/** How long a key is remembered after its event was stored. */
+#define STORE_KEY_SECONDS 86400
+
+/**
+ * Appends an event and finds its place. After 0 the event is stored as safely as Redis is configured to
+ * (appendfsync), and the replicas have it.
+ *
+ * With a key that is not absent, the event is appended once: if an event with this key was appended before, the
+ * call finds its place.
+ *
+ * Errors:
+ * - Those of entry_check: nothing is stored.
+ * - -EEXIST: the key belongs to another event. Nothing is stored.
+ * - -EAGAIN: Redis is away, or refuses. Nothing is stored.
+ * - -ETIMEDOUT: nobody knows. The event may have been stored, or may be stored later.
+ */
+int store_append(const struct store *store, struct sse_text topic, const struct sse_event *event,
+                 struct sse_text key, struct place *place);
+
+/** Appends an entry that is no event. False: Redis is away, or refuses. */
+bool store_mark(const struct store *store, struct place *place);
+
+/** Finds the first entry; `*empty`: there is none. False: Redis is away. */
+bool store_first(const struct store *store, struct place *first, bool *empty);
+
+/** Finds the last entry. An empty stream gets an entry that is no event first, so that a client never has a
+ *  place without an entry. False: Redis is away. */
 bool store_end(const struct store *store, struct place *end);
+
+/** Whether this very entry is there. False: Redis is away. */
+bool store_has(const struct store *store, struct place place, bool *there);
 
 #endif

@@ -1,127 +1,104 @@
 /* SPDX-License-Identifier: MIT */
 #include "workers.h"
 
-#include "clock.h"
-#include "entry.h"
-#include "listener.h"
+#include "descriptor.h"
 
 #include <errno.h>
-#include <poll.h>
-#include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#define REQUEST_MS 2000
-#define EXHAUSTED_MS 100
-
-/* Returns the next connection; -1 at the end. */
-static int next_connection(const struct workers *workers)
+/* The next request. NULL: the end. */
+static struct incoming *next_request(struct workers *workers)
 {
-    for (;;) {
-        struct pollfd wanted[] = {{workers->stop[0], POLLIN, 0}, {workers->listener, POLLIN, 0}};
-        int fd;
+    struct incoming *next;
 
-        if (poll(wanted, 2, -1) < 0 && errno != EINTR)
-            return -1;
-        if (wanted[0].revents)
-            return -1;
-        /* Another thread may have been faster. */
-        fd = listener_accept(workers->listener);
-        if (fd >= 0)
-            return fd;
-        if (fd != -EAGAIN && fd != -ECONNABORTED)
-            (void)poll(wanted, 1, EXHAUSTED_MS);
-    }
+    pthread_mutex_lock(&workers->lock);
+    while (!workers->first && !workers->stopping)
+        pthread_cond_wait(&workers->changed, &workers->lock);
+    next = workers->first;
+    if (next)
+        workers->first = next->next;
+    if (!workers->first)
+        workers->last = &workers->first;
+    pthread_mutex_unlock(&workers->lock);
+    return next;
 }
 
-/* Returns 0 at the end of the input, or when the time is up. */
-static size_t receive(int fd, char *bytes, size_t size, int64_t deadline_ms)
+/* The pipe has room for more pointers than there are connections: see intake.c. */
+static void hand_back(const struct workers *workers, struct incoming *incoming)
 {
-    for (;;) {
-        struct pollfd readable = {fd, POLLIN, 0};
-        int64_t left = deadline_ms - clock_now_ms();
-        ssize_t received;
-
-        if (left <= 0 || (poll(&readable, 1, (int)left) < 0 && errno != EINTR))
-            return 0;
-        received = recv(fd, bytes, size, 0);
-        if (received >= 0)
-            return (size_t)received;
-        if (errno != EAGAIN && errno != EINTR)
-            return 0;
-    }
-}
-
-/* Returns 1, or the HTTP status of the refusal. */
-static int read_request(int fd, struct request *request, struct body *body)
-{
-    const int64_t deadline_ms = clock_now_ms() + REQUEST_MS;
-    char bytes[4096];
-    bool in_body = false;
-    int status = 0;
-
-    while (!status) {
-        size_t used = 0, size = receive(fd, bytes, sizeof(bytes), deadline_ms);
-
-        if (!size)
-            return 408;
-        if (!in_body && (status = request_feed(request, bytes, size, &used)) == 1) {
-            in_body = true;
-            status = body_begin(body, request, ENTRY_EVENT_MAX);
-        }
-        if (!status && in_body)
-            status = body_feed(body, bytes + used, size - used);
-    }
-    return status;
-}
-
-static void serve(struct node *node, int fd)
-{
-    struct request *request = calloc(1, sizeof(*request));
-    struct body body = {.left = 0};
-    int status = request ? read_request(fd, request, &body) : 503;
-    bool taken = false;
-
-    if (status == 1)
-        taken = routes_answer(node, fd, request, &body);
-    else
-        routes_respond(fd, status, "{\"error\": \"the request could not be read\"}\n");
-    if (!taken)
-        close(fd);
-    body_release(&body);
-    free(request);
+    if (write(workers->answered[1], &incoming, sizeof(incoming)) != (ssize_t)sizeof(incoming))
+        incoming_free(incoming);
 }
 
 static void *work(void *user)
 {
-    const struct workers *workers = user;
-    int fd;
+    struct workers *workers = user;
+    struct incoming *incoming;
 
-    while ((fd = next_connection(workers)) >= 0)
-        serve(workers->node, fd);
+    while ((incoming = next_request(workers))) {
+        if (routes_answer(workers->node, incoming->fd, &incoming->request, &incoming->body))
+            incoming->fd = -1;
+        hand_back(workers, incoming);
+    }
     return NULL;
 }
 
-int workers_start(struct workers *workers, struct node *node, int listener)
+static int open_pipe(int ends[2])
 {
-    int error = 0;
-
-    *workers = (struct workers){.node = node, .listener = listener};
-    if (pipe(workers->stop) < 0)
+    if (pipe(ends) < 0)
         return -errno;
+    if (descriptor_prepare(ends[0]) < 0 || descriptor_prepare(ends[1]) < 0) {
+        close(ends[0]);
+        close(ends[1]);
+        return -EMFILE;
+    }
+    return 0;
+}
+
+int workers_start(struct workers *workers, struct node *node)
+{
+    int error;
+
+    *workers = (struct workers){.node = node};
+    workers->last = &workers->first;
+    error = open_pipe(workers->answered);
+    if (error)
+        return error;
+    pthread_mutex_init(&workers->lock, NULL);
+    pthread_cond_init(&workers->changed, NULL);
     while (workers->count < WORKERS && !error) {
-        error = pthread_create(&workers->threads[workers->count], NULL, work, workers);
+        error = -pthread_create(&workers->threads[workers->count], NULL, work, workers);
         workers->count += !error;
     }
     if (error)
         workers_stop(workers);
-    return -error;
+    return error;
+}
+
+void workers_add(struct workers *workers, struct incoming *incoming)
+{
+    incoming->next = NULL;
+    pthread_mutex_lock(&workers->lock);
+    *workers->last = incoming;
+    workers->last = &incoming->next;
+    pthread_cond_signal(&workers->changed);
+    pthread_mutex_unlock(&workers->lock);
 }
 
 void workers_stop(struct workers *workers)
 {
-    close(workers->stop[1]);
+    struct incoming *incoming;
+
+    pthread_mutex_lock(&workers->lock);
+    workers->stopping = true;
+    pthread_cond_broadcast(&workers->changed);
+    pthread_mutex_unlock(&workers->lock);
     for (size_t i = 0; i < workers->count; i++)
         pthread_join(workers->threads[i], NULL);
-    close(workers->stop[0]);
+    while (read(workers->answered[0], &incoming, sizeof(incoming)) == (ssize_t)sizeof(incoming))
+        incoming_free(incoming);
+    close(workers->answered[0]);
+    close(workers->answered[1]);
+    pthread_cond_destroy(&workers->changed);
+    pthread_mutex_destroy(&workers->lock);
 }

@@ -4,15 +4,18 @@ import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
+import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { encode, killedAtExit, request, until } from '../clients/hub.mjs';
 import { freePort } from '../clients/front.mjs';
+import { openCurl } from '../clients/sources.mjs';
 
 const run = promisify(execFile);
+/** As Redis has it. The id of an event has the mark of the entry behind it. */
 const ID = /^\d+-\d+$/;
-const STREAM = 'events';
+export const STREAM = 'events';
 
 /** A child that can be ended and started again, with the same arguments. */
 class Server {
@@ -72,16 +75,25 @@ class Redis extends Server {
     /** The events of the stream, in order: id, topic, type, data. None of their texts has a line end. */
     async events() {
         const events = [];
-        const lines = (await this.cli('XRANGE', STREAM, '-', '+')).split('\n').slice(0, -1);
+        const text = await this.cli('XRANGE', STREAM, '-', '+');
+        const lines = text === '\n' ? [] : text.split('\n').slice(0, -1);
         for (let at = 0; at < lines.length;) {
             const event = { id: lines[at++] };
             assert.match(event.id, ID);
             for (; at < lines.length && !ID.test(lines[at]); at += 2) {
                 event[lines[at]] = lines[at + 1];
             }
+            event.id += `-${event.mark}`;
             events.push(event);
         }
         return events.filter(({ topic }) => topic !== undefined);
+    }
+
+    /** Adds an entry as a node does, with an id of the test's choice. Returns the event. */
+    async add(id, topic, data) {
+        const mark = Math.floor(Math.random() * 0xffffffff).toString(16).padStart(8, '1');
+        await this.cli('XADD', STREAM, id, 'mark', mark, 'topic', topic, 'data', data);
+        return { id: `${id}-${mark}`, topic, data };
     }
 
     async stop() {
@@ -94,6 +106,79 @@ export async function startRedis() {
     const redis = new Redis(await freePort(), mkdtempSync(join(tmpdir(), 'sse-redis-')));
     await redis.start();
     return redis;
+}
+
+/** Passes bytes on, in order; while `isHeld`, it keeps them. */
+class Pipe {
+    #kept = [];
+
+    constructor(from, to, isHeld) {
+        this.to = to;
+        this.isHeld = isHeld;
+        from.on('data', (chunk) => this.#take(() => to.write(chunk)));
+        from.on('close', () => this.#take(() => to.end()));
+        from.on('error', () => {});
+    }
+
+    #take(step) {
+        this.#kept.push(step);
+        this.flush();
+    }
+
+    flush() {
+        while (!this.isHeld() && this.#kept.length > 0) {
+            this.#kept.shift()();
+        }
+    }
+}
+
+/** Stands before Redis, as a slow network does, or a name that changes its address. */
+class Proxy {
+    #pipes = new Set();
+    #clients = new Set();
+    /** What is kept back: `requests`, `replies` or null. */
+    #held = null;
+
+    constructor(target) {
+        this.target = target;
+        this.server = net.createServer((client) => this.#connect(client));
+    }
+
+    #connect(client) {
+        const upstream = net.connect(this.target, '127.0.0.1');
+        this.#clients.add(client);
+        client.on('close', () => this.#clients.delete(client));
+        this.#pipes.add(new Pipe(client, upstream, () => this.#held === 'requests'));
+        this.#pipes.add(new Pipe(upstream, client, () => this.#held === 'replies'));
+    }
+
+    hold(what) {
+        this.#held = what;
+        this.#pipes.forEach((pipe) => pipe.flush());
+    }
+
+    /** Every connection breaks, and new ones go to another port. */
+    turnTo(target) {
+        this.target = target;
+        this.#clients.forEach((client) => client.destroy());
+    }
+
+    async start() {
+        this.port = await freePort();
+        this.server.listen(this.port, '127.0.0.1');
+        await once(this.server, 'listening');
+        return this;
+    }
+
+    stop() {
+        this.hold(null);
+        this.#clients.forEach((client) => client.destroy());
+        this.server.close();
+    }
+}
+
+export function startProxy(target) {
+    return new Proxy(target).start();
 }
 
 class Node extends Server {
@@ -129,11 +214,11 @@ class Node extends Server {
     }
 }
 
-/** Starts a node on a port that it keeps. */
-export async function startNode(redis, options = []) {
+/** Starts a node on a port that it keeps; perhaps by a command before it, such as one that sets limits. */
+export async function startNode(redis, options = [], before = []) {
     const port = await freePort();
-    const before = (process.env.SSE_REDIS_BEFORE ?? '').split(' ').filter(Boolean);
-    const node = new Node([...before, process.env.SSE_REDIS_HUB],
+    const always = (process.env.SSE_REDIS_BEFORE ?? '').split(' ').filter(Boolean);
+    const node = new Node([...before, ...always, process.env.SSE_REDIS_HUB],
         ['-p', port, '-q', redis.port, '-s', STREAM, '-t', 100, ...options].map(String));
     node.port = port;
     await node.start();
@@ -144,9 +229,60 @@ export function eventsUrl(origin, topics) {
     return `${origin}events?${topics.map((topic) => `topic=${encode(topic)}`).join('&')}`;
 }
 
-/** The status, and the id if the event was accepted. */
-export async function publish(origin, { topic, type = '', data = '' }) {
+/** The status, and the id if the event was accepted. With a key, the event is stored once. */
+export async function publish(origin, { topic, type = '', data = '' }, key = undefined) {
     const url = `${origin}publish?topic=${encode(topic)}&type=${encode(type)}`;
-    const { status, text } = await request(url, { method: 'POST', body: data });
-    return { status, id: status === 202 ? JSON.parse(text).id : undefined };
+    const headers = key === undefined ? {} : { 'Idempotency-Key': key };
+    const { status, text } = await request(url, { method: 'POST', headers, body: data });
+    // A proxy in front may answer in place of the node.
+    const { id, error } = text.startsWith('{') ? JSON.parse(text) : {};
+    return { status, id, error };
 }
+
+/** Publishes an event that must be accepted, and returns it. */
+export async function accepted(origin, event) {
+    const { status, id } = await publish(origin, event);
+    assert.equal(status, 202);
+    return { ...event, id };
+}
+
+/** Publishes numbered events and returns them. */
+export async function acceptedMany(origin, topic, count) {
+    const events = [];
+    for (let number = 0; number < count; ++number) {
+        events.push(await accepted(origin, { topic, data: `${topic} ${number}` }));
+    }
+    return events;
+}
+
+/** A Redis of one test. */
+export async function redisFor(t) {
+    const server = await startRedis();
+    t.after(() => server.stop());
+    return server;
+}
+
+/** A node of one test. */
+export async function nodeFor(t, server, options = [], before = []) {
+    const node = await startNode(server, options, before);
+    await node.untilReady();
+    t.after(() => node.stop());
+    return node;
+}
+
+export async function proxyFor(t, target) {
+    const proxy = await startProxy(target);
+    t.after(() => proxy.stop());
+    return proxy;
+}
+
+/** A client that comes back with an id, to whichever node. */
+export async function comeBack(t, node, topics, id) {
+    const stream = openCurl(eventsUrl(node.url, topics), ['-H', `Last-Event-ID: ${id}`]);
+    t.after(() => stream.close());
+    await stream.untilOpen();
+    return stream;
+}
+
+export const dataOf = (events) => events.map(({ data }) => data);
+export const idsOf = (events) => events.map(({ id }) => id);

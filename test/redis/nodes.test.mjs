@@ -7,7 +7,9 @@ import { after, test } from 'node:test';
 import { request, until } from '../clients/hub.mjs';
 import { eventSources, fetchSource, openCurl, openFor } from '../clients/sources.mjs';
 import { StrictParser } from '../clients/wire.mjs';
-import { eventsUrl, publish, startNode, startRedis } from './cluster.mjs';
+import {
+    accepted, acceptedMany, comeBack, dataOf, eventsUrl, idsOf, nodeFor, publish, redisFor, startNode, startRedis,
+} from './cluster.mjs';
 
 const redis = await startRedis();
 const [left, right] = [await startNode(redis), await startNode(redis)];
@@ -17,46 +19,6 @@ after(async () => {
     await right.stop();
     await redis.stop();
 });
-
-/** One more node, of one test. */
-async function nodeFor(t, server = redis, options = []) {
-    const node = await startNode(server, options);
-    await node.untilReady();
-    t.after(() => node.stop());
-    return node;
-}
-
-async function redisFor(t) {
-    const server = await startRedis();
-    t.after(() => server.stop());
-    return server;
-}
-
-async function accepted(origin, event) {
-    const { status, id } = await publish(origin, event);
-    assert.equal(status, 202);
-    return { ...event, id };
-}
-
-/** Publishes numbered events and returns them. */
-async function acceptedMany(origin, topic, count) {
-    const events = [];
-    for (let number = 0; number < count; ++number) {
-        events.push(await accepted(origin, { topic, data: `${topic} ${number}` }));
-    }
-    return events;
-}
-
-/** A client that comes back with an id, to whichever node. */
-async function comeBack(t, node, topics, id) {
-    const stream = openCurl(eventsUrl(node.url, topics), ['-H', `Last-Event-ID: ${id}`]);
-    t.after(() => stream.close());
-    await stream.untilOpen();
-    return stream;
-}
-
-const dataOf = (events) => events.map(({ data }) => data);
-const idsOf = (events) => events.map(({ id }) => id);
 
 test('an event goes to the clients of every node, with the id that its publisher was told', async (t) => {
     const topics = ['every', 'other'];
@@ -91,7 +53,7 @@ test('a client that comes back to another node misses nothing', async (t) => {
 test('a client of a young node gets each event from before the node began once', async (t) => {
     const old = await acceptedMany(left.url, 'young', 150);
     await acceptedMany(left.url, 'another', 5);
-    const node = await nodeFor(t);
+    const node = await nodeFor(t, redis);
     const before = await comeBack(t, node, ['young'], old[10].id);
     await before.untilEvents(139);
     const live = await acceptedMany(right.url, 'young', 5);
@@ -118,7 +80,7 @@ test('a client gets the events that a short history no longer retains, and then 
 
 test('while events come in, a client that comes back gets each of them once', async (t) => {
     const first = await acceptedMany(left.url, 'seam', 30);
-    const node = await nodeFor(t);
+    const node = await nodeFor(t, redis);
     let more = true;
     const publishing = (async () => {
         const events = [];
@@ -358,28 +320,6 @@ test('a client that reads too slowly for its gap comes back for the rest', async
     }
     assert.deepEqual(idsOf(seen.slice(1)), idsOf(sent));
     assert.ok((await young.stats()).put_off > 0);
-});
-
-test('Redis hangs: publishers get 503 and do not wait for ever', async (t) => {
-    const server = await redisFor(t);
-    const node = await nodeFor(t, server);
-    const stream = await openFor(t, fetchSource, eventsUrl(node.url, ['hang']));
-    await accepted(node.url, { topic: 'hang', data: 'before' });
-    server.child.kill('SIGSTOP');
-    const during = { topic: 'hang', data: 'during' };
-    const answers = await Promise.all([1, 2, 3, 4].map(() => publish(node.url, during)));
-    assert.deepEqual(answers.map(({ status }) => status), [503, 503, 503, 503]);
-    server.child.kill('SIGCONT');
-    const { id } = await until(async () => {
-        const answer = await publish(node.url, { topic: 'hang', data: 'after' });
-        return answer.status === 202 && answer;
-    }, 'Redis to be back');
-    // What was sent and not answered has been stored once Redis went on, at most once.
-    const stored = await server.events();
-    assert.ok(dataOf(stored).filter((data) => data === 'during').length <= 1);
-    await stream.untilEvents(1 + stored.length);
-    assert.deepEqual(idsOf(stream.events.slice(1)), idsOf(stored));
-    assert.equal(stored.at(-1).id, id);
 });
 
 test('without Redis, whoever needs it is sent away, and told when to come back', async (t) => {

@@ -34,6 +34,7 @@ after(async () => {
 class Publisher {
     accepted = new Map();
     refused = 0;
+    unknown = 0;
     cutOff = 0;
     #pending = new Set();
     #count = 0;
@@ -46,6 +47,8 @@ class Publisher {
                 this.accepted.set(id, event);
             } else if (status === 503) {
                 this.refused += 1;
+            } else if (status === 504) {
+                this.unknown += 1;
             } else {
                 assert.equal(status, 502);
                 this.cutOff += 1;
@@ -163,7 +166,7 @@ test(`${CLIENTS} clients, three nodes, one Redis`, { timeout: 120000 }, async (t
     assert.ok(reconnects > 0 && counts.filled > 0 && publisher.refused > 0);
     const deliveries = clients.reduce((sum, client) => sum + eventsOf(client).length, 0);
     t.diagnostic(`figures: events accepted ${publisher.accepted.size + TOPICS.length}, `
-        + `refused with 503 ${publisher.refused}, cut off ${publisher.cutOff}, stored ${stored.length}, `
+        + `refused with 503 ${publisher.refused}, unknown with 504 ${publisher.unknown}, cut off ${publisher.cutOff}, stored ${stored.length}, `
         + `clients ${clients.length}, deliveries ${deliveries}, reconnects ${reconnects}, `
         + `gaps filled ${counts.filled}, duplicates ${duplicates}, lost ${lost}`);
 });

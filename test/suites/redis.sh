@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Nodes that share a Redis stream, with a Redis of the tests' own and nginx in front. The nodes are watched
-# by ASan and UBSan, then, with fewer clients, by TSan.
+# by ASan and UBSan, then by TSan, some with fewer clients.
 . "$SSE_ROOT/test/support/suite.sh"
 . "$SSE_ROOT/test/support/node.sh"
 
@@ -13,6 +13,7 @@ install_build_tools || exit 1
 install /usr/include/hiredis/hiredis.h || skip_all "hiredis cannot be installed"
 install redis-server || skip_all "redis-server cannot be installed"
 install redis-cli || skip_all "redis-tools cannot be installed"
+install prlimit || skip_all "util-linux cannot be installed"
 install_clients skip_all
 install nginx || skip_all "nginx cannot be installed"
 
@@ -26,6 +27,7 @@ export TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1"
 if build_examples asan examples/redis/redis_hub; then
     export SSE_REDIS_HUB="$SSE_BUILD/examples/asan/examples/redis/redis_hub"
     run_tests redis-nodes 200 redis/nodes.test.mjs
+    run_tests redis-faults 300 redis/publishing.test.mjs redis/requests.test.mjs redis/rewinds.test.mjs
     run_tests redis-scale 200 redis/scale.test.mjs
     grep '^ *# figures' "$SSE_BUILD/redis-scale.log"
 fi
@@ -38,5 +40,6 @@ if build_examples tsan examples/redis/redis_hub; then
     export SSE_REDIS_HUB="$SSE_BUILD/examples/tsan/examples/redis/redis_hub"
     export SSE_REDIS_CLIENTS=60
     run_tests redis-tsan 200 redis/scale.test.mjs
+    run_tests redis-tsan-faults 400 redis/publishing.test.mjs redis/requests.test.mjs redis/rewinds.test.mjs
     grep '^ *# figures' "$SSE_BUILD/redis-tsan.log"
 fi

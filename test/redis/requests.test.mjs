@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: MIT
+// Requests that are silent, slow, large, many or strange.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import net from 'node:net';
+import { after, test } from 'node:test';
+import { request, until } from '../clients/hub.mjs';
+import { accepted, comeBack, eventsUrl, nodeFor, publish, startNode, startRedis } from './cluster.mjs';
+
+const redis = await startRedis();
+const node = await startNode(redis);
+await node.untilReady();
+after(async () => {
+    await node.stop();
+    await redis.stop();
+});
+
+/** A connection that sends these bytes and nothing else. */
+class Raw {
+    text = '';
+    ended = false;
+
+    constructor(t, { port }, bytes) {
+        this.socket = net.connect(port, '127.0.0.1');
+        this.socket.setEncoding('latin1').on('data', (text) => { this.text += text; });
+        this.socket.on('error', () => {}).on('close', () => { this.ended = true; });
+        this.socket.write(bytes);
+        t.after(() => this.socket.destroy());
+    }
+
+    get status() {
+        return Number(this.text.match(/^HTTP\/1\.1 (\d+) /)?.[1]);
+    }
+
+    untilText(part) {
+        return until(() => this.text.includes(part), part, () => this.text);
+    }
+
+    untilEnd() {
+        return until(() => this.ended, 'the end of the connection', () => this.text);
+    }
+}
+
+function rawMany(t, one, bytes, count) {
+    return Array.from({ length: count }, () => new Raw(t, one, bytes));
+}
+
+const HOST = 'Host: localhost\r\n';
+
+test('silent and slow connections hold up nobody', async (t) => {
+    const one = await nodeFor(t, redis);
+    const waiting = [
+        ...rawMany(t, one, '', 40),
+        ...rawMany(t, one, 'POST /publish?topic=a HTTP/1.1\r\nHo', 40),
+        ...rawMany(t, one, `POST /publish?topic=a HTTP/1.1\r\n${HOST}Content-Length: 5\r\n\r\nab`, 40),
+    ];
+    await until(() => waiting.every(({ socket }) => !socket.connecting), 'all connections');
+    await accepted(one.url, { topic: 'a', data: 'x' });
+    await comeBack(t, one, ['a'], '');
+    assert.ok(waiting.every(({ ended }) => !ended));
+});
+
+test('idle connections and half requests end', async (t) => {
+    const silent = new Raw(t, node, '');
+    const halves = [
+        new Raw(t, node, 'GET /events?to'),
+        new Raw(t, node, `GET /events?topic=a HTTP/1.1\r\n${HOST}`),
+        new Raw(t, node, `POST /publish?topic=a HTTP/1.1\r\n${HOST}Content-Length: 5\r\n\r\nabcd`),
+        new Raw(t, node, `POST /publish?topic=a HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n`),
+    ];
+    await silent.untilEnd();
+    assert.equal(silent.text, '');
+    for (const half of halves) {
+        await half.untilEnd();
+        assert.equal(half.status, 408, half.text);
+    }
+    const cut = new Raw(t, node, `POST /publish?topic=a HTTP/1.1\r\n${HOST}Content-Length: 5\r\n\r\nabcd`);
+    cut.socket.end();
+    await cut.untilEnd();
+    assert.equal(cut.status, 400);
+});
+
+test('more connections than the node keeps: the oldest goes, and requests are answered', async (t) => {
+    const one = await nodeFor(t, redis);
+    execFileSync('prlimit', [`--nofile=4096:`, `--pid=${process.pid}`]);
+    const waiting = rawMany(t, one, 'GET /', 1500);
+    await until(() => waiting.filter(({ ended }) => ended).length >= 400, 'the oldest to go');
+    await accepted(one.url, { topic: 'a', data: 'x' });
+});
+
+test('bodies are bounded in total', async (t) => {
+    const one = await nodeFor(t, redis);
+    const head = `POST /publish?topic=a HTTP/1.1\r\n${HOST}Content-Length: 65536\r\n\r\n`;
+    const waiting = rawMany(t, one, head + 'x'.repeat(65535), 150);
+    await until(() => waiting.filter(({ status }) => status === 503).length >= 80, 'refusals');
+    assert.ok(waiting.filter(({ status }) => !status).length >= 16);
+    waiting.forEach(({ socket }) => socket.destroy());
+    await until(async () => (await publish(one.url, { topic: 'a', data: 'x' })).status === 202, 'room');
+});
+
+/** User and system time, in ticks. */
+function ticksOf({ child }) {
+    const fields = readFileSync(`/proc/${child.pid}/stat`, 'latin1').split(') ')[1].split(' ');
+    return Number(fields[11]) + Number(fields[12]);
+}
+
+test('without free descriptors accepting pauses, which is said once, and goes on', async (t) => {
+    const one = await nodeFor(t, redis);
+    const limit = (count) => execFileSync('prlimit', [`--nofile=${count}:`, '--pid', one.child.pid]);
+    const [before] = readFileSync(`/proc/${one.child.pid}/limits`, 'latin1').match(/(?<=Max open files +)\d+/);
+    limit(3);
+    const ticks = ticksOf(one);
+    const waiting = rawMany(t, one, `GET /stats HTTP/1.1\r\n${HOST}\r\n`, 20);
+    await until(() => one.stderr.includes('accepting pauses'), 'the message', () => one.stderr);
+    // Time enough to say it again and again.
+    await new Promise((resolve) => { setTimeout(resolve, 1500); });
+    assert.equal(one.stderr.match(/accepting pauses/g).length, 1, one.stderr);
+    assert.ok(ticksOf(one) - ticks < 100, `${ticksOf(one) - ticks} ticks`);
+    assert.ok(waiting.every(({ text }) => text === ''));
+    limit(before);
+    for (const connection of waiting) {
+        await connection.untilText('200 OK');
+    }
+});
+
+test('streams over the limit are told when to come back, and publishing goes on', async (t) => {
+    const one = await nodeFor(t, redis, [], ['prlimit', '--nofile=96:96']);
+    const streams = rawMany(t, one, `GET /events?topic=a HTTP/1.1\r\n${HOST}\r\n`, 100);
+    await until(() => streams.every(({ text }) => text.includes('\r\n\r\n')), 'all answers');
+    assert.ok(streams.every(({ status }) => status === 200));
+    await until(() => streams.filter(({ ended }) => ended).length >= 40, 'those that are refused');
+    assert.ok(streams.filter(({ ended }) => ended).every(({ text }) => /retry: \d+\n/.test(text)));
+    await accepted(one.url, { topic: 'a', data: 'x' });
+    assert.doesNotMatch(one.stderr, /pauses|away/);
+});
+
+test('HEAD, other methods and other paths', async () => {
+    const get = await request(`${node.url}stats`);
+    const head = await request(`${node.url}stats`, { method: 'HEAD' });
+    assert.deepEqual([head.status, head.text], [200, '']);
+    assert.equal(head.headers['content-type'], get.headers['content-type']);
+    const stream = await request(eventsUrl(node.url, ['a']), { method: 'HEAD' });
+    assert.deepEqual([stream.status, stream.text], [200, '']);
+    assert.equal(stream.headers['content-type'], 'text/event-stream');
+    assert.equal((await request(`${node.url}events`, { method: 'HEAD' })).status, 400);
+    for (const [method, path, allow] of [
+        ['HEAD', 'publish?topic=a', 'POST'], ['GET', 'publish?topic=a', 'POST'],
+        ['POST', 'events?topic=a', 'GET, HEAD'], ['DELETE', 'stats', 'GET, HEAD']]) {
+        const { status, headers } = await request(node.url + path, { method });
+        assert.deepEqual([status, headers.allow], [405, allow], `${method} ${path}`);
+    }
+    assert.equal((await request(`${node.url}nothing`, { method: 'HEAD' })).status, 404);
+});
+
+test('a client that waits for 100 gets it, unless its body is not wanted', async (t) => {
+    const head = (target, length) => `POST ${target} HTTP/1.1\r\n${HOST}Expect: 100-continue\r\n`
+        + `Content-Length: ${length}\r\n\r\n`;
+    const asked = new Raw(t, node, head('/publish?topic=expect', 5));
+    await asked.untilText('HTTP/1.1 100 Continue\r\n\r\n');
+    asked.socket.write('hello');
+    await asked.untilText('HTTP/1.1 202 ');
+    for (const [target, length, status] of [
+        ['/publish?topic=a', 70000, 413], ['/events?topic=a', 5, 405], ['/nothing', 5, 404]]) {
+        const refused = new Raw(t, node, head(target, length));
+        await refused.untilEnd();
+        assert.equal(refused.status, status, refused.text);
+        assert.doesNotMatch(refused.text, /100 Continue/);
+    }
+});
+
+test('a body that is far too large is refused, and the answer arrives', async (t) => {
+    const size = 4 << 20;
+    const head = `POST /publish?topic=a HTTP/1.1\r\n${HOST}Content-Length: ${size}\r\n\r\n`;
+    const large = new Raw(t, node, head + 'x'.repeat(size));
+    await large.untilEnd();
+    assert.equal(large.status, 413, large.text);
+});
+
+test('two lengths, a NUL in a topic, and what else has two meanings', async (t) => {
+    const post = (fields, body) => new Raw(t, node, `POST /publish?topic=a HTTP/1.1\r\n${HOST}${fields}\r\n\r\n${body}`);
+    for (const [fields, body] of [
+        ['Content-Length: 1\r\nContent-Length: 2', 'ab'], ['Content-Length: 1, 2', 'ab'],
+        ['Content-Length: 1\r\nTransfer-Encoding: chunked', '1\r\na\r\n0\r\n\r\n']]) {
+        const raw = post(fields, body);
+        await raw.untilEnd();
+        assert.equal(raw.status, 400, fields);
+    }
+    const before = (await redis.events()).length;
+    for (const query of ['topic=a%00b', 'topic=%ff', 'topic=%', 'topic=a&type=b%00']) {
+        const { status } = await request(`${node.url}publish?${query}`, { method: 'POST', body: 'x' });
+        assert.equal(status, 400, query);
+    }
+    assert.equal((await request(`${node.url}events?topic=a%00b`)).status, 400);
+    assert.equal((await redis.events()).length, before);
+});
+
+test('parameters that nobody knows are ignored, and no Last-Event-ID is a bad request', async (t) => {
+    const url = `${node.url}publish?utm_source=x&topic=odd&=&flag&type=`;
+    assert.equal((await request(url, { method: 'POST', body: 'x' })).status, 202);
+    const stream = new Raw(t, node, `GET /events?_=%zz&topic=odd&lastEventId HTTP/1.1\r\n${HOST}\r\n`);
+    await stream.untilText('event: ready');
+    for (const id of ['x'.repeat(5000), '\u00ff', '0-0', '18446744073709551615-18446744073709551615', '1-1-', '-',
+        '1-1-00000000', '1-1-zzzzzzzz', '5-3-0123456g', ', ,']) {
+        const back = await comeBack(t, node, ['odd'], id);
+        await until(() => back.events.length > 0, 'the gap', () => back.head);
+        assert.match(back.head, /^HTTP\/1.1 200 /);
+        assert.equal(back.events[0].type, 'gap', id);
+    }
+});
