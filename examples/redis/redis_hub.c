@@ -15,6 +15,7 @@
  *     -s STREAM    the name of the stream (events)
  *     -k KEEP      the fewest entries that the stream keeps (100000)
  *     -n EVENTS    that the node itself retains (10000)
+ *     -a NAME      by which clients know this node or the proxy in front, without a port; up to 16 times
  *     -w REPLICAS  that must have an event before it is accepted (0)
  *     -t MS        the reconnection time that clients are told (none)
  *
@@ -36,6 +37,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define NAMES_MAX 16
 #define BACKLOG_BYTES ((size_t)256 << 20)
 
 struct settings {
@@ -47,13 +49,15 @@ struct settings {
     size_t history;
     int replicas;
     int64_t retry_ms;
+    struct sse_text names[NAMES_MAX];
+    size_t name_count;
 };
 
 static bool read_settings(struct settings *settings, int count, char **arguments)
 {
     int option;
 
-    while ((option = getopt(count, arguments, "p:r:q:s:k:n:w:t:")) != -1) {
+    while ((option = getopt(count, arguments, "p:r:q:s:k:n:a:w:t:")) != -1) {
         switch (option) {
         case 'p':
             settings->port = optarg;
@@ -72,6 +76,11 @@ static bool read_settings(struct settings *settings, int count, char **arguments
             break;
         case 'n':
             settings->history = strtoul(optarg, NULL, 10);
+            break;
+        case 'a':
+            if (settings->name_count == NAMES_MAX)
+                return false;
+            settings->names[settings->name_count++] = sse_str(optarg);
             break;
         case 'w':
             settings->replicas = atoi(optarg);
@@ -178,6 +187,7 @@ static int open_node(struct node *node, const struct settings *settings, struct 
                                  .stream = settings->stream,
                                  .keep = settings->keep,
                                  .replicas = settings->replicas};
+    node->origins = (struct origin_rules){.names = settings->names, .name_count = settings->name_count};
     node->retry_ms = settings->retry_ms;
     if (!error)
         error = limited;
@@ -199,8 +209,8 @@ int main(int argc, char **argv)
     int listener, error;
 
     if (!read_settings(&settings, argc, argv)) {
-        fputs("usage: redis_hub [-p PORT] [-r HOST] [-q PORT] [-s STREAM] [-k KEEP] [-n EVENTS] [-w REPLICAS] "
-              "[-t MS]\n",
+        fputs("usage: redis_hub [-p PORT] [-r HOST] [-q PORT] [-s STREAM] [-k KEEP] [-n EVENTS] [-a NAME]... "
+              "[-w REPLICAS] [-t MS]\n",
               stderr);
         return 2;
     }

@@ -181,20 +181,34 @@ static int check_key(const struct request *request, const char **why)
     return 400;
 }
 
+/* Counts, too, are nothing for a foreign page. */
+static int check_origin(const struct node *node, const struct request *request, const char **why)
+{
+    const struct origin_request page = {.host = request_header(request, "Host"),
+                                        .origin = request_header(request, "Origin"),
+                                        .fetch_site = request_header(request, "Sec-Fetch-Site")};
+
+    if (request_header_count(request, "Sec-Fetch-Site") > 1)
+        return 400;
+    *why = origin_refusal(&node->origins, &page);
+    return *why ? 403 : 0;
+}
+
 int routes_check(const struct node *node, const struct request *request, const char **why)
 {
     bool is_publish = is_path(request, "/publish");
     bool post = ascii_equals(request->method, "POST");
     bool get = ascii_equals(request->method, "GET") || ascii_equals(request->method, "HEAD");
+    int status;
 
-    (void)node;
     if (!is_publish && !is_path(request, "/events") && !is_path(request, "/stats")) {
         *why = "there are GET /events, POST /publish and GET /stats";
         return 404;
     }
     if (is_publish ? !post : !get)
         return 405;
-    return is_publish ? check_key(request, why) : 0;
+    status = check_origin(node, request, why);
+    return status || !is_publish ? status : check_key(request, why);
 }
 
 bool routes_answer(struct node *node, int fd, const struct request *request, const struct body *body)

@@ -9,7 +9,7 @@
  *     POST /publish?topic=T&type=Y    publishes the body as an event
  *     GET  /stats                     counts
  *
- * Other parameters are ignored. The answer to a publish:
+ * Other parameters are ignored. A page of another origin gets 403: see examples/origin.h. The answer to a publish:
  *
  *     202   Redis has the event; its id
  *     400   the event is none, or has no topic
@@ -24,6 +24,7 @@
  * the same id. Without a key nobody can tell a second attempt from a second event.
  */
 
+#include "../origin.h"
 #include "body.h"
 #include "bridge.h"
 #include "request.h"
@@ -35,6 +36,7 @@ struct node {
     struct bridge *bridge;
     struct store store;
     struct sse_loop *loop;
+    struct origin_rules origins;
     int64_t retry_ms; /**< that every client is told; 0: none */
     atomic_ullong accepted;
     atomic_ullong refused;

@@ -52,7 +52,8 @@ class Server {
 class Redis extends Server {
     constructor(port, directory) {
         super([process.env.SSE_REDIS_SERVER], ['--port', port, '--bind', '127.0.0.1', '--dir', directory,
-            '--save', '', '--appendonly', 'yes', '--appendfsync', 'always', '--loglevel', 'warning']);
+            '--save', '', '--appendonly', 'yes', '--appendfsync', 'always', '--loglevel', 'warning',
+            '--repl-diskless-sync-delay', '0']);
         this.port = port;
         this.directory = directory;
     }

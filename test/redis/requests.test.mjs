@@ -178,7 +178,8 @@ test('a body that is far too large is refused, and the answer arrives', async (t
 });
 
 test('two lengths, a NUL in a topic, and what else has two meanings', async (t) => {
-    const post = (fields, body) => new Raw(t, node, `POST /publish?topic=a HTTP/1.1\r\n${HOST}${fields}\r\n\r\n${body}`);
+    const head = `POST /publish?topic=a HTTP/1.1\r\n${HOST}`;
+    const post = (fields, body) => new Raw(t, node, `${head}${fields}\r\n\r\n${body}`);
     for (const [fields, body] of [
         ['Content-Length: 1\r\nContent-Length: 2', 'ab'], ['Content-Length: 1, 2', 'ab'],
         ['Content-Length: 1\r\nTransfer-Encoding: chunked', '1\r\na\r\n0\r\n\r\n']]) {
@@ -207,4 +208,37 @@ test('parameters that nobody knows are ignored, and no Last-Event-ID is a bad re
         assert.match(back.head, /^HTTP\/1.1 200 /);
         assert.equal(back.events[0].type, 'gap', id);
     }
+});
+
+test('a page of another origin can do nothing here, nor one that gave its name this address', async (t) => {
+    const one = await nodeFor(t, redis, ['-a', 'events.example']);
+    const own = `127.0.0.1:${one.port}`;
+    const post = (headers) => request(`${one.url}publish?topic=guard`, { method: 'POST', headers, body: 'x' });
+    const get = (path, headers) => request(one.url + path, { headers, method: path === 'stats' ? 'GET' : 'HEAD' });
+    const before = (await redis.events()).length;
+    for (const headers of [
+        { Origin: 'https://evil.example' },
+        { Origin: 'null' },
+        { Origin: `http://127.0.0.1:${one.port + 1}` },
+        { 'Sec-Fetch-Site': 'cross-site' },
+        { 'Sec-Fetch-Site': 'same-site', Origin: `http://${own}` },
+        { Host: `evil.example:${one.port}`, Origin: `http://evil.example:${one.port}` },
+        { Host: 'evil.example' },
+    ]) {
+        assert.equal((await post(headers)).status, 403, JSON.stringify(headers));
+        assert.equal((await get('events?topic=guard', headers)).status, 403);
+        assert.equal((await get('stats', headers)).status, 403);
+    }
+    assert.equal((await redis.events()).length, before);
+    for (const headers of [
+        {}, { Origin: `http://${own}` }, { Origin: `http://${own}`, 'Sec-Fetch-Site': 'same-origin' },
+        { Host: 'events.example', Origin: 'http://events.example' }, { Host: `localhost:${one.port}` },
+    ]) {
+        assert.equal((await post(headers)).status, 202, JSON.stringify(headers));
+        assert.equal((await get('events?topic=guard', headers)).status, 200);
+    }
+    const fields = 'Sec-Fetch-Site: none\r\nSec-Fetch-Site: cross-site\r\n';
+    const twice = new Raw(t, one, `GET /stats HTTP/1.1\r\n${HOST}${fields}\r\n`);
+    await twice.untilEnd();
+    assert.equal(twice.status, 400);
 });

@@ -21,7 +21,8 @@ for (let count = 0; count < 3; ++count) {
 }
 const servers = nodes.map(({ port }) => `server 127.0.0.1:${port} max_fails=0;`).join(' ');
 // Tries the next one if one does not answer.
-const nginx = await startNginx('proxy_pass http://nodes;', { http: `upstream nodes { ${servers} }` });
+const pass = 'proxy_pass http://nodes; proxy_set_header Host $host:$server_port;';
+const nginx = await startNginx(pass, { http: `upstream nodes { ${servers} }` });
 const clients = [];
 after(async () => {
     clients.forEach(({ stream }) => stream.close());
@@ -166,7 +167,8 @@ test(`${CLIENTS} clients, three nodes, one Redis`, { timeout: 120000 }, async (t
     assert.ok(reconnects > 0 && counts.filled > 0 && publisher.refused > 0);
     const deliveries = clients.reduce((sum, client) => sum + eventsOf(client).length, 0);
     t.diagnostic(`figures: events accepted ${publisher.accepted.size + TOPICS.length}, `
-        + `refused with 503 ${publisher.refused}, unknown with 504 ${publisher.unknown}, cut off ${publisher.cutOff}, stored ${stored.length}, `
+        + `refused with 503 ${publisher.refused}, unknown with 504 ${publisher.unknown}, `
+        + `cut off ${publisher.cutOff}, stored ${stored.length}, `
         + `clients ${clients.length}, deliveries ${deliveries}, reconnects ${reconnects}, `
         + `gaps filled ${counts.filled}, duplicates ${duplicates}, lost ${lost}`);
 });
