@@ -39,9 +39,11 @@ static bool send_page(struct gap *gap, const redisReply *page)
             return false;
         if (place_compare(entry.place, gap->have) <= 0)
             continue;
-        if (!entry.error && is_wanted(gap->options, entry.topic) &&
+        if (!entry.error && (entry.is_gap || is_wanted(gap->options, entry.topic)) &&
             sse_emitter_send(gap->emitter, &entry.event) < 0)
             return false;
+        if (entry.is_gap)
+            atomic_fetch_add(&gap->bridge->told, 1);
         gap->have = entry.place;
     }
     return true;

@@ -13,11 +13,11 @@
  *
  * Redis may lose entries that were read already: the key is deleted, a replica takes over that did not have them,
  * an older file is loaded. reader.c notices that the last entry that it read is gone. Every client gets a `gap`
- * event and comes back to a new registry.
+ * event and comes back to a new registry. Events that were accepted and lost before any node read them: see store.h.
  */
 
 #include "current.h"
-#include "redis.h"
+#include "store.h"
 
 #include <stdatomic.h>
 
@@ -26,6 +26,8 @@ struct bridge {
     struct current current;
     struct redis reader;   /**< waits for entries */
     struct redis commands; /**< for everything else */
+    struct store store;    /**< by `commands` */
+    unsigned confirmed;    /**< the reader's connection by which what was accepted is confirmed */
     pthread_t thread;
     atomic_bool stopping;
     atomic_ullong filled;  /**< gaps that were filled */

@@ -14,10 +14,24 @@ static bool is(struct sse_text text, const char *expected)
     return text.len == strlen(expected) && !memcmp(text.ptr, expected, text.len);
 }
 
+/* Its data has two lines, as in client.h. The second one is empty. */
+static void take_gap(struct entry *entry, struct sse_text id)
+{
+    struct place place;
+
+    if (!place_parse(id, &place))
+        return;
+    place_format(place, entry->gap);
+    strcat(entry->gap, "\n");
+    entry->is_gap = true;
+}
+
 static void take_field(struct entry *entry, struct sse_text name, struct sse_text value)
 {
     if (is(name, "mark"))
         (void)place_parse_mark(value, &entry->place.mark);
+    else if (is(name, "gap"))
+        take_gap(entry, value);
     else if (is(name, "topic"))
         entry->topic = value;
     else if (is(name, "type") && value.len)
@@ -58,7 +72,12 @@ bool entry_read(const redisReply *reply, struct entry *entry)
             return false;
         take_field(entry, text_of(fields->element[i]), text_of(fields->element[i + 1]));
     }
-    entry->error = entry->topic.ptr ? entry_check(entry->topic, &entry->event) : -ENOENT;
+    if (entry->is_gap) {
+        entry->topic = sse_str(NULL);
+        entry->event = (struct sse_event){.type = sse_str("gap"), .data = sse_str(entry->gap)};
+    } else {
+        entry->error = entry->topic.ptr ? entry_check(entry->topic, &entry->event) : -ENOENT;
+    }
     entry->event.id = sse_str(place_format(entry->place, entry->id));
     return true;
 }

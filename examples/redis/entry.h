@@ -4,7 +4,10 @@
 
 /**
  * An entry of the stream: an event, the topic that it belongs to, and its place. Its fields are `mark`, `topic`,
- * `type` and `data`. An entry without a topic is no event: nodes add some to mark a place.
+ * `type` and `data`.
+ *
+ * A node that notices that Redis has lost events adds an entry with the fields `mark` and `gap`, the id of the last
+ * lost one. It is an event of the type `gap` for every client of every node, those too that come later.
  */
 
 #include "place.h"
@@ -12,14 +15,15 @@
 #include <hiredis/hiredis.h>
 #include <sse/event.h>
 
-/** Do not copy it: its id points into it. */
+/** Do not copy it: texts of the event point into it. */
 struct entry {
     struct place place;
     char id[PLACE_SIZE];
+    char gap[PLACE_SIZE + 1]; /**< the data of a gap */
+    bool is_gap;              /**< then it has no topic */
     struct sse_text topic;
     struct sse_event event;
-    int error; /**< 0: it is an event. -ENOENT: it has no topic, so it is no event. Otherwise as entry_check
-                */
+    int error; /**< 0: it is an event. -ENOENT: it has neither topic nor gap. Otherwise as entry_check */
 };
 
 /** The largest event, in bytes on the wire without its id. */

@@ -33,6 +33,8 @@ static bool publish_entry(struct bridge *bridge, const redisReply *reply)
     if (entry.error && entry.error != -ENOENT)
         fprintf(stderr, "the entry %s is no event: %s\n", entry.id, strerror(-entry.error));
     progress_note(&bridge->current.progress, entry.place, !entry.error);
+    if (entry.is_gap)
+        atomic_fetch_add(&bridge->told, 1);
     return true;
 }
 
@@ -67,8 +69,9 @@ static bool begin_anew(struct bridge *bridge, const struct store *store, struct 
     struct sse_event gap = {.type = sse_str("gap")};
     struct place start;
 
-    if (!store_mark(store, &start))
+    if (!store_tell_gap(store, read, &start))
         return false;
+    store_forget(&bridge->store);
     fprintf(stderr, "reader: the stream went back behind %s, and begins anew\n", place_format(read, last));
     snprintf(data, sizeof(data), "%s\n", last);
     gap.data = sse_str(data);
@@ -120,6 +123,19 @@ static bool publish_entries(struct bridge *bridge, const redisReply *entries)
     return true;
 }
 
+/* Another Redis may have taken over. */
+static bool confirm_accepted(struct bridge *bridge)
+{
+    unsigned connection = redis_connection(&bridge->reader);
+
+    if (connection == bridge->confirmed)
+        return true;
+    if (!store_confirm(&bridge->store))
+        return false;
+    bridge->confirmed = connection;
+    return true;
+}
+
 /* The reply is nil after a while without entries, otherwise [[stream, [entry, ...]]]. */
 static bool read_more(struct bridge *bridge)
 {
@@ -132,7 +148,7 @@ static bool read_more(struct bridge *bridge)
     bool done = verdict == VERDICT_PUBLISH ? publish_entries(bridge, entries) : verdict == VERDICT_READ_AGAIN;
 
     freeReplyObject(reply);
-    return done;
+    return done && confirm_accepted(bridge);
 }
 
 /* What is in the stream already is not published. bridge.c gives it to clients who ask for it. */
@@ -144,6 +160,7 @@ static bool begin(struct bridge *bridge)
     if (!store_end(&store, &end))
         return false;
     progress_begin(&bridge->current.progress, end);
+    bridge->confirmed = redis_connection(&bridge->reader);
     return true;
 }
 
@@ -164,6 +181,7 @@ int bridge_open(struct bridge *bridge, const char *host, int port, const char *s
     *bridge = (struct bridge){.stream = stream};
     redis_open(&bridge->reader, "reader", host, port);
     redis_open(&bridge->commands, "commands", host, port);
+    store_open(&bridge->store, &bridge->commands, stream);
     return current_open(&bridge->current, options);
 }
 
@@ -184,5 +202,6 @@ void bridge_close(struct bridge *bridge)
 {
     redis_close(&bridge->reader);
     redis_close(&bridge->commands);
+    store_close(&bridge->store);
     current_close(&bridge->current);
 }

@@ -72,6 +72,7 @@ static bool connect_if_need_be(struct redis *redis)
         drop_if_closed(redis);
     if (redis->context)
         return true;
+    redis->connection++;
     redis->context = redisConnectWithTimeout(redis->host, redis->port, patience);
     if (redis->context && !redis->context->err && redisSetTimeout(redis->context, limit) == REDIS_OK)
         return true;
@@ -107,19 +108,20 @@ static redisReply *checked(struct redis *redis, redisReply *reply)
     return reply;
 }
 
-static redisReply *ask(struct redis *redis, enum redis_outcome *outcome, const char *format, va_list arguments)
+static redisReply *ask(struct redis *redis, struct redis_receipt *receipt, const char *format, va_list arguments)
 {
     redisReply *reply;
 
-    *outcome = REDIS_REFUSED;
+    *receipt = (struct redis_receipt){.outcome = REDIS_REFUSED};
     if (!connect_if_need_be(redis))
         return NULL;
+    receipt->connection = redis->connection;
     reply = redisvCommand(redis->context, format, arguments);
     if (!reply)
-        *outcome = REDIS_UNKNOWN;
+        receipt->outcome = REDIS_UNKNOWN;
     reply = checked(redis, reply);
     if (reply)
-        *outcome = REDIS_DONE;
+        receipt->outcome = REDIS_DONE;
     return reply;
 }
 
@@ -135,34 +137,44 @@ static bool have_replicas(struct redis *redis, int replicas)
 
 redisReply *redis_command(struct redis *redis, const char *format, ...)
 {
-    enum redis_outcome outcome;
+    struct redis_receipt receipt;
     redisReply *reply;
     va_list arguments;
 
     va_start(arguments, format);
     pthread_mutex_lock(&redis->lock);
-    reply = ask(redis, &outcome, format, arguments);
+    reply = ask(redis, &receipt, format, arguments);
     pthread_mutex_unlock(&redis->lock);
     va_end(arguments);
     return reply;
 }
 
-redisReply *redis_write(struct redis *redis, int replicas, enum redis_outcome *outcome, const char *format, ...)
+redisReply *redis_write(struct redis *redis, int replicas, struct redis_receipt *receipt, const char *format, ...)
 {
     redisReply *reply;
     va_list arguments;
 
     va_start(arguments, format);
     pthread_mutex_lock(&redis->lock);
-    reply = ask(redis, outcome, format, arguments);
+    reply = ask(redis, receipt, format, arguments);
     if (reply && replicas && !have_replicas(redis, replicas)) {
-        *outcome = REDIS_UNKNOWN;
+        receipt->outcome = REDIS_UNKNOWN;
         freeReplyObject(reply);
         reply = NULL;
     }
     pthread_mutex_unlock(&redis->lock);
     va_end(arguments);
     return reply;
+}
+
+unsigned redis_connection(struct redis *redis)
+{
+    unsigned connection;
+
+    pthread_mutex_lock(&redis->lock);
+    connection = redis->connection;
+    pthread_mutex_unlock(&redis->lock);
+    return connection;
 }
 
 void redis_pause(struct redis *redis)

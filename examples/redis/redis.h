@@ -21,6 +21,7 @@ struct redis {
     pthread_mutex_t lock;
     pthread_cond_t stop;
     redisContext *context;
+    unsigned connection; /**< the number of this connection; it counts up */
     int64_t retry_at_ms;
     unsigned failures; /**< in a row */
     bool refused;      /**< this has been reported */
@@ -32,6 +33,11 @@ enum redis_outcome {
     REDIS_DONE,    /**< there is a reply */
     REDIS_REFUSED, /**< Redis has not executed it: it is away, is still loading, or has said no */
     REDIS_UNKNOWN  /**< it was sent, and no answer came in time. Redis may execute it, even later */
+};
+
+struct redis_receipt {
+    enum redis_outcome outcome;
+    unsigned connection; /**< the number of the connection that was used */
 };
 
 /** The first command connects. Ownership: the texts are borrowed. */
@@ -47,9 +53,12 @@ redisReply *redis_command(struct redis *redis, const char *format, ...);
 
 /**
  * The same for a command that writes. With `replicas` above 0 it also waits until that many replicas have the
- * write; if they do not in time, the outcome is unknown. `*outcome` tells what became of it.
+ * write; if they do not in time, the outcome is unknown. `*receipt` tells what became of it.
  */
-redisReply *redis_write(struct redis *redis, int replicas, enum redis_outcome *outcome, const char *format, ...);
+redisReply *redis_write(struct redis *redis, int replicas, struct redis_receipt *receipt, const char *format, ...);
+
+/** The number of the connection. Another one means that another Redis may answer. */
+unsigned redis_connection(struct redis *redis);
 
 /** Call it after a command has failed. It waits until the next attempt is due, or until redis_stop. */
 void redis_pause(struct redis *redis);

@@ -183,10 +183,8 @@ static int open_node(struct node *node, const struct settings *settings, struct 
 
     options.emitters_max = limits->streams;
     error = bridge_open(node->bridge, settings->redis_host, settings->redis_port, settings->stream, &options);
-    node->store = (struct store){.redis = &node->bridge->commands,
-                                 .stream = settings->stream,
-                                 .keep = settings->keep,
-                                 .replicas = settings->replicas};
+    node->bridge->store.keep = settings->keep;
+    node->bridge->store.replicas = settings->replicas;
     node->origins = (struct origin_rules){.names = settings->names, .name_count = settings->name_count};
     node->retry_ms = settings->retry_ms;
     if (!error)

@@ -133,7 +133,7 @@ static void read_and_publish(struct node *node, int fd, const struct request *re
     if (!event.type.len)
         event.type = sse_str(NULL);
     if (!error)
-        error = store_append(&node->store, topic, &event, key, &place);
+        error = store_append(&node->bridge->store, topic, &event, key, &place);
     if (error)
         report_error(node, fd, request, error);
     else

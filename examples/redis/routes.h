@@ -28,13 +28,11 @@
 #include "body.h"
 #include "bridge.h"
 #include "request.h"
-#include "store.h"
 
 #include <sse/loop.h>
 
 struct node {
     struct bridge *bridge;
-    struct store store;
     struct sse_loop *loop;
     struct origin_rules origins;
     int64_t retry_ms; /**< that every client is told; 0: none */

@@ -44,17 +44,18 @@ static int error_of(enum redis_outcome outcome)
 }
 
 static int append(const struct store *store, struct sse_text topic, const struct sse_event *event,
-                  struct place *place)
+                  struct place *place, unsigned *connection)
 {
     char mark[MARK_SIZE];
-    enum redis_outcome outcome;
+    struct redis_receipt receipt;
     redisReply *reply =
-        redis_write(store->redis, store->replicas, &outcome,
+        redis_write(store->redis, store->replicas, &receipt,
                     "XADD %s MAXLEN ~ %lu * mark %s topic %b type %b data %b", store->stream, store->keep,
                     make_mark(mark), topic.ptr, topic.len, event->type.ptr ? event->type.ptr : "",
                     event->type.len, event->data.ptr, event->data.len);
-    int error = reply ? 0 : error_of(outcome);
+    int error = reply ? 0 : error_of(receipt.outcome);
 
+    *connection = receipt.connection;
     if (reply && !read_place(reply, sse_str(mark), place))
         error = -ETIMEDOUT;
     freeReplyObject(reply);
@@ -74,40 +75,38 @@ static int read_append_once(const redisReply *reply, struct place *place)
 
 /* The braces put the key beside the stream in a cluster. */
 static int append_with_key(const struct store *store, struct sse_text topic, const struct sse_event *event,
-                           struct sse_text key, struct place *place)
+                           struct sse_text key, struct place *place, unsigned *connection)
 {
     char mark[MARK_SIZE];
-    enum redis_outcome outcome;
+    struct redis_receipt receipt;
     redisReply *reply = redis_write(
-        store->redis, store->replicas, &outcome, "EVAL %s 2 %s {%s}:key:%b %lu %s %b %b %b %d", append_once,
+        store->redis, store->replicas, &receipt, "EVAL %s 2 %s {%s}:key:%b %lu %s %b %b %b %d", append_once,
         store->stream, store->stream, key.ptr, key.len, store->keep, make_mark(mark), topic.ptr, topic.len,
         event->type.ptr ? event->type.ptr : "", event->type.len, event->data.ptr, event->data.len,
         STORE_KEY_SECONDS);
-    int error = reply ? read_append_once(reply, place) : error_of(outcome);
+    int error = reply ? read_append_once(reply, place) : error_of(receipt.outcome);
 
+    *connection = receipt.connection;
     freeReplyObject(reply);
     return error;
 }
 
-int store_append(const struct store *store, struct sse_text topic, const struct sse_event *event,
-                 struct sse_text key, struct place *place)
-{
-    int error = entry_check(topic, event);
-
-    if (error)
-        return error;
-    return key.ptr ? append_with_key(store, topic, event, key, place) : append(store, topic, event, place);
-}
-
-bool store_mark(const struct store *store, struct place *place)
+static bool add(const struct store *store, const char *name, const char *value, struct place *place)
 {
     char mark[MARK_SIZE];
     redisReply *reply =
-        redis_command(store->redis, "XADD %s * mark %s begun 1", store->stream, make_mark(mark));
+        redis_command(store->redis, "XADD %s * mark %s %s %s", store->stream, make_mark(mark), name, value);
     bool known = reply && read_place(reply, sse_str(mark), place);
 
     freeReplyObject(reply);
     return known;
+}
+
+bool store_tell_gap(const struct store *store, struct place lost, struct place *place)
+{
+    char id[PLACE_SIZE];
+
+    return add(store, "gap", place_format(lost, id), place);
 }
 
 /* Reads the first entry of a reply. False: there was no reply, or it is none of entries. */
@@ -137,7 +136,7 @@ bool store_end(const struct store *store, struct place *end)
 
     if (!take_first(redis_command(store->redis, "XREVRANGE %s + - COUNT 1", store->stream), end, &empty))
         return false;
-    return !empty || store_mark(store, end);
+    return !empty || add(store, "begun", "1", end);
 }
 
 bool store_has(const struct store *store, struct place place, bool *there)
@@ -151,4 +150,86 @@ bool store_has(const struct store *store, struct place place, bool *there)
         return false;
     *there = !empty && place_is_same(found, place);
     return true;
+}
+
+/* -- what was accepted --------------------------------------------------------------------------- */
+
+/* Whether an accepted event is there, was trimmed, or is lost and clients are told. False: Redis is away. */
+static bool confirm(const struct store *store, struct place accepted)
+{
+    struct place first, gap;
+    bool there, empty;
+
+    if (!store_has(store, accepted, &there))
+        return false;
+    if (there)
+        return true;
+    if (!store_first(store, &first, &empty))
+        return false;
+    if (!empty && place_compare(first, accepted) > 0)
+        return true;
+    return store_tell_gap(store, accepted, &gap);
+}
+
+/* Threads may come here in another order than Redis took their events. Of one connection the last event counts,
+ * because a Redis that has it has those before. */
+static int note_accepted(struct store *store, struct place place, unsigned connection)
+{
+    bool is_older = connection < store->connection, is_same = connection == store->connection;
+
+    if (store->has_accepted && !is_same && !confirm(store, is_older ? place : store->accepted))
+        return -ETIMEDOUT;
+    if (!store->has_accepted || (!is_older && (!is_same || place_compare(place, store->accepted) > 0))) {
+        store->accepted = place;
+        store->connection = connection;
+        store->has_accepted = true;
+    }
+    return 0;
+}
+
+int store_append(struct store *store, struct sse_text topic, const struct sse_event *event, struct sse_text key,
+                 struct place *place)
+{
+    unsigned connection;
+    int error = entry_check(topic, event);
+
+    if (error)
+        return error;
+    error = key.ptr ? append_with_key(store, topic, event, key, place, &connection)
+                    : append(store, topic, event, place, &connection);
+    if (error)
+        return error;
+    pthread_mutex_lock(&store->lock);
+    error = note_accepted(store, *place, connection);
+    pthread_mutex_unlock(&store->lock);
+    return error;
+}
+
+bool store_confirm(struct store *store)
+{
+    bool done;
+
+    pthread_mutex_lock(&store->lock);
+    done = !store->has_accepted || confirm(store, store->accepted);
+    store->has_accepted = store->has_accepted && !done;
+    pthread_mutex_unlock(&store->lock);
+    return done;
+}
+
+void store_forget(struct store *store)
+{
+    pthread_mutex_lock(&store->lock);
+    store->has_accepted = false;
+    pthread_mutex_unlock(&store->lock);
+}
+
+void store_open(struct store *store, struct redis *redis, const char *stream)
+{
+    *store = (struct store){.redis = redis, .stream = stream};
+    pthread_mutex_init(&store->lock, NULL);
+}
+
+void store_close(struct store *store)
+{
+    pthread_mutex_destroy(&store->lock);
 }

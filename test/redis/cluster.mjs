@@ -98,6 +98,8 @@ class Redis extends Server {
     }
 
     async stop() {
+        // A test that failed may have left it stopped.
+        this.child.kill('SIGCONT');
         await this.end('SIGTERM');
         rmSync(this.directory, { recursive: true });
     }
@@ -137,7 +139,7 @@ class Pipe {
 class Proxy {
     #pipes = new Set();
     #clients = new Set();
-    /** What is kept back: `requests`, `replies` or null. */
+    /** What is kept back: `requests`, `replies`, `entries` (the replies to a node's reader) or null. */
     #held = null;
 
     constructor(target) {
@@ -147,10 +149,13 @@ class Proxy {
 
     #connect(client) {
         const upstream = net.connect(this.target, '127.0.0.1');
+        let reads = false;
+        client.on('data', (chunk) => { reads ||= chunk.includes('XREAD'); });
         this.#clients.add(client);
         client.on('close', () => this.#clients.delete(client));
         this.#pipes.add(new Pipe(client, upstream, () => this.#held === 'requests'));
-        this.#pipes.add(new Pipe(upstream, client, () => this.#held === 'replies'));
+        const holdsReplies = () => this.#held === 'replies' || (this.#held === 'entries' && reads);
+        this.#pipes.add(new Pipe(upstream, client, holdsReplies));
     }
 
     hold(what) {

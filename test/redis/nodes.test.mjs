@@ -8,7 +8,8 @@ import { request, until } from '../clients/hub.mjs';
 import { eventSources, fetchSource, openCurl, openFor } from '../clients/sources.mjs';
 import { StrictParser } from '../clients/wire.mjs';
 import {
-    accepted, acceptedMany, comeBack, dataOf, eventsUrl, idsOf, nodeFor, publish, redisFor, startNode, startRedis,
+    accepted, acceptedMany, comeBack, dataOf, eventsUrl, idsOf, nodeFor, publish, redisFor, startNode,
+    startRedis,
 } from './cluster.mjs';
 
 const redis = await startRedis();

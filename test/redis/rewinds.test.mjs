@@ -56,6 +56,16 @@ async function checkLate(t, node, topic, lost, later) {
     assert.deepEqual(idsOf(known.events), idsOf(later.slice(1)));
 }
 
+/** A client that was away while events were lost, and whose own id is not lost. */
+async function checkAway(t, nodes, topic, known, later) {
+    for (const node of nodes) {
+        const back = await comeBack(t, node, [topic], known.id);
+        await untilHas(back, later.at(-1));
+        check(back, later);
+        assert.ok(back.events.some(isGap), JSON.stringify(back.events));
+    }
+}
+
 for (const command of [['DEL', STREAM], ['FLUSHALL'], ['UNLINK', STREAM]]) {
     test(`the ids go back after ${command[0]}: clients are told of a gap, and then get what is new`, async (t) => {
         const server = await redisFor(t);
@@ -109,11 +119,7 @@ test('a replica whose clock is behind takes over', async (t) => {
         assert.deepEqual(dataOf(stream.events.slice(1, 4)), ['both have it', 'one', 'two']);
     }
     await checkLate(t, nodes[0], 'behind', first, later);
-    // What both had is no gap.
-    const back = await comeBack(t, nodes[1], ['behind'], both.id);
-    await untilHas(back, later.at(-1));
-    assert.equal(back.events.filter(isGap).length, 0);
-    assert.equal(new Set(idsOf(back.events)).size, back.events.length);
+    await checkAway(t, nodes, 'behind', both, later);
 });
 
 test('Redis gives the same id twice: the second entry is not taken for the first', async (t) => {
@@ -136,7 +142,7 @@ test('Redis gives the same id twice: the second entry is not taken for the first
     check(stream, later);
     const known = await comeBack(t, young, ['same'], `${id}-00000001`);
     await untilHas(known, later.at(-1));
-    assert.deepEqual(idsOf(known.events), idsOf(later));
+    check(known, later);
 });
 
 test('an older file is loaded', async (t) => {
@@ -160,9 +166,7 @@ test('an older file is loaded', async (t) => {
         assert.equal(stream.events.filter(isGap).length, 1);
     }
     await checkLate(t, node, 'older', lost, later);
-    const back = await comeBack(t, node, ['older'], kept[1].id);
-    await untilHas(back, later.at(-1));
-    assert.deepEqual(idsOf(back.events), idsOf([kept[2], ...later]));
+    await checkAway(t, [node, await nodeFor(t, server)], 'older', kept[2], later);
 });
 
 test('Redis comes back with nothing, or with other data', async (t) => {
@@ -206,5 +210,41 @@ test('the stream goes back again and again, while events come by two nodes', asy
             await untilHas(stream, later.at(-1));
             check(stream, later);
         }
+    }
+});
+
+test('events that were accepted are lost before any node has read them', async (t) => {
+    for (const isPublishing of [false, true]) {
+        const server = await redisFor(t);
+        const replica = await redisFor(t);
+        const proxy = await proxyFor(t, server.port);
+        const node = await nodeFor(t, { port: proxy.port });
+        const streams = await clientsOf(t, [node], 'unread');
+        const known = await accepted(node.url, { topic: 'unread', data: 'both have it' });
+        await Promise.all(streams.map((stream) => untilHas(stream, known)));
+        await replica.cli('REPLICAOF', '127.0.0.1', server.port);
+        await until(async () => (await replica.events()).length === 1, 'the replica');
+        await replica.cli('REPLICAOF', 'NO', 'ONE');
+        const other = await nodeFor(t, replica);
+        await accepted(other.url, { topic: 'unread', data: 'by the other node' });
+        streams.push(...await clientsOf(t, [other], 'unread'));
+        proxy.hold('entries');
+        const lost = await acceptedMany(node.url, 'unread', 3);
+        proxy.turnTo(replica.port);
+        proxy.hold(null);
+        if (isPublishing) {
+            const next = { topic: 'unread', data: 'the next' };
+            await until(async () => (await publish(node.url, next)).status === 202, 'the other Redis');
+        }
+        await Promise.all(streams.map(untilGap));
+        for (const stream of streams) {
+            assert.equal(stream.events.find(isGap).data, `${lost.at(-1).id}\n`);
+        }
+        const later = await acceptedMany(node.url, 'unread', 3);
+        for (const stream of streams) {
+            await untilHas(stream, later.at(-1));
+            check(stream, later);
+        }
+        await checkAway(t, [node, other], 'unread', known, later);
     }
 });
