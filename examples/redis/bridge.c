@@ -62,7 +62,8 @@ static redisReply *read_page(const struct gap *gap)
     char have[PLACE_SIZE], end[PLACE_SIZE];
 
     return redis_command(&gap->bridge->commands, "XRANGE %s %s %s COUNT %d", gap->bridge->stream,
-                         place_format_for_redis(gap->have, have), place_format_for_redis(gap->end, end), PAGE);
+                         place_format_for_redis(gap->have, have), place_format_for_redis(gap->end, end),
+                         PAGE);
 }
 
 /* A page begins with the entry that the client has. Redis trims the oldest entries first, so no later entry

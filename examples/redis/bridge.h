@@ -4,16 +4,17 @@
 
 /**
  * Connects a registry to a Redis stream. All events of all nodes are in one stream, in one order, whatever
- * their topics. The place of an entry is the id of its event, so every node understands the Last-Event-ID that
- * another node gave, for any number of topics.
+ * their topics. The place of an entry is the id of its event, so every node understands the Last-Event-ID
+ * that another node gave, for any number of topics.
  *
  * reader.c reads the stream in a thread and publishes each entry to the registry. It begins where the stream
  * ends when the node begins. bridge.c begins the streams of clients. What a client missed and the registry
  * does not retain, bridge.c reads from Redis.
  *
- * Redis may lose entries that were read already: the key is deleted, a replica takes over that did not have them,
- * an older file is loaded. reader.c notices that the last entry that it read is gone. Every client gets a `gap`
- * event and comes back to a new registry. Events that were accepted and lost before any node read them: see store.h.
+ * Redis may lose entries that were read already: the key is deleted, a replica takes over that did not have
+ * them, an older file is loaded. reader.c notices that the last entry that it read is gone. Every client gets
+ * a `gap` event and comes back to a new registry. Events that were accepted and lost before any node read
+ * them: see store.h.
  */
 
 #include "current.h"
@@ -36,8 +37,8 @@ struct bridge {
     atomic_ullong put_off; /**< clients that must come back for the rest of a gap */
 };
 
-/** `options` are those of the registry, which needs a history. Ownership: the texts are borrowed. Returns 0 or a
- *  negative errno; call bridge_close in both cases. */
+/** `options` are those of the registry, which needs a history. Ownership: the texts are borrowed. Returns 0
+ * or a negative errno; call bridge_close in both cases. */
 int bridge_open(struct bridge *bridge, const char *host, int port, const char *stream,
                 const struct sse_registry_options *options);
 

@@ -3,11 +3,12 @@
 #define REDIS_ENTRY_H
 
 /**
- * An entry of the stream: an event, the topic that it belongs to, and its place. Its fields are `mark`, `topic`,
- * `type` and `data`.
+ * An entry of the stream: an event, the topic that it belongs to, and its place. Its fields are `mark`,
+ * `topic`, `type` and `data`.
  *
- * A node that notices that Redis has lost events adds an entry with the fields `mark` and `gap`, the id of the last
- * lost one. It is an event of the type `gap` for every client of every node, those too that come later.
+ * A node that notices that Redis has lost events adds an entry with the fields `mark` and `gap`, the id of
+ * the last lost one. It is an event of the type `gap` for every client of every node, those too that come
+ * later.
  */
 
 #include "place.h"
@@ -32,8 +33,8 @@ struct entry {
 /** Checks an event and its topic. Errors: -EINVAL, -EILSEQ, -EMSGSIZE and others of sse_event_encode. */
 int entry_check(struct sse_text topic, const struct sse_event *event);
 
-/** Reads one element of a reply to XRANGE or XREAD. Topic, type and data point into the reply. False: it is no
- *  entry. */
+/** Reads one element of a reply to XRANGE or XREAD. Topic, type and data point into the reply. False: it is
+ * no entry. */
 bool entry_read(const redisReply *reply, struct entry *entry);
 
 #endif

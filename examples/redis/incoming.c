@@ -43,7 +43,8 @@ void incoming_free(struct incoming *incoming)
     free(incoming);
 }
 
-static enum incoming_progress take_body(struct incoming *incoming, const char *bytes, size_t size, int *status)
+static enum incoming_progress take_body(struct incoming *incoming, const char *bytes, size_t size,
+                                        int *status)
 {
     size_t grown;
 
@@ -58,7 +59,8 @@ static enum incoming_progress take_body(struct incoming *incoming, const char *b
 }
 
 /* What came behind the head stays in the socket until it is known whether the body is wanted. */
-static enum incoming_progress take_head(struct incoming *incoming, const char *bytes, size_t size, int *status)
+static enum incoming_progress take_head(struct incoming *incoming, const char *bytes, size_t size,
+                                        int *status)
 {
     char taken[READ_SIZE];
     size_t used = 0;

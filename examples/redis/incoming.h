@@ -17,13 +17,13 @@ struct incoming_totals {
 
 struct incoming {
     struct incoming_totals *totals;
-    int fd;               /**< -1: it belongs to a stream */
-    int64_t deadline_ms;  /**< for the request, then for the client to close */
-    int64_t patience_ms;  /**< until then no other connection takes its place */
-    bool has_begun;       /**< some of the request has come */
+    int fd;              /**< -1: it belongs to a stream */
+    int64_t deadline_ms; /**< for the request, then for the client to close */
+    int64_t patience_ms; /**< until then no other connection takes its place */
+    bool has_begun;      /**< some of the request has come */
     bool has_head;
     bool is_answered;
-    size_t body_bytes;    /**< that are counted in the totals */
+    size_t body_bytes; /**< that are counted in the totals */
     struct request request;
     struct body body;
     struct incoming *next; /**< in the queue of the workers */

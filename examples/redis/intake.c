@@ -128,7 +128,8 @@ static int64_t room_ms(const struct intake *intake)
     oldest = find_oldest(intake);
     if (!oldest)
         return INT64_MAX;
-    return (*oldest)->patience_ms > intake->accept_again_ms ? (*oldest)->patience_ms : intake->accept_again_ms;
+    return (*oldest)->patience_ms > intake->accept_again_ms ? (*oldest)->patience_ms
+                                                            : intake->accept_again_ms;
 }
 
 static void make_room(struct intake *intake)

@@ -3,8 +3,8 @@
 #define REDIS_INTAKE_H
 
 /**
- * One thread that accepts connections and reads all requests. A whole request goes to a worker. So a client that
- * is silent or slow costs a descriptor for a few seconds, and no thread.
+ * One thread that accepts connections and reads all requests. A whole request goes to a worker. So a client
+ * that is silent or slow costs a descriptor for a few seconds, and no thread.
  */
 
 #include "workers.h"

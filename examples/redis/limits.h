@@ -2,8 +2,8 @@
 #ifndef REDIS_LIMITS_H
 #define REDIS_LIMITS_H
 
-/** How many connections the descriptors of the process are enough for, so that the connections to Redis always
- *  have theirs. */
+/** How many connections the descriptors of the process are enough for, so that the connections to Redis
+ * always have theirs. */
 
 #include <stddef.h>
 

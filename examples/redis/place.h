@@ -6,8 +6,8 @@
  * The place of an entry in the stream, which is the id of its event: "<milliseconds>-<sequence>-<mark>".
  *
  * The first two numbers are the id that Redis gives. The mark is random. Redis may lose its last entries: a
- * replica takes over that did not have them, an older file is loaded, the key is deleted. If its clock is behind
- * then, it gives the same ids once more, and the mark tells the new entry from the lost one.
+ * replica takes over that did not have them, an older file is loaded, the key is deleted. If its clock is
+ * behind then, it gives the same ids once more, and the mark tells the new entry from the lost one.
  */
 
 #include <sse/base.h>

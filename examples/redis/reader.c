@@ -50,7 +50,8 @@ static bool publish_gap(struct bridge *bridge, struct place read, const redisRep
     if (!entry_read(next_reply, &next))
         return false;
     before = place_before(next.place);
-    fprintf(stderr, "reader: entries after %s were trimmed before they were read\n", place_format(read, last));
+    fprintf(stderr, "reader: entries after %s were trimmed before they were read\n",
+            place_format(read, last));
     snprintf(data, sizeof(data), "%s\n%s", last, next.id);
     gap.data = sse_str(data);
     gap.id = sse_str(place_format(before, id));
@@ -61,8 +62,8 @@ static bool publish_gap(struct bridge *bridge, struct place read, const redisRep
     return true;
 }
 
-/* The stream may hold entries that this node has not read, with ids below the last one that it read. Nobody can
- * say which they are. So the node begins with a new entry, whose id every node will know. */
+/* The stream may hold entries that this node has not read, with ids below the last one that it read. Nobody
+ * can say which they are. So the node begins with a new entry, whose id every node will know. */
 static bool begin_anew(struct bridge *bridge, const struct store *store, struct place read)
 {
     char last[PLACE_SIZE], id[PLACE_SIZE], data[PLACE_SIZE + 1];

@@ -108,7 +108,8 @@ static redisReply *checked(struct redis *redis, redisReply *reply)
     return reply;
 }
 
-static redisReply *ask(struct redis *redis, struct redis_receipt *receipt, const char *format, va_list arguments)
+static redisReply *ask(struct redis *redis, struct redis_receipt *receipt, const char *format,
+                       va_list arguments)
 {
     redisReply *reply;
 
@@ -149,7 +150,8 @@ redisReply *redis_command(struct redis *redis, const char *format, ...)
     return reply;
 }
 
-redisReply *redis_write(struct redis *redis, int replicas, struct redis_receipt *receipt, const char *format, ...)
+redisReply *redis_write(struct redis *redis, int replicas, struct redis_receipt *receipt, const char *format,
+                        ...)
 {
     redisReply *reply;
     va_list arguments;

@@ -55,7 +55,8 @@ redisReply *redis_command(struct redis *redis, const char *format, ...);
  * The same for a command that writes. With `replicas` above 0 it also waits until that many replicas have the
  * write; if they do not in time, the outcome is unknown. `*receipt` tells what became of it.
  */
-redisReply *redis_write(struct redis *redis, int replicas, struct redis_receipt *receipt, const char *format, ...);
+redisReply *redis_write(struct redis *redis, int replicas, struct redis_receipt *receipt, const char *format,
+                        ...);
 
 /** The number of the connection. Another one means that another Redis may answer. */
 unsigned redis_connection(struct redis *redis);

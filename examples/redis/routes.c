@@ -170,8 +170,8 @@ static bool is_path(const struct request *request, const char *path)
 static int check_key(const struct request *request, const char **why)
 {
     const struct sse_text key = request_header(request, "Idempotency-Key");
-    bool is_good = key.len > 0 && key.len <= STORE_KEY_MAX &&
-                   request_header_count(request, "Idempotency-Key") == 1;
+    bool is_good =
+        key.len > 0 && key.len <= STORE_KEY_MAX && request_header_count(request, "Idempotency-Key") == 1;
 
     for (size_t i = 0; i < key.len; i++)
         is_good = is_good && key.ptr[i] >= 0x21 && key.ptr[i] <= 0x7e;

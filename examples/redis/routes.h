@@ -9,7 +9,8 @@
  *     POST /publish?topic=T&type=Y    publishes the body as an event
  *     GET  /stats                     counts
  *
- * Other parameters are ignored. A page of another origin gets 403: see examples/origin.h. The answer to a publish:
+ * Other parameters are ignored. A page of another origin gets 403: see examples/origin.h. The answer to a
+ * publish:
  *
  *     202   Redis has the event; its id
  *     400   the event is none, or has no topic
@@ -19,9 +20,9 @@
  *     504   nobody knows. Redis did not answer in time, and may have stored it, or may store it later
  *
  * After 504, or after no answer, a publisher that must not double its event sends it again with the same
- * Idempotency-Key, a header field of 1 to 255 visible ASCII characters that it chose for this event. It sends the
- * key with the first attempt already. For 24 hours an event with this key is stored once, and every attempt gets
- * the same id. Without a key nobody can tell a second attempt from a second event.
+ * Idempotency-Key, a header field of 1 to 255 visible ASCII characters that it chose for this event. It sends
+ * the key with the first attempt already. For 24 hours an event with this key is stored once, and every
+ * attempt gets the same id. Without a key nobody can tell a second attempt from a second event.
  */
 
 #include "../origin.h"
@@ -44,7 +45,8 @@ struct node {
 /** Looks at the head of a request. Returns 0, or the status to refuse it with; `*why` may say why. */
 int routes_check(const struct node *node, const struct request *request, const char **why);
 
-/** Answers a whole request that routes_check has passed. Returns true if the library owns the descriptor now. */
+/** Answers a whole request that routes_check has passed. Returns true if the library owns the descriptor now.
+ */
 bool routes_answer(struct node *node, int fd, const struct request *request, const struct body *body);
 
 #endif

@@ -10,8 +10,8 @@
 
 #define MARK_SIZE 9
 
-/* Redis runs this as one step. The keys are the stream and what is remembered of the publisher's key. The reply
- * has the id and the mark of the entry; it is nil if the key belongs to another event. */
+/* Redis runs this as one step. The keys are the stream and what is remembered of the publisher's key. The
+ * reply has the id and the mark of the entry; it is nil if the key belongs to another event. */
 static const char append_once[] =
     "local sum = redis.sha1hex(redis.sha1hex(ARGV[3]) .. redis.sha1hex(ARGV[4]) .. redis.sha1hex(ARGV[5])) "
     "local known = redis.call('HMGET', KEYS[2], 'sum', 'id', 'mark') "
@@ -48,11 +48,10 @@ static int append(const struct store *store, struct sse_text topic, const struct
 {
     char mark[MARK_SIZE];
     struct redis_receipt receipt;
-    redisReply *reply =
-        redis_write(store->redis, store->replicas, &receipt,
-                    "XADD %s MAXLEN ~ %lu * mark %s topic %b type %b data %b", store->stream, store->keep,
-                    make_mark(mark), topic.ptr, topic.len, event->type.ptr ? event->type.ptr : "",
-                    event->type.len, event->data.ptr, event->data.len);
+    redisReply *reply = redis_write(
+        store->redis, store->replicas, &receipt, "XADD %s MAXLEN ~ %lu * mark %s topic %b type %b data %b",
+        store->stream, store->keep, make_mark(mark), topic.ptr, topic.len,
+        event->type.ptr ? event->type.ptr : "", event->type.len, event->data.ptr, event->data.len);
     int error = reply ? 0 : error_of(receipt.outcome);
 
     *connection = receipt.connection;
@@ -79,11 +78,11 @@ static int append_with_key(const struct store *store, struct sse_text topic, con
 {
     char mark[MARK_SIZE];
     struct redis_receipt receipt;
-    redisReply *reply = redis_write(
-        store->redis, store->replicas, &receipt, "EVAL %s 2 %s {%s}:key:%b %lu %s %b %b %b %d", append_once,
-        store->stream, store->stream, key.ptr, key.len, store->keep, make_mark(mark), topic.ptr, topic.len,
-        event->type.ptr ? event->type.ptr : "", event->type.len, event->data.ptr, event->data.len,
-        STORE_KEY_SECONDS);
+    redisReply *reply =
+        redis_write(store->redis, store->replicas, &receipt, "EVAL %s 2 %s {%s}:key:%b %lu %s %b %b %b %d",
+                    append_once, store->stream, store->stream, key.ptr, key.len, store->keep, make_mark(mark),
+                    topic.ptr, topic.len, event->type.ptr ? event->type.ptr : "", event->type.len,
+                    event->data.ptr, event->data.len, STORE_KEY_SECONDS);
     int error = reply ? read_append_once(reply, place) : error_of(receipt.outcome);
 
     *connection = receipt.connection;
@@ -171,8 +170,8 @@ static bool confirm(const struct store *store, struct place accepted)
     return store_tell_gap(store, accepted, &gap);
 }
 
-/* Threads may come here in another order than Redis took their events. Of one connection the last event counts,
- * because a Redis that has it has those before. */
+/* Threads may come here in another order than Redis took their events. Of one connection the last event
+ * counts, because a Redis that has it has those before. */
 static int note_accepted(struct store *store, struct place place, unsigned connection)
 {
     bool is_older = connection < store->connection, is_same = connection == store->connection;
@@ -187,8 +186,8 @@ static int note_accepted(struct store *store, struct place place, unsigned conne
     return 0;
 }
 
-int store_append(struct store *store, struct sse_text topic, const struct sse_event *event, struct sse_text key,
-                 struct place *place)
+int store_append(struct store *store, struct sse_text topic, const struct sse_event *event,
+                 struct sse_text key, struct place *place)
 {
     unsigned connection;
     int error = entry_check(topic, event);

@@ -6,8 +6,8 @@
  * Appends to the stream in Redis, and finds its ends.
  *
  * Another Redis may take over which lacks events that this node has accepted and not read yet. So the store
- * remembers the last one, and looks for it once a connection was renewed. If it is lost, the clients of all nodes are
- * told of a gap.
+ * remembers the last one, and looks for it once a connection was renewed. If it is lost, the clients of all
+ * nodes are told of a gap.
  */
 
 #include "place.h"
@@ -41,8 +41,8 @@ void store_close(struct store *store);
  * Appends an event and finds its place. After 0 the event is stored as safely as Redis is configured to
  * (appendfsync), and the replicas have it.
  *
- * With a key that is not absent, the event is appended once: if an event with this key was appended before, the
- * call finds its place.
+ * With a key that is not absent, the event is appended once: if an event with this key was appended before,
+ * the call finds its place.
  *
  * Errors:
  * - Those of entry_check: nothing is stored.
@@ -50,14 +50,15 @@ void store_close(struct store *store);
  * - -EAGAIN: Redis is away, or refuses. Nothing is stored.
  * - -ETIMEDOUT: nobody knows. The event may have been stored, or may be stored later.
  */
-int store_append(struct store *store, struct sse_text topic, const struct sse_event *event, struct sse_text key,
-                 struct place *place);
+int store_append(struct store *store, struct sse_text topic, const struct sse_event *event,
+                 struct sse_text key, struct place *place);
 
-/** Appends an entry that tells every client that events up to `lost` are lost. False: Redis is away, or refuses. */
+/** Appends an entry that tells every client that events up to `lost` are lost. False: Redis is away, or
+ * refuses. */
 bool store_tell_gap(const struct store *store, struct place lost, struct place *place);
 
-/** Looks for the last event that was accepted. If Redis has lost it, clients are told of a gap. False: Redis is
- *  away, or refuses; call it again. */
+/** Looks for the last event that was accepted. If Redis has lost it, clients are told of a gap. False: Redis
+ * is away, or refuses; call it again. */
 bool store_confirm(struct store *store);
 
 /** Every client has been told of a gap: what was accepted before need not be confirmed. */

@@ -2,8 +2,8 @@
 #ifndef REDIS_WORKERS_H
 #define REDIS_WORKERS_H
 
-/** Threads. Each one takes a whole request, answers it, and takes the next. Answering may wait for Redis; reading
- *  requests does not happen here, so no client can keep a thread waiting. */
+/** Threads. Each one takes a whole request, answers it, and takes the next. Answering may wait for Redis;
+ * reading requests does not happen here, so no client can keep a thread waiting. */
 
 #include "incoming.h"
 #include "routes.h"
