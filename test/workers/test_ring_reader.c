@@ -16,9 +16,9 @@
 
 #define TEXT_SIZE ((size_t)4 << 20)
 
-/** Lets allocations fail. */
+/** Lets so many allocations fail. */
 struct memory {
-    bool empty;
+    unsigned failures;
     struct sse_platform platform;
 };
 
@@ -36,9 +36,12 @@ struct stage {
 
 static void *allocate(size_t size, void *user)
 {
-    const struct memory *memory = user;
+    struct memory *memory = user;
 
-    return memory->empty ? NULL : malloc(size);
+    if (!memory->failures)
+        return malloc(size);
+    memory->failures--;
+    return NULL;
 }
 
 static void deallocate(void *block, void *user)
@@ -206,15 +209,17 @@ static void who_comes_back_elsewhere_misses_nothing(void **state)
     stage_open(&stage, 0);
     for (int i = 1; i <= 3; i++)
         publish(&stage, "a", "missed");
+    publish(&stage, NULL, "everyone's");
     publish(&stage, "b", "another's");
     client = join(&stage.workers[1], "a", id_of(&stage, 1), 0);
-    assert_string_equal(pull(&stage, client), "data: missed\nid: 2\n\ndata: missed\nid: 3\n\nid: 4\n\n");
+    assert_string_equal(pull(&stage, client), "data: missed\nid: 2\n\ndata: missed\nid: 3\n\n"
+                                              "data: everyone's\nid: 4\n\nid: 5\n\n");
     publish(&stage, "a", "live");
     drain(&stage.workers[1]);
-    assert_string_equal(pull(&stage, client), "data: live\nid: 5\n\n");
+    assert_string_equal(pull(&stage, client), "data: live\nid: 6\n\n");
     sse_emitter_close(client);
-    client = join(&stage.workers[0], "a", id_of(&stage, 5), 0);
-    assert_string_equal(pull(&stage, client), "id: 5\n\n");
+    client = join(&stage.workers[0], "a", id_of(&stage, 6), 0);
+    assert_string_equal(pull(&stage, client), "id: 6\n\n");
     sse_emitter_close(client);
     stage_close(&stage);
 }
@@ -339,9 +344,8 @@ static void without_memory_a_drain_is_repeated(void **state)
     (void)pull(&stage, client);
     publish(&stage, "a", "one");
     publish(&stage, "a", "two");
-    stage.memory.empty = true;
+    stage.memory.failures = 1;
     assert_int_equal(ring_reader_drain(stage.workers[0].reader), -ENOMEM);
-    stage.memory.empty = false;
     drain(&stage.workers[0]);
     assert_string_equal(pull(&stage, client), "data: one\nid: 1\n\ndata: two\nid: 2\n\n");
     sse_emitter_close(client);
@@ -357,9 +361,8 @@ static void without_memory_nobody_joins(void **state)
     (void)state;
     stage_open(&stage, 0);
     publish(&stage, "a", "one");
-    stage.memory.empty = true;
+    stage.memory.failures = 1;
     assert_int_equal(ring_reader_stream(stage.workers[0].reader, &client, &options), -ENOMEM);
-    stage.memory.empty = false;
     assert_null(client);
     assert_int_equal(sse_registry_count(stage.workers[0].registry, sse_str(NULL)), 0);
     stage_close(&stage);
@@ -381,6 +384,31 @@ static void an_event_that_its_queue_cannot_hold_is_made_up(void **state)
     snprintf(expected, sizeof(expected), "data: %s\nid: 1\n\nid: 1\n\n", data);
     assert_string_equal(pull(&stage, client), expected);
     sse_emitter_close(client);
+    stage_close(&stage);
+}
+
+/* The library publishes to nobody what one of the receivers could never have. */
+static void an_event_that_a_live_queue_cannot_hold_is_a_gap(void **state)
+{
+    struct sse_emitter *small, *large;
+    char data[1000];
+    struct stage stage;
+
+    (void)state;
+    stage_open(&stage, 0);
+    small = join(&stage.workers[0], "a", NULL, 500);
+    large = join(&stage.workers[0], "a", NULL, 0);
+    (void)pull(&stage, small);
+    (void)pull(&stage, large);
+    memset(data, 'd', sizeof(data));
+    data[999] = '\0';
+    publish(&stage, "a", data);
+    publish(&stage, "a", "next");
+    drain(&stage.workers[0]);
+    assert_string_equal(pull(&stage, small), "event: gap\ndata: 0\ndata: 2\nid: 1\n\ndata: next\nid: 2\n\n");
+    assert_string_equal(pull(&stage, large), "event: gap\ndata: 0\ndata: 2\nid: 1\n\ndata: next\nid: 2\n\n");
+    sse_emitter_close(small);
+    sse_emitter_close(large);
     stage_close(&stage);
 }
 
@@ -445,6 +473,7 @@ int main(void)
         cmocka_unit_test(without_memory_a_drain_is_repeated),
         cmocka_unit_test(without_memory_nobody_joins),
         cmocka_unit_test(an_event_that_its_queue_cannot_hold_is_made_up),
+        cmocka_unit_test(an_event_that_a_live_queue_cannot_hold_is_a_gap),
         cmocka_unit_test(a_long_absence_is_made_up_in_parts),
     };
 
