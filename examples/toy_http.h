@@ -26,6 +26,7 @@
 
 #define TOY_REQUEST_SIZE_MAX 4096
 #define TOY_REQUEST_MS 5000
+#define TOY_STOP_MS 1000
 #define TOY_LINGER_MS 2000
 
 /** Milliseconds of a clock that never goes back. */
@@ -399,6 +400,18 @@ static inline void toy_count_threads(int change)
     pthread_mutex_unlock(&toy_lock);
 }
 
+/** Waits for more of a request. After a signal there is still a little time for it: a page whose stream is
+ *  refused with 408 would never come back. */
+static inline bool toy_wait_for_request(int fd, int64_t deadline)
+{
+    int64_t end;
+
+    if (toy_wait(fd, deadline, true))
+        return true;
+    end = toy_now() + TOY_STOP_MS;
+    return toy_stopped(0) && toy_wait(fd, end < deadline ? end : deadline, false);
+}
+
 static inline void *toy_run(void *argument)
 {
     struct toy_connection *connection = argument;
@@ -407,7 +420,8 @@ static inline void *toy_run(void *argument)
     const char *status = NULL, *refusal = NULL;
 
     while (!status)
-        status = toy_wait(fd, deadline, true) ? toy_read(fd, &connection->request) : "408 Request Timeout";
+        status =
+            toy_wait_for_request(fd, deadline) ? toy_read(fd, &connection->request) : "408 Request Timeout";
     if (status == toy_ok)
         refusal = toy_refusal(&connection->request);
     if (refusal)
