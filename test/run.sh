@@ -24,6 +24,7 @@
 #   hosts         every server of examples/hosts, under ASan with UBSan and under TSan
 #   redis         three nodes that share a Redis stream, behind nginx
 #   proxies       nginx and haproxy in front of the hub
+#   workers       a server of several processes that share a ring
 # Not run unless named:
 #   soak          millions of streams that come and go, and random clients on a hub under ASan for 20 minutes
 #   mutation      small faults in lib/, of which a test must notice 96 of 100
@@ -45,7 +46,7 @@ for word in "$@"; do
     *) export SSE_FUZZ_SECONDS="$word" ;;
     esac
 done
-suites=${suites:-"unit abi compilers coverage sanitizers valgrind instructions simulation exhaustive schedules fuzz network clients hosts redis proxies"}
+suites=${suites:-"unit abi compilers coverage sanitizers valgrind instructions simulation exhaustive schedules fuzz network clients hosts redis proxies workers"}
 for suite in $suites; do
     if [ ! -f "$root/test/suites/$suite.sh" ]; then
         echo "unknown suite: $suite (there are: $(cd "$root/test/suites" && echo *.sh | sed 's/\.sh//g'))" >&2
@@ -65,7 +66,7 @@ here=
 beside=
 for suite in $suites; do
     case $suite in
-    network | clients | hosts | redis | proxies) beside="$beside $suite" ;;
+    network | clients | hosts | redis | proxies | workers) beside="$beside $suite" ;;
     *) here="$here $suite" ;;
     esac
 done

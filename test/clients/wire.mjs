@@ -28,6 +28,11 @@ export class StrictParser {
         }
     }
 
+    /** The id that a client would come back with, if this stream has given one. */
+    get lastId() {
+        return this.#lastId;
+    }
+
     /** A stream that has ended well ends between two events. */
     end() {
         assert.equal(Buffer.concat(this.#rest).length, 0, 'the stream ends inside a line');

@@ -44,7 +44,7 @@ install_clients() {
     install npm || "$1" "npm cannot be installed"
     install_packages || "$1" "npm cannot install the clients"
     rm -rf "$workplace"/*.mjs
-    for directory in clients hosts redis proxies; do
+    for directory in clients hosts redis proxies workers; do
         rm -rf "${workplace:?}/$directory"
         mkdir "$workplace/$directory"
         cp "$SSE_ROOT/test/$directory"/*.mjs "$workplace/$directory"

@@ -124,7 +124,7 @@ prepare() {
     if [ -n "$packages" ]; then
         echo "To be installed by apt-get: $packages"
     fi
-    case " $* " in *" clients "* | *" hosts "* | *" redis "* | *" proxies "*)
+    case " $* " in *" clients "* | *" hosts "* | *" redis "* | *" proxies "* | *" workers "*)
         echo "npm puts clients for the tests into $SSE_BUILD/clients-node." ;;
     esac
     case " $* " in *" clients "* | *" hosts "* | *" proxies "*)
