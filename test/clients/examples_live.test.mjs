@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { request, startExample, until } from './hub.mjs';
 import { Peer } from './peer.mjs';
+import { readChunks, StrictParser } from './wire.mjs';
 
 const JOINS = 100;
 const CHANGES = 20;
@@ -41,6 +42,25 @@ function checkChanges([{ type, data }, ...changes]) {
     }
 }
 
+const post = (target, body, headers = '') =>
+    `POST /${target} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: ${Buffer.byteLength(body)}\r\n${headers}\r\n${body}`;
+
+/** The events of each chunk of a stream that has ended. */
+function eventsInChunks({ received }) {
+    return readChunks(received.subarray(received.indexOf('\r\n\r\n') + 4)).map((chunk) => {
+        const parser = new StrictParser();
+        parser.feed(chunk);
+        parser.end();
+        return parser.events;
+    });
+}
+
+async function modelStatus(server) {
+    const { text } = await request(`${server.url}status`);
+    const [atWork, tokens] = text.match(/\d+/g).map(Number);
+    return { atWork, tokens };
+}
+
 describe('the examples of one situation', { concurrency: true }, () => {
     test('07_state_then_live: each client gets the state and then every change once', async (t) => {
         const server = await start(t, '07_state_then_live', '50');
@@ -61,5 +81,50 @@ describe('the examples of one situation', { concurrency: true }, () => {
         await peer.untilEnd();
         assert.match(peer.text, /event: restart\ndata: back soon\n\n\r\n[^]*retry: \d+\n\n\r\n0\r\n\r\n$/);
         assert.equal((await request(`${server.url}`).catch(({ code }) => code)), 'ECONNREFUSED');
+    });
+
+    test('08_tokens: each burst of tokens is one message, and the last event says that all is there', async (t) => {
+        const server = await start(t, '08_tokens');
+        const prompt = 'one two  three\nfour grüße , six seven eight nine ten eleven twelve';
+        const peer = await openPeer(t, server, post('answer', prompt));
+        await peer.untilEnd();
+        const chunks = eventsInChunks(peer);
+        const tokens = chunks.flat().slice(0, -1);
+        assert.ok(tokens.every(({ type }) => type === 'token'));
+        assert.equal(tokens.map(({ data }) => data).join(''), prompt);
+        assert.deepEqual(chunks.map(({ length }) => length).filter((length) => length > 0), [1, 2, 3, 4, 3, 1]);
+        assert.deepEqual(chunks.flat().at(-1), { type: 'done', data: '{"tokens":13,"complete":true}', id: '' });
+        assert.deepEqual(await modelStatus(server), { atWork: 0, tokens: 13 });
+    });
+
+    test('08_tokens: the model stops when its client leaves', async (t) => {
+        const server = await start(t, '08_tokens');
+        const peer = await openPeer(t, server, post('answer', 'x '.repeat(1900)));
+        await untilEvents(peer, 1);
+        peer.close();
+        await until(async () => (await modelStatus(server)).atWork === 0, 'the model to stop');
+        const { tokens } = await modelStatus(server);
+        assert.ok(tokens > 0 && tokens < 1900, `${tokens} tokens`);
+    });
+
+    test('08_tokens: an answer that the end of the server cuts is not complete', async (t) => {
+        const server = await start(t, '08_tokens');
+        const peer = await openPeer(t, server, post('answer', 'x '.repeat(1900)));
+        await untilEvents(peer, 1);
+        await server.stop();
+        await peer.untilEnd();
+        const { type, data } = eventsInChunks(peer).flat().at(-1);
+        assert.equal(type, 'done');
+        assert.match(data, /^\{"tokens":\d+,"complete":false\}$/);
+    });
+
+    test('08_tokens: a prompt that is no text is refused', async (t) => {
+        const server = await start(t, '08_tokens');
+        const answerTo = (body) => request(`${server.url}answer`, { method: 'POST', body });
+        for (const body of ['', Buffer.from([0x61, 0xff])]) {
+            assert.equal((await answerTo(body)).status, 400);
+        }
+        assert.equal((await request(`${server.url}answer`)).status, 404);
+        assert.deepEqual(await modelStatus(server), { atWork: 0, tokens: 0 });
     });
 });
