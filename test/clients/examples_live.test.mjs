@@ -61,6 +61,28 @@ async function modelStatus(server) {
     return { atWork, tokens };
 }
 
+/** A connection of 09_rooms, with its key. */
+async function openRooms(t, server) {
+    const peer = await openPeer(t, server, get('events'));
+    const [{ type, data, id }] = await untilEvents(peer, 1);
+    assert.deepEqual([type, id], ['connection', '']);
+    assert.match(data, /^[0-9a-f]{32}$/);
+    return Object.assign(peer, { key: data });
+}
+
+async function move(server, connection, rooms) {
+    const query = new URLSearchParams({ connection, ...rooms });
+    const { status } = await request(`${server.url}move?${query}`, { method: 'POST' });
+    return status;
+}
+
+/** Returns how many are in the room. */
+async function say(server, room, body) {
+    const { status, text } = await request(`${server.url}say?room=${room}`, { method: 'POST', body });
+    assert.equal(status, 202);
+    return Number(text.match(/^sent to (\d+)\n$/)[1]);
+}
+
 describe('the examples of one situation', { concurrency: true }, () => {
     test('07_state_then_live: each client gets the state and then every change once', async (t) => {
         const server = await start(t, '07_state_then_live', '50');
@@ -126,5 +148,56 @@ describe('the examples of one situation', { concurrency: true }, () => {
         }
         assert.equal((await request(`${server.url}answer`)).status, 404);
         assert.deepEqual(await modelStatus(server), { atWork: 0, tokens: 0 });
+    });
+
+    test('09_rooms: a connection changes its rooms while it goes on', async (t) => {
+        const server = await start(t, '09_rooms');
+        const [peer, other] = await Promise.all([openRooms(t, server), openRooms(t, server)]);
+        assert.notEqual(peer.key, other.key);
+        assert.equal(await say(server, 'kitchen', 'nobody hears it'), 0);
+        assert.equal(await move(server, peer.key, { enter: 'kitchen' }), 200);
+        assert.equal(await move(server, other.key, { enter: 'kitchen' }), 200);
+        assert.equal(await say(server, 'kitchen', 'one'), 2);
+        assert.equal(await move(server, peer.key, { enter: 'garden', leave: 'kitchen' }), 200);
+        assert.equal(await say(server, 'kitchen', 'two'), 1);
+        assert.equal(await say(server, 'garden', 'three'), 1);
+        const events = await untilEvents(peer, 3);
+        assert.deepEqual(events.slice(1).map(({ type, data }) => [type, data]),
+            [['room:kitchen', 'one'], ['room:garden', 'three']]);
+        assert.deepEqual((await untilEvents(other, 3)).map(({ data }) => data), [other.key, 'one', 'two']);
+    });
+
+    test('09_rooms: a client that comes back gets what was said in its rooms meanwhile', async (t) => {
+        const server = await start(t, '09_rooms');
+        const first = await openRooms(t, server);
+        const ids = {};
+        for (const room of ['kitchen', 'garden']) {
+            await move(server, first.key, { enter: room });
+            await say(server, room, 'before');
+        }
+        (await untilEvents(first, 3)).forEach(({ type, id }) => { ids[type] = id; });
+        first.close();
+        await until(async () => await move(server, first.key, { enter: 'hall' }) === 404, 'the end of the first');
+        await say(server, 'garden', 'meanwhile');
+        await say(server, 'kitchen', 'meanwhile, too');
+        const second = await openRooms(t, server);
+        await move(server, second.key, { enter: 'kitchen', lastEventId: ids['room:kitchen'] });
+        await move(server, second.key, { enter: 'garden', lastEventId: ids['room:garden'] });
+        await say(server, 'kitchen', 'now');
+        const events = await untilEvents(second, 4);
+        assert.deepEqual(events.slice(1).map(({ type, data }) => `${type} ${data}`),
+            ['room:kitchen meanwhile, too', 'room:garden meanwhile', 'room:kitchen now']);
+    });
+
+    test('09_rooms: what names no connection or no room does nothing', async (t) => {
+        const server = await start(t, '09_rooms');
+        const { key } = await openRooms(t, server);
+        const status = async (target) => (await request(server.url + target, { method: 'POST' })).status;
+        assert.equal(await move(server, 'x', { enter: 'kitchen' }), 404);
+        for (const target of ['say', 'say?room=', `say?room=${'x'.repeat(60)}`, 'move', 'move?enter=kitchen', 'x']) {
+            assert.equal(await status(target), 404, target);
+        }
+        assert.equal(await status(`move?connection=${key}&enter=${'x'.repeat(60)}`), 200);
+        assert.equal(await say(server, 'kitchen', 'nobody hears it'), 0);
     });
 });
