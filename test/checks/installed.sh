@@ -53,17 +53,21 @@ install_library() {
     esac
 }
 
-# compile COMPILER SOURCE PROGRAM, with the library that was installed last
+# compile COMPILER SOURCE PROGRAM [LIBRARY], with the library that was installed last
 compile() {
     # shellcheck disable=SC2086
-    quietly $1 $warnings "$2" $options -pthread -o "$3"
+    quietly $1 $warnings "$2" $options ${4:-} -pthread -o "$3"
 }
 
 compile_examples() {
     count=0
     for example in "$source_root/examples/quickstart.c" "$source_root"/examples/[0-9]*.c; do
         program=$here/$(basename "$example" .c)
-        compile "$CC -std=c11 -D_POSIX_C_SOURCE=200809L" "$example" "$program"
+        case $example in
+        *_unit_test.c) library=-lcmocka ;;
+        *) library= ;;
+        esac
+        compile "$CC -std=c11 -D_POSIX_C_SOURCE=200809L" "$example" "$program" "$library"
         check_kind "$program" "$1"
         count=$((count + 1))
     done
