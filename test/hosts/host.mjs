@@ -167,6 +167,19 @@ class Host {
         return Number(fields[11]) + Number(fields[12]);
     }
 
+    /** Its threads, and whether each is waiting now. */
+    threads() {
+        const directory = `/proc/${this.child.pid}/task`;
+        return readdirSync(directory).flatMap((thread) => {
+            try {
+                const status = readFileSync(join(directory, thread, 'stat'), 'latin1');
+                return [[thread, !status.replace(/^.*\) /s, '').startsWith('R')]];
+            } catch {
+                return []; // It has ended meanwhile.
+            }
+        });
+    }
+
     sanitizerReports() {
         return readdirSync(this.directory).filter((name) => name.startsWith('sanitizer'))
             .map((name) => readFileSync(join(this.directory, name), 'utf8')).join('\n');

@@ -48,5 +48,5 @@ fi
 SSE_ASAN_RUNTIME=$(${CC:-cc} -print-file-name=libasan.so)
 export SSE_ASAN_RUNTIME
 
-run_tests hosts "${SSE_HOSTS_SECONDS:-400}" hosts/hosts.test.mjs hosts/requests.test.mjs
+run_tests hosts "${SSE_HOSTS_SECONDS:-600}" hosts/hosts.test.mjs hosts/requests.test.mjs hosts/limits.test.mjs
 run_tests nginx 200 hosts/nginx.test.mjs
