@@ -8,18 +8,27 @@
  * ring_reader.h brings the events to the registry of each worker. The ring gives every event its number, so
  * that all clients see one order, and a client may come back to any worker.
  *
- * Use: the parent calls ring_create before it forks. Each worker opens a reader (ring_reader.h). Any thread
- * of any of these processes calls ring_publish. Copy the six files ring*.h and ring*.c; they
- * need nothing but the library, and know nothing of your server.
+ * Use, with the six files ring*.h and ring*.c, which need nothing but the library:
+ *
+ *     ring_create(&ring, NULL);                          the parent, once, before it forks
+ *     sse_registry_new(&registry, NULL);                 each worker, after the fork
+ *     ring_reader_open(&reader, &(struct ring_reader_options){.ring = ring, .registry = registry});
+ *     ring_reader_drain(reader);                         when ring_reader_fd(reader) is readable
+ *     ring_reader_stream(reader, &emitter, &options);    in place of sse_emitter_new
+ *     ring_publish(ring, topic, &event, NULL);           in place of sse_registry_publish
+ *
+ * A parent that reads its configuration again keeps the ring: workers of before still use it, and its ids
+ * stay valid.
  *
  * Why this is not a part of the library:
- * - It needs a lock that survives the death of its owner (pthread_mutexattr_setrobust). POSIX has it, macOS
- *   and OpenBSD, for which the library is built too, do not.
+ * - It needs what some systems lack for which the library is built: a lock that survives the death of its
+ *   owner (macOS, OpenBSD), atomic numbers of 64 bits without a lock (PowerPC of 32 bits), shared memory
+ *   without a file (MAP_ANONYMOUS, which POSIX has since 2024).
  * - It keeps two descriptors for each worker, and the server must make it before it forks. The library makes
  *   nothing before a fork that works after it.
  * - It needs nothing from the inside of the library: a paused emitter and sse_registry_publish are enough.
- *   In the library it would be the same lines, in an interface that could not change any more.
- * - How much it keeps, and what a client is told of a gap, are decisions of a server.
+ *   There it would be the same lines, in an interface that could not change any more.
+ * - How much is retained, and what a client is told of a gap, are decisions of a server.
  *
  * What happens when a process dies, at whichever instruction:
  * - An event is written first and then published by one store. A process that dies before this store has
@@ -128,7 +137,7 @@ bool ring_parse_id(const struct ring *ring, struct sse_text id, uint64_t *number
 
 /**
  * Takes a place for a reader. All readers that sleep are woken, for a process that has died may have left
- * an event to be found. A place whose process has ended is free again.
+ * an event to be found. A place is free again when no process has the number of its owner any more.
  *
  * Returns the place, 0 or more. -EAGAIN: all places are taken.
  */
