@@ -43,8 +43,8 @@
  * - Publishers take turns. One holds the lock for the copy of one event, and while it discards as many old
  *   events as the new one needs room for: at most event_bytes / 8 + 3 words, and event_bytes / 24 + 2 old
  *   events. It makes no system call meanwhile.
- * - A publisher waits at most RING_LOCK_MS for the lock. It can come to that only if the process that has
- *   the lock is stopped.
+ * - A publisher waits at most RING_LOCK_MS for the lock, by the wall clock, because POSIX 2008 has no other
+ *   for it. It can come to that only if the process that has the lock is stopped.
  *
  * A reader that is slower than the publishers is overtaken: ring_read says -ENODATA, and the reader
  * tells its clients of a gap.
