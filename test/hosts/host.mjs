@@ -169,7 +169,7 @@ class Host {
 
     /** Its threads, and whether each is waiting now. */
     threads() {
-        const directory = `/proc/${this.child.pid}/task`;
+        const directory = `/proc/${this.pid}/task`;
         return readdirSync(directory).flatMap((thread) => {
             try {
                 const status = readFileSync(join(directory, thread, 'stat'), 'latin1');

@@ -22,6 +22,7 @@ http {
     gzip_min_length 1;
     # A client that connects and says nothing must not delay the end.
     client_header_timeout 3s;
+    client_body_timeout 3s;
     keepalive_requests 100000;
     sse_heartbeat ${heartbeatMs}ms;
     sse_streams ${streamsMax};
