@@ -8,6 +8,8 @@
 // - `lengths` false: it hides that a request had two lengths;
 // - `countsBodies` false: it, or its front, keeps the bodies that have not come to their end.
 
+const nginx = { server: 'nginx', builds: ['asan'], countsBodies: false };
+
 export const hosts = [
     { name: 'microhttpd' },
     { name: 'microhttpd_threads', blocking: true },
@@ -24,11 +26,8 @@ export const hosts = [
         name: 'fastcgi behind lighttpd', program: 'fastcgi', front: 'lighttpd', blocking: true,
         misreads: ['%', '%zz'], countsBodies: false,
     },
-    { name: 'nginx', server: 'nginx', builds: ['asan'], countsBodies: false },
-    { name: 'nginx over TLS', server: 'nginx', builds: ['asan'], countsBodies: false, tls: true },
-    { name: 'nginx over HTTP/2', server: 'nginx', builds: ['asan'], countsBodies: false, http2: true },
-    {
-        name: 'nginx over HTTP/2 and TLS', server: 'nginx', builds: ['asan'], countsBodies: false, http2: true,
-        tls: true,
-    },
+    { ...nginx, name: 'nginx' },
+    { ...nginx, name: 'nginx over TLS', tls: true },
+    { ...nginx, name: 'nginx over HTTP/2', http2: true, continues: false },
+    { ...nginx, name: 'nginx over HTTP/2 and TLS', http2: true, tls: true, continues: false },
 ];

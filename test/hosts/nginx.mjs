@@ -5,14 +5,17 @@ import { join } from 'node:path';
 
 const TEMPORARY = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
 
-function makeConfiguration({ program, port, http2, tls, certificate, heartbeatMs, streamsMax, more, workers = 1 }) {
+function makeConfiguration(host) {
+    const { program, port, http2, tls, certificate, heartbeatMs, streamsMax, more, workers = 1 } = host;
+    // A worker needs some descriptors beside those of its connections.
+    const connections = host.descriptorsMax ? host.descriptorsMax - 40 : 2048;
     return `${process.getuid() === 0 ? 'user root;' : ''}
 load_module ${program};
 daemon off;
 worker_processes ${workers};
 pid nginx.pid;
 error_log stderr info;
-events { worker_connections 2048; }
+events { worker_connections ${connections}; }
 http {
     access_log off;
     ${TEMPORARY.map((name) => `${name}_temp_path ${name};`).join('\n    ')}
@@ -20,16 +23,17 @@ http {
     gzip on;
     gzip_types *;
     gzip_min_length 1;
-    # A client that connects and says nothing must not delay the end.
-    client_header_timeout 3s;
-    client_body_timeout 3s;
+    # A client that says nothing must not delay the end.
+    client_header_timeout 10s;
+    client_body_timeout 10s;
     keepalive_requests 100000;
     sse_heartbeat ${heartbeatMs}ms;
-    sse_streams ${streamsMax};
+    ${streamsMax ? `sse_streams ${streamsMax};` : ''}
     ${more}
     server {
         listen 127.0.0.1:${port}${tls ? ' ssl' : ''}${http2 ? ' http2' : ''};
         ${tls ? `ssl_certificate ${certificate.file}; ssl_certificate_key ${certificate.keyFile};` : ''}
+        server_name ${['127.0.0.1', ...host.names].join(' ')};
         location = /events { sse; }
         location = /publish { sse_publish; }
         location / { return 404; }

@@ -211,7 +211,7 @@ function testRequests(entry) {
 function testConnections() {
     test('a client that has gone before its stream begins is noticed at once', async (t) => {
         const host = await start(t, plain, { heartbeatMs: HOUR_MS });
-        const socket = await ask(t, host, 'GET /events?topic=a HTTP/1.1\r\nHost: a\r\n\r\n');
+        const socket = await ask(t, host, 'GET /events?topic=a HTTP/1.1\r\nHost: localhost\r\n\r\n');
         socket.end();
         await host.untilEndings(1);
         assert.deepEqual(host.endings, [PEER_GONE]);
@@ -219,7 +219,7 @@ function testConnections() {
 
     test('a request for a stream may have a body', async (t) => {
         const host = await start(t, plain);
-        const head = 'GET /events?topic=a HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\n';
+        const head = 'GET /events?topic=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 6\r\n\r\n';
         const socket = await ask(t, host, `${head}abc`);
         let answer = '';
         socket.on('data', (data) => { answer += data; });
@@ -250,7 +250,7 @@ function testConnections() {
     test('a connection serves requests before and after a stream', async (t) => {
         const host = await start(t, plain, { streamsMax: 1 });
         const first = await Stream.open(host, 'a');
-        const request = 'GET /events?topic=a HTTP/1.1\r\nHost: a\r\n\r\n';
+        const request = 'GET /events?topic=a HTTP/1.1\r\nHost: localhost\r\n\r\n';
         const socket = await ask(t, host, request + request);
         let answer = '';
         socket.on('data', (data) => { answer += data; });

@@ -12,8 +12,10 @@
 #include "requests.h"
 #include "worker.h"
 
+#include "../../origin.h"
+
 struct settings {
-    ngx_int_t streams;    /* the most streams of a worker; 0: no limit */
+    ngx_int_t streams;    /* the most streams of a worker; 0: three quarters of its connections */
     ngx_int_t history;    /* events that are kept for clients that come back */
     ngx_msec_t heartbeat; /* 0: the library's default */
     bool is_used;
@@ -101,6 +103,30 @@ static char *complete_settings(ngx_conf_t *conf, void *made)
     return NGX_CONF_OK;
 }
 
+static void *make_rules(ngx_conf_t *conf)
+{
+    return ngx_pcalloc(conf->pool, sizeof(struct origin_rules));
+}
+
+/* The names that server_name spells out: nginx itself forgets them after it has read the configuration. */
+static char *complete_rules(ngx_conf_t *conf, void *parent, void *made)
+{
+    const ngx_http_core_srv_conf_t *server = ngx_http_conf_get_module_srv_conf(conf, ngx_http_core_module);
+    const ngx_http_server_name_t *elements = server->server_names.elts;
+    const size_t count = server->server_names.nelts;
+    struct sse_text *names = ngx_pcalloc(conf->pool, (count + 1) * sizeof(*names));
+    struct origin_rules *rules = made;
+
+    (void)parent;
+    if (!names)
+        return NGX_CONF_ERROR;
+    for (size_t i = 0; i < count; i++)
+        names[i] = (struct sse_text){(const char *)elements[i].name.data, elements[i].name.len};
+    rules->names = names;
+    rules->name_count = count;
+    return NGX_CONF_OK;
+}
+
 /* -- processes ------------------------------------------------------------------------------ */
 
 static struct settings *settings_in(ngx_cycle_t *cycle)
@@ -129,7 +155,8 @@ static ngx_int_t start_worker(ngx_cycle_t *cycle)
     if (!settings || (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE))
         return NGX_OK;
     options.history.events = (size_t)settings->history;
-    options.emitters_max = (size_t)settings->streams;
+    /* A stream takes a connection, and other requests need some. */
+    options.emitters_max = settings->streams ? (size_t)settings->streams : cycle->connection_n / 4 * 3;
     return ngx_sse_open_worker(&settings->worker, &options, cycle);
 }
 
@@ -141,7 +168,10 @@ static void stop_worker(ngx_cycle_t *cycle)
         ngx_sse_close_worker(&settings->worker);
 }
 
-static ngx_http_module_t context = {.create_main_conf = make_settings, .init_main_conf = complete_settings};
+static ngx_http_module_t context = {.create_main_conf = make_settings,
+                                    .init_main_conf = complete_settings,
+                                    .create_srv_conf = make_rules,
+                                    .merge_srv_conf = complete_rules};
 
 ngx_module_t ngx_http_sse_module = {NGX_MODULE_V1, &context,      commands,     NGX_HTTP_MODULE,
                                     NULL,          check_workers, start_worker, NULL,

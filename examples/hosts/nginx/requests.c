@@ -3,7 +3,11 @@
 #include "module.h"
 #include "stream.h"
 
+#include "../../origin.h"
+
 #define TOPICS_MAX 16
+/* An event must fit into the queue with the id that it gets. */
+#define EVENT_SIZE_MAX (NGX_SSE_QUEUE_BYTES - SSE_ASSIGNED_ID_SIZE - sizeof("id: "))
 
 struct topics {
     struct sse_text texts[TOPICS_MAX];
@@ -15,17 +19,37 @@ static struct sse_text text_of(ngx_str_t string)
     return (struct sse_text){(const char *)string.data, string.len};
 }
 
-static struct sse_text header_of(const ngx_http_request_t *request, const char *name)
+static bool is_named(const ngx_table_elt_t *field, const char *name)
 {
+    return field->key.len == strlen(name) && !ngx_strncasecmp(field->key.data, (u_char *)name, strlen(name));
+}
+
+/* False: the field comes twice. */
+static bool read_header(const ngx_http_request_t *request, const char *name, struct sse_text *value)
+{
+    *value = sse_str(NULL);
     for (const ngx_list_part_t *part = &request->headers_in.headers.part; part; part = part->next) {
         const ngx_table_elt_t *fields = part->elts;
 
-        for (ngx_uint_t i = 0; i < part->nelts; i++)
-            if (fields[i].key.len == strlen(name) &&
-                !ngx_strncasecmp(fields[i].key.data, (u_char *)name, strlen(name)))
-                return text_of(fields[i].value);
+        for (ngx_uint_t i = 0; i < part->nelts; i++) {
+            if (!is_named(&fields[i], name))
+                continue;
+            if (value->ptr)
+                return false;
+            *value = text_of(fields[i].value);
+        }
     }
-    return sse_str(NULL);
+    return true;
+}
+
+/* Whether a page that a browser shows may do this; whatever is no browser may. */
+static bool may_act(const ngx_http_request_t *request)
+{
+    const struct origin_rules *rules = ngx_http_get_module_srv_conf(request, ngx_http_sse_module);
+    struct origin_request page;
+
+    return read_header(request, "Host", &page.host) && read_header(request, "Origin", &page.origin) &&
+           read_header(request, "Sec-Fetch-Site", &page.fetch_site) && !origin_refusal(rules, &page);
 }
 
 /* -- answers -------------------------------------------------------------------------------- */
@@ -100,6 +124,7 @@ ngx_int_t ngx_sse_serve_events(ngx_http_request_t *request, struct sse_emitter_o
 {
     const struct sse_text query = text_of(request->args);
     char id[SSE_ID_SIZE_MAX + 1];
+    struct sse_text last_event_id;
     struct topics topics;
     ngx_int_t result;
     ssize_t size;
@@ -107,6 +132,8 @@ ngx_int_t ngx_sse_serve_events(ngx_http_request_t *request, struct sse_emitter_o
 
     if (!(request->method & (NGX_HTTP_GET | NGX_HTTP_HEAD)))
         return refuse_method(request, "GET, HEAD");
+    if (!may_act(request))
+        return NGX_HTTP_FORBIDDEN;
     result = ngx_http_discard_request_body(request);
     if (result != NGX_OK)
         return result;
@@ -116,7 +143,9 @@ ngx_int_t ngx_sse_serve_events(ngx_http_request_t *request, struct sse_emitter_o
         return NGX_HTTP_BAD_REQUEST;
     if (request->method == NGX_HTTP_HEAD)
         return answer_head(request);
-    size = sse_http_last_event_id(header_of(request, "Last-Event-ID"), query, id, sizeof(id));
+    if (!read_header(request, "Last-Event-ID", &last_event_id))
+        return NGX_HTTP_BAD_REQUEST;
+    size = sse_http_last_event_id(last_event_id, query, id, sizeof(id));
     options.last_event_id = (struct sse_text){id, size > 0 ? (size_t)size : 0};
     options.queue_bytes = NGX_SSE_QUEUE_BYTES;
     error = ngx_sse_open_stream(request, options, &result);
@@ -124,20 +153,6 @@ ngx_int_t ngx_sse_serve_events(ngx_http_request_t *request, struct sse_emitter_o
 }
 
 /* -- POST of an event ----------------------------------------------------------------------- */
-
-/* A browser says which page makes it send; whatever else sends says nothing. Only pages of this server may.
- */
-static bool is_cross_site(const ngx_http_request_t *request)
-{
-    const struct sse_text origin = header_of(request, "Origin");
-    const struct sse_text host = header_of(request, "Host");
-    const size_t scheme = origin.len < host.len ? 0 : origin.len - host.len;
-
-    if (!origin.ptr)
-        return false;
-    return scheme < 3 || !host.len || memcmp(origin.ptr + scheme - 3, "://", 3) ||
-           ngx_strncasecmp((u_char *)origin.ptr + scheme, (u_char *)host.ptr, host.len);
-}
 
 /* The body, in one piece; NULL: no memory, or its file cannot be read. */
 static u_char *read_body(ngx_http_request_t *request, size_t *size)
@@ -180,7 +195,7 @@ static ngx_int_t publish(ngx_http_request_t *request, struct sse_registry *regis
     if (topic_size < 1 || topic_size > SSE_TOPIC_SIZE_MAX || encoded < 0)
         return NGX_HTTP_BAD_REQUEST;
     /* It would end every stream of its topic. */
-    if ((size_t)encoded > NGX_SSE_QUEUE_BYTES)
+    if ((size_t)encoded > EVENT_SIZE_MAX)
         return NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
     error = sse_registry_publish(registry, (struct sse_text){topic, (size_t)topic_size}, &event, NULL);
     return error ? NGX_HTTP_SERVICE_UNAVAILABLE : accept_event(request);
@@ -199,7 +214,7 @@ ngx_int_t ngx_sse_serve_publish(ngx_http_request_t *request, struct sse_registry
 
     if (request->method != NGX_HTTP_POST)
         return refuse_method(request, "POST");
-    if (is_cross_site(request))
+    if (!may_act(request))
         return NGX_HTTP_FORBIDDEN;
     ngx_http_set_ctx(request, registry, ngx_http_sse_module);
     result = ngx_http_read_client_request_body(request, on_body);
