@@ -29,6 +29,8 @@ static void set_options(struct fuzz_input *input, struct options *options)
     *options = (struct options){.queue_bytes = flags & 1 ? 256 : 65536, .retry_ms = flags & 2 ? 100 : 0};
     options->cors_origin = flags & 4 ? sse_str(flags & 8 ? "*" : "https://a.example") : options->cors_origin;
     options->token = flags & 16 ? sse_str("token") : options->token;
+    /* The Host of the seeds. */
+    options->names[options->name_count++] = sse_str("a");
     options->history_events = flags & 32 ? 8 : 0;
     options->clients_max = flags & 64 ? 1 : 0;
     options->overflow = flags & 128 ? SSE_OVERFLOW_COALESCE : SSE_OVERFLOW_END;
