@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The hub: a small server of Server-Sent Events, in one thread. server polls, connection is one request,
+ * The hub: a small server of Server-Sent Events, in one thread. server waits, connection is one request,
  * request and body read it, routes decides. stream, publish and hub are where the library comes in:
  * stream gives it the descriptor of a client, and from then on its loop does the work.
  */

@@ -30,8 +30,8 @@ static const char help[] =
     "\n"
     "  --listen ADDR:PORT   where to listen; port 0 picks one (127.0.0.1:8080)\n"
     "  --stdin              broadcast each line of standard input\n"
-    "  --name NAME          a name by which the hub is reached, beside localhost and IP addresses; may\n"
-    "                       be given several times\n"
+    "  --name NAME          a name by which the hub is reached, beside that of --listen, localhost, and\n"
+    "                       IP addresses; may be given several times\n"
     "  --cors ORIGIN        let pages of this origin, or of all with '*', use the hub\n"
     "  --token TOKEN        demand 'Authorization: Bearer TOKEN' to publish, to complete, and to see\n"
     "                       all topics\n"
@@ -56,7 +56,7 @@ static const char help[] =
     "  --history-bytes N    most bytes, with what each event costs beside its text (16777216)\n"
     "  --history-age MS     forget events of this age; 0 for never (3600000)\n"
     "\n"
-    "All streams together:\n"
+    "All streams together; those of /watch are counted apart, with the same bounds:\n"
     "  --budget N           most bytes that wait for all clients, then the slowest one's stream\n"
     "                       ends; 0 for no bound (268435456)\n"
     "  --max-clients N      most streams; 0 for no bound (0)\n"
@@ -107,6 +107,7 @@ static bool read_listen(struct options *options, const char *value)
     memcpy(options->host, host.ptr, host.len);
     options->host[host.len] = '\0';
     snprintf(options->port, sizeof(options->port), "%u", (unsigned)port);
+    options->names[0] = host;
     return true;
 }
 
@@ -126,7 +127,7 @@ static bool read_name(struct options *options, const char *value)
     if (*value == '\0' || strlen(value) > NAME_SIZE_MAX || strpbrk(value, " \t,/:"))
         return refuse("--name needs a name without a port, as in hub.example.org, not '%s'", value);
     if (options->name_count == OPTIONS_NAMES_MAX)
-        return refuse("--name can be given %d times at most", OPTIONS_NAMES_MAX);
+        return refuse("--name can be given %d times at most", OPTIONS_NAMES_MAX - 1);
     options->names[options->name_count++] = sse_str(value);
     return true;
 }
@@ -291,6 +292,8 @@ static const char *split_argument(const char *argument, char *name, size_t size)
 static const struct options defaults = {
     .host = "127.0.0.1",
     .port = "8080",
+    .names = {{.ptr = "127.0.0.1", .len = 9}},
+    .name_count = 1,
     .heartbeat_ms = 15000,
     .stall_ms = 30000,
     .retry_ms = 2000,

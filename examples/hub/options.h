@@ -20,7 +20,7 @@ struct options {
     char port[OPTIONS_PORT_SIZE]; /**< digits */
     bool read_stdin;
     struct sse_text cors_origin;              /**< absent for none */
-    struct sse_text names[OPTIONS_NAMES_MAX]; /**< by which the hub is reached, beside its addresses */
+    struct sse_text names[OPTIONS_NAMES_MAX]; /**< by which the hub is reached; first that of --listen */
     size_t name_count;
     struct sse_text token; /**< absent for none */
     enum sse_poller poller;

@@ -9,6 +9,7 @@ const EVIL = 'https://evil.example';
 const hubs = {
     plain: await startHub(),
     named: await startHub(['--name', 'hub.example', '--name', 'HUB']),
+    listening: await startHub(['--listen', '127.1:0']),
     permitting: await startHub(['--cors', GOOD]),
     open: await startHub(['--cors', '*']),
 };
@@ -42,6 +43,10 @@ const cases = [
     ['named', { host: 'localhost' }, true],
     ['named', { host: 'hub.example', origin: EVIL }, false],
     ['named', { host: 'other.hub.example' }, false],
+    // What it listens on is known, also by a name or a way to write it that is no address.
+    ['plain', { host: '127.1' }, false],
+    ['listening', { host: `127.1:${PORT}`, origin: `http://127.1:${PORT}` }, true],
+    ['listening', { host: 'hub.example' }, false],
     ['permitting', { host: 'localhost', origin: GOOD, 'sec-fetch-site': 'cross-site' }, true],
     ['permitting', { host: 'localhost', origin: EVIL, 'sec-fetch-site': 'cross-site' }, false],
     ['permitting', { host: 'localhost', origin: EVIL }, false],
