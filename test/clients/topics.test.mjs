@@ -58,7 +58,7 @@ test('of very many topics, those that were used last are listed', async (t) => {
     }
     const names = Object.keys(await hub.topics());
     assert.equal(names.length, 1000);
-    assert.equal(names.at(-1), `topic ${count - 1}`);
+    assert.deepEqual([names[0], names.at(-1)], ['topic 0010', 'topic 1009']);
     assert.deepEqual(names, [...names].sort());
 });
 
