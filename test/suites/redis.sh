@@ -28,8 +28,9 @@ if build_examples asan examples/redis/redis_hub; then
     export SSE_REDIS_HUB="$SSE_BUILD/examples/asan/examples/redis/redis_hub"
     run_tests redis-nodes 200 redis/nodes.test.mjs
     run_tests redis-faults 300 redis/publishing.test.mjs redis/requests.test.mjs redis/rewinds.test.mjs
+    run_tests redis-chaos 320 redis/chaos.test.mjs
     run_tests redis-scale 200 redis/scale.test.mjs
-    grep '^ *# figures' "$SSE_BUILD/redis-scale.log"
+    grep -h '^ *# figures' "$SSE_BUILD/redis-chaos.log" "$SSE_BUILD/redis-scale.log"
 fi
 
 # Older runtimes of TSan cannot live with much randomness in the address space.
@@ -41,5 +42,6 @@ if build_examples tsan examples/redis/redis_hub; then
     export SSE_REDIS_CLIENTS=60
     run_tests redis-tsan 200 redis/scale.test.mjs
     run_tests redis-tsan-faults 400 redis/publishing.test.mjs redis/requests.test.mjs redis/rewinds.test.mjs
+    run_tests redis-tsan-chaos 320 redis/chaos.test.mjs
     grep '^ *# figures' "$SSE_BUILD/redis-tsan.log"
 fi
