@@ -85,7 +85,8 @@ test('more connections than the node keeps: the oldest goes, and requests are an
     const one = await nodeFor(t, redis);
     execFileSync('prlimit', [`--nofile=4096:`, `--pid=${process.pid}`]);
     const waiting = rawMany(t, one, 'GET /', 1500);
-    await until(() => waiting.filter(({ ended }) => ended).length >= 400, 'the oldest to go');
+    // Those whose time is up get an answer.
+    await until(() => waiting.filter(({ ended, text }) => ended && text === '').length >= 400, 'the oldest to go');
     await accepted(one.url, { topic: 'a', data: 'x' });
 });
 
@@ -116,7 +117,7 @@ test('without free descriptors accepting pauses, which is said once, and goes on
     // Time enough to say it again and again.
     await new Promise((resolve) => { setTimeout(resolve, 1500); });
     assert.equal(one.stderr.match(/accepting pauses/g).length, 1, one.stderr);
-    assert.ok(ticksOf(one) - ticks < 100, `${ticksOf(one) - ticks} ticks`);
+    assert.ok(ticksOf(one) - ticks < 30, `${ticksOf(one) - ticks} ticks`);
     assert.ok(waiting.every(({ text }) => text === ''));
     limit(before);
     for (const connection of waiting) {
