@@ -424,7 +424,8 @@ SSE_API int sse_emitter_send_message(struct sse_emitter *emitter, struct sse_mes
 
 /**
  * Sends a comment that counts as no event, to find out whether the client is still there. Does nothing
- * if bytes are queued, because those find it out too.
+ * if bytes are queued, because those find it out too. PULL: bytes that sse_emitter_peek has shown may be
+ * used already; if nothing is queued behind them, the comment follows when they are consumed.
  *
  * Errors: -EINVAL: NULL. SSE_ENDED, or the errno that ended the emitter.
  */

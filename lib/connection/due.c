@@ -5,7 +5,11 @@
 
 void sse_emitter_queue_ping(struct sse_emitter *emitter, uint64_t now)
 {
-    if (emitter->state != SSE_STATE_OPEN || emitter->queue.count)
+    if (emitter->state != SSE_STATE_OPEN)
+        return;
+    /* A reader may have written already what it was shown. */
+    emitter->ping_owed = emitter->queue.count > 0;
+    if (emitter->ping_owed)
         return;
     /* An empty queue never fails. */
     (void)sse_queue_push(&emitter->queue, sse_message_heartbeat(), emitter->platform);

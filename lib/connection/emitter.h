@@ -136,6 +136,7 @@ struct sse_emitter {
     bool counted : 1;   /* before them: what was not written has been counted */
     bool finished : 1;  /* they have returned */
     bool interrupted : 1;
+    bool ping_owed : 1; /* a ping came while bytes were queued; counts until the next peek */
     bool seen_over : 1; /* a turn found the queue over its limits, and nothing was consumed since */
     bool member : 1;    /* it gets what is published; written with the registry's lock held too */
     bool forgotten : 1; /* the registry has counted its end; written with the registry's lock held too */

@@ -22,6 +22,7 @@ static void begin_reading(struct sse_emitter *emitter)
     emitter->output.shown = 0;
     emitter->queue.pinned = 0;
     emitter->blocked = false;
+    emitter->ping_owed = false;
     /* The end counts first what it has cost. */
     if (emitter->finished)
         sse_queue_clear(&emitter->queue, emitter->platform);
@@ -67,6 +68,7 @@ int sse_emitter_peek(struct sse_emitter *emitter, struct iovec *iov, int count)
 
 int sse_emitter_consume(struct sse_emitter *emitter, size_t size)
 {
+    bool ping_owed;
     uint64_t now;
     int error = check_pull(emitter);
 
@@ -80,7 +82,10 @@ int sse_emitter_consume(struct sse_emitter *emitter, size_t size)
     }
     if (emitter->state != SSE_STATE_CLOSED && size)
         sse_emitter_count_taken(emitter, size, now, NULL);
+    ping_owed = emitter->ping_owed;
     begin_reading(emitter);
+    if (ping_owed)
+        sse_emitter_queue_ping(emitter, now);
     end_reading(emitter, now);
     return 0;
 }

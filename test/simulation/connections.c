@@ -200,6 +200,18 @@ void connection_queue(struct connection *connection, struct lane *lane, struct i
     lane_push(lane, item);
 }
 
+void connection_queue_ping(struct connection *connection)
+{
+    if (connection->state != SSE_STATE_OPEN)
+        return;
+    connection->ping_owed = connection->front.count > 0;
+    if (connection->ping_owed)
+        return;
+    connection_queue(connection, &connection->front, (struct item){.kind = ITEM_HEARTBEAT});
+    lane_exempt_all(&connection->front);
+    connection->pings++;
+}
+
 void connection_start(struct connection *connection, bool filled)
 {
     struct lane *later = &connection->later;

@@ -198,6 +198,7 @@ struct connection {
     int peer;          /* the client's end of its socket; -1: none, or it is closed */
     size_t unread;     /* bytes that the client has not read */
     size_t shown;      /* bytes, by the last peek */
+    bool ping_owed;    /* it was pinged since then, with bytes queued */
     void *reading;     /* where a read under way copies to */
     size_t read_size;  /* how much */
     bool in_output;    /* inside its write callback or on_ready */

@@ -65,6 +65,7 @@ static void begin_reading(struct connection *connection)
     sync_connection(connection);
     connection->shown = 0;
     connection->front.pinned = 0;
+    connection->ping_owed = false;
     connection->full = false;
     connection->told = true;
 }
@@ -189,6 +190,9 @@ static void consume(struct connection *connection, const struct shown *shown, si
     connection->full = false;
     if (connection->state != SSE_STATE_CLOSED)
         connection_took(connection, shown->bytes, size);
+    if (connection->ping_owed)
+        connection_queue_ping(connection);
+    connection->ping_owed = false;
     counted = call_begin(connection, true);
     fail_begin(world);
     result = sse_emitter_consume(connection->emitter, size);
@@ -208,6 +212,8 @@ static void peek_some(struct connection *connection, size_t size)
         return;
     if (!world->quiet && chance_percent(world, 20))
         publish(world, (int)chance_below(world, TOPIC_COUNT + 1));
+    if (!world->quiet && chance_percent(world, 5) && connection_is_usable(connection))
+        ping(connection);
     if (!world->quiet && chance_percent(world, 3) && connection_is_usable(connection))
         break_off(connection);
     /* Without a loop the callbacks at its end may have closed it. */

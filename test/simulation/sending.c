@@ -172,11 +172,7 @@ void ping(struct connection *connection)
 
     sync_connection(connection);
     expected = end_error(connection);
-    if (connection->state == SSE_STATE_OPEN && !connection->front.count) {
-        connection_queue(connection, &connection->front, (struct item){.kind = ITEM_HEARTBEAT});
-        lane_exempt_all(&connection->front);
-        connection->pings++;
-    }
+    connection_queue_ping(connection);
     counted = call_begin(connection, false);
     fail_begin(world);
     result = sse_emitter_ping(connection->emitter);

@@ -104,6 +104,8 @@ struct lane *connection_tail(struct connection *connection);
 size_t connection_queued(const struct connection *connection);
 size_t connection_backlog(const struct connection *connection);
 void connection_queue(struct connection *connection, struct lane *lane, struct item item);
+/** If something is queued, a comment is owed when that was consumed. */
+void connection_queue_ping(struct connection *connection);
 void connection_start(struct connection *connection, bool filled);
 void connection_drop_later(struct connection *connection);
 void connection_took(struct connection *connection, const void *bytes, size_t size);

@@ -381,6 +381,47 @@ static void a_closed_emitter_is_not_ready(void **state)
     }
 }
 
+static void read_expects(const char *expected)
+{
+    char buffer[100];
+    ssize_t size = sse_emitter_read(client.emitter, buffer, sizeof(buffer));
+
+    assert_int_equal(size, strlen(expected));
+    assert_memory_equal(buffer, expected, strlen(expected));
+}
+
+/* What was shown may have been written before the client closed its side: only what follows finds that out. */
+static void a_ping_follows_what_was_shown(void **state)
+{
+    (void)state;
+    for (unsigned looped = 0; looped < 2; looped++) {
+        prepare(SSE_FRAMING_RAW, looped);
+        open_client();
+        act_all("sp");
+        assert_int_equal(sse_emitter_ping(client.emitter), 0);
+        act('a');
+        read_expects(":\n");
+        read_expects("");
+        /* More follows anyway. */
+        act_all("sps");
+        assert_int_equal(sse_emitter_ping(client.emitter), 0);
+        act('a');
+        read_expects(TICK);
+        read_expects("");
+        /* What was not consumed is shown again, and written after the ping. */
+        act_all("sp");
+        assert_int_equal(sse_emitter_ping(client.emitter), 0);
+        act_all("pa");
+        read_expects("");
+        /* Nothing follows the end. */
+        act_all("sp");
+        assert_int_equal(sse_emitter_ping(client.emitter), 0);
+        act_all("ca");
+        assert_int_equal(sse_emitter_read(client.emitter, trace, 1), SSE_ENDED);
+        fake_client_free(&client);
+    }
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -390,6 +431,7 @@ int main(void)
         TEST(without_a_loop_the_calls_do_the_work),
         TEST(pieces_of_every_size_give_the_same_stream),
         TEST(only_what_was_shown_can_be_consumed),
+        TEST(a_ping_follows_what_was_shown),
         TEST(what_was_shown_stays_in_memory),
         TEST(on_ready_may_do_anything),
         TEST(a_closed_emitter_is_not_ready),
