@@ -123,7 +123,7 @@ class Hunt:
                 status, _ = self.build.run(program, binary, directory)
                 if status != 0:
                     self.note_kill((mutant.file, program.target))
-                    return os.path.basename(program.target)
+                    return os.path.basename(program.target) + programs.manner(status)
             return None
         finally:
             os.remove(path)

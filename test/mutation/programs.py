@@ -13,23 +13,26 @@ import time
 LIBRARY = "libsse-emitter.a"
 # A mutant may allocate without end.
 MEMORY_MAX = 4 << 30
-# So much longer than without a fault, and at least so many seconds: then it hangs.
+# So much more time of the processor than without a fault, and at least so many seconds: then it turns without end.
 PATIENCE = 8
 TIMEOUT_MIN = 20
+# Whoever uses none waits for ever. Other programs may have the processor for longer.
+WAITING = 15
 
 
-def limit_process():
+def limit_process(seconds):
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_MAX, MEMORY_MAX))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
 
 
 def run(arguments, directory, timeout, environment=None):
-    """How it ended: a status, or None if it was killed for taking too long."""
+    """How it ended: a status, or None if it was killed for waiting too long."""
     process = subprocess.Popen(arguments, cwd=directory, env=environment, stdin=subprocess.DEVNULL,
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-                               preexec_fn=limit_process)
+                               preexec_fn=lambda: limit_process(int(timeout) + 1))
     try:
-        return process.wait(timeout)
+        return process.wait(WAITING * timeout)
     except subprocess.TimeoutExpired:
         return None
     finally:
@@ -39,6 +42,13 @@ def run(arguments, directory, timeout, environment=None):
         except ProcessLookupError:
             pass
         process.wait()
+
+
+def manner(status):
+    """How a program noticed a fault, if not by a check."""
+    if status is None:
+        return " (waits for ever)"
+    return " (turns for ever)" if status in (-signal.SIGXCPU, -signal.SIGKILL) else ""
 
 
 class Program:
