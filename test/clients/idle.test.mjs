@@ -109,8 +109,9 @@ test('with poll(2) everything works as well', async (t) => {
 
 for (const poller of ['epoll', 'poll']) {
     test(`standard input may be a file: ${poller}`, async (t) => {
-        const path = join(mkdtempSync(join(tmpdir(), 'hub-')), 'lines');
-        t.after(() => rmSync(path));
+        const directory = mkdtempSync(join(tmpdir(), 'sse-hub-'));
+        const path = join(directory, 'lines');
+        t.after(() => rmSync(directory, { recursive: true }));
         writeFileSync(path, 'x\n'.repeat(100000));
         const hub = await startHub(['--poller', poller, '--stdin'], { stdin: openSync(path) });
         t.after(() => hub.stop());
