@@ -99,6 +99,7 @@ check_cplusplus() {
         command -v "$compiler" >/dev/null || continue
         compile "$compiler -std=c++17" "$source_root/test/checks/cplusplus.cpp" "$work/cplusplus-$compiler"
         quietly "$work/cplusplus-$compiler"
+        compile "$compiler -std=c++11" "$source_root/examples/11_cpp.cpp" "$work/11_cpp-$compiler"
         compilers="$compilers $compiler"
     done
     [ -n "$compilers" ] || fail "no C++ compiler"

@@ -83,6 +83,13 @@ async function say(server, room, body) {
     return Number(text.match(/^sent to (\d+)\n$/)[1]);
 }
 
+/** 11_cpp, which ends with its input. */
+async function startLines(t) {
+    const server = await startExample('11_cpp', ['0'], { stdin: 'pipe' });
+    t.after(() => server.kill());
+    return server;
+}
+
 describe('the examples of one situation', { concurrency: true }, () => {
     test('07_state_then_live: each client gets the state and then every change once', async (t) => {
         const server = await start(t, '07_state_then_live', '50');
@@ -199,5 +206,39 @@ describe('the examples of one situation', { concurrency: true }, () => {
         }
         assert.equal(await status(`move?connection=${key}&enter=${'x'.repeat(60)}`), 200);
         assert.equal(await say(server, 'kitchen', 'nobody hears it'), 0);
+    });
+
+    test('11_cpp: each line of its input goes to every client, and with the input the streams end', async (t) => {
+        const server = await startLines(t);
+        const first = await openPeer(t, server, get(''));
+        await first.untilReceived('data: you are client 1\n\n');
+        const second = await openPeer(t, server, get(''));
+        await second.untilReceived('data: you are client 2\n\n');
+        server.child.stdin.write('one\ntw');
+        await Promise.all([first, second].map((peer) => peer.untilReceived('data: one\n\n')));
+        first.close();
+        await until(() => server.stdout.includes('client 1: client disconnected\n'), 'the end of the first');
+        server.child.stdin.end('o\nthree\n');
+        await server.untilExit();
+        await second.untilEnd();
+        assert.match(second.text, /: you are client 2\n\ndata: one\n\ndata: two\n\ndata: three\n\n$/);
+        assert.match(server.stdout, /\nclient 2: shutdown\n$/);
+    });
+
+    test('11_cpp: a line that is no text is told, and the next one is sent', async (t) => {
+        const server = await startLines(t);
+        const peer = await openPeer(t, server, get(''));
+        await peer.untilReceived('data: you are client 1\n\n');
+        server.child.stdin.end(Buffer.from('\xff\ntext\n', 'latin1'));
+        await peer.untilEnd();
+        assert.equal(await server.exited, 0);
+        assert.match(peer.text, /: you are client 1\n\ndata: text\n\n$/);
+        assert.match(server.stderr, /^11_cpp: sse_registry_publish: [^\n]+\n$/);
+    });
+
+    test('11_cpp: a port in use is told', async (t) => {
+        const { port } = await startLines(t);
+        const message = await startExample('11_cpp', [String(port)]).catch((error) => error.message);
+        assert.match(message, /11_cpp: \d+: Address already in use/);
     });
 });

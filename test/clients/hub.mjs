@@ -178,9 +178,9 @@ export async function startHub(options = [], { before = [], stdin = 'ignore', po
 }
 
 /** Starts one of the numbered examples, perhaps with a command before it, as startHub does. */
-export async function startExample(name, options, { before = [] } = {}) {
+export async function startExample(name, options, { before = [], stdin = 'ignore' } = {}) {
     const [program, ...rest] = [...before, join(process.env.SSE_EXAMPLES, name), ...options];
-    const server = new Server(killedAtExit(spawn(program, rest, { stdio: ['ignore', 'pipe', 'pipe'] })));
+    const server = new Server(killedAtExit(spawn(program, rest, { stdio: [stdin, 'pipe', 'pipe'] })));
     await server.listen();
     return server;
 }

@@ -15,7 +15,7 @@ export SSE_EXAMPLES SSE_HUB
 build_servers() {
     build_examples asan examples/hub examples/quickstart examples/01_hello_fd examples/02_loop_thread \
         examples/03_own_poll_loop examples/04_thread_per_connection examples/05_payment_page examples/06_epoll \
-        examples/07_state_then_live examples/08_tokens examples/09_rooms || return 1
+        examples/07_state_then_live examples/08_tokens examples/09_rooms examples/11_cpp || return 1
     export ASAN_OPTIONS="detect_leaks=1"
     export UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1"
 }
