@@ -26,7 +26,7 @@ run_tests clients-node 300 clients/events.test.mjs clients/vectors.test.mjs clie
 
 if install_chromium; then
     run_tests clients-browser 300 clients/browser.test.mjs clients/page.test.mjs clients/topics_page.test.mjs \
-        clients/payment_browser.test.mjs clients/quickstart.test.mjs
+        clients/payment_browser.test.mjs clients/quickstart.test.mjs clients/browser_client.test.mjs
     ls "$SSE_ARTEFACTS"/*.png
 else
     record clients-browser 0 0 1 "Chromium cannot be installed"
