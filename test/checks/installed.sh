@@ -39,7 +39,7 @@ check_kind() {
 install_library() {
     here=$work/$1
     quietly meson setup "$here/build" "$source_root" -Dbuildtype=plain "-Ddefault_library=$1" -Dtests=enabled \
-        -Dexamples=disabled
+        -Dexamples=disabled -Ddocs=disabled
     quietly meson compile -C "$here/build" sse-emitter
     quietly meson install -C "$here/build" --no-rebuild --destdir "$here/root"
     pc=$(find "$here/root" -name sse-emitter.pc)
