@@ -267,8 +267,8 @@ int main(int argc, char **argv)
     struct server server = {.listener = -1};
     pthread_t acceptor;
 
-    service_open(&server.service, argc, argv, NULL, NULL);
     limit_descriptors();
+    service_open(&server.service, argc, argv, NULL, NULL);
     if (FCGX_Init())
         return 1;
     server.listener = listen_on(server.service.port);
