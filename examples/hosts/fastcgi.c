@@ -116,12 +116,13 @@ static bool answer_with_stream(struct service *service, FCGX_Request *request,
 static int publish(struct service *service, FCGX_Request *request, const struct service_query *query)
 {
     const char *length = FCGX_GetParam("CONTENT_LENGTH", request->envp);
+    const int64_t end = service_now_ms() + SERVICE_BODY_MS;
     struct body body = {0};
     char bytes[BODY_STEP];
     int status = 0, size;
 
     while (!status && (size = FCGX_GetStr(bytes, sizeof(bytes), request->in)) > 0)
-        status = body_append(&body, &service->bodies, bytes, (size_t)size);
+        status = service_now_ms() < end ? body_append(&body, &service->bodies, bytes, (size_t)size) : 408;
     /* A part of a body is no event. */
     if (!status && (FCGX_GetError(request->in) || (length && body.size < strtoull(length, NULL, 10))))
         status = 400;

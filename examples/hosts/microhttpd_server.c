@@ -12,7 +12,8 @@ struct request {
     struct service *service;
     char *target;
     struct body body;
-    int status; /* what service_route said, or why it is refused */
+    int status;     /* what service_route said, or why it is refused */
+    int64_t end_ms; /* of its body */
     bool has_begun;
 };
 
@@ -150,11 +151,14 @@ static enum MHD_Result handle(void *user, struct MHD_Connection *connection, con
         return MHD_NO;
     if (!request->has_begun) {
         request->has_begun = true;
+        request->end_ms = service_now_ms() + SERVICE_BODY_MS;
         request->status = route(request, connection, method);
         return request->status == SERVICE_PUBLISH ? MHD_YES : respond(user, request, connection);
     }
     if (!size)
         return respond(user, request, connection);
+    if (service_now_ms() >= request->end_ms)
+        return MHD_NO;
     *upload_size = 0;
     if (request->status == SERVICE_PUBLISH) {
         int status = body_append(&request->body, &request->service->bodies, upload, size);

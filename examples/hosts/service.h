@@ -106,6 +106,9 @@ size_t service_descriptors(void);
 /** Milliseconds of a clock that never goes back. */
 int64_t service_now_ms(void);
 
+/** For a body to come as a whole. The time-out of a server may count from the last byte. */
+#define SERVICE_BODY_MS 10000
+
 /** How long to pause before accepting again. */
 #define SERVICE_PAUSE_MS 100
 

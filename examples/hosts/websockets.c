@@ -115,7 +115,8 @@ struct session {
     struct service_query query;
     struct stream *stream;
     struct body body;
-    int status; /* what service_route said, or why it is refused */
+    int status;     /* what service_route said, or why it is refused */
+    int64_t end_ms; /* of its body */
 };
 
 static void wake(void *user)
@@ -262,6 +263,7 @@ static int let_continue(struct lws *wsi)
 static int on_request(struct server *server, struct session *session, struct lws *wsi, const char *path)
 {
     session->status = route(&server->service, wsi, path);
+    session->end_ms = service_now_ms() + SERVICE_BODY_MS;
     read_query(&session->query, wsi);
     switch (session->status) {
     case SERVICE_STREAM:
@@ -275,9 +277,11 @@ static int on_request(struct server *server, struct session *session, struct lws
     }
 }
 
-/* A body that turns out to be too large is read to its end. */
+/* A body that turns out to be too large is read to its end. -1: its time is up. */
 static int append(struct service *service, struct session *session, const char *data, size_t size)
 {
+    if (service_now_ms() >= session->end_ms)
+        return -1;
     if (session->status == SERVICE_PUBLISH) {
         int status = body_append(&session->body, &service->bodies, data, size);
 

@@ -121,6 +121,20 @@ function defineTests(entry, build) {
         stream.close();
     });
 
+    const patient = entry.trickles && 'the server, or its front, counts from the last byte';
+    if (!entry.http2) {
+        test('a body that comes byte by byte has no more time than another', { skip: patient }, async (t) => {
+            const host = await start(t);
+            const raw = await Raw.connect(host);
+            raw.send('POST /publish?topic=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n');
+            const timer = setInterval(() => raw.send('x'), 500);
+            t.after(() => clearInterval(timer));
+            await until(() => raw.closed || raw.received, 'the end of its time');
+            assert.doesNotMatch(raw.received, /^HTTP\/1\.1 2/);
+            raw.close();
+        });
+    }
+
     test('without free descriptors it waits in silence, and goes on when there are some', async (t) => {
         const host = await start(t, { descriptors: DESCRIPTORS });
         await publish(host);

@@ -6,25 +6,29 @@
 // it is tested, if not both. What else is not in the hands of the program:
 // - `continues` false: the server cannot send "100 Continue";
 // - `lengths` false: it hides that a request had two lengths;
+// - `trickles`: it, or its front, waits for a body as long as a byte comes now and then;
 // - `countsBodies` false: it, or its front, keeps the bodies that have not come to their end.
 
-const nginx = { server: 'nginx', builds: ['asan'], countsBodies: false };
+const nginx = { server: 'nginx', builds: ['asan'], trickles: true, countsBodies: false };
 
 export const hosts = [
     { name: 'microhttpd' },
     { name: 'microhttpd_threads', blocking: true },
-    { name: 'civetweb', blocking: true },
-    { name: 'evhttp', countsBodies: false },
+    { name: 'civetweb', blocking: true, trickles: true },
+    { name: 'evhttp', trickles: true, countsBodies: false },
     { name: 'uv' },
     { name: 'websockets', misreads: ['%ff'] },
     { name: 'nghttp2', http2: true },
     { name: 'h2o', lengths: false, countsBodies: false },
     { name: 'h2o over HTTP/2', program: 'h2o', http2: true, continues: false, countsBodies: false },
     { name: 'openssl', tls: true },
-    { name: 'fastcgi behind nginx', program: 'fastcgi', front: 'nginx', blocking: true, countsBodies: false },
+    {
+        name: 'fastcgi behind nginx', program: 'fastcgi', front: 'nginx', blocking: true, trickles: true,
+        countsBodies: false,
+    },
     {
         name: 'fastcgi behind lighttpd', program: 'fastcgi', front: 'lighttpd', blocking: true,
-        misreads: ['%', '%zz'], countsBodies: false,
+        misreads: ['%', '%zz'], trickles: true, countsBodies: false,
     },
     { ...nginx, name: 'nginx' },
     { ...nginx, name: 'nginx over TLS', tls: true },
