@@ -201,6 +201,14 @@ static void take_input(struct intake *intake)
     }
 }
 
+/* Nothing has come in then, except perhaps the end. */
+static void wait_a_little(struct intake *intake)
+{
+    for (size_t i = 0; i < POLL_CONNECTIONS + intake->count; i++)
+        intake->polls[i].revents = 0;
+    (void)poll(&intake->polls[POLL_STOP], 1, ACCEPT_PAUSE_MS);
+}
+
 static void *take_all(void *user)
 {
     struct intake *intake = user;
@@ -209,8 +217,9 @@ static void *take_all(void *user)
         int timeout = fill_polls(intake, clock_now_ms());
         int64_t now_ms;
 
+        /* The system may have no memory, or the process may no longer have so many descriptors. */
         if (poll(intake->polls, (nfds_t)(POLL_CONNECTIONS + intake->count), timeout) < 0)
-            continue;
+            wait_a_little(intake);
         now_ms = clock_now_ms();
         if (intake->polls[POLL_STOP].revents)
             return NULL;
