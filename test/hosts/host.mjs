@@ -8,7 +8,8 @@ import { join } from 'node:path';
 import { makeCertificate } from '../clients/certificate.mjs';
 import { freePort, isListening, startLighttpd, startNginx } from '../clients/front.mjs';
 import { encode, killedAtExit, request, until } from '../clients/hub.mjs';
-import { request as requestHttp2 } from './http2.mjs';
+import { apache2 } from './apache.mjs';
+import { request as requestHttp2, sessions } from './http2.mjs';
 import { nginx } from './nginx.mjs';
 
 const HEARTBEAT_MS = 300;
@@ -20,7 +21,7 @@ const fronts = {
 };
 
 /** Servers that load a module: how each is started and looked at. */
-const servers = { nginx };
+const servers = { nginx, apache2 };
 
 function programOf({ name, program = name, server }, build) {
     const file = server === undefined ? `host_${program}` : servers[server].module;
@@ -61,7 +62,7 @@ function killProcess(pid) {
 }
 
 class Host {
-    stderr = '';
+    #said = '';
 
     constructor(entry, build, { heartbeatMs = HEARTBEAT_MS, streamsMax = 0, names = [], descriptors, more = '' }) {
         Object.assign(this, { http2: false, tls: false, more, ...entry });
@@ -95,7 +96,7 @@ class Host {
         const [program, ...rest] = [...before, ...this.server?.command(this) ?? this.#command()];
         this.child = spawn(program, rest, { env, stdio: ['ignore', 'ignore', 'pipe'] });
         killedAtExit({ kill: () => this.kill() });
-        this.child.stderr.setEncoding('utf8').on('data', (text) => { this.stderr += text; });
+        this.child.stderr.setEncoding('utf8').on('data', (text) => { this.#said += text; });
         this.exited = new Promise((resolve) => {
             this.child.on('close', (code, signal) => resolve(code ?? signal));
         });
@@ -105,6 +106,9 @@ class Host {
         }, `${this.name} to listen`, () => this.stderr);
         this.frontServer = await fronts[this.front]?.(port);
         this.origin = `${this.tls ? 'https' : 'http'}://127.0.0.1:${this.frontServer?.port ?? port}/`;
+        if (this.sessionStreams) {
+            sessions.limit(new URL(this.origin).origin, this.sessionStreams);
+        }
     }
 
     #command() {
@@ -139,6 +143,10 @@ class Host {
     }
 
     /* What it looks like from outside */
+
+    get stderr() {
+        return this.#said + (this.server?.log?.(this) ?? '');
+    }
 
     /** The process that serves. */
     get pid() {
@@ -222,6 +230,10 @@ class Host {
  *  have. */
 export async function startHost(entry, build, options = {}) {
     const host = new Host(entry, build, options);
-    await host.start();
+    await host.start().catch((error) => {
+        host.kill();
+        rmSync(host.directory, { recursive: true });
+        throw error;
+    });
     return host;
 }

@@ -8,6 +8,12 @@ const STREAMS_MAX = 50;
 
 export class Sessions {
     #open = new Map();
+    #limits = new Map();
+
+    /** For a server that serves no more streams of a session at a time. */
+    limit(origin, streams) {
+        this.#limits.set(origin, streams);
+    }
 
     /** Makes a request on a session that has room, or on one of its own. */
     request(origin, headers, { alone = false, ca } = {}) {
@@ -19,8 +25,9 @@ export class Sessions {
     }
 
     #find(origin, alone) {
+        const limit = this.#limits.get(origin) ?? STREAMS_MAX;
         const rooms = [...this.#open].filter(([, room]) => (
-            room.origin === origin && !room.alone && room.count < STREAMS_MAX));
+            room.origin === origin && !room.alone && room.count < limit));
         return alone ? undefined : rooms[0]?.[0];
     }
 
@@ -47,7 +54,7 @@ export class Sessions {
     }
 }
 
-const sessions = new Sessions();
+export const sessions = new Sessions();
 
 function headersFor(url, method, headers) {
     const { pathname, search, host, protocol } = new URL(url);

@@ -3,7 +3,8 @@
 // (with prior knowledge) are how it is spoken to; `front` stands between it and the clients. A host that is
 // `blocking` has a thread for each stream, which notices nothing but by writing. `misreads`: broken encodings
 // that it, or its front, accepts in a query. `server`: what loads a module, see host.mjs; `builds`: those in which
-// it is tested, if not both. What else is not in the hands of the program:
+// it is tested, if not both; `mpm`: Apache's; `sessionStreams`: how many streams of HTTP/2 the tests put on one
+// connection. What else is not in the hands of the program:
 // - `continues` false: the server cannot send "100 Continue";
 // - `lengths` false: it hides that a request had two lengths;
 // - `trickles`: it, or its front, waits for a body as long as a byte comes now and then;
@@ -34,4 +35,9 @@ export const hosts = [
     { ...nginx, name: 'nginx over TLS', tls: true },
     { ...nginx, name: 'nginx over HTTP/2', http2: true, continues: false },
     { ...nginx, name: 'nginx over HTTP/2 and TLS', http2: true, tls: true, continues: false },
+    { name: 'Apache, event', server: 'apache2', mpm: 'event' },
+    { name: 'Apache, worker', server: 'apache2', mpm: 'worker' },
+    { name: 'Apache, TLS', server: 'apache2', mpm: 'event', tls: true },
+    // Where clients close streams, mod_http2 works on no more than two requests of a connection at a time.
+    { name: 'Apache over HTTP/2', server: 'apache2', mpm: 'event', http2: true, sessionStreams: 2 },
 ];

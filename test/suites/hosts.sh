@@ -17,13 +17,14 @@ skip_all() {
 # A server whose package is missing is not built, and its test says that it was skipped.
 install_servers() {
     for server in microhttpd.h civetweb.h event2/http.h uv.h http_parser.h libwebsockets.h nghttp2/nghttp2.h h2o.h \
-        fcgiapp.h openssl/ssl.h; do
+        fcgiapp.h openssl/ssl.h apache2/httpd.h; do
         install "/usr/include/$server"
     done
     install /usr/share/nginx/src/configure
     install openssl
     install nginx
     install lighttpd
+    install apache2
 }
 
 install_build_tools || exit 1
@@ -44,9 +45,11 @@ if have setarch && setarch -R true 2>/dev/null; then
     export SSE_WITHOUT_RANDOMISATION=1
 fi
 
-# nginx is not built with the sanitizer: it is loaded before it.
+# nginx and Apache are not built with sanitizers: they are loaded before them.
 SSE_ASAN_RUNTIME=$(${CC:-cc} -print-file-name=libasan.so)
-export SSE_ASAN_RUNTIME
+SSE_TSAN_RUNTIME=$(${CC:-cc} -print-file-name=libtsan.so)
+export SSE_ASAN_RUNTIME SSE_TSAN_RUNTIME
 
 run_tests hosts "${SSE_HOSTS_SECONDS:-600}" hosts/hosts.test.mjs hosts/requests.test.mjs hosts/limits.test.mjs
 run_tests nginx 200 hosts/nginx.test.mjs
+run_tests apache 300 hosts/apache.test.mjs

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT */
+/* GET: the events of the topics in the query. The thread of Apache that has the request serves its stream. */
+#include "mod_sse.h"
+
+#include <apr_portable.h>
+#include <apr_strings.h>
+#include <fcntl.h>
+#include <http_core.h>
+#include <http_log.h>
+#include <http_protocol.h>
+#include <http_request.h>
+#include <netinet/tcp.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+APLOG_USE_MODULE(sse);
+
+/* -- the adapter ---------------------------------------------------------------------------- */
+
+#define PIECES 16
+#define STALL_MS 30000
+/* A client that ends a stream of HTTP/2 closes no socket: mod_http2 sets a flag, which nobody reports. */
+#define LOOK_MS 1000
+
+static void release_stream(void *user)
+{
+    close((int)(intptr_t)user);
+}
+
+/* The thread may be inside a write to a client that reads nothing. The other streams of an HTTP/2 connection
+ * end too, and their clients come back. A stream that its client closed is another matter: the connection
+ * stays. */
+static void break_connection(struct sse_emitter *emitter, const struct sse_completion *completion, void *user)
+{
+    (void)emitter;
+    if (completion->error && completion->reason != SSE_REASON_DISCONNECTED)
+        shutdown((int)(intptr_t)user, SHUT_RDWR);
+}
+
+/* A descriptor of our own: when Apache is stopped, it closes its sockets while threads still use them. */
+static int duplicate_socket(const request_rec *r)
+{
+    const unsigned stall_ms = STALL_MS;
+    conn_rec *master = r->connection->master;
+    apr_os_sock_t number;
+    int socket = -1;
+
+    if (!apr_os_sock_get(&number, ap_get_conn_socket(master ? master : r->connection)))
+        socket = fcntl(number, F_DUPFD_CLOEXEC, 3);
+    /* A client that vanished without a word would keep the thread for a quarter of an hour. */
+    if (socket >= 0)
+        (void)setsockopt(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, &stall_ms, sizeof(stall_ms));
+    return socket;
+}
+
+static int open_stream(struct sse_emitter **emitter, struct sse_emitter_options options, const request_rec *r)
+{
+    const int socket = duplicate_socket(r);
+    int error;
+
+    if (socket < 0)
+        return -ENOMEM;
+    options.output = SSE_OUTPUT_PULL;
+    options.loop = child.loop;
+    options.watch_fd = socket;
+    options.stall_ms = STALL_MS;
+    options.on_completion = break_connection;
+    options.on_release = release_stream;
+    options.user = (void *)(intptr_t)socket;
+    error = sse_emitter_new(emitter, &options, NULL);
+    if (error)
+        close(socket);
+    return error;
+}
+
+/* mod_deflate and mod_brotli heed these variables, but neither `identity` nor `no-transform` in the head. */
+static void write_head(request_rec *r)
+{
+    struct sse_http_header headers[8];
+    ssize_t count = sse_http_headers(headers, 8, NULL);
+
+    for (ssize_t i = 0; i < count; i++)
+        if (!strcmp(headers[i].name.ptr, "content-type"))
+            ap_set_content_type(r, headers[i].value.ptr);
+        else
+            apr_table_setn(r->headers_out, headers[i].name.ptr, headers[i].value.ptr);
+    apr_table_setn(r->subprocess_env, "no-gzip", "1");
+    apr_table_setn(r->subprocess_env, "no-brotli", "1");
+}
+
+static bool write_pieces(request_rec *r, const struct iovec *pieces, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (ap_rwrite(pieces[i].iov_base, (int)pieces[i].iov_len, r) < 0)
+            return false;
+    return ap_rflush(r) >= 0;
+}
+
+static size_t size_of(const struct iovec *pieces, int count)
+{
+    size_t size = 0;
+
+    for (int i = 0; i < count; i++)
+        size += pieces[i].iov_len;
+    return size;
+}
+
+/* Returns when the stream has ended, by whichever side. If it was not graceful, Apache must break the
+ * response off. */
+static void write_stream(request_rec *r, struct sse_emitter *emitter)
+{
+    const int timeout_ms = r->connection->master ? LOOK_MS : -1;
+    struct iovec pieces[PIECES];
+    int result;
+
+    while ((result = sse_emitter_wait(emitter, timeout_ms)) >= 0) {
+        int count = result ? sse_emitter_peek(emitter, pieces, PIECES) : 0;
+
+        if (r->connection->aborted || (count > 0 && !write_pieces(r, pieces, count)))
+            (void)sse_emitter_abort(emitter, -ECONNRESET);
+        else if (count > 0)
+            (void)sse_emitter_consume(emitter, size_of(pieces, count));
+    }
+    if (result != SSE_ENDED)
+        r->connection->aborted = 1;
+}
+
+/* -- the server ----------------------------------------------------------------------------- */
+
+#define TOPICS_MAX 16
+#define RETRY_SECONDS "10"
+
+struct query {
+    struct sse_text topics[TOPICS_MAX];
+    size_t count;
+    char id[SSE_ASSIGNED_ID_SIZE];
+    size_t id_size;
+};
+
+/* Counts threads, not emitters: a thread may be inside a write when its emitter has ended. */
+static bool take_thread(void)
+{
+    if (atomic_fetch_add(&child.streams, 1) < child.streams_max)
+        return true;
+    atomic_fetch_sub(&child.streams, 1);
+    return false;
+}
+
+/* The size of the topic; 0: there is none of that number. */
+static ssize_t read_topic(request_rec *r, size_t index, struct sse_text *topic)
+{
+    const struct sse_text encoded = sse_str(r->args);
+    ssize_t size = sse_http_parameter(encoded, "topic", index, NULL, 0);
+    char *bytes;
+
+    if (size == -ENOENT)
+        return 0;
+    if (size <= 0 || size > SSE_TOPIC_SIZE_MAX)
+        return -EBADMSG;
+    bytes = apr_palloc(r->pool, (apr_size_t)size);
+    *topic = (struct sse_text){bytes, (size_t)size};
+    return sse_http_parameter(encoded, "topic", index, bytes, (size_t)size);
+}
+
+static int read_query(request_rec *r, struct query *query)
+{
+    struct sse_text topic;
+    ssize_t size;
+
+    query->id_size = (size_t)sse_http_last_event_id(sse_str(apr_table_get(r->headers_in, "Last-Event-ID")),
+                                                    sse_str(r->args), query->id, sizeof(query->id));
+    for (query->count = 0; (size = read_topic(r, query->count, &topic)) > 0; query->count++) {
+        if (query->count == TOPICS_MAX)
+            return -EBADMSG;
+        query->topics[query->count] = topic;
+    }
+    return size || !query->count ? -EBADMSG : 0;
+}
+
+static struct sse_emitter_options options_for(const struct query *query)
+{
+    return (struct sse_emitter_options){.size = sizeof(struct sse_emitter_options),
+                                        .registry = child.registry,
+                                        .topics = query->topics,
+                                        .topic_count = query->count,
+                                        .last_event_id = {query->id, query->id_size},
+                                        .heartbeat_ms = child.heartbeat_ms,
+                                        .queue_bytes = QUEUE_BYTES};
+}
+
+/* An EventSource gives up at any status but 200. The header is for the others. */
+static int refuse(request_rec *r, int error)
+{
+    struct sse_http_refusal refusal;
+    uint64_t random;
+
+    ap_random_insecure_bytes(&random, sizeof(random));
+    if (sse_http_get_refusal(&refusal, error, random) || refusal.status != 200)
+        return refusal.status;
+    ap_set_content_type(r, "text/event-stream");
+    apr_table_setn(r->headers_out, "Cache-Control", "no-store");
+    apr_table_setn(r->headers_out, "Retry-After", RETRY_SECONDS);
+    ap_set_content_length(r, (apr_off_t)refusal.body_size);
+    (void)ap_rwrite(refusal.body, (int)refusal.body_size, r);
+    return OK;
+}
+
+static int serve(request_rec *r, const struct query *query)
+{
+    struct sse_emitter_info info;
+    struct sse_emitter *emitter;
+    int error = take_thread() ? 0 : -EAGAIN;
+
+    if (error)
+        return refuse(r, error);
+    error = open_stream(&emitter, options_for(query), r);
+    if (error) {
+        atomic_fetch_sub(&child.streams, 1);
+        return refuse(r, error);
+    }
+    write_head(r);
+    write_stream(r, emitter);
+    (void)sse_emitter_get_info(emitter, &info, sizeof(info));
+    sse_emitter_close(emitter);
+    atomic_fetch_sub(&child.streams, 1);
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "ended: reason %d (%s), %" APR_UINT64_T_FMT " events",
+                  info.reason, sse_reason_name(info.reason), (apr_uint64_t)info.events);
+    return OK;
+}
+
+int stream_handle(request_rec *r)
+{
+    struct query query;
+
+    if (!r->handler || strcmp(r->handler, "sse"))
+        return DECLINED;
+    ap_allow_methods(r, REPLACE_ALLOW, "GET", NULL);
+    if (r->method_number != M_GET)
+        return HTTP_METHOD_NOT_ALLOWED;
+    if (!page_may_act(r))
+        return HTTP_FORBIDDEN;
+    if (!child.registry)
+        return HTTP_SERVICE_UNAVAILABLE;
+    if (read_query(r, &query))
+        return HTTP_BAD_REQUEST;
+    if (!r->header_only)
+        return serve(r, &query);
+    write_head(r);
+    return OK;
+}
