@@ -28,12 +28,14 @@ ${modules.join('\n')}
 LoadModule sse_module ${program}
 Listen 127.0.0.1:${port}
 ${process.getuid() === 0 ? 'User www-data\nGroup www-data' : ''}
-# A client that connects and says nothing must not delay the end.
-RequestReadTimeout header=3 body=10
+# A client that connects and says nothing must not delay the end, nor wait in the kernel.
+RequestReadTimeout handshake=3 header=3 body=10
+AcceptFilter http none
+AcceptFilter https none
 Include ${join(process.env.SSE_ROOT, 'examples/hosts/apache/sse.conf')}
 SseHeartbeat ${heartbeatMs}
 ${streamsMax ? `SseStreams ${streamsMax}` : ''}
-${http2 ? 'Protocols h2c h2 http/1.1' : ''}
+${http2 ? 'Protocols h2c h2 http/1.1\nTimeout 20' : ''}
 # As if an administrator compressed everything.
 SetOutputFilter DEFLATE
 ${secure}

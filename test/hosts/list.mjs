@@ -8,9 +8,11 @@
 // - `continues` false: the server cannot send "100 Continue";
 // - `lengths` false: it hides that a request had two lengths;
 // - `trickles`: it, or its front, waits for a body as long as a byte comes now and then;
-// - `countsBodies` false: it, or its front, keeps the bodies that have not come to their end.
+// - `countsBodies` false: it, or its front, keeps the bodies that have not come to their end;
+// - `spares` false: it replaces a process that has no descriptor left, and its configuration must see to it.
 
 const nginx = { server: 'nginx', builds: ['asan'], trickles: true, countsBodies: false };
+const apache = { server: 'apache2', mpm: 'event', spares: false };
 
 export const hosts = [
     { name: 'microhttpd' },
@@ -35,9 +37,9 @@ export const hosts = [
     { ...nginx, name: 'nginx over TLS', tls: true },
     { ...nginx, name: 'nginx over HTTP/2', http2: true, continues: false },
     { ...nginx, name: 'nginx over HTTP/2 and TLS', http2: true, tls: true, continues: false },
-    { name: 'Apache, event', server: 'apache2', mpm: 'event' },
-    { name: 'Apache, worker', server: 'apache2', mpm: 'worker' },
-    { name: 'Apache, TLS', server: 'apache2', mpm: 'event', tls: true },
+    { ...apache, name: 'Apache, event' },
+    { ...apache, name: 'Apache, worker', mpm: 'worker' },
+    { ...apache, name: 'Apache, TLS', tls: true },
     // Where clients close streams, mod_http2 works on no more than two requests of a connection at a time.
-    { name: 'Apache over HTTP/2', server: 'apache2', mpm: 'event', http2: true, sessionStreams: 2 },
+    { ...apache, name: 'Apache over HTTP/2', http2: true, sessionStreams: 2 },
 ];

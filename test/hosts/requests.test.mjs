@@ -109,10 +109,11 @@ function testBodies(entry, build) {
     });
     after(() => it.host?.remove());
 
-    const never = entry.continues === false && 'the server has no way to send it';
-    test('a client that waits for 100 Continue gets it', { skip: never }, async () => {
-        assert.deepEqual(await expectContinue(it.host), [true, 202]);
-    });
+    if (entry.continues !== false) {
+        test('a client that waits for 100 Continue gets it', async () => {
+            assert.deepEqual(await expectContinue(it.host), [true, 202]);
+        });
+    }
 
     test('an event that does not fit into the queue of a client is refused, and harms no stream', async () => {
         const stream = await Stream.open(it.host, 'size');
@@ -149,9 +150,8 @@ function testBodies(entry, build) {
         }
     });
 
-    if (!entry.http2) {
-        const hidden = entry.lengths === false && 'the server shows nobody that there were two';
-        test('a body whose length is told in two ways is no event', { skip: hidden }, async () => {
+    if (!entry.http2 && entry.lengths !== false) {
+        test('a body whose length is told in two ways is no event', async () => {
             const publication = { method: 'POST', target: 'publish?topic=length' };
             const stream = await Stream.open(it.host, 'length');
             const posts = [
