@@ -2,7 +2,7 @@
 // Many tabs of one browser: over HTTP/1.1 it opens six connections, over HTTP/2 one carries all streams.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { startHaproxy, startNginx } from '../clients/front.mjs';
+import { startApache, startHaproxy, startNginx } from '../clients/front.mjs';
 import { until } from '../clients/hub.mjs';
 import { Scene } from './scene.mjs';
 import { openContext, openTab } from './tab.mjs';
@@ -78,4 +78,17 @@ describe('tabs', { concurrency: 2 }, () => {
             }
         });
     }
+
+    // It works on six requests of a connection at a time; the others wait.
+    test(`Apache, HTTP/2 and TLS: of ${TABS} tabs of one browser ${CONNECTIONS_MAX} have their stream`, async (t) => {
+        const { hub, tabs } = await openTabs(t, (port) => startApache(port, { tls: true }));
+        const opened = () => tabs.filter((tab) => tab.opens > 0);
+        await until(() => opened().length === CONNECTIONS_MAX, 'the first tabs');
+        await hub.publish({ topic: 'a', data: 'for some' });
+        for (const tab of opened()) {
+            await tab.untilEvents(1);
+        }
+        assert.equal(opened().length, CONNECTIONS_MAX);
+        assert.equal((await hub.stats()).emitters, CONNECTIONS_MAX);
+    });
 });

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# nginx and haproxy in front of the hub, as the readme's table "Behind a proxy" has them: real clients and
+# nginx, haproxy and Apache in front of the hub, as the readme's table "Behind a proxy" has them: real clients and
 # Chromium see every event at once, come back with nothing lost, and are noticed when they leave.
 . "$SSE_ROOT/test/support/suite.sh"
 . "$SSE_ROOT/test/support/node.sh"
@@ -14,6 +14,7 @@ build_servers || exit 0
 install_clients skip_all
 install nginx || skip_all "nginx cannot be installed"
 install haproxy || skip_all "haproxy cannot be installed"
+install apache2 || skip_all "Apache cannot be installed"
 install openssl || skip_all "openssl cannot be installed"
 install_chromium || skip_all "Chromium cannot be installed"
 SSE_README=$SSE_ROOT/README.md
