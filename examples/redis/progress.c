@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "progress.h"
 
+#include <errno.h>
 #include <time.h>
 
 #define AWAIT_SECONDS 2
+#define WAITING_MAX 4
 
 void progress_open(struct progress *progress)
 {
@@ -85,8 +87,11 @@ bool progress_await(struct progress *progress, struct place place)
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += AWAIT_SECONDS;
     pthread_mutex_lock(&progress->lock);
+    if (progress->waiting++ >= WAITING_MAX)
+        error = ETIMEDOUT;
     while (!error && place_compare(progress->read, place) < 0)
         error = pthread_cond_timedwait(&progress->moved, &progress->lock, &until);
+    progress->waiting--;
     reached = place_compare(progress->read, place) >= 0;
     pthread_mutex_unlock(&progress->lock);
     return reached;

@@ -12,6 +12,7 @@ struct progress {
     pthread_mutex_t lock;
     pthread_cond_t moved;
     bool begun;
+    unsigned waiting; /**< threads in progress_await */
     struct place start;
     struct place read;
     struct place published;
@@ -37,7 +38,8 @@ struct place progress_read(struct progress *progress);
 /** The place of the last event that was published; before the first one, the start. */
 struct place progress_published(struct progress *progress);
 
-/** Waits up to two seconds until everything up to `place` has been published. Returns whether it has. */
+/** Waits up to two seconds until everything up to `place` has been published. Returns whether it has. Only
+ * some threads may wait: the others are told at once that it has not, so that they can do something else. */
 bool progress_await(struct progress *progress, struct place place);
 
 #endif

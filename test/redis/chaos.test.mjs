@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Two Redis, one of them a replica, three nodes, and clients, while all that can go wrong does, in random order: every
-// accepted event arrives at every client once, or the client is told of a gap.
+// Two Redis, one of them a replica, three nodes, and clients, while all that can go wrong does, in random order:
+// every accepted event arrives at every client once, or the client is told of a gap.
 import assert from 'node:assert/strict';
 import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -191,6 +191,7 @@ test(`${ROUNDS} blows, seed ${SEED}`, { timeout: 300000 }, async (t) => {
     });
     const stats = await Promise.all(nodes.map((node) => node.stats()));
     const sum = (name) => results.reduce((total, result) => total + result[name], 0);
-    t.diagnostic(`figures: seed ${SEED}, ${dealt.join(', ')}: accepted ${publisher.accepted.length}, received `
-        + `${sum('received')}, missed and told ${sum('missed')}, begun anew ${stats.map(({ renewed }) => renewed)}`);
+    t.diagnostic(`figures: seed ${SEED}, ${dealt.join(', ')}: accepted ${publisher.accepted.length}, `
+        + `received ${sum('received')}, missed and told ${sum('missed')}, `
+        + `begun anew ${stats.map(({ renewed }) => renewed)}`);
 });

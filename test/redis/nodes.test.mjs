@@ -66,7 +66,7 @@ test('a client of a young node gets each event from before the node began once',
     assert.deepEqual([(await node.stats()).filled, (await node.stats()).gaps], [2, 0]);
 });
 
-test('a client gets the events that a short history no longer retains, and then those that it retains', async (t) => {
+test('a client gets what a short history no longer retains, and then what it retains', async (t) => {
     const node = await nodeFor(t, redis, ['-n', 20]);
     const busy = await acceptedMany(node.url, 'busy', 100);
     const quiet = await acceptedMany(node.url, 'quiet', 5);

@@ -7,7 +7,9 @@ import net from 'node:net';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { request, until } from '../clients/hub.mjs';
-import { accepted, comeBack, eventsUrl, nodeFor, publish, startNode, startRedis } from './cluster.mjs';
+import {
+    accepted, comeBack, eventsUrl, nodeFor, proxyFor, publish, redisFor, startNode, startRedis,
+} from './cluster.mjs';
 
 const redis = await startRedis();
 const node = await startNode(redis);
@@ -60,6 +62,22 @@ test('silent and slow connections hold up nobody', async (t) => {
     await accepted(one.url, { topic: 'a', data: 'x' });
     await comeBack(t, one, ['a'], '');
     assert.ok(waiting.every(({ ended }) => !ended));
+});
+
+test('clients that are ahead of a node whose reader is late hold up no publisher', async (t) => {
+    const server = await redisFor(t);
+    const proxy = await proxyFor(t, server.port);
+    const [late, other] = [await nodeFor(t, { port: proxy.port }), await nodeFor(t, server)];
+    // So that its other connection is there.
+    await accepted(late.url, { topic: 'late', data: 'before' });
+    proxy.hold('entries');
+    const { id } = await accepted(other.url, { topic: 'late', data: 'only the other node has it' });
+    const head = `GET /events?topic=late HTTP/1.1\r\n${HOST}Last-Event-ID: ${id}\r\n\r\n`;
+    const clients = rawMany(t, late, head, 40);
+    const isSentAway = ({ text }) => /retry: \d+\n/.test(text);
+    await until(() => clients.filter(isSentAway).length >= 36, 'most to be sent away');
+    await accepted(late.url, { topic: 'late', data: 'meanwhile' });
+    assert.ok(clients.some(({ text }) => text === ''), 'nobody waits');
 });
 
 test('idle connections and half requests end', async (t) => {
@@ -141,7 +159,7 @@ test('without free descriptors accepting pauses, which is said once, and goes on
     assert.ok(waiting.filter(({ status }) => status === 200).length >= 18);
 });
 
-test('the limit of descriptors falls below what is open: the node waits, and ends when it is told to', async (t) => {
+test('the limit of descriptors falls below what is open: the node waits, and goes on', async (t) => {
     const one = await nodeFor(t, redis);
     const silent = rawMany(t, one, 'GET /', 20);
     await until(() => silent.every(({ socket }) => !socket.connecting), 'the connections');
