@@ -5,19 +5,21 @@
  *     location /events { sse; }
  *     location /publish { sse_publish; }
  *
- * stream.c and worker.c are the adapter. The rest is what every module has: directives here, requests in
- * requests.c.
+ * stream.c and worker.c are the adapter; shared.c is for several workers. The rest is what every module has:
+ * directives here, requests in requests.c.
  */
 #include "module.h"
 #include "requests.h"
 #include "worker.h"
 
 #include "../../origin.h"
+#include "../../workers/ring.h"
 
 struct settings {
     ngx_int_t streams;    /* the most streams of a worker; 0: three quarters of its connections */
     ngx_int_t history;    /* events that are kept for clients that come back */
     ngx_msec_t heartbeat; /* 0: the library's default */
+    ngx_flag_t shared;    /* the workers share a ring */
     bool is_used;
     struct ngx_sse_worker worker;
 };
@@ -30,17 +32,13 @@ static struct settings *settings_of(const ngx_http_request_t *request)
 static ngx_int_t handle_events(ngx_http_request_t *request)
 {
     const struct settings *settings = settings_of(request);
-    const struct sse_emitter_options options = {.size = sizeof(options),
-                                                .registry = settings->worker.registry,
-                                                .loop = settings->worker.loop,
-                                                .heartbeat_ms = (int64_t)settings->heartbeat};
 
-    return ngx_sse_serve_events(request, options);
+    return ngx_sse_serve_events(&settings->worker, request, (int64_t)settings->heartbeat);
 }
 
 static ngx_int_t handle_publish(ngx_http_request_t *request)
 {
-    return ngx_sse_serve_publish(request, settings_of(request)->worker.registry);
+    return ngx_sse_serve_publish(&settings_of(request)->worker, request);
 }
 
 /* -- directives ----------------------------------------------------------------------------- */
@@ -69,6 +67,7 @@ static char *set_publish(ngx_conf_t *conf, ngx_command_t *command, void *unused)
 
 #define AT_LOCATION (NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS)
 #define IN_HTTP (NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1)
+#define FLAG_IN_HTTP (NGX_HTTP_MAIN_CONF | NGX_CONF_FLAG)
 
 static ngx_command_t commands[] = {{ngx_string("sse"), AT_LOCATION, set_events, 0, 0, NULL},
                                    {ngx_string("sse_publish"), AT_LOCATION, set_publish, 0, 0, NULL},
@@ -78,6 +77,8 @@ static ngx_command_t commands[] = {{ngx_string("sse"), AT_LOCATION, set_events, 
                                     NGX_HTTP_MAIN_CONF_OFFSET, offsetof(struct settings, history), NULL},
                                    {ngx_string("sse_heartbeat"), IN_HTTP, ngx_conf_set_msec_slot,
                                     NGX_HTTP_MAIN_CONF_OFFSET, offsetof(struct settings, heartbeat), NULL},
+                                   {ngx_string("sse_shared"), FLAG_IN_HTTP, ngx_conf_set_flag_slot,
+                                    NGX_HTTP_MAIN_CONF_OFFSET, offsetof(struct settings, shared), NULL},
                                    ngx_null_command};
 
 static void *make_settings(ngx_conf_t *conf)
@@ -89,18 +90,35 @@ static void *make_settings(ngx_conf_t *conf)
     settings->streams = NGX_CONF_UNSET;
     settings->history = NGX_CONF_UNSET;
     settings->heartbeat = NGX_CONF_UNSET_MSEC;
+    settings->shared = NGX_CONF_UNSET;
     return settings;
+}
+
+/* In the master, before it starts workers. A reload keeps the ring: workers of before still use it, and
+ * clients come back with its ids. */
+static struct ring *ring;
+
+static char *make_ring(ngx_conf_t *conf, const struct settings *settings)
+{
+    const struct ring_options options = {.events = (size_t)settings->history,
+                                         .event_bytes = NGX_SSE_QUEUE_BYTES};
+    int error = ring ? 0 : ring_create(&ring, &options);
+
+    if (!error)
+        return NGX_CONF_OK;
+    ngx_conf_log_error(NGX_LOG_EMERG, conf, -error, "sse_shared: there is no ring");
+    return NGX_CONF_ERROR;
 }
 
 static char *complete_settings(ngx_conf_t *conf, void *made)
 {
     struct settings *settings = made;
 
-    (void)conf;
     ngx_conf_init_value(settings->streams, 0);
     ngx_conf_init_value(settings->history, 10000);
     ngx_conf_init_msec_value(settings->heartbeat, 0);
-    return NGX_CONF_OK;
+    ngx_conf_init_value(settings->shared, 0);
+    return settings->shared ? make_ring(conf, settings) : NGX_CONF_OK;
 }
 
 static void *make_rules(ngx_conf_t *conf)
@@ -138,11 +156,13 @@ static struct settings *settings_in(ngx_cycle_t *cycle)
 
 static ngx_int_t check_workers(ngx_cycle_t *cycle)
 {
+    const struct settings *settings = settings_in(cycle);
     const ngx_core_conf_t *core = (ngx_core_conf_t *)ngx_get_conf(cycle->conf_ctx, ngx_core_module);
 
-    if (settings_in(cycle) && core->worker_processes > 1)
+    if (settings && !settings->shared && core->worker_processes > 1)
         ngx_log_error(NGX_LOG_WARN, cycle->log, 0,
-                      "sse: an event reaches the streams of one worker alone: set worker_processes to 1");
+                      "sse: an event reaches the streams of one worker alone: set worker_processes to 1, or "
+                      "sse_shared on");
     return NGX_OK;
 }
 
@@ -150,14 +170,25 @@ static ngx_int_t check_workers(ngx_cycle_t *cycle)
 static ngx_int_t start_worker(ngx_cycle_t *cycle)
 {
     struct settings *settings = settings_in(cycle);
-    struct sse_registry_options options = {.size = sizeof(options), .gap_type = sse_str("gap")};
+    struct sse_registry_options options = {.size = sizeof(options)};
 
     if (!settings || (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE))
         return NGX_OK;
-    options.history.events = (size_t)settings->history;
+    /* The ring is a history by itself. */
+    if (!settings->shared) {
+        options.history.events = (size_t)settings->history;
+        options.gap_type = sse_str("gap");
+    }
     /* A stream takes a connection, and other requests need some. */
     options.emitters_max = settings->streams ? (size_t)settings->streams : cycle->connection_n / 4 * 3;
-    return ngx_sse_open_worker(&settings->worker, &options, cycle);
+    return ngx_sse_open_worker(&settings->worker, &options, settings->shared ? ring : NULL, cycle);
+}
+
+static void free_ring(ngx_cycle_t *cycle)
+{
+    (void)cycle;
+    ring_free(ring);
+    ring = NULL;
 }
 
 static void stop_worker(ngx_cycle_t *cycle)
@@ -166,6 +197,7 @@ static void stop_worker(ngx_cycle_t *cycle)
 
     if (settings && settings->worker.loop)
         ngx_sse_close_worker(&settings->worker);
+    free_ring(cycle);
 }
 
 static ngx_http_module_t context = {.create_main_conf = make_settings,
@@ -175,4 +207,4 @@ static ngx_http_module_t context = {.create_main_conf = make_settings,
 
 ngx_module_t ngx_http_sse_module = {NGX_MODULE_V1, &context,      commands,     NGX_HTTP_MODULE,
                                     NULL,          check_workers, start_worker, NULL,
-                                    NULL,          stop_worker,   NULL,         NGX_MODULE_V1_PADDING};
+                                    NULL,          stop_worker,   free_ring,    NGX_MODULE_V1_PADDING};

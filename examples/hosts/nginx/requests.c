@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "requests.h"
 #include "module.h"
+#include "shared.h"
 #include "stream.h"
 
 #include "../../origin.h"
@@ -120,8 +121,11 @@ static ngx_int_t answer_head(ngx_http_request_t *request)
                                                : NGX_HTTP_INTERNAL_SERVER_ERROR;
 }
 
-ngx_int_t ngx_sse_serve_events(ngx_http_request_t *request, struct sse_emitter_options options)
+ngx_int_t ngx_sse_serve_events(const struct ngx_sse_worker *worker, ngx_http_request_t *request,
+                               int64_t heartbeat_ms)
 {
+    struct sse_emitter_options options = {
+        .size = sizeof(options), .queue_bytes = NGX_SSE_QUEUE_BYTES, .heartbeat_ms = heartbeat_ms};
     const struct sse_text query = text_of(request->args);
     char id[SSE_ID_SIZE_MAX + 1];
     struct sse_text last_event_id;
@@ -147,8 +151,7 @@ ngx_int_t ngx_sse_serve_events(ngx_http_request_t *request, struct sse_emitter_o
         return NGX_HTTP_BAD_REQUEST;
     size = sse_http_last_event_id(last_event_id, query, id, sizeof(id));
     options.last_event_id = (struct sse_text){id, size > 0 ? (size_t)size : 0};
-    options.queue_bytes = NGX_SSE_QUEUE_BYTES;
-    error = ngx_sse_open_stream(request, options, &result);
+    error = ngx_sse_open_stream(worker, request, options, &result);
     return error ? refuse_stream(request, error) : result;
 }
 
@@ -180,7 +183,7 @@ static u_char *read_body(ngx_http_request_t *request, size_t *size)
     return body;
 }
 
-static ngx_int_t publish(ngx_http_request_t *request, struct sse_registry *registry)
+static ngx_int_t publish(const struct ngx_sse_worker *worker, ngx_http_request_t *request)
 {
     char topic[SSE_TOPIC_SIZE_MAX];
     ssize_t topic_size = sse_http_parameter(text_of(request->args), "topic", 0, topic, sizeof(topic));
@@ -197,18 +200,18 @@ static ngx_int_t publish(ngx_http_request_t *request, struct sse_registry *regis
     /* It would end every stream of its topic. */
     if ((size_t)encoded > EVENT_SIZE_MAX)
         return NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
-    error = sse_registry_publish(registry, (struct sse_text){topic, (size_t)topic_size}, &event, NULL);
+    error = ngx_sse_publish(worker, (struct sse_text){topic, (size_t)topic_size}, &event);
     return error ? NGX_HTTP_SERVICE_UNAVAILABLE : accept_event(request);
 }
 
 static void on_body(ngx_http_request_t *request)
 {
-    struct sse_registry *registry = ngx_http_get_module_ctx(request, ngx_http_sse_module);
+    const struct ngx_sse_worker *worker = ngx_http_get_module_ctx(request, ngx_http_sse_module);
 
-    ngx_http_finalize_request(request, publish(request, registry));
+    ngx_http_finalize_request(request, publish(worker, request));
 }
 
-ngx_int_t ngx_sse_serve_publish(ngx_http_request_t *request, struct sse_registry *registry)
+ngx_int_t ngx_sse_serve_publish(struct ngx_sse_worker *worker, ngx_http_request_t *request)
 {
     ngx_int_t result;
 
@@ -216,7 +219,7 @@ ngx_int_t ngx_sse_serve_publish(ngx_http_request_t *request, struct sse_registry
         return refuse_method(request, "POST");
     if (!may_act(request))
         return NGX_HTTP_FORBIDDEN;
-    ngx_http_set_ctx(request, registry, ngx_http_sse_module);
+    ngx_http_set_ctx(request, worker, ngx_http_sse_module);
     result = ngx_http_read_client_request_body(request, on_body);
     return result >= NGX_HTTP_SPECIAL_RESPONSE ? result : NGX_DONE;
 }

@@ -8,15 +8,14 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include <sse/sse.h>
+#include "worker.h"
 
-/** GET, with the query parameter `topic`, perhaps repeated: a stream. `options` says what belongs to no
- * request: the registry, the loop, the heartbeat. */
-ngx_int_t ngx_sse_serve_events(ngx_http_request_t *request, struct sse_emitter_options options);
+/** GET, with the query parameter `topic`, perhaps repeated: a stream. `heartbeat_ms` as in its options. */
+ngx_int_t ngx_sse_serve_events(const struct ngx_sse_worker *worker, ngx_http_request_t *request,
+                               int64_t heartbeat_ms);
 
-/** POST, with the query parameter `topic`: the body becomes the data of an event, 202. The registry must live
- * as long as the request. */
-ngx_int_t ngx_sse_serve_publish(ngx_http_request_t *request, struct sse_registry *registry);
+/** POST, with the query parameter `topic`: the body becomes the data of an event, 202. */
+ngx_int_t ngx_sse_serve_publish(struct ngx_sse_worker *worker, ngx_http_request_t *request);
 
 /** The most bytes that are queued for a stream, and so the largest event. */
 #define NGX_SSE_QUEUE_BYTES ((size_t)1 << 20)

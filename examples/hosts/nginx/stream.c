@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "stream.h"
 #include "module.h"
+#include "shared.h"
 
 #include <stdlib.h>
 
@@ -206,7 +207,8 @@ static ngx_int_t begin(ngx_http_request_t *request)
     return NGX_DONE;
 }
 
-int ngx_sse_open_stream(ngx_http_request_t *request, struct sse_emitter_options options, ngx_int_t *result)
+int ngx_sse_open_stream(const struct ngx_sse_worker *worker, ngx_http_request_t *request,
+                        struct sse_emitter_options options, ngx_int_t *result)
 {
     ngx_http_cleanup_t *leaving = ngx_http_cleanup_add(request, 0);
     ngx_pool_cleanup_t *letting_go = ngx_pool_cleanup_add(request->pool, 0);
@@ -223,7 +225,7 @@ int ngx_sse_open_stream(ngx_http_request_t *request, struct sse_emitter_options 
     options.on_completion = on_completion;
     options.on_release = free;
     options.user = stream;
-    error = sse_emitter_new(&stream->emitter, &options, NULL);
+    error = ngx_sse_new_emitter(worker, &stream->emitter, &options);
     if (error) {
         free(stream);
         return error;

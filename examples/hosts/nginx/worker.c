@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "worker.h"
+#include "shared.h"
 
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -85,13 +86,13 @@ static ngx_int_t open_wake(struct ngx_sse_worker *worker, ngx_cycle_t *cycle)
 }
 
 ngx_int_t ngx_sse_open_worker(struct ngx_sse_worker *worker, const struct sse_registry_options *options,
-                              ngx_cycle_t *cycle)
+                              struct ring *ring, ngx_cycle_t *cycle)
 {
     const struct sse_loop_options loop = {.size = sizeof(loop), .on_wake = on_wake, .user = worker};
 
     ngx_memzero(worker, sizeof(*worker));
     if (open_wake(worker, cycle) == NGX_OK && !sse_loop_new(&worker->loop, &loop) &&
-        !sse_registry_new(&worker->registry, options))
+        !sse_registry_new(&worker->registry, options) && ngx_sse_open_reader(worker, ring, cycle) == NGX_OK)
         return NGX_OK;
     ngx_sse_close_worker(worker);
     return NGX_ERROR;
@@ -100,6 +101,7 @@ ngx_int_t ngx_sse_open_worker(struct ngx_sse_worker *worker, const struct sse_re
 void ngx_sse_close_worker(struct ngx_sse_worker *worker)
 {
     sse_loop_free(worker->loop);
+    ngx_sse_close_reader(worker);
     sse_registry_unref(worker->registry);
     if (worker->wake)
         ngx_close_connection(worker->wake);

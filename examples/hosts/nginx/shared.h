@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef NGX_SSE_SHARED_H
+#define NGX_SSE_SHARED_H
+
+/** What is different if the workers share a ring: examples/workers/ring.h. */
+
+#include "worker.h"
+
+/** The ring's events come to the worker's registry from now on. `ring` NULL: there is nothing to do. NGX_OK
+ * or NGX_ERROR. */
+ngx_int_t ngx_sse_open_reader(struct ngx_sse_worker *worker, struct ring *ring, ngx_cycle_t *cycle);
+void ngx_sse_close_reader(struct ngx_sse_worker *worker);
+
+/** As sse_emitter_new, for this worker's registry and loop. */
+int ngx_sse_new_emitter(const struct ngx_sse_worker *worker, struct sse_emitter **emitter,
+                        struct sse_emitter_options *options);
+
+/** As sse_registry_publish, to the streams of all workers that share the ring. */
+int ngx_sse_publish(const struct ngx_sse_worker *worker, struct sse_text topic,
+                    const struct sse_event *event);
+
+#endif
