@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A client of HTTP/2 that asks for one stream with windows that never close, and reads its connection only when it is
-// told to: so the server has frames that it cannot write. node's own client always reads.
+// A client of HTTP/2 that asks for one stream with windows that never close, and reads its connection only when
+// it is told to: so the server has frames that it cannot write. node's own client always reads.
 import net from 'node:net';
 
 const DATA = 0;

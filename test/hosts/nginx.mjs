@@ -31,7 +31,7 @@ http {
     ${streamsMax ? `sse_streams ${streamsMax};` : ''}
     ${more}
     server {
-        listen 127.0.0.1:${port}${tls ? ' ssl' : ''}${http2 ? ' http2' : ''};
+        listen 127.0.0.1:${port}${workers > 1 ? ' reuseport' : ''}${tls ? ' ssl' : ''}${http2 ? ' http2' : ''};
         ${tls ? `ssl_certificate ${certificate.file}; ssl_certificate_key ${certificate.keyFile};` : ''}
         server_name ${['127.0.0.1', ...host.names].join(' ')};
         location = /events { sse; }
