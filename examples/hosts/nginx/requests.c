@@ -201,6 +201,8 @@ static ngx_int_t publish(const struct ngx_sse_worker *worker, ngx_http_request_t
     if ((size_t)encoded > EVENT_SIZE_MAX)
         return NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
     error = ngx_sse_publish(worker, (struct sse_text){topic, (size_t)topic_size}, &event);
+    if (error == -EMSGSIZE)
+        return NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
     return error ? NGX_HTTP_SERVICE_UNAVAILABLE : accept_event(request);
 }
 
