@@ -27,6 +27,20 @@ install_servers() {
     install apache2
 }
 
+# The module, as the users of nginx build one.
+build_as_nginx_does() {
+    source=/usr/share/nginx/src
+    place=$SSE_BUILD/nginx-own
+    rm -rf "$place"
+    mkdir "$place"
+    cp -rs "$source/auto" "$source/src" "$source/configure" "$place"
+    options=$(sed -n 's/^NGX_CONF_FLAGS=(\(.*\))$/\1/p' "$source/conf_flags")
+    # shellcheck disable=SC2086
+    (cd "$place" && export PKG_CONFIG_PATH="$SSE_BUILD/clang-O2/meson-uninstalled" &&
+        ./configure $options --add-dynamic-module="$SSE_ROOT/examples/hosts/nginx" &&
+        make -f objs/Makefile modules) >"$place.log" 2>&1
+}
+
 install_build_tools || exit 1
 install_servers
 build_examples asan hosts && build_examples tsan hosts || exit 0
@@ -36,6 +50,14 @@ if ! install_clang; then
     record hosts-clang 0 0 1 "clang cannot be installed"
 elif build_clang hosts; then
     record hosts-clang 1 0 0
+    if ! [ -f /usr/share/nginx/src/configure ]; then
+        record hosts-nginx-own 0 0 1 "nginx-dev cannot be installed"
+    elif build_as_nginx_does; then
+        record hosts-nginx-own 1 0 0
+    else
+        tail -20 "$place.log"
+        record hosts-nginx-own 0 1 0 "the build failed"
+    fi
 fi
 
 install_clients skip_all
