@@ -154,8 +154,7 @@ static int start_threads(struct service *service)
     return error;
 }
 
-/* Takes the names off the front of the arguments. Returns how many arguments that were. */
-static int read_names(struct service *service, int argc, char **argv)
+int service_read_names(struct service *service, int argc, char **argv)
 {
     int at = 1;
 
@@ -193,7 +192,7 @@ static void limit_streams(struct service *service, size_t wanted)
 
 static void read_arguments(struct service *service, int argc, char **argv)
 {
-    int names = read_names(service, argc, argv), streams_max;
+    int names = service_read_names(service, argc, argv), streams_max;
 
     argc -= names;
     argv += names;

@@ -76,6 +76,10 @@ enum { SERVICE_STREAM, SERVICE_HEAD, SERVICE_PUBLISH };
  */
 void service_open(struct service *service, int argc, char **argv, void (*stop)(void *user), void *user);
 
+/** Takes each `--name NAME` off the front of the arguments, as service_open does. Returns how many arguments these
+ * were. */
+int service_read_names(struct service *service, int argc, char **argv);
+
 /** Looks at a request whose body need not have come. Returns SERVICE_STREAM; SERVICE_HEAD: answer as if it
  * were a stream, without a body; SERVICE_PUBLISH; or a status. `path` has no query. */
 int service_route(const struct service *service, struct sse_text method, struct sse_text path,

@@ -20,6 +20,7 @@ export const hosts = [
     { name: 'civetweb', blocking: true, trickles: true },
     { name: 'evhttp', trickles: true, countsBodies: false },
     { name: 'uv' },
+    { name: 'libsoup' },
     { name: 'websockets', misreads: ['%ff'] },
     { name: 'nghttp2', http2: true },
     { name: 'h2o', lengths: false, countsBodies: false },

@@ -17,7 +17,11 @@ skip_all() {
 # A server whose package is missing is not built, and its test says that it was skipped.
 install_servers() {
     for server in microhttpd.h civetweb.h event2/http.h uv.h http_parser.h libwebsockets.h nghttp2/nghttp2.h h2o.h \
+<<<<<<< HEAD
         fcgiapp.h openssl/ssl.h apache2/httpd.h; do
+=======
+        fcgiapp.h openssl/ssl.h libsoup-3.0/libsoup/soup.h; do
+>>>>>>> ca6f63d (hosts: libsoup 3, whose connection the stream takes over)
         install "/usr/include/$server"
     done
     install /usr/share/nginx/src/configure
