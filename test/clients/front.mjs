@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-// nginx, haproxy, lighttpd and Apache in front of something, each in a directory of its own, which goes with it.
+// nginx, haproxy, lighttpd, Apache and inetd in front of something, each in a directory of its own, which goes with
+// it.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
-import { tmpdir } from 'node:os';
+import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { makeCertificate } from './certificate.mjs';
 import { killedAtExit, until } from './hub.mjs';
@@ -43,7 +44,7 @@ export function isListening(port) {
 
 /** Starts a program that takes a configuration file, and waits until it listens. With `tls` it has a
  *  certificate. */
-async function start(program, makeOptions, makeConfiguration, { tls = false } = {}) {
+export async function start(program, makeOptions, makeConfiguration, { tls = false } = {}) {
     const directory = mkdtempSync(join(tmpdir(), 'sse-front-'));
     const port = await freePort();
     const file = join(directory, 'front.conf');
@@ -51,7 +52,7 @@ async function start(program, makeOptions, makeConfiguration, { tls = false } = 
     let log = '';
     writeFileSync(file, makeConfiguration(port, directory, certificate));
     const stdio = ['ignore', 'ignore', 'pipe'];
-    const child = killedAtExit(spawn(program, makeOptions(file, directory), { stdio }));
+    const child = killedAtExit(spawn(program, makeOptions(file, directory, port), { stdio }));
     const exited = once(child, 'exit');
     child.stderr.setEncoding('utf8').on('data', (text) => { log += text; });
     await until(() => {
@@ -129,8 +130,8 @@ listen front
     return start('haproxy', (file) => ['-db', '-f', file], configuration, { tls });
 }
 
-/** lighttpd that streams what a FastCGI server answers. */
-export function startLighttpd(upstream) {
+/** lighttpd with some of its modules, which `more` configures. `streams` false: as it is by itself. */
+export function startLighttpd(modules, more, { streams = true } = {}) {
     const configuration = (port, directory) => `
 server.document-root = "${directory}"
 server.bind = "127.0.0.1"
@@ -138,10 +139,9 @@ server.port = ${port}
 server.max-connections = 2048
 server.max-fds = 4608
 server.upload-dirs = ( "${directory}" )
-server.modules = ( "mod_fastcgi" )
-server.stream-response-body = 2
-fastcgi.server = ( "/" => (( "host" => "127.0.0.1", "port" => ${upstream},
-    "check-local" => "disable", "fix-root-scriptname" => "enable" )) )
+server.modules = ( ${modules.map((name) => `"mod_${name}"`).join(', ')} )
+${streams ? 'server.stream-response-body = 2' : ''}
+${more}
 `;
     return start('lighttpd', (file) => ['-D', '-f', file], configuration);
 }
@@ -169,4 +169,11 @@ ProxyPreserveHost on
 ProxyPass / http://127.0.0.1:${upstream}/
 `;
     return start('apache2', (file) => ['-D', 'FOREGROUND', '-f', file], configuration, { tls });
+}
+
+/** An inetd that starts a program for each connection. */
+export function startInetd(program) {
+    const configuration = (port) => (
+        `127.0.0.1:${port} stream tcp nowait ${userInfo().username} ${program} ${program}\n`);
+    return start('inetd', (file) => ['-i', '-E', '-R', '0', file], configuration);
 }

@@ -16,6 +16,11 @@ export class StrictParser {
     #atStart = true;
     #block = {};
 
+    /** What a client would send when it comes back; also of an event without data. */
+    get lastId() {
+        return this.#lastId;
+    }
+
     feed(bytes) {
         let start = 0;
         for (let end = bytes.indexOf(10); end >= 0; end = bytes.indexOf(10, start)) {

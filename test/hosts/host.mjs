@@ -17,7 +17,8 @@ const EXIT_MS = 30000;
 
 const fronts = {
     nginx: (port) => startNginx(`include /etc/nginx/fastcgi_params; fastcgi_pass 127.0.0.1:${port};`),
-    lighttpd: startLighttpd,
+    lighttpd: (port) => startLighttpd(['fastcgi'], `fastcgi.server = ( "/" => (( "host" => "127.0.0.1",
+        "port" => ${port}, "check-local" => "disable", "fix-root-scriptname" => "enable" )) )`),
 };
 
 /** Servers that load a module: how each is started and looked at. */

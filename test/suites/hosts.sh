@@ -17,11 +17,7 @@ skip_all() {
 # A server whose package is missing is not built, and its test says that it was skipped.
 install_servers() {
     for server in microhttpd.h civetweb.h event2/http.h uv.h http_parser.h libwebsockets.h nghttp2/nghttp2.h h2o.h \
-<<<<<<< HEAD
-        fcgiapp.h openssl/ssl.h apache2/httpd.h; do
-=======
-        fcgiapp.h openssl/ssl.h libsoup-3.0/libsoup/soup.h; do
->>>>>>> ca6f63d (hosts: libsoup 3, whose connection the stream takes over)
+        fcgiapp.h openssl/ssl.h apache2/httpd.h libsoup-3.0/libsoup/soup.h; do
         install "/usr/include/$server"
     done
     install /usr/share/nginx/src/configure
@@ -29,6 +25,7 @@ install_servers() {
     install nginx
     install lighttpd
     install apache2
+    install inetd
 }
 
 # The module, as the users of nginx build one.
@@ -76,6 +73,7 @@ SSE_ASAN_RUNTIME=$(${CC:-cc} -print-file-name=libasan.so)
 SSE_TSAN_RUNTIME=$(${CC:-cc} -print-file-name=libtsan.so)
 export SSE_ASAN_RUNTIME SSE_TSAN_RUNTIME
 
-run_tests hosts "${SSE_HOSTS_SECONDS:-600}" hosts/hosts.test.mjs hosts/requests.test.mjs hosts/limits.test.mjs
+run_tests hosts "${SSE_HOSTS_SECONDS:-600}" hosts/hosts.test.mjs hosts/cgi.test.mjs hosts/requests.test.mjs \
+    hosts/limits.test.mjs
 run_tests nginx 300 hosts/nginx.test.mjs hosts/nginx_workers.test.mjs
 run_tests apache 300 hosts/apache.test.mjs
