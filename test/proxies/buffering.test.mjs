@@ -1,12 +1,43 @@
 // SPDX-License-Identifier: MIT
-// What an operator must not do: have nginx ignore the header that ends its buffering.
+// What an operator must not do: have nginx ignore the header that ends its buffering, or let the others hold streams
+// back.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startNginx } from '../clients/front.mjs';
 import { request, until } from '../clients/hub.mjs';
 import { Scene } from './scene.mjs';
+import { startCaddy } from './servers.mjs';
 
 const EVENT_SIZE = 1000;
+const EVENTS = 20;
+
+/* Those that let nothing through before the stream ends. */
+const holding = {
+    'Caddy, encode gzip without Content-Encoding': (port) => (
+        startCaddy(port, { more: 'encode gzip', proxy: 'header_down -Content-Encoding' })),
+};
+
+for (const [name, start] of Object.entries(holding)) {
+    test(`${name}: who comes back gets nothing before the end`, async (t) => {
+        const scene = await Scene.begin(start);
+        t.after(() => scene.end());
+        const hub = await scene.startHub(t, ['--heartbeat', '0']);
+        const { id } = await hub.publish({ topic: 'a', data: 'known' });
+        await hub.publish({ topic: 'a', data: 'replayed '.padEnd(EVENT_SIZE) });
+        const curl = scene.openCurl('a', ['--compressed', '-H', `Last-Event-ID: ${id}`]);
+        await scene.untilStreams(1);
+        for (let number = 1; number <= EVENTS; number += 1) {
+            await hub.publish({ topic: 'a', data: `number ${number} ` });
+            await until(() => scene.between.streams[0].response.includes(`number ${number} `), 'the event');
+            // Time in which an event would pass.
+            assert.equal((await request(`${scene.front.url}stats`)).status, 200);
+        }
+        assert.deepEqual(curl.events, []);
+        await hub.complete('a');
+        await curl.untilEnd();
+        assert.equal(curl.events.filter(({ type }) => type === 'message').length, 1 + EVENTS);
+    });
+}
 
 test('nginx, proxy_ignore_headers X-Accel-Buffering: events wait until a buffer is full', async (t) => {
     const scene = await Scene.begin((port) => startNginx(

@@ -3,6 +3,7 @@
 // port; `tls` tells that it speaks HTTP/2 with TLS, `compresses` that it compresses what it may, `late` that
 // it notices a client's leaving only when there is something to send.
 import { startHaproxy, startNginx } from '../clients/front.mjs';
+import { startCaddy } from './servers.mjs';
 
 const pass = (port) => `proxy_pass http://127.0.0.1:${port};`;
 const NO_DELAY = 'option abortonclose\n    option http-no-delay';
@@ -41,6 +42,18 @@ export const fronts = [
         start: (port) => startHaproxy(port, {
             more: `${NO_DELAY}\n    compression algo gzip\n    ${TYPES}`,
         }),
+    },
+    { name: 'Caddy', start: (port) => startCaddy(port) },
+    { name: 'Caddy, HTTP/2 and TLS', tls: true, start: (port) => startCaddy(port, { tls: true }) },
+    {
+        name: 'Caddy, encode gzip',
+        compresses: true,
+        start: (port) => startCaddy(port, { more: 'encode {\n gzip\n minimum_length 1\n }' }),
+    },
+    {
+        name: 'Caddy, flush_interval -1',
+        late: true,
+        start: (port) => startCaddy(port, { proxy: 'flush_interval -1' }),
     },
 ];
 

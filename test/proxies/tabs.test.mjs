@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { startApache, startHaproxy, startNginx } from '../clients/front.mjs';
 import { until } from '../clients/hub.mjs';
+import { startCaddy } from './servers.mjs';
 import { Scene } from './scene.mjs';
 import { openContext, openTab } from './tab.mjs';
 
@@ -25,6 +26,7 @@ async function openTabs(t, start) {
 const secure = {
     'nginx, HTTP/2 and TLS': startNginxFor(true),
     'haproxy, HTTP/2 and TLS': startHaproxyFor(true),
+    'Caddy, HTTP/2 and TLS': (port) => startCaddy(port, { tls: true }),
 };
 
 const plain = {
