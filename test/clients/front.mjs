@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// nginx, haproxy, lighttpd, Apache and inetd in front of something, each in a directory of its own, which goes with
-// it.
+// nginx, haproxy, lighttpd and inetd in front of something, each in a directory of its own, which goes with it.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -144,31 +143,6 @@ ${streams ? 'server.stream-response-body = 2' : ''}
 ${more}
 `;
     return start('lighttpd', (file) => ['-D', '-f', file], configuration);
-}
-
-const APACHE_MODULES = '/usr/lib/apache2/modules';
-
-/** Apache as a proxy; with `tls` there is HTTP/2. */
-export function startApache(upstream, { tls = false } = {}) {
-    const names = ['mpm_event', 'authz_core', 'proxy', 'proxy_http', ...(tls ? ['ssl', 'http2'] : [])];
-    const secure = (certificate) => (tls ? `Protocols h2 http/1.1
-SSLEngine on
-SSLCertificateFile ${certificate.file}
-SSLCertificateKeyFile ${certificate.keyFile}` : '');
-    const configuration = (port, directory, certificate) => `
-${names.map((name) => `LoadModule ${name}_module ${APACHE_MODULES}/mod_${name}.so`).join('\n')}
-ServerRoot ${directory}
-ServerName 127.0.0.1
-PidFile ${directory}/pid
-DefaultRuntimeDir ${directory}
-ErrorLog ${directory}/log
-Listen 127.0.0.1:${port}
-${process.getuid() === 0 ? 'User www-data\nGroup www-data' : ''}
-${secure(certificate)}
-ProxyPreserveHost on
-ProxyPass / http://127.0.0.1:${upstream}/
-`;
-    return start('apache2', (file) => ['-D', 'FOREGROUND', '-f', file], configuration, { tls });
 }
 
 /** An inetd that starts a program for each connection. */

@@ -3,7 +3,7 @@
 // port; `tls` tells that it speaks HTTP/2 with TLS, `compresses` that it compresses what it may, `late` that
 // it notices a client's leaving only when there is something to send.
 import { startHaproxy, startNginx } from '../clients/front.mjs';
-import { startCaddy } from './servers.mjs';
+import { startApache, startCaddy } from './servers.mjs';
 
 const pass = (port) => `proxy_pass http://127.0.0.1:${port};`;
 const NO_DELAY = 'option abortonclose\n    option http-no-delay';
@@ -54,6 +54,16 @@ export const fronts = [
         name: 'Caddy, flush_interval -1',
         late: true,
         start: (port) => startCaddy(port, { proxy: 'flush_interval -1' }),
+    },
+    { name: 'Apache', late: true, start: (port) => startApache(port) },
+    { name: 'Apache, HTTP/2 and TLS', late: true, tls: true, start: (port) => startApache(port, { tls: true }) },
+    {
+        name: 'Apache, mod_deflate by type',
+        late: true,
+        compresses: true,
+        start: (port) => startApache(port, {
+            modules: ['filter', 'deflate'], more: 'AddOutputFilterByType DEFLATE application/json',
+        }),
     },
 ];
 

@@ -23,3 +23,26 @@ ${tls ? 'https' : 'http'}://127.0.0.1:${port} {
         '--adapter', 'caddyfile'];
     return start('env', options, configuration, { tls });
 }
+
+/** Apache with a reverse proxy for everything, in the way of Debian: mpm_event. With `tls` there is HTTP/2. */
+export function startApache(upstream, { modules = [], more = '', tls = false } = {}) {
+    const loaded = ['mpm_event', 'authz_core', 'proxy', 'proxy_http', ...modules,
+        ...tls ? ['ssl', 'socache_shmcb', 'http2'] : []];
+    const secure = (certificate) => `SSLEngine on
+SSLCertificateFile ${certificate.bothFile}
+Protocols h2 http/1.1`;
+    const configuration = (port, directory, certificate) => `ServerRoot ${directory}
+DefaultRuntimeDir ${directory}
+PidFile ${directory}/pid
+ErrorLog ${directory}/error.log
+ServerName 127.0.0.1
+${loaded.map((name) => `LoadModule ${name}_module /usr/lib/apache2/modules/mod_${name}.so`).join('\n')}
+${process.getuid() === 0 ? 'User www-data\nGroup www-data' : ''}
+Listen 127.0.0.1:${port}
+${tls ? secure(certificate) : ''}
+${more}
+ProxyPreserveHost on
+ProxyPass / http://127.0.0.1:${upstream}/
+`;
+    return start('apache2', (file) => ['-DFOREGROUND', '-f', file], configuration, { tls });
+}

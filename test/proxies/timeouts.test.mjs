@@ -5,6 +5,7 @@ import { describe, test } from 'node:test';
 import { startHaproxy, startNginx } from '../clients/front.mjs';
 import { until } from '../clients/hub.mjs';
 import { Scene } from './scene.mjs';
+import { startApache } from './servers.mjs';
 
 const HEARTBEAT_MS = 300;
 /** Long beside a heartbeat, even on a busy machine. */
@@ -16,6 +17,7 @@ const limits = {
     'nginx, proxy_read_timeout': (ms) => (port) => startNginx(
         `proxy_pass http://127.0.0.1:${port}; proxy_read_timeout ${ms}ms;`),
     'haproxy, timeout server': (ms) => (port) => startHaproxy(port, { more: `timeout server ${ms}` }),
+    'Apache, ProxyTimeout': (ms) => (port) => startApache(port, { more: `ProxyTimeout ${ms / 1000}` }),
 };
 
 /* Those that do not count the silence of a server. */

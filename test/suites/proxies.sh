@@ -21,5 +21,5 @@ install_chromium || skip_all "Chromium cannot be installed"
 SSE_README=$SSE_ROOT/README.md
 export SSE_README
 
-run_tests proxies 400 proxies/fronts.test.mjs proxies/buffering.test.mjs proxies/timeouts.test.mjs \
+run_tests proxies 400 proxies/fronts.test.mjs proxies/buffering.test.mjs proxies/compression.test.mjs proxies/timeouts.test.mjs \
     proxies/away.test.mjs proxies/tabs.test.mjs proxies/readme.test.mjs
