@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { startNginx } from '../clients/front.mjs';
 import { request, until } from '../clients/hub.mjs';
 import { Scene } from './scene.mjs';
-import { startCaddy } from './servers.mjs';
+import { startCaddy, startLighttpdProxy } from './servers.mjs';
 
 const EVENT_SIZE = 1000;
 const EVENTS = 20;
@@ -15,6 +15,7 @@ const EVENTS = 20;
 const holding = {
     'Caddy, encode gzip without Content-Encoding': (port) => (
         startCaddy(port, { more: 'encode gzip', proxy: 'header_down -Content-Encoding' })),
+    'lighttpd': (port) => startLighttpdProxy(port, { streams: false }),
 };
 
 for (const [name, start] of Object.entries(holding)) {

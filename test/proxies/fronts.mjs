@@ -3,7 +3,7 @@
 // port; `tls` tells that it speaks HTTP/2 with TLS, `compresses` that it compresses what it may, `late` that
 // it notices a client's leaving only when there is something to send.
 import { startHaproxy, startNginx } from '../clients/front.mjs';
-import { startApache, startCaddy } from './servers.mjs';
+import { startApache, startCaddy, startLighttpdProxy } from './servers.mjs';
 
 const pass = (port) => `proxy_pass http://127.0.0.1:${port};`;
 const NO_DELAY = 'option abortonclose\n    option http-no-delay';
@@ -65,6 +65,7 @@ export const fronts = [
             modules: ['filter', 'deflate'], more: 'AddOutputFilterByType DEFLATE application/json',
         }),
     },
+    { name: 'lighttpd, stream-response-body', late: true, start: (port) => startLighttpdProxy(port) },
 ];
 
 /* What makes of a hub that is away a stream that ends at once, so that an EventSource comes back. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Fronts that only this suite has, started as those of clients/front.mjs are.
-import { start } from '../clients/front.mjs';
+import { start, startLighttpd } from '../clients/front.mjs';
 
 /** Caddy with one site, whose directives are `more` and a reverse proxy. With `tls` there is HTTP/2. */
 export function startCaddy(upstream, { more = '', proxy = '', tls = false } = {}) {
@@ -45,4 +45,10 @@ ProxyPreserveHost on
 ProxyPass / http://127.0.0.1:${upstream}/
 `;
     return start('apache2', (file) => ['-DFOREGROUND', '-f', file], configuration, { tls });
+}
+
+/** lighttpd with a reverse proxy for everything. `streams` false: as it is by itself. */
+export function startLighttpdProxy(upstream, { more = '', streams = true } = {}) {
+    const proxy = `proxy.server = ( "" => (( "host" => "127.0.0.1", "port" => ${upstream} )) )`;
+    return startLighttpd(['proxy'], `${proxy}\n${more}`, { streams });
 }

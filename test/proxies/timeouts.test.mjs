@@ -5,7 +5,7 @@ import { describe, test } from 'node:test';
 import { startHaproxy, startNginx } from '../clients/front.mjs';
 import { until } from '../clients/hub.mjs';
 import { Scene } from './scene.mjs';
-import { startApache } from './servers.mjs';
+import { startApache, startLighttpdProxy } from './servers.mjs';
 
 const HEARTBEAT_MS = 300;
 /** Long beside a heartbeat, even on a busy machine. */
@@ -17,6 +17,8 @@ const limits = {
     'nginx, proxy_read_timeout': (ms) => (port) => startNginx(
         `proxy_pass http://127.0.0.1:${port}; proxy_read_timeout ${ms}ms;`),
     'haproxy, timeout server': (ms) => (port) => startHaproxy(port, { more: `timeout server ${ms}` }),
+    'lighttpd, server.max-write-idle': (ms) => (port) => (
+        startLighttpdProxy(port, { more: `server.max-write-idle = ${ms / 1000}` })),
     'Apache, ProxyTimeout': (ms) => (port) => startApache(port, { more: `ProxyTimeout ${ms / 1000}` }),
 };
 
