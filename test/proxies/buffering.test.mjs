@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What an operator must not do: have nginx ignore the header that ends its buffering, or let the others hold streams
-// back.
+// What an operator must not do: have nginx ignore the header that ends its buffering, or let the others hold
+// streams back.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startNginx } from '../clients/front.mjs';

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Fronts that only this suite has, started as those of clients/front.mjs are.
+import { join } from 'node:path';
 import { start, startLighttpd } from '../clients/front.mjs';
 
 /** Caddy with one site, whose directives are `more` and a reverse proxy. With `tls` there is HTTP/2. */
@@ -51,4 +52,19 @@ ProxyPass / http://127.0.0.1:${upstream}/
 export function startLighttpdProxy(upstream, { more = '', streams = true } = {}) {
     const proxy = `proxy.server = ( "" => (( "host" => "127.0.0.1", "port" => ${upstream} )) )`;
     return startLighttpd(['proxy'], `${proxy}\n${more}`, { streams });
+}
+
+/** Has Varnish pass on what comes, and do nothing else with streams. */
+export const VARNISH_PIPE = 'sub vcl_recv { if (req.url ~ "^/events") { return (pipe); } }';
+
+/** Varnish with one backend; `vcl` is the rest of its configuration, `parameters` are NAME=VALUE. */
+export function startVarnish(upstream, { vcl = '', parameters = [] } = {}) {
+    const configuration = () => `vcl 4.1;
+backend hub { .host = "127.0.0.1"; .port = "${upstream}"; }
+${vcl}
+`;
+    const options = (file, directory, port) => ['-F', '-j', 'none', '-a', `127.0.0.1:${port}`, '-T', 'none',
+        '-n', join(directory, 'work'), '-s', 'malloc,16m', '-f', file,
+        ...parameters.flatMap((text) => ['-p', text])];
+    return start('varnishd', options, configuration);
 }

@@ -83,7 +83,7 @@ describe('tabs', { concurrency: 2 }, () => {
     }
 
     const apache = 'Apache, HTTP/2 and TLS';
-    test(`${apache}: of ${TABS} tabs of one browser six have their stream, and nothing else is answered`, async (t) => {
+    test(`${apache}: of ${TABS} tabs of one browser six have their stream, all else waits`, async (t) => {
         const { scene, hub, tabs } = await openTabs(t, (port) => startApache(port, { tls: true }));
         const opened = () => tabs.filter((tab) => tab.opens > 0);
         await until(() => opened().length === CONNECTIONS_MAX, 'the first tabs');

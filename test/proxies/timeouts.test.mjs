@@ -5,13 +5,14 @@ import { describe, test } from 'node:test';
 import { startHaproxy, startNginx } from '../clients/front.mjs';
 import { until } from '../clients/hub.mjs';
 import { Scene } from './scene.mjs';
-import { startApache, startLighttpdProxy } from './servers.mjs';
+import { startApache, startLighttpdProxy, startVarnish, VARNISH_PIPE } from './servers.mjs';
 
+const TESTS_AT_A_TIME = 4;
 const HEARTBEAT_MS = 300;
 /** Long beside a heartbeat, even on a busy machine. */
-const LONG_MS = 2000;
+const LONG_MS = 4000;
 /** Long beside the time in which a hub answers: an answer that is late is an error, which ends an EventSource. */
-const SHORT_MS = 1000;
+const SHORT_MS = 3000;
 
 const limits = {
     'nginx, proxy_read_timeout': (ms) => (port) => startNginx(
@@ -19,6 +20,10 @@ const limits = {
     'haproxy, timeout server': (ms) => (port) => startHaproxy(port, { more: `timeout server ${ms}` }),
     'lighttpd, server.max-write-idle': (ms) => (port) => (
         startLighttpdProxy(port, { more: `server.max-write-idle = ${ms / 1000}` })),
+    'Varnish, between_bytes_timeout': (ms) => (port) => (
+        startVarnish(port, { parameters: [`between_bytes_timeout=${ms / 1000}`] })),
+    'Varnish, pipe_timeout': (ms) => (port) => (
+        startVarnish(port, { vcl: VARNISH_PIPE, parameters: [`pipe_timeout=${ms / 1000}`] })),
     'Apache, ProxyTimeout': (ms) => (port) => startApache(port, { more: `ProxyTimeout ${ms / 1000}` }),
 };
 
@@ -29,7 +34,11 @@ const others = {
         startHaproxy(port, { more: `timeout client ${SHORT_MS}`, tls: true })),
 };
 
-describe('timeouts', { concurrency: true }, () => {
+/* Varnish's limit for a whole response, which heartbeats do not lengthen. */
+const sendTimeout = 'Varnish, send_timeout';
+const SEND_TIMEOUT = [`send_timeout=${SHORT_MS / 1000}`];
+
+describe('timeouts', { concurrency: TESTS_AT_A_TIME }, () => {
     for (const [name, startWith] of Object.entries(limits)) {
         test(`${name} longer than the heartbeat: a silent stream stays`, async (t) => {
             const scene = await Scene.begin(startWith(LONG_MS));
@@ -92,4 +101,25 @@ describe('timeouts', { concurrency: true }, () => {
             }
         });
     }
+
+    test(`${sendTimeout}: a stream ends, whatever is sent`, async (t) => {
+        const scene = await Scene.begin((port) => startVarnish(port, { parameters: SEND_TIMEOUT }));
+        t.after(() => scene.end());
+        await scene.startHub(t, ['--heartbeat', '50']);
+        const curl = await scene.curl('a');
+        await curl.untilEnd();
+    });
+
+    test(`${sendTimeout}: a stream that is piped stays`, async (t) => {
+        const options = { vcl: VARNISH_PIPE, parameters: SEND_TIMEOUT };
+        const scene = await Scene.begin((port) => startVarnish(port, options));
+        t.after(() => scene.end());
+        const hub = await scene.startHub(t, ['--heartbeat', '50']);
+        const start = performance.now();
+        const curl = await scene.curl('a');
+        await until(() => performance.now() - start > 2.5 * SHORT_MS, 'more than the limit');
+        await hub.publish({ topic: 'a', data: 'x' });
+        await curl.untilEvents(1);
+        assert.deepEqual([curl.ended, curl.errors], [false, []]);
+    });
 });
