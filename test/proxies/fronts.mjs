@@ -3,7 +3,9 @@
 // port; `tls` tells that it speaks HTTP/2 with TLS, `compresses` that it compresses what it may, `late` that
 // it notices a client's leaving only when there is something to send.
 import { startHaproxy, startNginx } from '../clients/front.mjs';
-import { startApache, startCaddy, startLighttpdProxy, startVarnish, VARNISH_PIPE } from './servers.mjs';
+import {
+    startApache, startCaddy, startLighttpdProxy, startNghttpx, startVarnish, VARNISH_PIPE,
+} from './servers.mjs';
 
 const pass = (port) => `proxy_pass http://127.0.0.1:${port};`;
 const NO_DELAY = 'option abortonclose\n    option http-no-delay';
@@ -68,6 +70,8 @@ export const fronts = [
     { name: 'lighttpd, stream-response-body', late: true, start: (port) => startLighttpdProxy(port) },
     { name: 'Varnish', late: true, start: (port) => startVarnish(port) },
     { name: 'Varnish, pipe', start: (port) => startVarnish(port, { vcl: VARNISH_PIPE }) },
+    { name: 'nghttpx', start: (port) => startNghttpx(port) },
+    { name: 'nghttpx, HTTP/2 and TLS', tls: true, start: (port) => startNghttpx(port, { tls: true }) },
 ];
 
 /* What makes of a hub that is away a stream that ends at once, so that an EventSource comes back. */

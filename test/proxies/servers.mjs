@@ -68,3 +68,14 @@ ${vcl}
         ...parameters.flatMap((text) => ['-p', text])];
     return start('varnishd', options, configuration);
 }
+
+/** nghttpx with one backend. With `tls` there is HTTP/2. */
+export function startNghttpx(upstream, { more = '', tls = false } = {}) {
+    const configuration = (port, directory, certificate) => `frontend=127.0.0.1,${port}${tls ? '' : ';no-tls'}
+backend=127.0.0.1,${upstream}
+${tls ? `private-key-file=${certificate.keyFile}\ncertificate-file=${certificate.file}` : ''}
+workers=1
+${more}
+`;
+    return start('nghttpx', (file) => [`--conf=${file}`], configuration, { tls });
+}

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { startHaproxy, startNginx } from '../clients/front.mjs';
 import { until } from '../clients/hub.mjs';
-import { startApache, startCaddy } from './servers.mjs';
+import { startApache, startCaddy, startNghttpx } from './servers.mjs';
 import { Scene } from './scene.mjs';
 import { openContext, openTab } from './tab.mjs';
 
@@ -28,6 +28,7 @@ const many = {
     'nginx, HTTP/2 and TLS': startNginxFor(true),
     'haproxy, HTTP/2 and TLS': startHaproxyFor(true),
     'Caddy, HTTP/2 and TLS': (port) => startCaddy(port, { tls: true }),
+    'nghttpx, HTTP/2 and TLS': (port) => startNghttpx(port, { tls: true }),
 };
 
 const few = {

@@ -5,7 +5,7 @@ import { describe, test } from 'node:test';
 import { startHaproxy, startNginx } from '../clients/front.mjs';
 import { until } from '../clients/hub.mjs';
 import { Scene } from './scene.mjs';
-import { startApache, startLighttpdProxy, startVarnish, VARNISH_PIPE } from './servers.mjs';
+import { startApache, startLighttpdProxy, startNghttpx, startVarnish, VARNISH_PIPE } from './servers.mjs';
 
 const TESTS_AT_A_TIME = 4;
 const HEARTBEAT_MS = 300;
@@ -24,6 +24,8 @@ const limits = {
         startVarnish(port, { parameters: [`between_bytes_timeout=${ms / 1000}`] })),
     'Varnish, pipe_timeout': (ms) => (port) => (
         startVarnish(port, { vcl: VARNISH_PIPE, parameters: [`pipe_timeout=${ms / 1000}`] })),
+    'nghttpx, backend-read-timeout': (ms) => (port) => (
+        startNghttpx(port, { more: `backend-read-timeout=${ms}ms` })),
     'Apache, ProxyTimeout': (ms) => (port) => startApache(port, { more: `ProxyTimeout ${ms / 1000}` }),
 };
 
@@ -32,6 +34,8 @@ const others = {
     'haproxy, timeout client': (port) => startHaproxy(port, { more: `timeout client ${SHORT_MS}` }),
     'haproxy, timeout client, HTTP/2': (port) => (
         startHaproxy(port, { more: `timeout client ${SHORT_MS}`, tls: true })),
+    'nghttpx, frontend-read-timeout': (port) => (
+        startNghttpx(port, { more: `frontend-read-timeout=${SHORT_MS}ms` })),
 };
 
 /* Varnish's limit for a whole response, which heartbeats do not lengthen. */
@@ -84,7 +88,8 @@ describe('timeouts', { concurrency: TESTS_AT_A_TIME }, () => {
             await until(async () => {
                 await publish();
                 return clients.every((client) => client.events.length > 0);
-            }, 'an event at each client', () => clients.map(({ events, opens }) => `${events.length}/${opens}`));
+            }, 'an event at each client',
+            () => clients.map(({ events, opens, errors }) => `${events.length}/${opens} ${errors}`));
             for (let round = 0; round < 3; ++round) {
                 const opens = clients.map((client) => client.opens);
                 await publish();

@@ -17,11 +17,12 @@ install haproxy || skip_all "haproxy cannot be installed"
 install apache2 || skip_all "Apache cannot be installed"
 install caddy || skip_all "Caddy cannot be installed"
 install varnishd || skip_all "Varnish cannot be installed"
+install nghttpx || skip_all "nghttpx cannot be installed"
 install lighttpd || skip_all "lighttpd cannot be installed"
 install openssl || skip_all "openssl cannot be installed"
 install_chromium || skip_all "Chromium cannot be installed"
 SSE_README=$SSE_ROOT/README.md
 export SSE_README
 
-run_tests proxies 600 proxies/fronts.test.mjs proxies/buffering.test.mjs proxies/compression.test.mjs proxies/timeouts.test.mjs \
-    proxies/away.test.mjs proxies/tabs.test.mjs proxies/readme.test.mjs
+run_tests proxies 600 proxies/fronts.test.mjs proxies/buffering.test.mjs proxies/compression.test.mjs \
+    proxies/timeouts.test.mjs proxies/away.test.mjs proxies/tabs.test.mjs proxies/readme.test.mjs
