@@ -5,8 +5,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startHaproxy, startNginx } from '../clients/front.mjs';
 import { request, until } from '../clients/hub.mjs';
-import { startHaproxyWithAway, startNginxWithAway } from './fronts.mjs';
+import { startCaddyWithAway, startHaproxyWithAway, startNginxWithAway, startVarnishWithAway } from './fronts.mjs';
 import { Scene } from './scene.mjs';
+import { startApache, startCaddy, startLighttpdProxy, startNghttpx, startVarnish } from './servers.mjs';
 
 const CLOSED = 2;
 const CONNECTING = 0;
@@ -22,6 +23,12 @@ const fronts = {
         start: (port) => startHaproxy(port, { more: 'retries 0' }),
         startWithAway: startHaproxyWithAway,
     },
+    'Caddy, no hub': { status: 502, start: (port) => startCaddy(port), startWithAway: startCaddyWithAway },
+    'Varnish, no hub': { status: 503, start: (port) => startVarnish(port), startWithAway: startVarnishWithAway },
+    // These have no way to answer an error with the status 200.
+    'Apache, no hub': { status: 503, start: (port) => startApache(port) },
+    'lighttpd, no hub': { status: 503, start: (port) => startLighttpdProxy(port) },
+    'nghttpx, no hub': { status: '502 or 503', start: (port) => startNghttpx(port) },
 };
 
 async function openBefore(t, start) {
@@ -40,13 +47,16 @@ async function openBefore(t, start) {
 for (const [name, { status, start, startWithAway }] of Object.entries(fronts)) {
     test(`${name}: a ${status}, and an EventSource gives up`, async (t) => {
         const { scene, clients } = await openBefore(t, start);
-        assert.equal((await request(scene.front.url)).status, status);
+        assert.ok(String(status).includes((await request(scene.front.url)).status));
         for (const client of clients) {
             await until(async () => await client.state() === CLOSED, 'the client to give up');
         }
         assert.deepEqual(clients.at(-1).states, [CONNECTING, CLOSED]);
     });
 
+    if (!startWithAway) {
+        continue;
+    }
     test(`${name}, but an empty stream for it: an EventSource comes back, with nothing lost`, async (t) => {
         const { scene, clients, id } = await openBefore(t, startWithAway);
         const answer = await request(scene.front.url);

@@ -97,3 +97,25 @@ export function startHaproxyWithAway(port) {
             + `Content-Length: ${AWAY_BODY.length}\r\n\r\n${AWAY_BODY}`,
     });
 }
+
+export function startCaddyWithAway(port) {
+    return startCaddy(port, {
+        more: `handle_errors {
+        header Content-Type text/event-stream
+        header Cache-Control no-store
+        respond "${AWAY_BODY}" 200
+    }`,
+    });
+}
+
+export function startVarnishWithAway(port) {
+    return startVarnish(port, {
+        vcl: `sub vcl_backend_error {
+    set beresp.status = 200;
+    set beresp.http.Content-Type = "text/event-stream";
+    set beresp.http.Cache-Control = "no-store";
+    synthetic({"${AWAY_BODY}"});
+    return (deliver);
+}`,
+    });
+}
