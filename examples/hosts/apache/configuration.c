@@ -29,7 +29,7 @@ const command_rec commands[] = {
                   "the most streams at a time; default: three quarters of ThreadsPerChild"),
     AP_INIT_TAKE1("SseHeartbeat", set_number, &child.heartbeat_ms, RSRC_CONF,
                   "milliseconds of silence after which a comment is sent; default: 15000"),
-    {NULL}};
+    {.name = NULL}};
 
 int set_defaults(apr_pool_t *pool, apr_pool_t *log, apr_pool_t *temporary)
 {
