@@ -19,6 +19,7 @@
 #   exhaustive    every text of up to seven symbols, encoded and parsed
 #   schedules     every schedule of three threads, up to a number of preemptions
 #   fuzz          libFuzzer on the whole library and on what the examples read
+#   docs          what README and guides show; the manual
 #   network       a client that vanishes, in a network namespace
 #   clients       real clients, a browser
 #   hosts         every server of examples/hosts, under ASan with UBSan and under TSan
@@ -46,7 +47,7 @@ for word in "$@"; do
     *) export SSE_FUZZ_SECONDS="$word" ;;
     esac
 done
-suites=${suites:-"unit abi compilers coverage sanitizers valgrind instructions simulation exhaustive schedules fuzz network clients hosts redis proxies workers"}
+suites=${suites:-"unit abi compilers coverage sanitizers valgrind instructions simulation exhaustive schedules fuzz docs network clients hosts redis proxies workers"}
 for suite in $suites; do
     if [ ! -f "$root/test/suites/$suite.sh" ]; then
         echo "unknown suite: $suite (there are: $(cd "$root/test/suites" && echo *.sh | sed 's/\.sh//g'))" >&2

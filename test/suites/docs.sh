@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: MIT
+# What README and guides show is compiled and run, and what they say is printed. The manual has a page for each public
+# function, and is made without warnings.
+. "$SSE_ROOT/test/support/suite.sh"
+
+work=$SSE_BUILD/docs
+log=$SSE_BUILD/docs.log
+
+# Each function that the library exports.
+check_pages() {
+    missing=
+    for page in $(sed -n 's/^ *\(sse_[a-z_0-9]*\);$/\1/p' "$SSE_ROOT/lib/libsse-emitter.map"); do
+        [ -f "$work/installed/share/man/man3/$page.3" ] || missing="$missing $page"
+    done
+    [ -z "$missing" ] || echo "no page for$missing"
+    [ -f "$work/installed/share/man/man7/sse-emitter.7" ] || missing="$missing sse-emitter(7)"
+    [ -f "$work/installed/share/doc/sse-emitter/html/index.html" ] || missing="$missing html"
+    [ -z "$missing" ]
+}
+
+make_manual() {
+    meson setup "$work/build" "$SSE_ROOT" -Ddocs=enabled -Dtests=disabled -Dexamples=disabled \
+        --prefix="$work/installed" --mandir=share/man && meson install -C "$work/build"
+}
+
+# try NAME COMMAND...: records whether it succeeds; what it prints is shown if not.
+try() {
+    name=$1
+    shift
+    if "$@" >"$log" 2>&1; then
+        record "docs-$name" 1 0 0
+    else
+        tail -40 "$log"
+        record "docs-$name" 0 1 0
+    fi
+}
+
+install_build_tools && install doxygen && install mandoc && install curl && install node || exit 1
+rm -rf "$work"
+mkdir -p "$work"
+try manual make_manual
+try pages check_pages
+try mandoc mandoc -Tlint -W warning "$work"/installed/share/man/man[37]/*
+
+python3 "$SSE_ROOT/test/docs/snippets.py" "$SSE_ROOT" "$work/snippets" >"$log" 2>&1
+status=$?
+grep -v '^ok' "$log"
+passed=$(grep -c '^ok' "$log")
+failed=$(grep -c '^not ok' "$log")
+[ "$status" -eq 0 ] || [ "$failed" -gt 0 ] || failed=1
+record docs-snippets "$passed" "$failed" 0
