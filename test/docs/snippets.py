@@ -9,6 +9,7 @@ Usage: snippets.py ROOT WORK
 - JavaScript is parsed.
 - Shell commands run in a copy of the sources, block by block, as a reader would type them. A block `text` behind one
   is what it prints: it is waited for, and then the block is ended, as a reader would end curl.
+- The examples of the headers are compiled as bodies of functions.
 - Links to files lead somewhere.
 
 Each prints a line; the status is 1 if one failed."""
@@ -22,8 +23,9 @@ import sys
 import time
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
+EXAMPLE = re.compile(r"^ \* Example:\n \*\n((?: \*     .*\n)+)", re.M)
 LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
-FILE_SCOPE = re.compile(r"^(static|int|void|#include|/\* SPDX)", re.M)
+FILE_SCOPE = re.compile(r"^(static |#include|/\* SPDX)|^\w[^;=\n]*\)\n\{", re.M)
 PATIENCE = 120
 
 # Commands that would change the machine of whoever runs the tests act on a directory.
@@ -79,6 +81,7 @@ class Document:
         done = subprocess.run(
             [os.environ.get("CC", "cc"), "-std=c11", "-D_POSIX_C_SOURCE=200809L", "-Wall", "-Wextra", "-Werror",
              "-Wno-unused-function", "-Wno-unused-variable", "-Wno-unused-but-set-variable",
+             "-Wno-unused-parameter", "-Wno-unused-but-set-parameter",
              f"-I{self.root / 'include'}", *options, "-c", str(source), "-o", str(self.work / "snippet.o")],
             capture_output=True, text=True)
         self.note(at, "C", done.stderr if done.returncode else None)
@@ -86,9 +89,9 @@ class Document:
     @staticmethod
     def body(code):
         return ("void snippet(struct sse_registry *registry, struct sse_loop *loop, struct sse_emitter *emitter,\n"
-                "             struct sse_emitter_options options, int client, int error);\n"
-                "void snippet(struct sse_registry *registry, struct sse_loop *loop, struct sse_emitter *emitter,\n"
-                "             struct sse_emitter_options options, int client, int error)\n{\n" + code + "}\n")
+                "             struct sse_emitter_options options, struct sse_http_options http, struct sse_text topic,\n"
+                "             struct sse_text header, struct sse_text query, uint64_t random_bits,\n"
+                "             struct pollfd *fds, nfds_t count, int client, int error)\n{\n{\n" + code + "}\n}\n")
 
     def run_js(self, at, code):
         source = self.work / "snippet.mjs"
@@ -151,11 +154,19 @@ class Document:
                 self.note(match.start(), f"link to {match.group(1)}", "there is no such file")
 
 
+def run_header(path, root, work, report):
+    header = Document(path, root, work, report)
+    for match in EXAMPLE.finditer(header.text):
+        header.run_c(match.start(), match.group(1).replace(" *     ", ""))
+
+
 def main():
     root, work = (pathlib.Path(argument).resolve() for argument in sys.argv[1:3])
     report = Report()
     for path in documents(root):
         Document(path, root, work, report).run()
+    for path in sorted((root / "include/sse").glob("*.h")):
+        run_header(path, root, work, report)
     print(f"snippets: {report.passed} passed, {report.failed} failed")
     return 1 if report.failed else 0
 
