@@ -90,7 +90,7 @@ class Document:
     def body(code):
         return ("void snippet(struct sse_registry *registry, struct sse_loop *loop, struct sse_emitter *emitter,\n"
                 "             struct sse_emitter_options options, struct sse_http_options http, struct sse_text topic,\n"
-                "             struct sse_text header, struct sse_text query, uint64_t random_bits,\n"
+                "             struct sse_text header, struct sse_text query, struct sse_event event, uint64_t random_bits,\n"
                 "             struct pollfd *fds, nfds_t count, int client, int error)\n{\n{\n" + code + "}\n}\n")
 
     def run_js(self, at, code):

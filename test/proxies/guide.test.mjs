@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The readme's table "Behind a proxy": each row is tested where it says, and each front has a row.
+// The table of the guide on proxies: each row is tested where it says, and each front has a row.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
@@ -8,8 +8,7 @@ import { fronts } from './fronts.mjs';
 const read = (name) => readFileSync(new URL(name, import.meta.url), 'utf8');
 
 function readRows() {
-    const [, section] = readFileSync(process.env.SSE_README, 'utf8').split('\n## Behind a proxy\n');
-    const lines = section.split('\n## ')[0].split('\n').filter((line) => line.startsWith('|'));
+    const lines = readFileSync(process.env.SSE_PROXIES, 'utf8').split('\n## ')[0].split('\n').filter((line) => line.startsWith('|'));
     return lines.slice(2).map((line) => line.split('|').slice(1, -1).map((cell) => cell.trim()));
 }
 
