@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# nginx, haproxy and Apache in front of the hub, as the readme's table "Behind a proxy" has them: real clients and
+# nginx, haproxy and others in front of the hub, as the table of the guide on proxies has them: real clients and
 # Chromium see every event at once, come back with nothing lost, and are noticed when they leave.
 . "$SSE_ROOT/test/support/suite.sh"
 . "$SSE_ROOT/test/support/node.sh"
@@ -15,10 +15,14 @@ install_clients skip_all
 install nginx || skip_all "nginx cannot be installed"
 install haproxy || skip_all "haproxy cannot be installed"
 install apache2 || skip_all "Apache cannot be installed"
+install caddy || skip_all "Caddy cannot be installed"
+install varnishd || skip_all "Varnish cannot be installed"
+install nghttpx || skip_all "nghttpx cannot be installed"
+install lighttpd || skip_all "lighttpd cannot be installed"
 install openssl || skip_all "openssl cannot be installed"
 install_chromium || skip_all "Chromium cannot be installed"
 SSE_PROXIES=$SSE_ROOT/examples/guide/proxies.md
 export SSE_PROXIES
 
-run_tests proxies 280 proxies/fronts.test.mjs proxies/buffering.test.mjs proxies/timeouts.test.mjs \
-    proxies/away.test.mjs proxies/tabs.test.mjs proxies/guide.test.mjs
+run_tests proxies 600 proxies/fronts.test.mjs proxies/buffering.test.mjs proxies/compression.test.mjs \
+    proxies/timeouts.test.mjs proxies/away.test.mjs proxies/tabs.test.mjs proxies/guide.test.mjs
