@@ -93,6 +93,7 @@ int main(int argument_count, char **arguments)
     const struct sse_registry_options options = {
         .size = sizeof(options),
         .history = {.events = 1000},
+        .gap_type = sse_str("gap"),
         .emitters_max = CLIENTS_MAX,
     };
     int port = toy_port(PROGRAM, argument_count, arguments);

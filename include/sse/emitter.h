@@ -305,10 +305,12 @@ struct sse_replay {
      * store:
      *
      * - Send the events after the client's id, up to but without `oldest`; if `oldest` is "", up to and
-     *   with `newest`. Then sse_emitter_start(emitter, true).
+     *   with `newest`. Then sse_emitter_start(emitter, true). A paused emitter also has waiting what follows an
+     *   id that the registry does not know.
      * - If your store knows the client's id and has it after `oldest`, this registry did not know it: send
      *   the events after it, up to and with `newest`. Then sse_emitter_start(emitter, false), so that
-     *   the older events from `oldest` on are not sent.
+     *   the older events from `oldest` on are not sent. Leave `gap_type` absent, or the client is told of
+     *   the gap that you have filled.
      */
     char oldest[SSE_REPLAY_ID_SIZE];
     char newest[SSE_REPLAY_ID_SIZE];
