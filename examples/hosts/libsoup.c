@@ -103,8 +103,8 @@ static void answer_with_stream(SoupServerMessage *message, struct sse_emitter_op
 
 /* -- the server ----------------------------------------------------------------------------- */
 
-/* A connection ends if its request does not come, or comes to a halt, for so long. */
-#define SILENCE_SECONDS 10
+/* A client that has not sent its request by then has its connection closed. */
+#define REQUEST_SECONDS 10
 
 struct server {
     struct service service;
@@ -213,13 +213,35 @@ static void on_request(SoupServer *http, SoupServerMessage *message, const char 
     }
 }
 
+static gboolean cut_off(void *connection)
+{
+    g_socket_shutdown(g_socket_connection_get_socket(connection), TRUE, TRUE, NULL);
+    return G_SOURCE_REMOVE;
+}
+
+static void drop_source(void *source)
+{
+    g_source_destroy(source);
+    g_source_unref(source);
+}
+
+/* The time ends with the connection: a stream has let go of it. libsoup has no limit itself. */
+static void limit_time(GSocketConnection *connection)
+{
+    GSource *deadline = g_timeout_source_new_seconds(REQUEST_SECONDS);
+
+    g_source_set_callback(deadline, cut_off, connection, NULL);
+    g_source_attach(deadline, NULL);
+    g_object_set_data_full(G_OBJECT(connection), "deadline", deadline, drop_source);
+}
+
 static void serve_connection(struct server *server, GSocket *socket)
 {
     GSocketConnection *connection = g_socket_connection_factory_create_connection(socket);
     GSocketAddress *local = g_socket_connection_get_local_address(connection, NULL);
     GSocketAddress *remote = g_socket_connection_get_remote_address(connection, NULL);
 
-    g_socket_set_timeout(socket, SILENCE_SECONDS);
+    limit_time(connection);
     if (local && remote)
         soup_server_accept_iostream(server->http, G_IO_STREAM(connection), local, remote, NULL);
     g_clear_object(&local);
