@@ -21,7 +21,7 @@ PidFile ${directory}/pid
 DefaultRuntimeDir ${directory}
 ErrorLog ${directory}/log
 ErrorLogFormat %M
-LogLevel error sse:info
+LogLevel notice sse:info
 # Or the system does not let the leak checker look at a process that was root.
 CoreDumpDirectory ${directory}
 ${modules.join('\n')}
@@ -46,6 +46,7 @@ ${more}
 export const apache2 = {
     module: 'apache/mod_sse.so',
     quit: 'SIGWINCH',
+    leaks: () => join(process.env.SSE_ROOT, 'test/support/apache.lsan'),
     /** Its child processes run as another user, and write to the directory too. */
     command(host) {
         const file = join(host.directory, 'httpd.conf');

@@ -52,12 +52,14 @@ async function stall(host, topic, reader) {
     return stalled;
 }
 
+const smallSockets = { more: 'SendBufferSize 65536' };
+
 /** A client that reads nothing, and whose queue is not full: a thread is inside a write. */
 async function openStalled(host, reader) {
     const stalled = await Stream.open(host, 'a', { alone: true });
     stalled.stopReading();
-    // More than the sockets take, less than would end it.
-    for (let count = 1; count <= 90; count += 1) {
+    // More than the sockets take, less than its queue.
+    for (let count = 1; count <= 12; count += 1) {
         await host.publish('a', LARGE);
         await reader.untilEvents(count);
     }
@@ -123,7 +125,7 @@ function defineLife(entry, build) {
     });
 
     test('a stop that is not graceful breaks streams off, and leaves no process', async (t) => {
-        const host = await start(t, entry, build);
+        const host = await start(t, entry, build, smallSockets);
         const streams = await openAll(host, ['a', 'a', 'b']);
         const stalled = await openStalled(host, streams[0]);
         host.child.kill('SIGTERM');
@@ -132,13 +134,15 @@ function defineLife(entry, build) {
             assert.notEqual(stream.ended, 'end');
         }
         await host.untilExit();
-        // Apache would have killed a process whose threads do not come back.
-        assert.equal(host.endings.length, streams.length + 1);
+        // A thread of mod_http2 that is inside a write does not come back, and is left alone.
+        const least = streams.length + (entry.http2 ? 0 : 1);
+        assert.ok(host.endings.length >= least, `${host.endings.length} of ${least}`);
+        assert.doesNotMatch(host.stderr, /exit signal/);
         stalled.close();
     });
 
     test('a graceful stop with a client that reads nothing', async (t) => {
-        const host = await start(t, entry, build);
+        const host = await start(t, entry, build, smallSockets);
         const reader = await Stream.open(host, 'a');
         const stalled = await openStalled(host, reader);
         host.terminate();
@@ -242,6 +246,16 @@ function defineHandlers(entry, build) {
 }
 
 function defineHttp2(entry, build) {
+    test('a stream that its client closes is forgotten, and its neighbour goes on', async (t) => {
+        const host = await start(t, entry, build, { heartbeatMs: HOUR_MS });
+        const [first, second] = [await Stream.open(host, 'a'), await Stream.open(host, 'a')];
+        first.close();
+        await host.untilEndings(1);
+        assert.deepEqual(host.endings, [DISCONNECTED]);
+        await host.publish('a', 'x');
+        await second.untilEvents(1);
+    });
+
     test('six streams of a connection, and the seventh waits; each that is closed lowers the limit', async (t) => {
         const host = await start(t, entry, build);
         const session = http2.connect(host.origin);

@@ -86,7 +86,7 @@ class Host {
         const env = {
             ...process.env,
             ASAN_OPTIONS: `detect_leaks=1:${log}`,
-            LSAN_OPTIONS: `suppressions=${process.env.SSE_LEAKS}:print_suppressions=0`,
+            LSAN_OPTIONS: `suppressions=${this.server?.leaks?.() ?? process.env.SSE_LEAKS}:print_suppressions=0`,
             UBSAN_OPTIONS: `halt_on_error=1:print_stacktrace=1:${log}`,
             TSAN_OPTIONS: `second_deadlock_stack=1:suppressions=${process.env.SSE_SUPPRESSIONS}:${log}`,
         };
