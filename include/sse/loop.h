@@ -53,7 +53,8 @@ struct sse_loop_options {
      * returned, at most once between two turns. A new loop counts as if its last turn had returned -1.
      *
      * - It may run inside any call on an emitter or a registry, in any thread, the loop's own included.
-     *   No lock of the library is held.
+     *   No lock of the library is held. One that is about to be called when a turn begins comes later, and counts
+     *   for nothing: the turn has done what it was for.
      * - It is the only code of yours that publishing can reach. Make it wake your event loop (an eventfd, a
      *   pipe, uv_async_send), and nothing else. It must not call sse_loop_turn or sse_loop_free.
      * - Work that comes during a turn makes that turn return 0, or `on_wake` comes after it. Clear

@@ -45,8 +45,8 @@ void sse_marks_unpin(struct marks *marks)
 }
 
 /* Marks the emitters of a list. If that is to wake their loop, the pin stays until it has. Between the mark
- * and the wake the loop may have had a turn for another reason, and may be marked anew: a loop is in one chain
- * at most, and whoever has it there wakes it for all. */
+ * and the wake the loop may have a turn for another reason, and be marked anew: a loop is in one chain at most,
+ * and whoever has it there wakes it for all. */
 static void splice(struct mark_chain *chain, const struct mark_list *list)
 {
     struct marks *marks = list->marks;
@@ -57,8 +57,8 @@ static void splice(struct mark_chain *chain, const struct mark_list *list)
     else
         marks->first = list->first;
     marks->last = list->last;
+    marks->wake_due |= !marks->awake;
     if (marks->awake || marks->waking) {
-        marks->wake_again |= !marks->awake;
         unpin(marks);
     } else {
         marks->waking = true;
@@ -107,20 +107,22 @@ void sse_mark_chain_add(struct mark_chain *chain, struct marks *marks, struct ss
     list->last = emitter;
 }
 
+/* Unless a turn has begun since the mark: it has taken it. */
 static void wake_for_all(struct marks *marks)
 {
-    bool again;
+    bool due;
 
     do {
-        marks->wake(marks);
         pthread_mutex_lock(&marks->lock);
-        again = marks->wake_again;
-        marks->wake_again = false;
-        marks->waking = again;
-        if (!again)
+        due = marks->wake_due;
+        marks->wake_due = false;
+        marks->waking = due;
+        if (!due)
             unpin(marks);
         pthread_mutex_unlock(&marks->lock);
-    } while (again);
+        if (due)
+            marks->wake(marks);
+    } while (due);
 }
 
 void sse_mark_chain_finish(struct mark_chain *chain)
@@ -145,6 +147,7 @@ struct sse_emitter *sse_marks_take(struct marks *marks)
     marks->first = NULL;
     marks->last = NULL;
     marks->awake = true;
+    marks->wake_due = false;
     pthread_mutex_unlock(&marks->lock);
     return first;
 }

@@ -20,9 +20,9 @@ struct marks {
     pthread_cond_t unpinned;
     struct sse_emitter *first;
     struct sse_emitter *last;
-    bool awake;      /* a turn runs, or a wake for it is on its way */
-    bool waking;     /* a chain has it in its list of loops to wake, or wakes it */
-    bool wake_again; /* that chain wakes it once more */
+    bool awake;    /* a turn runs, or a wake for it is on its way */
+    bool waking;   /* a chain has it in its list of loops to wake, or wakes it */
+    bool wake_due; /* no turn has begun since the mark for which that chain is to wake it */
     bool closing;
     unsigned pins;
     struct marks *next_to_wake; /* of that chain */

@@ -111,6 +111,56 @@ static void each_loop_serves_its_own(void **state)
     expect_text("data: a\n\ndata: b\n\n");
 }
 
+/* Another thread, while a publish wakes one loop after the other: the first loop is the last to be woken. */
+static void *serve_the_first(void *data)
+{
+    (void)fake_loop_settle(&loops[0]);
+    if (data)
+        publish(data);
+    return NULL;
+}
+
+static void let_the_first_be_served(struct fake_loop *loop, void *data)
+{
+    pthread_t thread;
+
+    assert_int_equal(atomic_load(&loops[0].wakes), 0);
+    loop->act = NULL;
+    assert_int_equal(pthread_create(&thread, NULL, serve_the_first, data), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+static void publish_while_the_first_is_served(const char *then)
+{
+    loops[LOOPS - 1].act_user = (void *)(uintptr_t)then;
+    loops[LOOPS - 1].act = let_the_first_be_served;
+    publish("a");
+}
+
+/* A turn that came before the wake has done what the wake was for. */
+static void a_loop_that_had_its_turn_is_not_woken(void **state)
+{
+    (void)state;
+    publish_while_the_first_is_served(NULL);
+    for (size_t i = 0; i < LOOPS; i++)
+        assert_int_equal(atomic_load(&loops[i].wakes), i > 0);
+    for (size_t i = 0; i < LOOPS; i++)
+        (void)fake_loop_settle(&loops[i]);
+    expect_text("data: a\n\n");
+}
+
+/* And if it is marked anew, one wake is for both. A fake loop aborts on two. */
+static void a_loop_that_is_marked_anew_is_woken_once(void **state)
+{
+    (void)state;
+    publish_while_the_first_is_served("b");
+    for (size_t i = 0; i < LOOPS; i++)
+        assert_int_equal(atomic_load(&loops[i].wakes), 1);
+    for (size_t i = 0; i < LOOPS; i++)
+        (void)fake_loop_settle(&loops[i]);
+    expect_text("data: a\n\ndata: b\n\n");
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -118,6 +168,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_publish_wakes_each_loop_once),
         TEST(each_loop_serves_its_own),
+        TEST(a_loop_that_had_its_turn_is_not_woken),
+        TEST(a_loop_that_is_marked_anew_is_woken_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
