@@ -21,8 +21,10 @@
  * the fork stays allocated in the child. Messages work everywhere.
  *
  * A child of fork is known by a counter that a handler of pthread_atfork increments. It is the only state of
- * the library that belongs to no object. A child of vfork, _Fork or clone(2) is not known: let it call execve
- * or _exit, and no function of the library.
+ * the library that belongs to no object. It is registered when the first object is made. Handlers for the
+ * child run in the order in which they were registered: one that your program registered before must not call
+ * the library, which would take the child for the parent. A child of vfork, _Fork or clone(2) is not known
+ * either: let it call execve or _exit, and no function of the library.
  *
  * Cancellation. No function is a cancellation point, except sse_loop_run and sse_loop_dispatch while
  * they wait. Callbacks run with cancellation disabled.
