@@ -138,6 +138,13 @@ void sse_mark_chain_finish(struct mark_chain *chain)
     }
 }
 
+void sse_marks_rouse(struct marks *marks)
+{
+    pthread_mutex_lock(&marks->lock);
+    marks->awake = true;
+    pthread_mutex_unlock(&marks->lock);
+}
+
 struct sse_emitter *sse_marks_take(struct marks *marks)
 {
     struct sse_emitter *first;

@@ -20,7 +20,7 @@ struct marks {
     pthread_cond_t unpinned;
     struct sse_emitter *first;
     struct sse_emitter *last;
-    bool awake;    /* a turn runs, or a wake for it is on its way */
+    bool awake;    /* a turn runs or is to begin, or a wake for it is on its way */
     bool waking;   /* a chain has it in its list of loops to wake, or wakes it */
     bool wake_due; /* no turn has begun since the mark for which that chain is to wake it */
     bool closing;
@@ -63,6 +63,9 @@ void sse_mark_chain_add(struct mark_chain *chain, struct marks *marks, struct ss
 
 /** Marks what was collected, and wakes the loops. No lock held. */
 void sse_mark_chain_finish(struct mark_chain *chain);
+
+/** A turn is to begin in any case: until it has ended, no mark wakes the loop. */
+void sse_marks_rouse(struct marks *marks);
 
 /** Begins a turn: takes the list of marks, linked by next_marked. */
 struct sse_emitter *sse_marks_take(struct marks *marks);

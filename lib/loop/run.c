@@ -50,7 +50,7 @@ static void note_events(struct sse_loop *loop, const struct poller_event *events
     sse_mark_chain_finish(&chain);
 }
 
-/* The only place where a thread that runs the loop can be cancelled: no lock is held here. */
+/* The only place where a thread that runs the loop can be cancelled: no lock is held here, and no turn is owed. */
 static int wait_for_events(struct sse_loop *loop, struct poller_event *events, int timeout_ms)
 {
     int count;
@@ -71,9 +71,10 @@ static int collect_events(struct sse_loop *loop, int timeout_ms)
 
     if (count < 0)
         return count;
+    sse_marks_rouse(&loop->marks);
     note_events(loop, events, count);
     while (count == POLLER_EVENTS_MAX && waits--) {
-        count = wait_for_events(loop, events, 0);
+        count = loop->poller->wait(loop->poller, events, 0);
         note_events(loop, events, count);
     }
     return 0;

@@ -225,6 +225,22 @@ static void the_descriptor_is_readable_while_there_is_work(void **state)
     loop_client_close(&clients[3]);
 }
 
+/* The loop does not wake itself for what it was told. */
+static void one_dispatch_is_enough_for_what_a_client_sent(void **state)
+{
+    struct loop_stage *stage = *state;
+    struct loop_client client;
+
+    loop_client_open(&client, stage, LOOP_CLIENT_UNIX, NULL);
+    (void)sse_loop_fd(stage->loop);
+    assert_true(comes_to_rest(stage));
+    assert_int_equal(send(client.fd, "x", 1, 0), 1);
+    assert_true(descriptor_is_readable(sse_loop_fd(stage->loop)));
+    loop_stage_dispatch(stage);
+    assert_false(descriptor_is_readable(sse_loop_fd(stage->loop)));
+    loop_client_close(&client);
+}
+
 static ssize_t take_little(void *user, const struct iovec *iov, int count)
 {
     (void)iov, (void)count;
@@ -355,6 +371,7 @@ static int run_with_descriptor(const enum sse_poller *poller)
 {
     const struct CMUnitTest tests[] = {
         TEST(the_descriptor_is_readable_while_there_is_work, poller),
+        TEST(one_dispatch_is_enough_for_what_a_client_sent, poller),
         TEST(work_that_is_left_over_calls_again, poller),
         TEST(it_runs_inside_another_loop, poller),
         TEST_REAL_TIME(the_descriptor_tells_of_timers, poller),
