@@ -17,7 +17,7 @@ MEMORY_MAX = 4 << 30
 PATIENCE = 8
 TIMEOUT_MIN = 20
 # Whoever uses none waits for ever. Other programs may have the processor for longer.
-WAITING = 15
+WAITING = 4
 
 
 def limit_process(seconds):
