@@ -276,9 +276,17 @@ struct sse_text sse_message_id(const struct sse_message *message)
                              .len = message->id_size};
 }
 
+static const char id_name[] = "id: ";
+
+#define ID_NAME_SIZE (sizeof(id_name) - 1)
+
+static bool is_id_line(const char *line, size_t length)
+{
+    return length >= ID_NAME_SIZE && !memcmp(line, id_name, ID_NAME_SIZE);
+}
+
 unsigned sse_message_events_within(const struct sse_message *message, size_t size, struct sse_text *id)
 {
-    static const char name[] = "id: ";
     const char *line = (const char *)message->frame, *end = line + size, *line_end;
     struct sse_text found = *id;
     unsigned events = 0;
@@ -286,14 +294,30 @@ unsigned sse_message_events_within(const struct sse_message *message, size_t siz
     for (; (line_end = memchr(line, '\n', (size_t)(end - line))); line = line_end + 1) {
         size_t length = (size_t)(line_end - line);
 
-        if (length >= sizeof(name) - 1 && !memcmp(line, name, sizeof(name) - 1))
-            found = (struct sse_text){.ptr = line + sizeof(name) - 1, .len = length - (sizeof(name) - 1)};
+        if (is_id_line(line, length))
+            found = (struct sse_text){.ptr = line + ID_NAME_SIZE, .len = length - ID_NAME_SIZE};
         if (!length) {
             events++;
             *id = found;
         }
     }
     return events;
+}
+
+/* An id ends with its line. */
+struct sse_text sse_message_id_after(const struct sse_message *message, struct sse_text id)
+{
+    const char *line = (const char *)message->frame, *end = line + message->frame_size, *line_end;
+
+    if (id.ptr)
+        line = id.ptr + id.len + 1;
+    for (; (line_end = memchr(line, '\n', (size_t)(end - line))); line = line_end + 1) {
+        size_t length = (size_t)(line_end - line);
+
+        if (is_id_line(line, length))
+            return (struct sse_text){.ptr = line + ID_NAME_SIZE, .len = length - ID_NAME_SIZE};
+    }
+    return (struct sse_text){.ptr = NULL};
 }
 
 bool sse_message_ends_with_id(const struct sse_message *message)

@@ -109,7 +109,11 @@ static inline struct sse_text sse_message_wire(const struct sse_message *message
     };
 }
 
+/** The last id in it, or absent. */
 struct sse_text sse_message_id(const struct sse_message *message);
+
+/** The next id behind one of its ids, or the first behind an absent one; absent if there is none. */
+struct sse_text sse_message_id_after(const struct sse_message *message, struct sse_text id);
 
 /** How many events lie whole within the first `size` bytes of the frame. *id becomes the last id
  *  among them, and stays as it is if there is none. */

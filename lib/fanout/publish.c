@@ -261,6 +261,19 @@ static int publish_event(struct sse_registry *registry, struct sse_text topic, c
     return error;
 }
 
+/* A client that has got a part of a batch may come back with any id of it. */
+static int check_ids(const struct archive *archive, const struct sse_message *message)
+{
+    struct sse_text id = {.ptr = NULL};
+    int error = 0;
+
+    if (!sse_archive_is_on(archive) || message->events == 1)
+        return sse_archive_check_id(archive, sse_message_id(message));
+    while (!error && (id = sse_message_id_after(message, id)).ptr)
+        error = sse_archive_check_id(archive, id);
+    return error;
+}
+
 /* Messages are shared: one that is to get an id is copied. */
 static int publish_message(struct sse_registry *registry, struct sse_text topic, struct sse_message *message,
                            struct sse_delivery *delivery)
@@ -272,7 +285,7 @@ static int publish_message(struct sse_registry *registry, struct sse_text topic,
         .message = message,
         .retained = sse_archive_is_on(archive) && sse_message_is_dispatched(message),
     };
-    int error = sse_archive_check_id(archive, sse_message_id(message));
+    int error = check_ids(archive, message);
 
     if (error)
         return error;

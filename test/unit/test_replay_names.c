@@ -168,6 +168,26 @@ static void an_id_that_looks_assigned_cannot_be_given(void **state)
     assert_int_equal(sse_registry_publish(registry, topic, &event, NULL), 0);
 }
 
+/* A client that has got a part of a batch comes back with the id of that part. */
+static void no_event_of_a_batch_has_an_id_that_looks_assigned(void **state)
+{
+    const struct sse_event own = {.data = sse_str("id: " ID("7")), .id = sse_str("own")};
+    const struct sse_event none = {.data = sse_str("x"), .comment = sse_str("id: " ID("7"))};
+    const struct sse_event looks = {.data = sse_str("x"), .id = sse_str(ID("7"))};
+    const struct sse_event batches[][3] = {
+        {own, none, own}, {none, own, none}, {looks, own, own}, {own, looks, none}, {none, own, looks}};
+    struct sse_message *message;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(batches); i++) {
+        assert_int_equal(sse_message_new(&message, batches[i], 3, &platform.platform), 0);
+        assert_int_equal(sse_registry_publish_message(registry, sse_str("a"), message, NULL),
+                         i < 2 ? 0 : -EINVAL);
+        sse_message_unref(message);
+    }
+    assert_int_equal(stats().history_events, 2);
+}
+
 /* Every length of an id without bytes is the caller's mistake, and none is read. Row M2. */
 static void an_id_without_bytes_is_refused(void **state)
 {
@@ -251,6 +271,7 @@ int main(void)
         STAGE_TEST(an_id_that_may_be_of_a_lost_event_is_a_gap),
         STAGE_TEST(an_id_is_doubtful_where_topics_share_ids),
         STAGE_TEST(an_id_that_looks_assigned_cannot_be_given),
+        STAGE_TEST(no_event_of_a_batch_has_an_id_that_looks_assigned),
         STAGE_TEST(an_id_without_bytes_is_refused),
         STAGE_TEST(an_id_has_a_limit),
         STAGE_TEST(an_id_that_is_given_again_means_the_later_event),
