@@ -78,10 +78,10 @@ struct sse_registry_options {
      * The type of the event that tells a client of a gap. Absent: the client is not told; only your program
      * knows, from struct sse_replay. Without a history, every Last-Event-ID is a gap.
      *
-     * Its data has two lines: the id that the client sent, and the id of the first event that follows
-     * (empty if none does, or the id was unknown). It has an id, from which the client continues when it
-     * reconnects to this registry. Another server does not know that id: servers that share their events
-     * leave this absent and send an event of their own.
+     * Its data has two lines: the id that the client sent (empty if it can be no id), and the id of the first
+     * event that follows (empty if none does, or the id was unknown). It has an id, from which the client
+     * continues when it reconnects to this registry. Another server does not know that id: servers that share
+     * their events leave this absent and send an event of their own.
      */
     struct sse_text gap_type;
 
@@ -158,7 +158,8 @@ SSE_API void sse_registry_unref(struct sse_registry *registry);
  * Errors, with nothing published:
  * - -EINVAL: NULL; with a history, an id that looks like an assigned one. Every error of sse_event_encode.
  * - -EBADMSG: the topic is present and empty, or longer than SSE_TOPIC_SIZE_MAX.
- * - -EMSGSIZE: a receiver could never have it, because the event is larger than its queue_bytes.
+ * - -EMSGSIZE: a receiver could never have it, because the event is larger than its queue_bytes. The id that
+ *   is assigned counts, and the chunk framing of that receiver.
  * - -ENOMEM.
  * If there is no memory for one emitter's queue, its overflow policy decides, as if the queue were full.
  * Specification: WHATWG HTML 9.2.5.
