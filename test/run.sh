@@ -12,7 +12,7 @@
 #   abi           the binary interface beside its stored description; versions that meet
 #   compilers     gcc at -O0, clang at -O2, and what other systems lack; warnings are errors
 #   coverage      lines, branches and conditions of lib/ that the unit tests reach: test/coverage/gate.txt
-#   sanitizers    ASan with UBSan, and TSan, with both compilers
+#   sanitizers    gcc's ASan with UBSan, and clang's TSan
 #   valgrind      Helgrind and DRD
 #   instructions  user instructions of a delivery, a send and a turn, each below its gate
 #   simulation    160,000 seeds of clients, loops and a server against a model
@@ -27,6 +27,7 @@
 #   proxies       nginx and haproxy in front of the hub
 #   workers       a server of several processes that share a ring
 # Not run unless named:
+#   sanitizers_other  clang's ASan with UBSan, and gcc's TSan
 #   soak          millions of streams that come and go, and random clients on a hub under ASan for 20 minutes
 #   mutation      small faults in lib/, of which a test must notice 96 of 100
 #   portability   unit tests and simulation on other processors and with musl; all linked for macOS

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: MIT
+# What the suites of the sanitizers share; sourced by them.
+
+export ASAN_OPTIONS="detect_leaks=1:abort_on_error=1"
+export UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1"
+export TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1"
+
+# The examples run under sanitizers in the suites that use them. A report needs no more than line numbers.
+without_examples="-Dexamples=disabled -Dwerror=true -Doptimization=1 -Ddebug=false -Dc_args=-g1"
+
+# run_asan COMPILER "MESON OPTIONS" [meson test arguments...]
+run_asan() {
+    name=$1-asan-ubsan
+    compiler=$1
+    options=$2
+    shift 2
+    build "$name" "$compiler" "-Dtests=enabled $without_examples -Db_sanitize=address,undefined $options" &&
+        run_built_tests "$name" --no-suite complexity "$@"
+}
+
+# run_tsan COMPILER "MESON OPTIONS"
+run_tsan() {
+    # Older runtimes of TSan cannot live with much randomness in the address space.
+    if have setarch && setarch -R true 2>/dev/null; then
+        SSE_TEST_WRAPPER="setarch -R"
+    fi
+    # Only tests that start threads have anything to show to TSan.
+    racing=$(cd "$SSE_ROOT/test/unit" &&
+        grep -lE 'pthread_create|"(racing_|callback_scene|loop_stage|loop_thread)' test_*.c | sed 's/^test_//; s/\.c$//')
+    # shellcheck disable=SC2086
+    build_and_test "$1-tsan" "$1" "$without_examples -Db_sanitize=thread $2" $racing
+}
