@@ -25,5 +25,5 @@ else
 fi
 build gcc-O0 gcc "-Dtests=enabled -Dwerror=true -Dexamples=disabled -Depoll=disabled -Dtimerfd=disabled
     -Deventfd=disabled -Dc_args=-DSSE_BARE_SYSTEM -Ddefault_library=shared -Doptimization=0 -Ddebug=false" &&
-    run_built_tests gcc-O0 --no-suite complexity
+    run_built_tests gcc-O0 --no-suite injection --no-suite complexity
 build_clang && run_built_tests clang-O2 --no-suite injection --no-suite installed --no-suite complexity
