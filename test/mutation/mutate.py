@@ -141,7 +141,8 @@ def time_programs(build, found):
             program.duration = programs.TIMEOUT_MIN * 2
             status, program.duration = build.run(program, os.path.join(build.directory, program.target), directory)
             if status != 0:
-                sys.exit(f"{program.target} fails without a fault: {status}")
+                with open(os.path.join(directory, "printed"), errors="replace") as printed:
+                    sys.exit(f"{printed.read()[-4000:]}\n{program.target} fails without a fault: {status}")
 
 
 def hunt_all(hunt, mutants):

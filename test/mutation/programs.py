@@ -27,10 +27,11 @@ def limit_process(seconds):
 
 
 def run(arguments, directory, timeout, environment=None):
-    """How it ended: a status, or None if it was killed for waiting too long."""
-    process = subprocess.Popen(arguments, cwd=directory, env=environment, stdin=subprocess.DEVNULL,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-                               preexec_fn=lambda: limit_process(int(timeout) + 1))
+    """How it ended: a status, or None if it was killed for waiting too long. What it printed is in DIRECTORY/printed."""
+    with open(os.path.join(directory, "printed"), "wb") as printed:
+        process = subprocess.Popen(arguments, cwd=directory, env=environment, stdin=subprocess.DEVNULL,
+                                   stdout=printed, stderr=subprocess.STDOUT, start_new_session=True,
+                                   preexec_fn=lambda: limit_process(int(timeout) + 1))
     try:
         return process.wait(WAITING * timeout)
     except subprocess.TimeoutExpired:
