@@ -19,8 +19,8 @@ static int epoll_fd, wake_fd;
 /* The toy server's threads pass new sockets through it. A server that reads requests in its loop has none. */
 static int new_streams[2];
 
-/* May run in any thread. Nobody needs to read the eventfd, because it is registered edge-triggered: epoll reports
- * every write. Registered level-triggered, it must be read before each turn. */
+/* May run in any thread. Nobody needs to read the eventfd, because it is registered edge-triggered: epoll
+ * reports every write. Registered level-triggered, it must be read before each turn. */
 static void on_wake(struct sse_loop *woken, void *user)
 {
     (void)woken;
