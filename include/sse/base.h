@@ -6,25 +6,32 @@
  * What every other header needs: visibility, text, errors, version.
  *
  * Errors. A function that can fail returns a negative errno. There is no global and no thread-local
- * error state. Each function lists its errors.
+ * error state. Each function lists its errors. -ENOMEM always means that there is no memory.
  *
- * Options. A struct of options begins with `size`: set it to sizeof the struct, and every other
- * member to zero or to a value. A program and a library of different versions work together: members
- * that the program does not know are zero, and members that the library does not know must be zero,
- * else the call returns -EINVAL.
+ * Options. A struct of options begins with `size`. Set `size` to sizeof the struct, set the members that you
+ * need, and set every other member to zero. A program and a library of different versions work together:
  *
- * Fork. An emitter, a registry and a loop belong to the process that made them. In a forked child only
- * these functions work on them: those that take and release references, sse_emitter_close,
- * sse_emitter_user and sse_loop_free. They free memory, run no callback but on_release, and close the
- * child's copy of a descriptor that the library owns; the client notices nothing. Every other function that
- * is given one of them returns -EPERM, NULL or 0. Memory that another thread of the parent was using at
- * the fork stays allocated in the child. Messages work everywhere.
+ * - Members that the program does not know count as zero.
+ * - Members that the library does not know must be zero. Otherwise the call returns -EINVAL.
  *
- * A child of fork is known by a counter that a handler of pthread_atfork increments. It is the only state of
- * the library that belongs to no object. It is registered when the first object is made. Handlers for the
- * child run in the order in which they were registered: one that your program registered before must not call
- * the library, which would take the child for the parent. A child of vfork, _Fork or clone(2) is not known
- * either: let it call execve or _exit, and no function of the library.
+ * Fork. An emitter, a registry and a loop belong to the process that made them. In a forked child, a function
+ * that is given one of them does nothing and returns -EPERM, NULL or 0. Exceptions:
+ *
+ * - sse_emitter_user works.
+ * - sse_emitter_close, sse_loop_free and the functions that take and release references work. They free
+ *   memory, and they close the child's copy of a descriptor that the library owns. The client notices nothing.
+ *   The only callback that they run is on_release.
+ * - Memory that another thread of the parent was using at the fork stays allocated in the child.
+ * - Messages belong to no process: the child may use them.
+ *
+ * The library recognises a child of fork by a counter, which a handler of pthread_atfork increments. The counter
+ * is the only state of the library that belongs to no object. The library registers the handler when the first
+ * object is made.
+ *
+ * - Handlers for the child run in the order of their registration. A handler that your program registered
+ *   earlier must not call the library, because the library still takes the child for the parent.
+ * - The library does not recognise a child of vfork, _Fork or clone(2). Such a child must not call the library;
+ *   it may only call execve or _exit.
  *
  * Cancellation. No function is a cancellation point, except sse_loop_run and sse_loop_dispatch while
  * they wait. Callbacks run with cancellation disabled.
@@ -50,24 +57,24 @@ extern "C" {
 #define SSE_VERSION_PATCH 0
 
 /**
- * The stream has ended gracefully, or it is draining and accepts no more events. wait, peek and read
- * return it after the last byte.
+ * The stream has ended gracefully, or it is draining and accepts no more events. sse_emitter_wait, peek and
+ * read return it after the last byte.
  *
- * After any other end, calls on the emitter return the errno that ended the stream. If that errno is one
- * that such calls use themselves, they return -EIO instead: -EINVAL, -EINTR, -EAGAIN, -EALREADY, -EPERM,
- * -EDEADLK, -EMSGSIZE, -ENOBUFS, -ENOMEM, -EILSEQ, -ERANGE, -EOVERFLOW, SSE_ENDED. The completion record
- * always has the real one.
+ * After any other end, calls on the emitter return the errno that ended the stream.
+ *
+ * - If that errno has another meaning as a result of these calls, they return -EIO instead. This concerns
+ *   -EINVAL, -EINTR, -EAGAIN, -EALREADY, -EPERM, -EDEADLK, -EMSGSIZE, -ENOBUFS, -ENOMEM, -EILSEQ, -ERANGE,
+ *   -EOVERFLOW and SSE_ENDED.
+ * - The completion record always has the errno itself.
  */
 #define SSE_ENDED (-ENOMSG)
 
 /**
- * Text that may hold any byte and need not end in NUL.
+ * Text. It may contain any byte, and need not end with NUL. The library does not keep `ptr` after the call.
  *
  * - `ptr` NULL and `len` 0: the text is absent.
- * - `ptr` not NULL and `len` 0: the text is present and empty. The protocol tells the two apart.
- * - `ptr` NULL and `len` not 0: every function refuses it with -EINVAL.
- *
- * The library does not keep `ptr` after the call.
+ * - `ptr` not NULL and `len` 0: the text is present and empty. The protocol distinguishes the two.
+ * - `ptr` NULL and `len` not 0: every function refuses the text with -EINVAL.
  */
 struct sse_text {
     const char *ptr;

@@ -5,7 +5,7 @@
 /**
  * A loop: it writes, runs timers and runs callbacks for the emitters that are bound to it, in one
  * thread. Create one loop for each thread that serves connections. An emitter is bound to its loop
- * when it is made, and stays there until it is freed.
+ * when it is made, and stays bound until it is freed.
  *
  * A loop comes in two forms:
  *
@@ -14,17 +14,18 @@
  * - Driven: your own event loop waits. It calls sse_loop_turn when the time that the last turn
  *   returned is over, and after `on_wake`.
  *
- * A loop knows no registries: its emitters may belong to several registries, or to none.
+ * The emitters of a loop may belong to several registries, or to none.
  *
- * Threads: one thread at a time may be inside sse_loop_run, dispatch or turn of one loop; another one
- * gets -EBUSY. Its work is not lost: the turn that runs returns 0, or `on_wake` comes again. The thread
- * inside is the thread of the loop. Every callback and every write callback of the loop's emitters runs
- * inside those calls, and inside sse_loop_free. It runs nowhere else, except an `on_release` that is still
- * owed after sse_loop_free.
+ * Threads: only one thread at a time may be inside sse_loop_run, dispatch or turn of one loop. It is the thread of
+ * the loop.
  *
- * A turn is fair. It serves the emitters that have work when it begins, each once, and writes a limited
- * number of messages to each. Work that comes during the turn, or is left over, waits for the next turn,
- * which is due at once.
+ * - Another thread that calls one of them gets -EBUSY. No work is lost by that: the turn that runs returns 0, or
+ *   `on_wake` is called again.
+ * - Every callback and every write callback of the loop's emitters runs inside those calls, or inside
+ *   sse_loop_free. The only exception is an `on_release` that is still due after sse_loop_free.
+ *
+ * A turn is fair. It serves each emitter that has work when the turn begins, once, and writes a limited number of
+ * messages to it. Work that comes during the turn, or is left, is done in the next turn, which is due at once.
  */
 
 #include <sse/platform.h>
@@ -46,19 +47,20 @@ enum sse_poller {
 struct sse_loop_options {
     size_t size;                         /**< sizeof(struct sse_loop_options) */
     const struct sse_platform *platform; /**< not copied: see <sse/platform.h> */
-    /** Who waits, if `on_wake` is NULL. */
+    /** What a polled loop waits with. */
     enum sse_poller poller;
     /**
-     * If set, the loop is driven. The library calls it when a turn is due earlier than the last turn
+     * If it is set, the loop is driven. The library calls it when a turn is due earlier than the last turn
      * returned, at most once between two turns. A new loop counts as if its last turn had returned -1.
      *
+     * - Wake your event loop in it (an eventfd, a pipe, uv_async_send), and do nothing else. It must not call
+     *   sse_loop_turn or sse_loop_free.
+     * - Clear your eventfd or pipe before you call sse_loop_turn, not after it. Work that comes during a turn makes
+     *   that turn return 0, or `on_wake` is called after it.
      * - It may run inside any call on an emitter or a registry, in any thread, the loop's own included.
-     *   No lock of the library is held. One that is about to be called when a turn begins comes later, and counts
-     *   for nothing: the turn has done what it was for.
-     * - It is the only code of yours that publishing can reach. Make it wake your event loop (an eventfd, a
-     *   pipe, uv_async_send), and nothing else. It must not call sse_loop_turn or sse_loop_free.
-     * - Work that comes during a turn makes that turn return 0, or `on_wake` comes after it. Clear
-     *   your eventfd or pipe before you call sse_loop_turn, not after it.
+     *   No lock of the library is held. It is the only code of yours that publishing can run.
+     * - If a turn begins just before a call, the call may come although its work is done already. It is harmless,
+     *   and does not count as the one call between two turns.
      */
     void (*on_wake)(struct sse_loop *loop, void *user);
     void *user; /**< passed to `on_wake` */
@@ -85,30 +87,31 @@ struct sse_loop_options {
 SSE_API int sse_loop_new(struct sse_loop **loop, const struct sse_loop_options *options);
 
 /**
- * Ends a loop, and every emitter that is still bound to it (SSE_REASON_CLOSED, -ECANCELED). NULL is
- * ignored. To end streams gracefully, complete them first and run the loop until it is empty:
- * sse_loop_finish.
+ * Ends a loop, and every emitter that is still bound to it. NULL is ignored. To end streams gracefully,
+ * complete them first and run the loop until it is empty: see sse_loop_finish.
  *
- * Effect: no new emitter can be bound (-ECONNREFUSED). The remaining emitters end, their callbacks
- * run (`on_ready` first, so that a suspended connection ends), and descriptors that the library owns are
- * closed. References that you hold stay yours; an `on_release` that is still owed then runs in the thread
- * that releases the last one.
+ * Effect: no new emitter can be bound (-ECONNREFUSED). The remaining emitters end with SSE_REASON_CLOSED and
+ * -ECANCELED, their callbacks run (`on_ready` first, so that a suspended connection ends), and descriptors that
+ * the library owns are closed. References that you hold stay yours. An `on_release` that is still due then runs in
+ * the thread that releases the last one.
  * Threads: any thread, while none is inside another function of this loop, or in sse_emitter_new with
- * it. Other threads may still publish and send: the call waits for those that are waking this loop or are
- * inside an output, so do not hold a lock that `on_wake` takes. Callbacks: must not call it for their own
- * loop. Errors: none.
+ * it. Other threads may still publish and send. The call waits for a thread that is waking this loop or is
+ * inside an output, so do not hold a lock that `on_wake` takes.
+ * Callbacks: must not call it for their own loop.
+ * Errors: none.
  */
 SSE_API void sse_loop_free(struct sse_loop *loop);
 
 /**
- * Polled: waits and serves until sse_loop_stop, or until the loop is empty after sse_loop_finish.
+ * Polled: waits and serves until sse_loop_stop, or until the loop is empty after sse_loop_finish. Then returns 0.
  *
- * Returns 0. One stop ends one run; a stop before the run makes it return at once.
- * Callbacks: must not call it (-EDEADLK).
+ * One stop ends one run. A stop before the run makes it return at once.
+ * Callbacks: must not call it.
  * Errors:
- * - -EINVAL: NULL, or the loop is driven.
- * - -EDEADLK: called from inside a turn of this loop. -EBUSY: another thread is inside.
- * - The errors of poll(2) or epoll_wait(2) that do not pass.
+ * - -EINVAL: `loop` is NULL, or the loop is driven.
+ * - -EDEADLK: called from inside a turn of this loop.
+ * - -EBUSY: another thread is inside.
+ * - An error of poll(2) or epoll_wait(2) that waiting again would not help.
  */
 SSE_API int sse_loop_run(struct sse_loop *loop);
 
@@ -116,18 +119,22 @@ SSE_API int sse_loop_run(struct sse_loop *loop);
  * Makes sse_loop_run return: the one that is running, or else the next one. Emitters stay as they are.
  *
  * Threads: any. This is the only function of the library that a signal handler may call.
- * Callbacks: may call it. Errors: -EINVAL: NULL, or the loop is driven.
+ * Callbacks: may call it.
+ * Errors:
+ * - -EINVAL: `loop` is NULL, or the loop is driven.
  */
 SSE_API int sse_loop_stop(struct sse_loop *loop);
 
 /**
- * Makes sse_loop_run return as soon as the loop has no emitters: now, or when the last one is freed.
- * An emitter is bound until it has ended, its callbacks have run, and every reference is released. No
- * new emitter can be bound from now on (-ECONNREFUSED).
+ * Makes sse_loop_run return as soon as the loop is empty: now, or when its last emitter is freed. An emitter is
+ * freed when it has ended, its callbacks have run, and every reference is released.
  *
- * It ends nobody: use it after sse_registry_shutdown or sse_registry_complete. In a driven loop,
- * sse_loop_turn returns -1 and sse_loop_count 0 when the loop is empty.
- * Threads: any. Callbacks: may call it. Errors: -EINVAL: NULL.
+ * - From now on no new emitter can be bound (-ECONNREFUSED).
+ * - The call ends no emitter. Use it after sse_registry_shutdown or sse_registry_complete.
+ * - A driven loop is empty when sse_loop_count returns 0. Then sse_loop_turn returns -1.
+ * Threads: any. Callbacks: may call it.
+ * Errors:
+ * - -EINVAL: `loop` is NULL.
  */
 SSE_API int sse_loop_finish(struct sse_loop *loop);
 
@@ -139,24 +146,29 @@ SSE_API int sse_loop_finish(struct sse_loop *loop);
 SSE_API size_t sse_loop_count(struct sse_loop *loop);
 
 /**
- * Polled: waits until there is work, but no longer than `timeout_ms` milliseconds (0: does not wait,
- * -1: no limit), then serves one turn. The wait ends early when a timer is due.
+ * Polled: waits until there is work or a timer is due, then serves one turn. It waits no longer than `timeout_ms`
+ * milliseconds. 0 does not wait, -1 waits without a limit.
  *
- * Callbacks: must not call it (-EDEADLK).
- * Errors: as sse_loop_run; also -EINVAL: `timeout_ms` is below -1.
+ * Callbacks: must not call it.
+ * Errors:
+ * - Every error of sse_loop_run.
+ * - -EINVAL: `timeout_ms` is below -1.
  */
 SSE_API int sse_loop_dispatch(struct sse_loop *loop, int timeout_ms);
 
 /**
  * Polled: returns a descriptor that is readable while sse_loop_dispatch has something to do, timers
  * included. Wait for it in your own event loop (a GSource, uv_poll_t, QSocketNotifier), level-triggered,
- * and then call sse_loop_dispatch(loop, 0). You need no timer of your own.
+ * and then call sse_loop_dispatch(loop, 0). You need no timer for that.
  *
  * Ownership: the descriptor stays the loop's: do not read it and do not close it. It never changes.
  * Threads: any. Callbacks: may call it.
- * Errors: -EINVAL: NULL, or the loop is driven. -ENOTSUP: the loop uses poll(2), or the system has no
- * timerfd: run the loop in a thread, or dispatch at short intervals. -EMFILE, -ENFILE, -ENOMEM, -ENOSPC: the
- * first call needs a descriptor for the timer, and watches it.
+ * Errors:
+ * - -EINVAL: `loop` is NULL, or the loop is driven.
+ * - -ENOTSUP: the loop uses poll(2), or the system has no timerfd. Run the loop in a thread, or dispatch at
+ *   short intervals.
+ * - -EMFILE, -ENFILE, -ENOMEM, -ENOSPC: the first call opens a descriptor for the timer and watches it, and that
+ *   failed.
  * Example:
  *
  *     struct pollfd ready = {.fd = sse_loop_fd(loop), .events = POLLIN};
@@ -169,11 +181,12 @@ SSE_API int sse_loop_fd(struct sse_loop *loop);
  * Driven: runs the timers that are due, writes what is queued, and runs callbacks, once.
  *
  * Returns the milliseconds until the next turn is due, rounded up: 0 if work is left, -1 if no turn is
- * due before `on_wake`. This is the form that poll(2) takes.
- * Callbacks: must not call it (-EDEADLK).
+ * due before `on_wake`. You can pass the result to poll(2).
+ * Callbacks: must not call it.
  * Errors:
- * - -EINVAL: NULL, or the loop is polled.
- * - -EDEADLK: called from inside a turn of this loop. -EBUSY: another thread is inside.
+ * - -EINVAL: `loop` is NULL, or the loop is polled.
+ * - -EDEADLK: called from inside a turn of this loop.
+ * - -EBUSY: another thread is inside.
  * Example:
  *
  *     int timeout_ms = sse_loop_turn(loop);

@@ -3,8 +3,8 @@
 #define SSE_MESSAGE_H
 
 /**
- * A message: one event, or several that are sent together, encoded once and shared by every queue
- * that it is in. A message never changes.
+ * A message: one or more encoded events that are written together. It is encoded once, and every queue that it
+ * is in shares it. A message never changes.
  */
 
 #include <sse/event.h>
@@ -17,15 +17,16 @@ extern "C" {
 struct sse_message;
 
 /**
- * Encodes `count` events into one message. Nothing is ever sent between the events of one message,
- * and a full queue accepts or drops the message as a whole.
+ * Encodes `count` events into one message. Nothing else is ever written between the events of one message. A
+ * full queue accepts or drops the message as a whole.
  *
  * Ownership: `*message` is a new reference: release it with sse_message_unref. The events are
  * borrowed. `platform` may be NULL; otherwise it must live longer than the message.
  * Threads: any. Callbacks: may call it.
  * Errors, with *message unchanged:
- * - -EINVAL: a NULL argument, `count` 0 or above UINT_MAX, a platform that is not valid, or a key on
- *   one of several events.
+ * - -EINVAL: `message` or `events` is NULL, or the platform is not valid.
+ * - -EINVAL: `count` is 0 or above UINT_MAX.
+ * - -EINVAL: there are several events, and one has a key.
  * - -ENOMEM.
  * - -EMSGSIZE: all events together are larger than SSE_EVENT_SIZE_MAX.
  * - Every error of sse_event_encode.

@@ -3,8 +3,8 @@
 #define SSE_PLATFORM_H
 
 /**
- * Memory, time and random bits, where the program wants to supply them itself: another allocator, or
- * a clock that a test controls.
+ * A platform: functions for memory, time and random bits that your program supplies, such as another allocator
+ * or a clock that a test controls.
  */
 
 #include <sse/base.h>
@@ -14,14 +14,14 @@ extern "C" {
 #endif
 
 /**
- * The functions of a platform. A member that is NULL has its default: malloc and free,
- * CLOCK_MONOTONIC, bits from /dev/urandom. Set `allocate` and `deallocate` together.
+ * The functions of a platform. In place of a member that is NULL the library uses malloc and free,
+ * CLOCK_MONOTONIC, or bits from /dev/urandom. Set `allocate` and `deallocate` together, or neither.
  *
  * Ownership: the library does not copy the struct. It must stay valid and unchanged until the last
- * object made with it is freed; a static const struct is usual.
+ * object made with it is freed. A static const struct is usual.
  * Threads: several threads may call the functions at once. They run with cancellation disabled.
  * Locks: the library may hold a lock during the call. The functions must not block for long and must
- * not call the library. No other function of the program runs under a lock of the library.
+ * not call the library. No other function of your program runs under a lock of the library.
  */
 struct sse_platform {
     size_t size; /**< sizeof(struct sse_platform) */
@@ -31,12 +31,13 @@ struct sse_platform {
     /** Frees what `allocate` returned. It is never called with NULL. */
     void (*deallocate)(void *block, void *user);
     /**
-     * Nanoseconds of a clock that never goes back. A public call reads it at most once, except
-     * sse_loop_run, dispatch and turn, which read it once for every 64 emitters that they serve, and
-     * sse_emitter_wait.
+     * Returns the nanoseconds of a clock that never goes back. A public call reads it at most once. Exceptions:
+     *
+     * - sse_loop_run, dispatch and turn read it once for every 64 emitters that they serve.
+     * - sse_emitter_wait reads it each time that it wakes up.
      */
     uint64_t (*now)(void *user);
-    /** 64 random bits. They seed hash tables and spread timers. */
+    /** Returns 64 random bits, which seed hash tables and spread timers. */
     uint64_t (*random)(void *user);
 
     void *user;

@@ -3,23 +3,23 @@
 #define SSE_REGISTRY_H
 
 /**
- * A registry: who gets what. It knows emitters, topics, one order of all events, and a history for
- * clients that reconnect. A user id, a chat room and a feed are all topics.
+ * A registry: it decides which emitters get an event. It has emitters, topics, one order of all events, and a
+ * history for clients that reconnect. A user id, a chat room and a feed are all topics.
  *
- * A registry queues events. It runs no callback and knows no timers of clients. Publishing may write to a
- * descriptor whose loop is behind, never to a write callback. The emitters' loops do the rest.
+ * A registry only queues events, and the loops of the emitters write them. Exception: publishing may write to a
+ * descriptor whose loop is behind. It never calls a write callback.
  *
  * Rules for every function below:
  *
- * - Threads: any thread, while it holds a reference to the registry and to the emitters it names.
- * - Callbacks: every callback and write callback may call every function, except where it says otherwise.
- * - Locks: you may hold your own locks while you call, also those that your callbacks take: no callback
- *   runs inside these functions. `on_wake` of a driven loop may run: do not hold a lock that it takes.
- *   The visitor of sse_registry_each runs inside the call.
+ * - Threads: any thread, while it holds a reference to the registry and to the emitters that it names.
+ * - Callbacks: every callback and write callback may call every function, unless the function says otherwise.
+ * - Locks: you may hold your own locks while you call, also those that your callbacks take, because no callback
+ *   runs inside these functions. Exceptions are `on_wake` of a driven loop and the visitor of sse_registry_each,
+ *   which may run inside: do not hold a lock that they take.
  * - Order: two events of one registry that two emitters both receive arrive at both in the same order,
- *   whichever threads and topics they came by.
- * - An emitter that ends leaves its registry at once. Membership goes by identity: the end of an old
- *   connection never touches a new one of the same user.
+ *   whichever threads published them, and to whichever topics.
+ * - Membership: an emitter that ends leaves its registry at once. Membership goes by identity, so the end of an
+ *   old connection never affects a new one of the same user.
  */
 
 #include <sse/emitter.h>
@@ -41,8 +41,8 @@ struct sse_registry;
 
 /** How much is retained for clients that reconnect. This struct never grows. */
 struct sse_history_limits {
-    size_t events; /**< 0: nothing; in the limits of a topic: as many as in all */
-    size_t bytes;  /**< with what events, ids and topics cost beside their text; 0: 16 MiB, or as in all */
+    size_t events; /**< the most events; 0: none, in `topic_history` as many as in `history` */
+    size_t bytes;  /**< the most memory for events, ids and topics; 0: 16 MiB, or as in `history` */
 };
 
 /** What happens when a cap is reached. */
@@ -60,42 +60,43 @@ struct sse_registry_options {
 
     /**
      * The history of all topics together. With `events` 0 there is no history, and no ids are assigned.
-     * When it is full, the topic that retains the most bytes loses its oldest event, so a busy topic
-     * cannot push out a quiet one.
+     * When it is full, the topic that retains the most bytes loses its oldest event. So a busy topic
+     * cannot displace a quiet one.
      */
     struct sse_history_limits history;
     struct sse_history_limits topic_history; /**< of each topic */
     int64_t history_age_ms;                  /**< older events are not replayed; 0: no limit */
     /**
-     * The beginning of every assigned id, 1 to SSE_ID_PREFIX_SIZE_MAX bytes that an id may hold. Absent:
-     * random, so that ids from before a restart are recognised as unknown.
+     * The beginning of every assigned id: 1 to SSE_ID_PREFIX_SIZE_MAX bytes that an id may contain. Absent:
+     * it is random, so that ids from before a restart are unknown.
      */
     struct sse_text id_prefix;
-    /** The number of the first assigned id. 0: 1. With the same `id_prefix`, a process that restarts
-     *  continues where the old one stopped. */
+    /** The number of the first assigned id. 0: 1. With it and the same `id_prefix`, a process that restarts
+     *  continues the ids where the old process stopped. */
     uint64_t first_id;
     /**
-     * The type of the event that tells a client of a gap. Absent: the client is not told; only your program
-     * knows, from struct sse_replay. Without a history, every Last-Event-ID is a gap.
+     * The type of the event that tells a client of a gap. Absent: the client is not told, and only your program
+     * knows of the gap, from struct sse_replay. Without a history, every Last-Event-ID is a gap.
      *
-     * Its data has two lines: the id that the client sent (empty if it can be no id), and the id of the first
-     * event that follows (empty if none does, or the id was unknown). It has an id, from which the client
-     * continues when it reconnects to this registry. Another server does not know that id: servers that share
-     * their events leave this absent and send an event of their own.
+     * - The first line of its data is the id that the client sent. It is empty if that cannot be an id.
+     * - The second line is the id of the first event that follows. It is empty if none follows, or if the client's
+     *   id is unknown.
+     * - It has an id, from which the client continues when it reconnects to this registry. Another server does not
+     *   know that id. So servers that share their events leave `gap_type` absent, and send their own event.
      */
     struct sse_text gap_type;
 
     /**
-     * The budget: the most bytes that may be queued in all emitters together; each receiver is charged
-     * in full for what it shares. 0: none. Several times history.bytes is sensible.
+     * The budget: the most bytes that may be queued in all emitters together. 0: none. A message counts once for
+     * each receiver. Several times history.bytes is sensible.
      *
      * - Over the budget, the emitters with the most bytes queued end (SSE_REASON_OVERFLOW) until the
-     *   rest is within it. Replays count.
+     *   rest is within the budget. Replays count.
      * - Bytes that no owner has tried to write yet count only above four times the budget.
      */
     size_t backlog_bytes;
     /** The most emitters in the registry, draining ones included; 0: no cap. One that is evicted leaves
-     *  the registry at once, and drains outside of the cap. */
+     *  the registry at once, and no longer counts. */
     size_t emitters_max;
     size_t topic_emitters_max; /**< the most emitters of each topic; 0: no cap */
     enum sse_admission admission;
@@ -103,9 +104,9 @@ struct sse_registry_options {
 
 /** What happened to one event, counted in emitters. This struct never grows. */
 struct sse_delivery {
-    size_t receivers;              /**< it is queued for them */
-    size_t dropped;                /**< it did not fit into their queue, and was dropped */
-    size_t ended;                  /**< it did not fit into their queue, and they ended */
+    size_t receivers;              /**< emitters in whose queue it is */
+    size_t dropped;                /**< emitters whose full queue dropped it */
+    size_t ended;                  /**< emitters that ended because it did not fit */
     char id[SSE_ASSIGNED_ID_SIZE]; /**< the id that was assigned, or "" */
 };
 
@@ -132,36 +133,41 @@ SSE_API int sse_registry_new(struct sse_registry **registry, const struct sse_re
 SSE_API struct sse_registry *sse_registry_ref(struct sse_registry *registry);
 
 /**
- * Releases a reference. NULL is ignored. The registry is freed with its last reference and its last
- * emitter: emitters that are still in it stay open, and nothing is published to them any more. Shut it
- * down first.
+ * Releases a reference. NULL is ignored. Shut the registry down first.
+ *
+ * Emitters that are still in the registry stay open, and nothing is published to them any more. The registry is
+ * freed when its last reference is released and no emitter remains, see sse_registry_wait.
  *
  * Errors: none.
  */
 SSE_API void sse_registry_unref(struct sse_registry *registry);
 
 /**
- * Publishes an event to the subscribers of a topic; with an absent topic to every emitter. The event is
- * encoded once.
+ * Publishes an event to the subscribers of a topic. If the topic is absent, publishes it to every emitter.
  *
- * Effect: queues the event for all receivers in one step, and wakes their loops. An emitter that joins
- * later does not receive it, except by a replay. No receiver is no error. With a history, an event that has
- * data or an id is retained; if it has no id, one is assigned. `*delivery`, if not NULL, is filled on
- * success: "queued" is not "received by the client", which no server ever knows.
+ * Effect: queues the event for all receivers in one step, and wakes their loops. It is encoded once.
  *
- * An emitter whose loop has not had its turn does not overflow:
+ * - Success without a receiver is possible. An emitter that joins later receives the event only by a replay.
+ * - `*delivery`, if not NULL, is filled on success. "Queued" does not mean "received by the client": no server
+ *   can know that.
+ * - With a history, an event that has data or an id is retained. If it has no id, one is assigned.
+ * - If there is no memory for one emitter's queue, its overflow policy decides, as if the queue were full.
+ *
+ * An emitter does not overflow before its loop has had a turn:
+ *
  * - FD: when half of its queue's limit is used and its socket is not known to be full, this call writes
  *   to it, after the event is queued for all.
  * - CALLBACK and PULL: the queue may grow to four times its limits. The owner's next turn writes, and
- *   then the limit counts. For PULL that turn calls `on_ready`, and the limit counts in the turn after it.
+ *   then the limits count. For PULL that turn calls `on_ready`, and the limits count in the turn after it.
  * Ownership: the event is borrowed.
  * Errors, with nothing published:
- * - -EINVAL: NULL; with a history, an id that looks like an assigned one. Every error of sse_event_encode.
+ * - -EINVAL: `registry` is NULL.
+ * - -EINVAL: there is a history, and the event has an id that looks like an assigned one.
+ * - Every error of sse_event_encode.
  * - -EBADMSG: the topic is present and empty, or longer than SSE_TOPIC_SIZE_MAX.
- * - -EMSGSIZE: a receiver could never have it, because the event is larger than its queue_bytes. The id that
- *   is assigned counts, and the chunk framing of that receiver.
+ * - -EMSGSIZE: the event is larger than the queue_bytes of a receiver. An assigned id and the chunk framing of
+ *   that receiver count.
  * - -ENOMEM.
- * If there is no memory for one emitter's queue, its overflow policy decides, as if the queue were full.
  * Specification: WHATWG HTML 9.2.5.
  * Example:
  *
@@ -173,11 +179,13 @@ SSE_API int sse_registry_publish(struct sse_registry *registry, struct sse_text 
                                  const struct sse_event *event, struct sse_delivery *delivery);
 
 /**
- * Publishes a message that is encoded already, as sse_registry_publish does.
+ * Publishes a message, as sse_registry_publish publishes an event.
  *
- * Ownership: each queue takes a reference of its own. With a history, a message without an id is copied
- * to get one.
- * Errors: as sse_registry_publish, without those of encoding.
+ * Ownership: each queue takes its own reference. With a history, a message without an id is copied, because an
+ * id is assigned to it.
+ * Errors:
+ * - Every error of sse_registry_publish, except those of encoding.
+ * - -EINVAL: `message` is NULL.
  */
 SSE_API int sse_registry_publish_message(struct sse_registry *registry, struct sse_text topic,
                                          struct sse_message *message, struct sse_delivery *delivery);
@@ -185,25 +193,29 @@ SSE_API int sse_registry_publish_message(struct sse_registry *registry, struct s
 /**
  * Subscribes an emitter of this registry to `count` more topics. All of it happens, or nothing.
  *
- * Effect: if `last_event_id` is not empty, the events of these topics after that id are queued, and then
- * live events follow: no gap, no duplicate. A topic that the emitter has already stays as it is.
- * `*replay`, if not NULL, says how it begins.
+ * Name the first topics of a connection in sse_emitter_new, all at once: a client that has had the replay of one
+ * topic no longer asks for older events of the next.
  *
- * - Name the first topics of a connection in sse_emitter_new. A client that has had the replay of one
- *   topic no longer asks for older events of the next.
- * - Ids of your own should be unique among the topics of one client. They are looked up in the topics
- *   named here and among the events to everyone. If several of these hold the id, the earliest event
- *   counts, and later ones may come twice. If only a topic not named here holds it: a gap, once a named
- *   topic has lost an event. If one topic has the id twice, the later event counts.
- * - A client can find out whether an id exists in another topic. So put no secret into ids.
- * - Work: events replayed x log(topics named). It does not depend on what else is retained.
+ * Effect: if `last_event_id` is not empty, the events of these topics after that id are queued, and then
+ * live events follow, without a gap and without a duplicate. A topic that the emitter has already stays as it is.
+ * `*replay`, if not NULL, is filled in.
+ *
+ * If you give ids yourself, make them unique among the topics of one client. An id is looked up in the topics
+ * named here and among the events to everyone. If it is not unique:
+ *
+ * - Several of these topics have it: the earliest event counts, and later events may come twice.
+ * - One topic has it twice: the later event counts.
+ * - Only a topic that is not named here has it: there is a gap if a topic named here has lost an event.
+ *
+ * A client can find out whether an id exists in another topic, so put no secret into ids. The work grows with the
+ * events replayed, times the logarithm of the topics named. It does not grow with what else is retained.
  * Ownership: topics and id are borrowed.
  * Errors, with nothing changed:
- * - -EINVAL: NULL, or `count` is 0.
+ * - -EINVAL: `registry`, `emitter` or `topics` is NULL, or `count` is 0.
  * - -EBADMSG: a topic is empty, or longer than SSE_TOPIC_SIZE_MAX.
- * - SSE_ENDED, or the errno that ended the emitter: it has ended.
+ * - SSE_ENDED, or the errno that ended the emitter.
  * - -ENOENT: the emitter is not in this registry.
- * - -EAGAIN: over topic_emitters_max.
+ * - -EAGAIN: topic_emitters_max is reached.
  * - -ECONNREFUSED: the registry is shutting down.
  * - -ENOMEM.
  * Specification: WHATWG HTML 9.2.4 (Last-Event-ID).
@@ -220,35 +232,42 @@ SSE_API int sse_registry_subscribe(struct sse_registry *registry, struct sse_emi
  * Ends the subscriptions to `count` topics. Topics that the emitter does not have are ignored. The
  * emitter stays in the registry. Events that are queued already are still written.
  *
- * Errors, with nothing changed: -EINVAL: NULL, or `count` is 0. -EBADMSG: a topic is empty, or longer than
- * SSE_TOPIC_SIZE_MAX. -ENOENT: the emitter is not in this registry.
+ * Errors, with nothing changed:
+ * - -EINVAL: `registry`, `emitter` or `topics` is NULL, or `count` is 0.
+ * - -EBADMSG: a topic is empty, or longer than SSE_TOPIC_SIZE_MAX.
+ * - -ENOENT: the emitter is not in this registry.
  */
 SSE_API int sse_registry_unsubscribe(struct sse_registry *registry, struct sse_emitter *emitter,
                                      const struct sse_text *topics, size_t count);
 
 /**
- * Completes every subscriber of a topic, or with an absent topic every emitter, as sse_emitter_complete.
+ * Completes every subscriber of a topic, as sse_emitter_complete does. If the topic is absent, completes every
+ * emitter.
  *
- * Errors: -EINVAL: NULL. -EBADMSG: the topic is present and empty, or longer than SSE_TOPIC_SIZE_MAX.
+ * Errors:
+ * - -EINVAL: `registry` is NULL.
+ * - -EBADMSG: the topic is present and empty, or longer than SSE_TOPIC_SIZE_MAX.
  */
 SSE_API int sse_registry_complete(struct sse_registry *registry, struct sse_text topic);
 
 /**
- * Calls `visit` for every subscriber of a topic, or with an absent topic for every emitter.
+ * Calls `visit` for every subscriber of a topic. If the topic is absent, calls it for every emitter.
  *
- * Effect: visits those that are there when the call begins. `visit` may call every function; it may be
- * given an emitter that has ended meanwhile. If it returns anything but 0, the walk stops and returns
- * that value.
- * Ownership: the emitter is borrowed during the visit: sse_emitter_ref keeps it.
+ * Effect: visits the emitters that are there when the call begins. `visit` may call every function. It may get an
+ * emitter that has ended meanwhile. If it returns anything but 0, the call visits no more and returns that value.
+ * Ownership: the emitter is borrowed during the visit. To keep it, use sse_emitter_ref.
  * Locks: no lock of the library is held during a visit.
- * Errors, with nobody visited: -EINVAL: NULL. -EBADMSG: the topic is present and empty, or longer than
- * SSE_TOPIC_SIZE_MAX. -ENOMEM.
+ * Errors, with no emitter visited:
+ * - -EINVAL: `registry` or `visit` is NULL.
+ * - -EBADMSG: the topic is present and empty, or longer than SSE_TOPIC_SIZE_MAX.
+ * - -ENOMEM.
  */
 SSE_API int sse_registry_each(struct sse_registry *registry, struct sse_text topic,
                               int (*visit)(struct sse_emitter *emitter, void *user), void *user);
 
 /**
- * Returns the number of subscribers of a topic, or with an absent topic of emitters. 0 for NULL.
+ * Returns the number of subscribers of a topic. If the topic is absent, returns the number of emitters. 0 for
+ * NULL.
  *
  * Errors: none.
  */
@@ -257,31 +276,35 @@ SSE_API size_t sse_registry_count(struct sse_registry *registry, struct sse_text
 /** How a registry shuts down. Every member but `size` may be zero. */
 struct sse_shutdown_options {
     size_t size; /**< sizeof(struct sse_shutdown_options) */
-    /** Sent to every emitter first. NULL: none. Give it no id: the client would skip what was dropped. */
+    /** The last event of every emitter. NULL: none. Give it no id, because the client would then not ask for what
+     *  was dropped. */
     const struct sse_event *final_event;
-    /** Each client is told a reconnection time of its own, in milliseconds, drawn from this range, so
-     *  that they do not all come back at once. Both 0: none. */
+    /** Each client gets its own random reconnection time from this range, in milliseconds, so that they do not
+     *  all come back at once. Both 0: none. */
     int64_t retry_min_ms;
     int64_t retry_max_ms;
-    /** What is still queued after this many milliseconds is cut off. 0: at once, not the default of an
-     *  emitter. */
+    /** The longest draining, in milliseconds. What is still queued then is not written. 0: no time at all, not the
+     *  default of an emitter. */
     int64_t drain_ms;
 };
 
 /**
- * Ends the service of the registry. New emitters get -ECONNREFUSED. Every open emitter gets the final
- * event and its retry, and ends gracefully (SSE_REASON_SHUTDOWN) within drain_ms. Those that were
- * draining keep their reason and get the same deadline, except those that were evicted: they keep their
- * drain_ms.
+ * Shuts the registry down: every emitter ends. Every open emitter gets the final event and its retry, and ends
+ * gracefully (SSE_REASON_SHUTDOWN) within drain_ms.
  *
- * The call only queues: loops must go on running. Wait with sse_registry_wait, or run your loop until
- * it is empty: sse_loop_finish. An emitter for which there is no memory gets no final event, and ends
- * like the others.
+ * The call only queues, so the loops must go on running. Then wait with sse_registry_wait, or run your loop until
+ * it is empty: see sse_loop_finish.
+ *
+ * - sse_emitter_new returns -ECONNREFUSED from now on.
+ * - An emitter that is draining already keeps its reason, and must end within drain_ms too. One that was evicted
+ *   keeps its own drain_ms.
+ * - An emitter for which there is no memory gets no final event, and ends like the others.
  * Ownership: the final event is borrowed.
  * Errors, with nothing changed:
- * - -EINVAL: NULL, an option that is not valid. Every error of sse_event_encode.
- * - -ERANGE: 1 <= min <= max <= SSE_RETRY_MAX does not hold.
- * - -EALREADY: it is shutting down.
+ * - -EINVAL: `registry` or `options` is NULL, or an option is not valid.
+ * - Every error of sse_event_encode.
+ * - -ERANGE: the retries are not 1 <= retry_min_ms <= retry_max_ms <= SSE_RETRY_MAX.
+ * - -EALREADY: the registry is shutting down.
  * - -ENOMEM.
  * Example:
  *
@@ -296,22 +319,25 @@ struct sse_shutdown_options {
 SSE_API int sse_registry_shutdown(struct sse_registry *registry, const struct sse_shutdown_options *options);
 
 /**
- * Waits until no emitter remains: every owner is done. An owner is done when its loop has closed the
- * descriptor, if that is the library's; otherwise when sse_emitter_close has been called.
+ * Waits until no emitter remains, and then returns 0. You may call it without a shutdown. After a shutdown,
+ * everything was written to every client if shutdown_cut of sse_registry_get_stats is 0.
  *
- * Returns 0, or -ETIMEDOUT after `timeout_ms` milliseconds of CLOCK_MONOTONIC; -1 waits without a
- * limit, 0 does not wait. It may be called without a shutdown. After 0, every client has been written
- * everything if shutdown_cut of sse_registry_get_stats is 0.
- * Threads: any but the thread of a loop whose emitters remain, which would wait for itself: that thread
- * runs its loop until it is empty.
- * Callbacks: only with `timeout_ms` 0. Errors: -EINVAL: NULL, or `timeout_ms` below -1. -ETIMEDOUT.
+ * - An emitter whose descriptor the library owns remains until its loop has closed the descriptor.
+ * - Every other emitter remains until sse_emitter_close has been called.
+ * - `timeout_ms` counts milliseconds of CLOCK_MONOTONIC. -1 waits without a limit, 0 does not wait.
+ * Threads: any but the thread of a loop whose emitters remain, because it would wait for itself. That thread runs
+ * its loop until it is empty.
+ * Callbacks: may call it only with `timeout_ms` 0.
+ * Errors:
+ * - -EINVAL: `registry` is NULL, or `timeout_ms` is below -1.
+ * - -ETIMEDOUT: emitters remain.
  */
 SSE_API int sse_registry_wait(struct sse_registry *registry, int timeout_ms);
 
 /** Buckets of a latency histogram. */
 #define SSE_LATENCY_BUCKETS 64
 
-/** Room for reasons, known and to come. */
+/** Room for the reasons of this version and of later ones. */
 #define SSE_REASON_COUNT_MAX 32
 
 /**
@@ -320,40 +346,43 @@ SSE_API int sse_registry_wait(struct sse_registry *registry, int timeout_ms);
  */
 struct sse_registry_stats {
     size_t emitters;         /**< now */
-    size_t remaining;        /**< now: emitters whose owner is not done, see sse_registry_wait */
-    size_t topics;           /**< now: with subscribers or history */
-    size_t backlog_bytes;    /**< now: queued; each receiver is charged in full */
-    size_t history_events;   /**< now */
-    size_t history_bytes;    /**< now: each event once */
-    uint64_t added;          /**< emitters */
-    uint64_t refused;        /**< emitters over a cap */
+    size_t remaining;        /**< now: emitters that remain, see sse_registry_wait */
+    size_t topics;           /**< now: topics with subscribers or history */
+    size_t backlog_bytes;    /**< now: bytes queued; a message counts once for each receiver */
+    size_t history_events;   /**< now: events retained */
+    size_t history_bytes;    /**< now: memory of the history; each event counts once */
+    uint64_t added;          /**< emitters that joined */
+    uint64_t refused;        /**< emitters that were refused because a cap was reached */
     uint64_t published;      /**< events and messages published */
     uint64_t queued;         /**< deliveries: one for each receiver of each publish */
-    uint64_t events_written; /**< events written whole, for each receiver */
+    uint64_t events_written; /**< events written whole; an event counts once for each receiver */
     uint64_t bytes_written;
-    uint64_t dropped;  /**< events dropped by full queues, or never written because the emitter ended */
+    uint64_t dropped;  /**< events that a full queue dropped, or that were not written because the emitter ended */
     uint64_t replays;  /**< subscriptions with a Last-Event-ID whose replay was complete */
     uint64_t replayed; /**< messages that were replayed */
     uint64_t gaps;     /**< subscriptions with a gap */
 
     bool shutting_down;
-    uint64_t shutdown_completed;  /**< ended since the shutdown began, with every byte written */
-    uint64_t shutdown_cut;        /**< ended since then otherwise: deadline, error, disconnect */
-    uint64_t shutdown_bytes_left; /**< queued for those, and not written; a last chunk may count */
+    uint64_t shutdown_completed;  /**< emitters that ended during the shutdown with every byte written */
+    uint64_t shutdown_cut;        /**< emitters that ended during it otherwise: deadline, error, disconnect */
+    uint64_t shutdown_bytes_left; /**< bytes queued for those and not written; a last chunk may count */
 
     uint64_t reserved[8];
     uint64_t ended_by[SSE_REASON_COUNT_MAX]; /**< emitters that ended, by reason */
-    /** Time from publish until the last byte was written: latency[n] counts deliveries of 2^(n-1) up to
-     *  2^n nanoseconds, latency[0] those below the resolution of the clock. Replays do not count, nor what was queued
-     *  before a replay or a final event. */
+    /**
+     * Time from publish until the last byte was written. latency[n] counts deliveries of 2^(n-1) up to
+     * 2^n nanoseconds, latency[0] those below the resolution of the clock. Replays do not count, nor does what was
+     * queued before a replay or a final event.
+     */
     uint64_t latency[SSE_LATENCY_BUCKETS];
 };
 
 /**
- * Fills `stats` without stopping the traffic: each number is exact, and all are of nearly the same
- * moment. `size` is sizeof(struct sse_registry_stats).
+ * Fills `stats` without stopping the traffic. Each number is exact, and all are of nearly the same moment. `size`
+ * is sizeof(struct sse_registry_stats).
  *
- * Errors: -EINVAL: NULL, or `size` is 0.
+ * Errors:
+ * - -EINVAL: `registry` or `stats` is NULL, or `size` is 0.
  */
 SSE_API int sse_registry_get_stats(struct sse_registry *registry, struct sse_registry_stats *stats,
                                    size_t size);

@@ -7,17 +7,17 @@
  *
  * Four objects:
  *
- *     message     what is sent: checked, encoded once, shared
- *     emitter     one client: a bounded queue, an output, timers, exactly one end
- *     registry    who gets what: topics, one order, history. It only queues
- *     loop        when, and in which thread: it writes, and runs timers and callbacks
+ *     message     one or more events, checked, encoded once and shared
+ *     emitter     the stream of one client: a bounded queue, an output, timers, exactly one end
+ *     registry    decides which emitters get an event: topics, one order, a history
+ *     loop        writes, and runs timers and callbacks, for its emitters in one thread
  *
  * Ten functions are enough for most servers: sse_registry_new, sse_loop_new, sse_loop_run,
  * sse_emitter_new, sse_registry_publish, sse_emitter_send, sse_emitter_complete, sse_emitter_close,
  * sse_registry_shutdown, sse_http_last_event_id. The others are for special needs.
  *
- * The library opens no listening sockets, starts no threads, installs no signal handlers, reads no
- * environment and has no mutable global state but a count of forks.
+ * The library opens no listening sockets, starts no threads, installs no signal handlers and reads no
+ * environment. Its only global state that changes is a count of forks.
  */
 
 #include <sse/base.h>
