@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* The block of less than a segment is replaced by one twice as large, or of more places. */
+/* Up to a segment, the array is one block. It is replaced by one that is twice as large, or larger. */
 static bool grow_block(struct array *array, size_t size, size_t count, const struct sse_platform *platform)
 {
     uint32_t capacity = array->capacity ? array->capacity * 2 : 1;
@@ -22,7 +22,7 @@ static bool grow_block(struct array *array, size_t size, size_t count, const str
     return true;
 }
 
-/* The list has room for a power of two of segments: at one it is replaced by one twice as large. */
+/* The capacity of the list is the power of two at or above `segments`: it is full when `segments` is one. */
 static void **grow_list(const struct array *array, size_t segments, const struct sse_platform *platform)
 {
     void **list;

@@ -3,8 +3,8 @@
 #define BASE_ARRAY_H
 
 /**
- * Places of one size, as many as are wanted. The array grows under locks that others wait for: however long
- * it is, one place more moves no more than a segment of them, or one pointer for each segment.
+ * An array that grows. It grows under locks that other threads wait for. So, however long it is, adding a place
+ * moves at most a segment of places, or one pointer for each segment.
  */
 
 #include "base/platform.h"
@@ -16,21 +16,21 @@
 #define ARRAY_COUNT_MAX (UINT32_MAX - ARRAY_SEGMENT)
 
 struct array {
-    void *block; /* the places; or, of more than a segment, a list of segments */
+    void *block; /* the places, or a list of segments if there are more than one */
     uint32_t capacity;
 };
 
-/** Makes room for `count` places of `size` bytes in all, whose contents are not set. False without memory, or
- *  above ARRAY_COUNT_MAX. */
+/** Makes room for `count` places of `size` bytes in all, without setting them. False if there is no memory, or
+ *  `count` is above ARRAY_COUNT_MAX. */
 bool sse_array_reserve(struct array *array, size_t size, size_t count, const struct sse_platform *platform);
 
-/** Gives back what is far behind the first `count` places: at most one segment, so that this is as quick as
- *  one place less is. */
+/** Frees memory that is far behind the first `count` places. It frees at most one segment, so that removing one
+ *  place never takes long. */
 void sse_array_trim(struct array *array, size_t count, const struct sse_platform *platform);
 
 void sse_array_free(struct array *array, const struct sse_platform *platform);
 
-/** A place of `size` bytes, below the capacity. */
+/** The place at a position below the capacity, of `size` bytes. */
 static inline void *sse_array_at(const struct array *array, size_t size, size_t position)
 {
     if (array->capacity <= ARRAY_SEGMENT)

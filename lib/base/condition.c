@@ -9,14 +9,14 @@
 #define NANOSECONDS_PER_SECOND UINT64_C(1000000000)
 
 #if defined(__APPLE__) || defined(SSE_BARE_SYSTEM)
-/* There a condition only knows CLOCK_REALTIME, which may jump: a wait is short, and the caller reads the
+/* Conditions of this system know only CLOCK_REALTIME, which may jump. So a wait is short, and the caller reads the
  * monotonic clock again. */
 #define CLOCK_IS_FIXED
 #define WAIT_CLOCK CLOCK_REALTIME
 #define WAIT_MAX (NANOSECONDS_PER_SECOND / 10)
 #else
 #define WAIT_CLOCK CLOCK_MONOTONIC
-/* A day keeps the sums within every time_t. */
+/* A day, so that no sum exceeds time_t. */
 #define WAIT_MAX (86400 * NANOSECONDS_PER_SECOND)
 #endif
 

@@ -10,8 +10,8 @@
 /** 0 or -ENOMEM. */
 int sse_condition_init_monotonic(pthread_cond_t *condition);
 
-/** Waits for a wake, or until `deadline` in nanoseconds of CLOCK_MONOTONIC. It may return earlier: look
- * again. Lock held; let go meanwhile. */
+/** Waits for a wake, or until `deadline` in nanoseconds of CLOCK_MONOTONIC. It may return earlier, so the caller
+ * checks again. Lock held; released meanwhile. */
 void sse_condition_wait_until(pthread_cond_t *condition, pthread_mutex_t *lock, uint64_t deadline);
 
 #endif

@@ -11,7 +11,7 @@
 #define DEADLINE_NEVER UINT64_MAX
 #define NANOSECONDS_PER_MILLISECOND UINT64_C(1000000)
 
-/** `duration` after `now`; DEADLINE_NEVER as a duration, or a sum past the end, is never. */
+/** `duration` after `now`. DEADLINE_NEVER if the duration is DEADLINE_NEVER, or the sum is too large. */
 static inline uint64_t deadline_after(uint64_t now, uint64_t duration)
 {
     return duration >= DEADLINE_NEVER - now ? DEADLINE_NEVER : now + duration;
@@ -27,7 +27,7 @@ static inline uint64_t deadline_earlier(uint64_t left, uint64_t right)
     return left < right ? left : right;
 }
 
-/** A duration from milliseconds, which are not negative. */
+/** A duration of `milliseconds`, which must not be negative. */
 static inline uint64_t duration_from_ms(int64_t milliseconds)
 {
     uint64_t ms = (uint64_t)milliseconds;

@@ -2,14 +2,14 @@
 #ifndef BASE_GROWTH_H
 #define BASE_GROWTH_H
 
-/** How arrays grow that have a place for each client. */
+/** How an array grows that has a place for each client. */
 
 #include <stddef.h>
 
-/* Up to here an array doubles. */
+/* A smaller array doubles. */
 #define GROWTH_DOUBLES_UP_TO 16
 
-/** The next capacity: an eighth more, so that few places of a large array are unused. */
+/** The next capacity. It is an eighth larger, so that few places of a large array are unused. */
 static inline size_t growth_after(size_t capacity)
 {
     if (!capacity)

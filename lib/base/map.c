@@ -19,7 +19,7 @@ void sse_map_free(struct map *map, const struct sse_platform *platform)
     map->count = 0;
 }
 
-/* Those that have been divided already, and what they were divided into, go by one bit more of the hash. */
+/* A bucket that has been split already, and the one that was split from it, use one more bit of the hash. */
 static size_t bucket_of(const struct map *map, uint64_t hash)
 {
     size_t bucket = (size_t)hash & (2 * map->mask + 1);
@@ -32,7 +32,7 @@ static struct map_node *first_of(const struct map *map, size_t bucket)
     return *sse_array_pointer(&map->buckets, bucket);
 }
 
-/* The scope is a part of the hash's key, so that an id which every scope has is no chain. */
+/* The scope is a part of the key of the hash. Otherwise an id that every scope has would make one long chain. */
 static uint64_t hash_of(const struct map *map, const void *scope, const char *key, size_t key_size)
 {
     const uint64_t secret[2] = {map->secret[0] ^ (uintptr_t)scope, map->secret[1]};
@@ -63,7 +63,7 @@ static void link_node(struct map *map, struct map_node *node)
     *first = node;
 }
 
-/* The new bucket takes its nodes from the one that has had them so far. Without memory there is none. */
+/* Splits one bucket: the new bucket gets some of its nodes. Adds none if there is no memory. */
 static void add_bucket(struct map *map, const struct sse_platform *platform)
 {
     size_t added = map->bucket_count, divided = added & map->mask;
@@ -89,7 +89,7 @@ static void add_bucket(struct map *map, const struct sse_platform *platform)
 
 bool sse_map_insert(struct map *map, struct map_node *node, const struct sse_platform *platform)
 {
-    /* One is enough, unless there was no memory for earlier ones. */
+    /* One bucket is enough, unless there was no memory for earlier ones. */
     for (int added = 0; added < 2 && map->count >= map->bucket_count; added++)
         add_bucket(map, platform);
     if (!map->bucket_count)

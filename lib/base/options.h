@@ -2,23 +2,22 @@
 #ifndef BASE_OPTIONS_H
 #define BASE_OPTIONS_H
 
-/** Options of any version, by the rule in <sse/base.h>. Inline, because the wire layer imports no function.
- */
+/** Options of any version: see <sse/base.h>. The function is inline, because the wire layer imports none. */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 
-/** No struct of options grows to more than this. A size above it was never set. */
+/** No struct of options will be larger. A size above it is a mistake, such as memory that was never set. */
 #define OPTIONS_SIZE_MAX 4096
 
-/** The size of a struct that ends with `last`: what the oldest version that is accepted had. It stays when the
- * struct grows. New members do not begin in the padding behind `last`, which older programs do not clear. */
+/** The size of a struct that ends with `last`, as the oldest accepted version had it. It must not change when the
+ * struct grows. A new member must not begin in the padding behind `last`, which older programs do not clear. */
 #define OPTIONS_SIZE_TO(type, last) (offsetof(type, last) + sizeof(((const type *)NULL)->last))
 
 /**
- * Copies options of any size: false if `given` is below `oldest`, or a byte beyond `known` is not zero.
- * Members that a smaller struct lacks become zero. `to` is unchanged if the result is false.
+ * Copies options of any size. Members that a smaller struct lacks become zero. Returns false, with `to` unchanged,
+ * if `given` is below `oldest`, or a byte beyond `known` is not zero.
  */
 static inline bool sse_options_copy(void *to, size_t known, const void *from, size_t given, size_t oldest)
 {

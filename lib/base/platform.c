@@ -9,7 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* 0.2 had the members up to `user`. A later one is only read after a look at `size`, for the struct is not copied. */
+/* 0.2 had the members up to `user`. Check `size` before reading a later member, because the struct is not copied.
+ * */
 #define SIZE_OLDEST OPTIONS_SIZE_TO(struct sse_platform, user)
 
 bool sse_platform_is_valid(const struct sse_platform *platform)
@@ -22,8 +23,8 @@ bool sse_platform_is_valid(const struct sse_platform *platform)
            !known.allocate == !known.deallocate;
 }
 
-/* A lock may be held during a function of the program, and a thread that is cancelled in it would leave the
- * lock taken. */
+/* A lock of the library may be held while a function of the program runs. If the thread were cancelled in it, the
+ * lock would never be released. So cancellation is disabled. */
 
 void *sse_platform_allocate(const struct sse_platform *platform, size_t size)
 {
@@ -77,7 +78,7 @@ uint64_t sse_platform_now(const struct sse_platform *platform)
     return platform && platform->now ? call(platform->now, platform->user) : monotonic_now();
 }
 
-/* The finaliser of SplitMix64: every bit of the input changes half of the output's. */
+/* The finaliser of SplitMix64: each bit of the input changes about half of the bits of the output. */
 static uint64_t mix(uint64_t bits)
 {
     bits += UINT64_C(0x9e3779b97f4a7c15);
@@ -109,7 +110,7 @@ uint64_t sse_platform_secret(const struct sse_platform *platform)
 
     if (platform && platform->random)
         return call(platform->random, platform->user);
-    /* Without a descriptor to spare, a weaker secret is better than no registry. */
+    /* If no descriptor is left, a weaker secret is better than no registry. */
     if (!read_urandom(&bits))
         bits = mix(monotonic_now() ^ (uint64_t)(uintptr_t)&bits) ^ mix((uint64_t)getpid());
     return bits;

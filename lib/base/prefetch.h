@@ -7,7 +7,7 @@
 /* The size of a cache line on nearly every processor. */
 #define PREFETCH_STEP 64
 
-/** Asks the processor for memory that is to be written to soon. */
+/** Asks the processor to load memory that will soon be written to. */
 static inline void sse_prefetch(const void *block, size_t size)
 {
 #if defined(__GNUC__)

@@ -5,16 +5,16 @@
 
 atomic_uint sse_process_forks;
 
-/* After that a child knows that it is one. */
+/* The handler is registered. */
 static atomic_bool watched;
 
-/* In the child, between fork and its return. */
+/* Runs in the child, before fork returns. */
 static void count_fork(void)
 {
     atomic_fetch_add_explicit(&sse_process_forks, 1, memory_order_relaxed);
 }
 
-/* Two threads may both begin: then each fork counts twice, and that is a difference too. */
+/* Two threads may both register the handler. Then each fork counts twice, which does no harm. */
 int sse_process_watch(void)
 {
     if (atomic_load(&watched))

@@ -3,12 +3,12 @@
 #define BASE_PROCESS_H
 
 /**
- * The process that an object belongs to. After fork the child has a copy of the object and none of
- * the other threads: a lock may be held for ever, and descriptors are the parent's too.
+ * The process that an object belongs to. After fork, the child has a copy of the object but not the other threads.
+ * So a lock may be held for ever, and the child shares its descriptors with the parent.
  *
- * A process is known by the forks that lead to it, which a handler of pthread_atfork counts: the only mutable
- * state of the library that belongs to no object. The number of the process would not do: a child may have
- * its parent's, in another PID namespace, and to ask for it is a system call in each public function.
+ * A process is recognised by the number of forks that lead to it, which a handler of pthread_atfork counts. The
+ * count is the only mutable state of the library that belongs to no object. A process id would not do: in another
+ * PID namespace a child may have that of its parent, and each public function would need a system call to read it.
  * Children of clone(2), vfork and _Fork are not counted.
  */
 
@@ -19,10 +19,10 @@
 /** How many forks lead from the process that made the first object to this one. */
 extern atomic_uint sse_process_forks;
 
-/** Makes forks count. Before the first object is made. 0 or -ENOMEM. */
+/** Begins to count forks. To be called before the first object is made. 0 or -ENOMEM. */
 int sse_process_watch(void);
 
-/** What tells this process from those that forked it. */
+/** A number that differs between this process and those that forked it. */
 static inline unsigned process_current(void)
 {
     return atomic_load_explicit(&sse_process_forks, memory_order_relaxed);
@@ -33,7 +33,7 @@ static inline bool process_is_current(unsigned process)
     return process == process_current();
 }
 
-/** In a forked child: whether another thread was inside the lock, and what it guards is not to be touched. */
+/** In a forked child: whether another thread had the lock at the fork. Then what it guards must not be touched. */
 static inline bool process_left_locked(pthread_mutex_t *lock)
 {
     if (pthread_mutex_trylock(lock))

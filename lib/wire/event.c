@@ -8,17 +8,17 @@
 
 #include <errno.h>
 
-/* What one byte of data can become: a line end turns into "data: " and LF. */
+/* The most bytes that one byte of data becomes: a line end turns into LF and "data: ". */
 #define EXPANSION_MAX 7
 /* More than all field names and separators of an event together. */
 #define FIELDS_SIZE_MAX 128
-/* With texts of more than this the size could overflow. */
+/* If the texts are larger, the size could overflow. */
 #define TEXTS_SIZE_MAX ((SIZE_MAX / 2 - FIELDS_SIZE_MAX) / EXPANSION_MAX)
 
-/* Above both line ends and NUL; the others below it just take the longer way. */
+/* Above CR, LF and NUL. Texts with other bytes below it are valid too, but are checked in the slow way. */
 #define LOWEST_PLAIN 0x0e
 
-/* ASCII in one line, as most texts are: there is nothing in it to refuse, to count or to part. */
+/* Most texts are ASCII in one line. They need no check and no splitting. */
 static bool is_plain(struct sse_text text)
 {
     return sse_words_within(text, LOWEST_PLAIN, 0x7f);
@@ -39,7 +39,7 @@ static int add_length(struct sse_text text, size_t *total)
     return 0;
 }
 
-/* Adds up the lengths without reading a byte. */
+/* Adds up the lengths before any text is read, because a length may be wrong. */
 static int check_lengths(const struct sse_event *event)
 {
     size_t total = 0;
@@ -85,7 +85,7 @@ static bool id_is_valid(struct sse_text id)
     return sse_id_is_valid((const unsigned char *)id.ptr, id.len);
 }
 
-/* What texts hold that are not plain. */
+/* Checks the texts that are not plain. */
 static int check_texts(const struct sse_event *event)
 {
     if (!type_is_valid(event->type) || !id_is_valid(event->id))

@@ -2,15 +2,15 @@
 #ifndef WIRE_EVENT_H
 #define WIRE_EVENT_H
 
-/** The two halves of sse_event_encode, for those that make room between them. */
+/** The two halves of sse_event_encode, for callers that allocate memory between them. */
 
 #include <sse/event.h>
 
-/** What measuring an event finds out, and writing it need not find out again. */
+/** What measuring an event finds out, so that writing it need not do that again. */
 struct event_layout {
     size_t size;
-    size_t id_line;    /* where the line of the id begins, or would */
-    bool data_is_line; /* without a line end */
+    size_t id_line;    /* where the line of the id begins, or would begin if there were an id */
+    bool data_is_line; /* the data has no line end */
 };
 
 /** 0 with *layout filled, or an error of sse_event_encode. */

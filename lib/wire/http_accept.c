@@ -5,14 +5,14 @@
 
 /* Each byte is read a fixed number of times, so that a hostile value costs linear time. */
 
-/* How closely a media range names text/event-stream; a closer one overrules. */
+/* How closely a media range names text/event-stream. The closest one decides. */
 enum closeness { UNRELATED, ANY_TYPE, ANY_TEXT, EXACT_TYPE };
 
 struct media_range {
     struct sse_text type;
     struct sse_text subtype;
-    bool fits;    /* no parameter but those of an event stream */
-    bool refused; /* a weight of zero */
+    bool fits;    /* it has no parameter that an event stream does not have */
+    bool refused; /* its weight is zero */
 };
 
 static void skip_space(struct sse_text *rest)
@@ -27,7 +27,7 @@ static bool take_token(struct sse_text *rest, struct sse_text *token)
     return token->len > 0;
 }
 
-/* Takes the quoted string at the start; false if it has no end, and then all of the text is gone. */
+/* Reads the quoted string at the start. If the string has no end, returns false, and `rest` is empty. */
 static bool take_quoted(struct sse_text *rest, struct sse_text *content)
 {
     size_t length = 1;
@@ -44,7 +44,7 @@ static bool take_quoted(struct sse_text *rest, struct sse_text *content)
     return true;
 }
 
-/* Takes the list element at the start, and the comma after it. */
+/* Reads the list element at the start, and the comma after it. */
 static struct sse_text take_element(struct sse_text *rest)
 {
     struct sse_text element = *rest;
@@ -60,14 +60,14 @@ static struct sse_text take_element(struct sse_text *rest)
     return sse_text_trim(element);
 }
 
-/* A backslash cannot occur in a token, so that tokens may be compared as if they were quoted. */
+/* `value` is a token or a quoted string. A token has no backslashes, so both are read in the same way. */
 static bool value_is_utf_8(struct sse_text value)
 {
     char plain[sizeof("utf-8")];
     size_t length = 0;
 
     while (value.len > 0 && length < sizeof(plain)) {
-        /* A quoted string has a byte behind each of them. */
+        /* A quoted string has a byte behind each backslash. */
         sse_text_take_byte(&value, '\\');
         plain[length++] = *sse_text_take(&value, 1).ptr;
     }
@@ -75,14 +75,14 @@ static bool value_is_utf_8(struct sse_text value)
 }
 
 /*
- * A weight from 0 to 1. More lenient than the grammar: any number of decimals, and none before the
- * point, since Java's HttpURLConnection sends q=.2.
+ * Reads a weight from 0 to 1. This is more lenient than the grammar: there may be any number of decimals, and no
+ * digit before the point, because Java's HttpURLConnection sends q=.2.
  */
 static bool read_weight(struct sse_text text, bool *is_zero)
 {
     bool one = sse_text_take_byte(&text, '1');
     bool digit = one || sse_text_take_byte(&text, '0');
-    bool decimals = false; /* other than zeros */
+    bool decimals = false; /* one is not zero */
 
     if (sse_text_take_byte(&text, '.')) {
         while (text.len > 0 && text.ptr[0] >= '0' && text.ptr[0] <= '9') {
@@ -108,7 +108,7 @@ static bool take_parameter(struct sse_text *rest, struct media_range *range)
         return false;
     if (sse_text_equals_ignoring_case(name, "q"))
         return !quoted && read_weight(value, &range->refused);
-    /* The only parameter that is registered for the type, with its only value. */
+    /* The only parameter that is registered for the type, and its only value. */
     range->fits = range->fits && sse_text_equals_ignoring_case(name, "charset") && value_is_utf_8(value);
     return true;
 }
@@ -169,6 +169,6 @@ bool sse_http_accepts(struct sse_text accept)
             accepted = accepted || !range.refused;
         }
     }
-    /* A list without a range that can be read is as good as an empty one. */
+    /* A list without a valid range counts as empty. */
     return accepted || !any_range;
 }

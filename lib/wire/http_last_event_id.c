@@ -7,15 +7,15 @@
 #include <errno.h>
 #include <limits.h>
 
-/* What was cut must not be taken for another id: no id holds a NUL. */
+/* A shortened id must not be mistaken for another id. No id contains a NUL. */
 static void spoil(char *buffer, size_t size)
 {
     buffer[size - 1] = '\0';
 }
 
 /*
- * Decodes as much as the buffer holds. A broken percent encoding stands for itself, as browsers read it:
- * an id is compared and never refused.
+ * Decodes as much as fits into the buffer. A broken percent encoding stands for itself, as in browsers, because an
+ * id is only compared and never refused.
  */
 static size_t decode(struct sse_text encoded, char *buffer, size_t size)
 {
@@ -32,7 +32,7 @@ static size_t decode(struct sse_text encoded, char *buffer, size_t size)
 
 static bool is_name_of_id(struct sse_text encoded)
 {
-    /* One byte more than the longest name shows that a longer one is longer. */
+    /* One byte longer than the longest name, so that a longer name is not mistaken for it. */
     char buffer[sizeof("last-event-id")];
     struct sse_text name = {.ptr = buffer, .len = decode(encoded, buffer, sizeof(buffer))};
 
@@ -40,7 +40,7 @@ static bool is_name_of_id(struct sse_text encoded)
            sse_text_equals_ignoring_case(name, "last-event-id");
 }
 
-/* The value of the last parameter that holds an id, still encoded; empty if there is none. */
+/* The value of the last parameter with an id, still encoded; empty if there is none. */
 static struct sse_text find_id(struct sse_text query)
 {
     struct sse_text id = sse_str("");

@@ -17,8 +17,8 @@ static bool name_is_one_of(struct sse_text name, const char *const *names, size_
 }
 
 /*
- * A second one of these would contradict the framing, make the stream no event stream, or make browsers
- * refuse it.
+ * A second field of these names would contradict the framing, change the type of the stream, or make browsers
+ * refuse the stream.
  */
 static bool name_is_reserved(struct sse_text name, bool cors)
 {
@@ -47,7 +47,7 @@ static bool value_is_valid(struct sse_text value)
     return true;
 }
 
-/* Servers copy the Origin of the request. Browsers accept neither a list nor a pattern. */
+/* Servers copy the Origin of the request, so it is checked. Browsers accept neither a list nor a pattern. */
 static bool origin_is_valid(struct sse_text origin)
 {
     if (sse_http_origin_is_any(origin))
@@ -60,7 +60,7 @@ static bool origin_is_valid(struct sse_text origin)
     return origin.len > 0;
 }
 
-/* Pointers and lengths are checked before any text is read, because a bad length would read astray. */
+/* Checks pointers and lengths before any text is read, because a length may be wrong. */
 static int check_lengths(const struct sse_http_options *options)
 {
     struct text_writer counter = {0};
@@ -117,7 +117,7 @@ int sse_http_options_read(struct sse_http_options *to, const struct sse_http_opt
     return error ? error : check_cors(to);
 }
 
-/* In CGI the status is a field, and a second one would contradict it. */
+/* In CGI the status is a header field, so a second field of that name would contradict it. */
 static bool doubles_the_status(const struct sse_http_options *options)
 {
     if (options->version != SSE_HTTP_CGI)

@@ -10,7 +10,7 @@
  */
 int sse_http_options_read(struct sse_http_options *to, const struct sse_http_options *from);
 
-/** The same for a response that is written to a buffer, which depends on `version` too. */
+/** The same for a response that is written to a buffer. It also checks the version and the buffer. */
 int sse_http_options_read_for(struct sse_http_options *to, const struct sse_http_options *from,
                               const void *buffer, size_t size);
 

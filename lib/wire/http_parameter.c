@@ -17,7 +17,7 @@ static bool name_is(struct sse_text encoded, const char *name)
     return encoded.len == 0 && !*name;
 }
 
-/* What the first byte says; whether it says the truth is checked with the whole character. */
+/* The size that the first byte announces. Whether the character is valid is checked later. */
 static size_t character_size(int first)
 {
     if (first < 0xc0)
@@ -27,7 +27,7 @@ static size_t character_size(int first)
     return first < 0xf0 ? 3 : 4;
 }
 
-/* Takes one character and decodes it. Returns its size, or -EILSEQ: NUL is no text here. */
+/* Reads one character and decodes it. Returns its size, or -EILSEQ if it is not valid or NUL. */
 static int take_character(struct sse_text *rest, unsigned char character[CHARACTER_SIZE_MAX])
 {
     size_t size = 1;

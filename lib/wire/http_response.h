@@ -2,7 +2,7 @@
 #ifndef WIRE_HTTP_RESPONSE_H
 #define WIRE_HTTP_RESPONSE_H
 
-/** A response that is put together field by field, and then written. */
+/** A response: its fields are added one by one, and then it is written. */
 
 #include <sse/http.h>
 
@@ -23,7 +23,7 @@ enum http_field {
 enum http_name_style { HTTP_STYLE_CAPITALS, HTTP_STYLE_LOWER_CASE, HTTP_STYLE_COUNT };
 
 struct http_response {
-    struct sse_http_options options; /* checked; the extra headers follow the library's */
+    struct sse_http_options options; /* checked; their header fields follow those of the library */
     int status;
     const char *reason;
     enum http_name_style style;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "wire/lines.h"
 
-/* A count of so many fits into a byte, and vectors hold most bytes. */
+/* A count of this many fits into a byte, so a vector can count the most bytes at once. */
 #define BLOCK_SIZE 128
 
 static const char *find(const char *at, const char *end, char byte)

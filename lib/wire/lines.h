@@ -3,8 +3,8 @@
 #define WIRE_LINES_H
 
 /*
- * Lines end at CR LF, CR and LF and nowhere else. Text without a line end is one line, and what follows
- * the last line end is a line too, though it be empty.
+ * Lines of a text. Only CR LF, CR and LF end a line. Text without a line end is one line. What follows the last
+ * line end is a line too, even if it is empty.
  */
 
 #include <sse/base.h>
@@ -12,7 +12,7 @@
 
 struct line_count {
     size_t lines;
-    size_t size; /* of all of them, without their ends */
+    size_t size; /* of all lines, without their ends */
 };
 
 struct line_count sse_lines_count(struct sse_text text);
@@ -26,7 +26,7 @@ struct line_reader {
 
 struct line_reader sse_lines_read(struct sse_text text);
 
-/* The next line without its end, or false. */
+/* Reads the next line, without its end. False after the last one. */
 bool sse_lines_next(struct line_reader *reader, struct sse_text *line);
 
 #endif

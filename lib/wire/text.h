@@ -2,21 +2,19 @@
 #ifndef WIRE_TEXT_H
 #define WIRE_TEXT_H
 
-/*
- * Text helpers of the wire layer. Letters are ASCII whatever the locale of the program is.
- */
+/* Functions on texts for the wire layer. Only ASCII letters are letters, whatever the locale of the program is. */
 
 #include <sse/base.h>
 #include <stdbool.h>
 
 /*
- * Output that is composed twice by the same code: first without a buffer, to learn the length and
- * whether it overflows, then into a buffer that is known to be large enough.
+ * A writer of text. The same code runs twice: first without a buffer, to find out the length, then with a buffer
+ * that is known to be large enough.
  */
 struct text_writer {
-    char *buffer; /* NULL only counts; no text is read then */
+    char *buffer; /* NULL: only counts, and reads no text */
     size_t length;
-    bool overflow; /* the length would pass SSIZE_MAX */
+    bool overflow; /* the length would be above SSIZE_MAX */
 };
 
 void sse_text_write(struct text_writer *writer, struct sse_text text);
@@ -24,10 +22,10 @@ void sse_text_write(struct text_writer *writer, struct sse_text text);
 /* The most digits that sse_text_decimal writes. */
 #define TEXT_DECIMAL_SIZE 20
 
-/* The number in decimal, at the end of `digits`. */
+/* Writes a number in decimal, at the end of `digits`. */
 struct sse_text sse_text_decimal(uint64_t number, char digits[TEXT_DECIMAL_SIZE]);
 
-/* A length without a pointer: refused everywhere. */
+/* Whether a text has a length and no pointer. Every public function refuses it. */
 static inline bool sse_text_is_broken(struct sse_text text)
 {
     return !text.ptr && text.len > 0;
@@ -44,14 +42,14 @@ bool sse_text_equals_ignoring_case(struct sse_text text, const char *lower_case)
 /* How many bytes at the start belong to a token: RFC 9110 section 5.6.2. */
 size_t sse_text_token_length(struct sse_text text);
 
-/* Readers take what they have read off the front of `rest`. */
+/* The following functions remove what they have read from the front of `rest`. */
 
 struct sse_text sse_text_take(struct sse_text *rest, size_t length);
 
-/* Takes the byte if it is the next one. */
+/* Reads the byte if it is the next one. */
 bool sse_text_take_byte(struct sse_text *rest, char byte);
 
-/* Takes the text up to a separator, or all of it, and the separator. */
+/* Reads the text up to a separator, and the separator. Without a separator, reads all of it. */
 struct sse_text sse_text_take_until(struct sse_text *rest, char separator);
 
 #endif

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/** Whether the bytes are UTF-8 as RFC 3629 has it: shortest form, no surrogates, to U+10FFFF. */
+/** Whether the bytes are UTF-8 by RFC 3629: in the shortest form, without surrogates, up to U+10FFFF. */
 bool sse_utf8_is_valid(const unsigned char *bytes, size_t length);
 
 #endif

@@ -3,8 +3,8 @@
 #define WIRE_WORDS_H
 
 /*
- * Text by words of eight bytes, and blocks of them, which compilers turn into vectors: most text is ASCII
- * without control bytes, and to find that out is most of the cost of an event.
+ * Checks text in words of eight bytes, and in blocks of words, which compilers turn into vectors. Most text is
+ * ASCII without control bytes, and finding that out is most of the cost of an event.
  */
 
 #include <sse/base.h>
@@ -23,7 +23,7 @@ static inline uint64_t sse_word_at(const char *at)
     return word;
 }
 
-/* A word that holds all bytes of a text of 1 to 7, some of them twice, and else the digit 0. */
+/* A word with all bytes of a text of 1 to 7 bytes, some of them twice, and the digit 0 in the rest. */
 static inline uint64_t sse_word_of_short(struct sse_text text)
 {
     uint64_t word = WORD_OF('0');
@@ -41,8 +41,8 @@ static inline uint64_t sse_word_of_short(struct sse_text text)
 }
 
 /*
- * Has a top bit if any byte is below `lowest` or above `highest`, neither over 0x7f. Which byte that is
- * cannot be told, since a subtraction borrows from the next.
+ * The result has a top bit set if any byte is below `lowest` or above `highest`, which must not be above 0x7f. It
+ * does not say which byte, because a subtraction borrows from the next byte.
  */
 static inline uint64_t sse_word_outside(uint64_t word, unsigned lowest, unsigned highest)
 {
@@ -58,7 +58,7 @@ static inline uint64_t sse_word_block_outside(const char *at, unsigned lowest, u
     return outside & WORD_TOP_BITS;
 }
 
-/* As a loop gcc 12 leaves it one, at a third of the speed. */
+/* Written out, because gcc 12 does not turn a loop into vectors, which would be three times slower. */
 static inline bool sse_word_block_is_ascii(const char *at)
 {
     uint64_t words = sse_word_at(at) | sse_word_at(at + WORD_SIZE) | sse_word_at(at + 2 * WORD_SIZE) |
@@ -67,7 +67,7 @@ static inline bool sse_word_block_is_ascii(const char *at)
     return !(words & WORD_TOP_BITS);
 }
 
-/* Whether all bytes are from `lowest` to `highest`, neither over 0x7f. */
+/* Whether all bytes are from `lowest` to `highest`, which must not be above 0x7f. */
 static inline bool sse_words_within(struct sse_text text, unsigned lowest, unsigned highest)
 {
     const char *at = text.ptr, *end;
