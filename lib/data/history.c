@@ -40,7 +40,7 @@ static size_t segments_of(const struct history *history)
     return history->capacity / HISTORY_SEGMENT;
 }
 
-/* A block for as many entries, which has those of the ring in order. NULL without memory. */
+/* A new ring of this capacity with the same entries, the oldest first. NULL if there is no memory. */
 static struct history_entry *copy_ring(const struct history *history, size_t capacity,
                                        const struct sse_platform *platform)
 {
@@ -166,14 +166,14 @@ void sse_history_trim(struct history *history, const struct sse_platform *platfo
 {
     if (history->count)
         return;
-    /* A list ends as a ring: its first segment goes with the last entry in it. */
+    /* An empty history is never a list, because drop_segment turns a list of one segment into a ring. */
     sse_platform_deallocate(platform, history->ring);
     history->ring = NULL;
     history->capacity = 0;
     history->first = 0;
 }
 
-/* The first segment is used up. If that leaves one, it is a ring. */
+/* Frees the first segment, whose entries are all dropped. If one segment is left, it becomes the ring. */
 static void drop_segment(struct history *history, const struct sse_platform *platform)
 {
     struct history_list *list = history->list;

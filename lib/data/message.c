@@ -23,7 +23,7 @@ static const struct sse_message last_chunk = {
     .borrowed = true,
 };
 
-/* Borrowed messages are never written to, so their being const does not matter to a queue. */
+/* Nothing changes a borrowed message, so a queue may have one that is const. */
 static struct sse_message *as_shared(const struct sse_message *message)
 {
     return (struct sse_message *)(uintptr_t)message;
@@ -39,7 +39,7 @@ struct sse_message *sse_message_last_chunk(void)
     return as_shared(&last_chunk);
 }
 
-/* Writes the chunk head to the left of the frame, and the tail behind it. */
+/* Writes the chunk head before the frame, and the tail behind it. */
 static void frame_chunk(struct sse_message *message, unsigned char *frame)
 {
     static const char digits[] = "0123456789abcdef";
@@ -73,7 +73,7 @@ static struct sse_message *allocate_message(size_t frame_size, struct sse_text k
     return message;
 }
 
-/* The size of all events together; *layout is that of the last. */
+/* The size of all events together. *layout becomes that of the last event. */
 static ssize_t measure_events(const struct sse_event *events, size_t count, struct event_layout *layout)
 {
     size_t total = 0;
@@ -121,7 +121,7 @@ int sse_message_new(struct sse_message **message, const struct sse_event *events
     if (!made)
         return -ENOMEM;
     for (size_t i = 0; i < count; i++) {
-        /* One event alone has been laid out already; a batch has no room for so many layouts. */
+        /* The layout of a single event is known. Keeping those of a batch would need memory. */
         if (count > 1)
             (void)sse_event_measure(&events[i], &layout);
         sse_event_write(&events[i], &layout, frame + at);
@@ -304,7 +304,7 @@ unsigned sse_message_events_within(const struct sse_message *message, size_t siz
     return events;
 }
 
-/* An id ends with its line. */
+/* Searches from the end of `id`, which is the end of its line. */
 struct sse_text sse_message_id_after(const struct sse_message *message, struct sse_text id)
 {
     const char *line = (const char *)message->frame, *end = line + message->frame_size, *line_end;

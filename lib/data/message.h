@@ -3,8 +3,8 @@
 #define DATA_MESSAGE_H
 
 /**
- * The inside of a message. Chunk head, frame and CR LF lie side by side in one block, so that a
- * chunked emitter sends all of it and a raw one the middle:
+ * The members of a message. The frame is the bytes of its events. The chunk head, the frame and CR LF are side by
+ * side in one block. A chunked emitter writes all of it, a raw one writes the frame:
  *
  *     "1a\r\n" | data: ...\n\n | "\r\n"
  *              ^ frame
@@ -27,59 +27,58 @@ struct sse_message {
     size_t frame_size;
     size_t id_offset; /* of the last id, within the frame */
     size_t id_size;
-    size_t id_slot;      /* where the id of the last event with data belongs that has none; 0: no such */
-    struct sse_text key; /* behind the block */
+    size_t id_slot;      /* where an id would be inserted into the last event with data and no id; 0: none */
+    struct sse_text key; /* its bytes are behind the block */
     _Atomic uint64_t published; /* when it was last published; 0: never */
     atomic_uint refs;
     unsigned events;
     unsigned char chunk_head_size;
     unsigned char chunk_tail_size;
     bool has_id;
-    bool borrowed; /* static or on a stack: references are not counted */
+    bool borrowed; /* it is static or on a stack, so references are not counted */
 };
 
-/** A message with its block on the stack, for a small event that may leave at once. */
+/** A message with its block on the stack, for a small event that may be written at once. */
 struct small_message {
     struct sse_message message;
     unsigned char block[512];
 };
 
-/** The size, or a negative errno; made only if the frame fits into the block. */
+/** Returns the size, or a negative errno. It makes the message only if the frame fits into the block. */
 ssize_t sse_small_message_init(struct small_message *small, const struct sse_event *event);
 
-/** Whether that size was small enough. */
+/** Whether a size that sse_small_message_init returned fits into the block. */
 bool sse_small_message_fits(ssize_t size);
 
-/** A copy of its own on the heap, or NULL. */
+/** A copy on the heap, or NULL if there is no memory. */
 struct sse_message *sse_message_copy(const struct sse_message *message, const struct sse_platform *platform);
 
-/** The same events with an id of `size` bytes in the last that has data; its bytes are for
- *  message_patch_id. For one that is dispatched and does not end with an id. NULL without memory. */
+/** A copy with an id of `size` bytes in the last event that has data. Set the bytes of the id with
+ *  sse_message_patch_id. The message must be dispatched, and must not end with an id. NULL without memory. */
 struct sse_message *sse_message_copy_with_id(const struct sse_message *message, size_t size,
                                              const struct sse_platform *platform);
 
-/** Overwrites the id, with as many bytes as it has, before anybody else has seen the message. */
+/** Overwrites the id with one of the same size. No other thread may have the message yet. */
 void sse_message_patch_id(struct sse_message *message, const char *id);
 
-/** Whether clients dispatch an event of it, or take an id from it. */
+/** Whether clients dispatch an event of the message, or store an id of it. */
 bool sse_message_is_dispatched(const struct sse_message *message);
 
-/** A retry with a blank line behind it, because some clients apply it only there. NULL without
- *  memory. */
+/** A retry with a blank line behind it, because some clients apply it only then. NULL if there is no memory. */
 struct sse_message *sse_message_new_retry(int64_t retry_ms, const struct sse_platform *platform);
 
-/** A response head, which is never chunk framed. -EMSGSIZE over SSE_EVENT_SIZE_MAX, -ENOMEM, or an error of
- *  sse_http_head. */
+/** A response head, which never has chunk framing. 0, -EMSGSIZE if it is larger than SSE_EVENT_SIZE_MAX, -ENOMEM,
+ *  or  an error of sse_http_head. */
 int sse_message_new_head(struct sse_message **message, const struct sse_http_options *http,
                          const struct sse_platform *platform);
 
 /** The comment that keeps a connection alive. */
 struct sse_message *sse_message_heartbeat(void);
 
-/** The last chunk of a chunked stream. Never framed itself. */
+/** The last chunk of a chunked stream. It has no framing itself. */
 struct sse_message *sse_message_last_chunk(void);
 
-/** sse_message_ref and unref for one that is there, where every event passes. */
+/** sse_message_ref and unref for a message that is not NULL. Inline, because every event needs them. */
 static inline void sse_message_keep(struct sse_message *message)
 {
     if (!message->borrowed)
@@ -92,7 +91,7 @@ static inline void sse_message_release(struct sse_message *message)
         sse_platform_deallocate(message->platform, message);
 }
 
-/** How many bytes a stream of this framing sends. */
+/** How many bytes of the message a stream with this framing writes. */
 static inline size_t sse_message_wire_size(const struct sse_message *message, bool chunked)
 {
     if (!chunked)
@@ -100,7 +99,7 @@ static inline size_t sse_message_wire_size(const struct sse_message *message, bo
     return message->chunk_head_size + message->frame_size + message->chunk_tail_size;
 }
 
-/** The bytes that a stream of this framing sends. */
+/** The bytes of the message that a stream with this framing writes. */
 static inline struct sse_text sse_message_wire(const struct sse_message *message, bool chunked)
 {
     return (struct sse_text){
@@ -109,17 +108,17 @@ static inline struct sse_text sse_message_wire(const struct sse_message *message
     };
 }
 
-/** The last id in it, or absent. */
+/** The last id in the message; absent if there is none. */
 struct sse_text sse_message_id(const struct sse_message *message);
 
-/** The next id behind one of its ids, or the first behind an absent one; absent if there is none. */
+/** The id that follows `id`, which is one of its ids; the first id if `id` is absent. Absent if there is none. */
 struct sse_text sse_message_id_after(const struct sse_message *message, struct sse_text id);
 
-/** How many events lie whole within the first `size` bytes of the frame. *id becomes the last id
- *  among them, and stays as it is if there is none. */
+/** How many events are whole within the first `size` bytes of the frame. *id becomes the last id of these events;
+ *  it  does not change if they have none. */
 unsigned sse_message_events_within(const struct sse_message *message, size_t size, struct sse_text *id);
 
-/** Whether no event with data follows its last id: who has that id has seen all of it. */
+/** Whether no event with data follows its last id: a client with that id has received all of the message. */
 bool sse_message_ends_with_id(const struct sse_message *message);
 
 #endif

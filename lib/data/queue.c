@@ -5,13 +5,13 @@
 
 #include <errno.h>
 
-/* As many messages as one write takes. */
+/* As many messages as one write has at most. */
 #define FIRST_CAPACITY 16
 
-/* The largest capacity: twice as much is a number of 32 bits, and a size_t holds its ring. */
+/* The largest capacity: twice as much fits into 32 bits, and the size of the ring fits into size_t. */
 #define CAPACITY_MAX (SIZE_MAX > UINT32_MAX ? (size_t)1 << 30 : (size_t)1 << 28)
 
-/* Up to here a key is looked for without a table. */
+/* In up to this many places a key is searched without a table. */
 #define PLACES_SEARCHED 32
 
 void sse_queue_init(struct queue *queue, bool chunked, size_t bytes_max, uint32_t count_max)
@@ -28,7 +28,7 @@ static struct sse_message *at(const struct queue *queue, uint32_t index)
     return sse_queue_at(queue, index);
 }
 
-/* The first place from `index` on that is not empty, or their number. */
+/* The first place from `index` on that is not empty, or the number of places. */
 static uint32_t next_message(const struct queue *queue, uint32_t index)
 {
     uint32_t places = sse_queue_places(queue);
@@ -54,7 +54,7 @@ void sse_queue_compact(struct queue *queue)
         sse_queue_keys_clear(queue);
 }
 
-/* There are as many. They are moved backwards, over the empty places between them. */
+/* The queue has at least `count` messages. They are moved back, over the empty places between them. */
 void sse_queue_compact_front(struct queue *queue, uint32_t count)
 {
     struct queue_ring *ring = queue->ring;
@@ -99,7 +99,7 @@ static int grow(struct queue *queue, size_t capacity, const struct sse_platform 
     struct queue_ring *ring;
     uint32_t from = 0;
 
-    /* not reached: so many messages take more than 8 GB */
+    /* not reached: this many messages need more than 8 GB */
     if (capacity > CAPACITY_MAX)
         return -ENOMEM;
     ring = new_ring(capacity, platform);
@@ -114,7 +114,7 @@ static int grow(struct queue *queue, size_t capacity, const struct sse_platform 
     return 0;
 }
 
-/* A ring that is full is not compacted for a few empty places. */
+/* A full ring with few empty places is doubled, because compacting it would soon be necessary again. */
 int sse_queue_reserve(struct queue *queue, size_t more, const struct sse_platform *platform)
 {
     size_t places = sse_queue_places(queue), needed = queue->count + more;
@@ -159,7 +159,7 @@ void sse_queue_drop_first(struct queue *queue, const struct sse_platform *platfo
     sse_message_unref(message);
 }
 
-/* An exempt message's place does not stay empty. There are few before it. */
+/* The place of an exempt message must not stay empty, so the few messages before it are moved. */
 static void close_gap(struct queue *queue, uint32_t index)
 {
     for (; index; index--)
@@ -167,7 +167,7 @@ static void close_gap(struct queue *queue, uint32_t index)
     queue->ring->first++;
 }
 
-/* What is dropped from behind exempt messages, one after the other, leaves one stretch. */
+/* If messages are dropped one after the other from behind the exempt ones, their places are one empty stretch. */
 static void leave_empty(struct queue *queue, uint32_t index)
 {
     struct queue_ring *ring = queue->ring;
@@ -200,7 +200,7 @@ uint64_t sse_queue_drop_at(struct queue *queue, uint32_t index, const struct sse
     return events;
 }
 
-/* No message may be dropped from before this place. */
+/* No message before this place may be dropped. */
 static uint32_t droppable_from(const struct queue *queue)
 {
     uint32_t index = queue->exempt > queue->pinned ? queue->exempt : queue->pinned;
@@ -208,8 +208,8 @@ static uint32_t droppable_from(const struct queue *queue)
     return !index && queue->taken ? 1 : index;
 }
 
-/* The first message that may be dropped, or the number of places. The next search passes over the empty
- * places before it. */
+/* The first message that may be dropped, or the number of places. Notes the empty places before it, so that the
+ * next search skips them. */
 static uint32_t find_droppable(struct queue *queue)
 {
     uint32_t places = sse_queue_places(queue), from = droppable_from(queue),
@@ -224,13 +224,13 @@ static uint32_t find_droppable(struct queue *queue)
     return index;
 }
 
-/* Without a message: whether the queue is within its limits. */
+/* Whether there is room for the message; if it is NULL, whether the queue is within its limits. */
 static bool has_room(const struct queue *queue, const struct sse_message *message, unsigned factor)
 {
     return message ? sse_queue_admits(queue, message, factor) != -ENOBUFS : !sse_queue_is_over(queue);
 }
 
-/* Whether what stands before that index leaves no room, even if all that follows is dropped. */
+/* Whether the messages before the index leave no room, even if all that follow are dropped. */
 static bool is_in_vain(const struct queue *queue, uint32_t index, const struct sse_message *message,
                        unsigned factor)
 {

@@ -3,12 +3,17 @@
 #define DATA_QUEUE_H
 
 /**
- * The bounded queue of one emitter: references to messages, and a cursor into the first. One
- * reference fits without memory of its own; an empty queue needs none. No locks: the emitter's.
+ * The bounded queue of one emitter: references to messages, and how much of the first is consumed. A queue of up to
+ * one message needs no other memory. The emitter's lock guards it.
  *
- * The messages at its front may be exempt from the limits: the head, a replay, what a paused emitter is
- * sent. Messages may be dropped from its middle, but none of which a byte was written, none that was
- * gathered and not yet consumed, and none without events (head, retry).
+ * Messages at its front may be exempt, which means that they do not count against the limits: the head, a replay,
+ * what is sent to a paused emitter.
+ *
+ * A message may be dropped from its middle, except these:
+ *
+ * - one of which a byte was written;
+ * - one that is pinned, which means that it was gathered and is not yet consumed;
+ * - one without events (head, retry).
  */
 
 #include "data/message.h"
@@ -17,74 +22,74 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-/* The most messages that one look at the queue may pin. */
+/* The most messages that may be pinned. */
 #define QUEUE_PINNED_MAX UINT16_MAX
 
-/* An output that has not been tried yet makes nobody overflow: the queue grows to a multiple of its
- * limits meanwhile. */
+/* Until its owner has tried to write, an emitter does not overflow: its queue may grow to a multiple of its
+ * limits. */
 #define QUEUE_UNTRIED_FACTOR 4
 
 struct queue_keys;
 
 /**
- * Where more than one message waits. Places are numbered on and on, and lie in the ring by their last bits. A
- * message that is dropped from the middle leaves its place empty: nothing is moved for it. The first place is
- * never empty, nor is an exempt or a pinned one.
+ * The messages of a queue that has had more than one. Places have ascending numbers; the last bits of a number say
+ * where in the ring the place is. A message that is dropped from the middle leaves its place empty, so that no
+ * other is moved. The first place, an exempt place and a pinned place are never empty.
  */
 struct queue_ring {
     size_t exempt_bytes;     /* of the exempt messages, still to be written */
     uint32_t first;          /* the number of the first place */
     uint32_t empty;          /* empty places */
     uint32_t capacity;       /* a power of two */
-    uint32_t empty_begin;    /* from here ... */
-    uint32_t empty_end;      /* ... up to here all places are empty, as far as they are in the ring */
-    struct queue_keys *keys; /* of a long queue; or NULL */
+    uint32_t empty_begin;    /* a stretch of empty places that searches skip; it may begin before `first` */
+    uint32_t empty_end;
+    struct queue_keys *keys; /* the table of keys of a long queue, or NULL */
     struct sse_message *slots[];
 };
 
 struct queue {
     union {
-        struct sse_message *only; /* up to one message, if `ringed` is not set */
+        struct sse_message *only; /* the only message, if `ringed` is not set and `count` is 1 */
         struct queue_ring *ring;
     };
     size_t bytes; /* still to be written */
     uint32_t bytes_max;
     uint32_t count;
     uint32_t count_max;
-    uint32_t taken;  /* of the first message: below SSE_EVENT_SIZE_MAX and its chunk framing */
-    uint32_t exempt; /* messages at the front */
-    uint16_t pinned; /* messages that somebody looks at since queue_gather */
+    uint32_t taken;  /* bytes of the first message that are consumed */
+    uint32_t exempt; /* how many messages at the front are exempt */
+    uint16_t pinned; /* how many messages at the front are pinned */
     bool ringed;
     bool chunked;
 };
 
-/** A limit of 4 GiB and above is one of UINT32_MAX. */
+/** A limit of 4 GiB or more counts as UINT32_MAX. */
 void sse_queue_init(struct queue *queue, bool chunked, size_t bytes_max, uint32_t count_max);
 
-/** Makes room for `more` messages, so that pushing them cannot fail; they must follow. -ENOMEM. */
+/** Makes room for `more` messages, so that pushing them cannot fail. They must be pushed then. 0 or -ENOMEM. */
 int sse_queue_reserve(struct queue *queue, size_t more, const struct sse_platform *platform);
 
-/** Puts an equal message in the place of the first. The caller gets the old reference. */
+/** Replaces the first message by an equal one. The caller gets the reference to the old one. */
 void sse_queue_replace_first(struct queue *queue, struct sse_message *message);
 
-/** Takes the first message out, taken in part or not. */
+/** Drops the first message, even if a part of it is consumed. */
 void sse_queue_drop_first(struct queue *queue, const struct sse_platform *platform);
 
-/** Drops the oldest messages that may be dropped until the queue admits `message`, or, with NULL, is
- *  within its limits. Drops none if that would be in vain. Returns the events dropped; ask again whether
- *  it admits the message. */
+/** Drops the oldest messages that may be dropped until the queue admits `message` or, if that is NULL, is within
+ *  its  limits. Drops none if that would not be enough. Returns how many events it dropped. Then check whether the
+ *  queue  admits the message. */
 uint64_t sse_queue_drop_oldest(struct queue *queue, const struct sse_message *message, unsigned factor,
                                const struct sse_platform *platform);
 
-/** Drops the newest messages that may be dropped until the queue is within its limits. Returns the events
+/** Drops the newest messages that may be dropped until the queue is within its limits. Returns how many events it
  *  dropped. */
 uint64_t sse_queue_drop_newest(struct queue *queue, const struct sse_platform *platform);
 
-/** Drops the message at an index that was neither gathered nor begun. Returns its events. */
+/** Drops the message at an index. It must not be pinned or partly written. Returns how many events it had. */
 uint64_t sse_queue_drop_at(struct queue *queue, uint32_t index, const struct sse_platform *platform);
 
-/** Drops the oldest message with this key that may be dropped. No exempt one: a replay is never dropped.
- * Returns its events, or 0. */
+/** Drops the oldest message with this key that may be dropped and is not exempt. Returns how many events it had, or
+ *  0  if there was none. */
 uint64_t sse_queue_drop_key(struct queue *queue, struct sse_text key, const struct sse_platform *platform);
 
 /** The events in the queue. */
@@ -92,21 +97,21 @@ uint64_t sse_queue_events(const struct queue *queue);
 
 void sse_queue_clear(struct queue *queue, const struct sse_platform *platform);
 
-/** Gives back the memory of an empty queue. */
+/** Frees the memory of an empty queue. */
 void sse_queue_free_ring(struct queue *queue, const struct sse_platform *platform);
 
-/** No place is empty any more. */
+/** Removes all empty places. */
 void sse_queue_compact(struct queue *queue);
 
-/** None of the first `count` places is empty. */
+/** Removes the empty places before the first `count` messages and between them. */
 void sse_queue_compact_front(struct queue *queue, uint32_t count);
 
-/** The first place is empty: goes on to the next message. */
+/** Removes empty places from the front. */
 void sse_queue_skip_front(struct queue *queue);
 
-/* What every event passes through stands here, so that it costs no call. */
+/* The functions that every event needs are inline. */
 
-/** The number of places: of its messages, and of those that were dropped from between them. */
+/** The number of places: messages, and empty places between them. */
 static inline uint32_t sse_queue_places(const struct queue *queue)
 {
     return queue->ringed ? queue->count + queue->ring->empty : queue->count;
@@ -118,7 +123,7 @@ static inline bool sse_queue_is_compact(const struct queue *queue)
     return !queue->ringed || !queue->ring->empty;
 }
 
-/** The message at a place, counted from the first; NULL: it is empty. */
+/** The message at a place, counted from the first; NULL if the place is empty. */
 static inline struct sse_message *sse_queue_at(const struct queue *queue, uint32_t index)
 {
     const struct queue_ring *ring = queue->ring;
@@ -126,7 +131,7 @@ static inline struct sse_message *sse_queue_at(const struct queue *queue, uint32
     return queue->ringed ? ring->slots[(ring->first + index) & (ring->capacity - 1)] : queue->only;
 }
 
-/** Puts a reference at a place for which there is room. */
+/** Puts a reference at a place below the capacity. */
 static inline void sse_queue_set(struct queue *queue, uint32_t index, struct sse_message *message)
 {
     struct queue_ring *ring = queue->ring;
@@ -157,7 +162,8 @@ static inline bool sse_queue_fits(const struct queue *queue, const struct sse_me
     return sse_message_wire_size(message, queue->chunked) <= queue->bytes_max;
 }
 
-/** 0, -ENOBUFS if it is full, -EMSGSIZE if the message does not fit at all. `factor` multiplies the limits. */
+/** 0, -ENOBUFS if the queue is full, -EMSGSIZE if the message does not fit into an empty queue. `factor` multiplies
+ *  the limits. */
 static inline int sse_queue_admits(const struct queue *queue, const struct sse_message *message,
                                    unsigned factor)
 {
@@ -185,7 +191,7 @@ static inline bool sse_queue_is_half_full(const struct queue *queue)
            queue->bytes - sse_queue_exempt_bytes(queue) > queue->bytes_max / 2;
 }
 
-/** What it holds now does not count against its limits. */
+/** Makes all messages exempt that are queued now. */
 static inline void sse_queue_exempt_all(struct queue *queue)
 {
     if (!sse_queue_is_compact(queue))
@@ -195,8 +201,8 @@ static inline void sse_queue_exempt_all(struct queue *queue)
         queue->ring->exempt_bytes = queue->bytes;
 }
 
-/** Appends a reference of its own; -ENOMEM leaves the queue as it was. An empty queue never fails.
- *  Does not ask whether the queue admits it. */
+/** Appends the message, and takes a reference to it. 0, or -ENOMEM with the queue unchanged; an empty queue never
+ *  fails. It does not check whether the queue admits the message. */
 static inline int sse_queue_push(struct queue *queue, struct sse_message *message,
                                  const struct sse_platform *platform)
 {
@@ -214,8 +220,8 @@ static inline int sse_queue_push(struct queue *queue, struct sse_message *messag
     return 0;
 }
 
-/** Appends to an empty queue, which has no ring and needs no memory. False if it is not empty, or the message
- *  too large. */
+/** Appends to an empty queue, which has no ring and needs no memory. False if the queue is not empty, or the
+ *  message  is too large. */
 static inline bool sse_queue_push_first(struct queue *queue, struct sse_message *message)
 {
     size_t size = sse_message_wire_size(message, queue->chunked);
@@ -229,13 +235,14 @@ static inline bool sse_queue_push_first(struct queue *queue, struct sse_message 
     return true;
 }
 
-/** Whether it is one message, which is `only`. */
+/** Whether the queue has one message, and no ring. */
 static inline bool sse_queue_has_one(const struct queue *queue)
 {
     return queue->count == 1 && !queue->ringed;
 }
 
-/** Takes that message, of which nothing is taken yet; the caller gets its reference. */
+/** Removes the message of a queue that sse_queue_has_one, of which nothing is consumed. The caller gets its
+ *  reference. */
 static inline void sse_queue_take_single(struct queue *queue)
 {
     queue->bytes = 0;
@@ -249,8 +256,8 @@ static inline struct sse_message *sse_queue_first(const struct queue *queue)
     return queue->count ? sse_queue_at(queue, 0) : NULL;
 }
 
-/** Shows the next bytes, in up to `iov_count` pieces; returns how many. While none is dropped from them, they
- *  are in the first places. */
+/** Shows the next bytes in up to `iov_count` pieces, and returns how many pieces there are. They are in the first
+ *  places as long as none of their messages is dropped. */
 static inline int sse_queue_gather(struct queue *queue, struct iovec *iov, int iov_count)
 {
     uint32_t count = queue->count < (uint32_t)iov_count ? queue->count : (uint32_t)iov_count;
@@ -269,7 +276,7 @@ static inline int sse_queue_gather(struct queue *queue, struct iovec *iov, int i
     return (int)count;
 }
 
-/** Removes bytes of the first message from the sums. */
+/** Subtracts bytes of the first message from the sums. */
 static inline void sse_queue_subtract_first(struct queue *queue, size_t size)
 {
     queue->bytes -= size;
@@ -277,7 +284,7 @@ static inline void sse_queue_subtract_first(struct queue *queue, size_t size)
         queue->ring->exempt_bytes -= size;
 }
 
-/** Takes the first message out; the caller gets its reference, and has corrected the sums. */
+/** Removes the first message. The caller gets its reference, and has corrected the sums. */
 static inline void sse_queue_forget_first(struct queue *queue, const struct sse_platform *platform)
 {
     queue->taken = 0;
@@ -292,8 +299,8 @@ static inline void sse_queue_forget_first(struct queue *queue, const struct sse_
     }
 }
 
-/** Takes up to `*size` bytes but not past the end of a message, and counts them off. Returns the
- *  message if it is now taken whole, with its reference; else NULL, with *size 0. */
+/** Consumes up to `*size` bytes, but only of the first message, and subtracts them from `*size`. If the message is
+ *  now consumed whole, removes it and returns it with its reference. Otherwise returns NULL, and *size is 0. */
 static inline struct sse_message *sse_queue_take(struct queue *queue, size_t *size,
                                                  const struct sse_platform *platform)
 {

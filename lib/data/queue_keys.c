@@ -3,18 +3,18 @@
 #include "base/platform.h"
 #include "base/siphash.h"
 
-/** A place whose message had a key with this hash when it was added. */
+/** A place whose message had a key with this hash when the entry was added. */
 struct key_entry {
-    uint32_t hash; /* odd; 0: there is none */
+    uint32_t hash; /* odd; 0: the entry is free */
     uint32_t place;
 };
 
-/* Open addressing. Whoever is added takes the first entry that is free or whose place is empty. */
+/* A hash table with open addressing. A new key gets the first entry that is free or whose place is empty. */
 struct queue_keys {
     uint64_t secret[2];
     uint32_t size;  /* a power of two, twice the places of the ring */
     uint32_t used;  /* entries that are not free */
-    uint32_t added; /* the number of the place before which all are added */
+    uint32_t added; /* all places with a number below this one are added */
     struct key_entry entries[];
 };
 
@@ -23,7 +23,7 @@ static uint32_t hash_of(const struct queue_keys *keys, struct sse_text key)
     return (uint32_t)sse_siphash(keys->secret, key.ptr, key.len) | 1;
 }
 
-/* The message at a place that may be gone. */
+/* The message at a place; NULL if the queue no longer has the place, or it is empty. */
 static struct sse_message *message_at(const struct queue *queue, uint32_t place)
 {
     uint32_t index = place - queue->ring->first;
@@ -31,7 +31,7 @@ static struct sse_message *message_at(const struct queue *queue, uint32_t place)
     return index < sse_queue_places(queue) ? sse_queue_at(queue, index) : NULL;
 }
 
-/* The hash is odd: its lowest bit would leave every second entry free. */
+/* The lowest bit of a hash is always 1, so it is not used: it would leave every second entry free. */
 static uint32_t home_of(const struct queue_keys *keys, uint32_t hash)
 {
     return hash >> 1 & (keys->size - 1);
@@ -62,7 +62,7 @@ void sse_queue_keys_clear(struct queue *queue)
     keys->added = queue->ring->first;
 }
 
-/* A quarter of the entries is free at any time, so that a search ends. After it is cleared, half of them. */
+/* At least a quarter of the entries is free, so that every search ends. After a clear at least half are free. */
 static bool has_room(const struct queue_keys *keys, uint32_t more)
 {
     return keys->used + more <= keys->size / 4 * 3;
@@ -73,7 +73,7 @@ static void add_new(struct queue *queue)
     struct queue_keys *keys = queue->ring->keys;
     uint32_t first = queue->ring->first, places = sse_queue_places(queue);
 
-    /* Those that came and went meanwhile are nowhere. */
+    /* Messages that were queued and written since the last search are not added. */
     if (keys->added - first > places)
         keys->added = first;
     while (keys->added - first < places) {
@@ -94,7 +94,7 @@ bool sse_queue_keys_make(struct queue *queue, const struct sse_platform *platfor
     keys = sse_platform_allocate(platform, sizeof(*keys) + size * sizeof(keys->entries[0]));
     if (!keys)
         return false;
-    /* Whoever chooses keys knows no addresses. */
+    /* The addresses make the secret, because a client that chooses keys does not know them. */
     keys->secret[0] = sse_platform_jitter(platform, (uintptr_t)keys);
     keys->secret[1] = sse_platform_jitter(platform, (uintptr_t)sse_queue_first(queue));
     keys->size = size;

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* How much work one call may be: a terminal takes a byte in a step. */
+/* A bound for the work of one call, because a terminal is written one byte in a step. */
 #define STEPS_MAX 256
 
 static ssize_t write_once(int descriptor, const struct iovec *iov, int count)
@@ -30,13 +30,13 @@ static ssize_t write_regular(int descriptor, const struct iovec *iov, int count)
 }
 
 /*
- * Everything but a regular file can block, and is written in steps. O_NONBLOCK is not asked for, because
- * another process that has the file open can clear it at any time. These steps do not block if there is room
- * by poll, and no other writer:
+ * Everything but a regular file can block, so it is written in steps. O_NONBLOCK is no help, because another
+ * process that has the file open can clear it at any time. If poll reports room and there is no other writer, these
+ * steps do not block:
  *
- * - to a pipe, PIPE_BUF bytes;
- * - to a terminal, or another device, one byte. A terminal may take each byte by itself (OLCUC), or make
- *   several of one (LF), and poll does not promise room for more than the first.
+ * - PIPE_BUF bytes to a pipe;
+ * - one byte to a terminal or another device. A terminal may handle each byte by itself (OLCUC), or turn one byte
+ *   into several (LF), and poll promises room only for the first.
  */
 static ssize_t write_step(int descriptor, const struct iovec *iov, size_t offset, size_t step)
 {
@@ -46,7 +46,7 @@ static ssize_t write_step(int descriptor, const struct iovec *iov, size_t offset
     return output_is_ready(descriptor, POLLOUT) ? write_once(descriptor, &piece, 1) : -EAGAIN;
 }
 
-/* Returns what the last step returned, and adds up what was written. */
+/* Returns the result of the last step. *total becomes the sum of what was written. */
 static ssize_t write_steps(int descriptor, const struct iovec *iov, int count, size_t step, size_t *total)
 {
     ssize_t written = 1;

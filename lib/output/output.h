@@ -3,8 +3,9 @@
 #define OUTPUT_OUTPUT_H
 
 /**
- * Where the bytes go: pieces in, a count or a negative errno out. -EAGAIN: no room now. -EINTR: worth
- * another try. 0 is never returned. An output knows nothing of events and holds no lock.
+ * Where the bytes of an emitter go. A write gets pieces, and returns how many bytes were written, or a negative
+ * errno. It never returns 0. -EAGAIN: there is no room now. -EINTR: try again. An output knows no events, and has
+ * no lock.
  */
 
 #include <stdbool.h>
@@ -14,20 +15,21 @@
 #include <sys/uio.h>
 
 enum output_kind {
-    OUTPUT_PULL, /* the server takes the bytes */
+    OUTPUT_PULL, /* the server fetches the bytes */
     OUTPUT_SOCKET,
     OUTPUT_FILE, /* another descriptor */
     OUTPUT_CALLBACK
 };
 
-/** The identity of an open file: its number may be closed and used again for another one. */
+/** The identity of an open file. Its number does not identify it, because the number may be closed and
+ *  used again. */
 struct output_file {
     int number;
     dev_t device;
     ino_t inode;
 };
 
-/** The kind is kept beside it, where a byte is spare. */
+/** The owner of an output stores its kind, to save memory. */
 struct output {
     union {
         int number;                     /* OUTPUT_SOCKET */
@@ -35,13 +37,13 @@ struct output {
         ssize_t (*callback)(void *user, const struct iovec *iov, int count);
         size_t shown; /* OUTPUT_PULL: bytes that a peek showed and that are not consumed */
     };
-    void *user; /* the program's */
+    void *user; /* passed to the callback */
 };
 
 /** OUTPUT_SOCKET or OUTPUT_FILE, or -EBADF. Fills in `file` for both. */
 int sse_output_identify(int descriptor, struct output_file *file);
 
-/** Whether the number still is the same open file. */
+/** Whether the number is still that of the same open file. */
 bool sse_output_is_same_file(const struct output_file *file);
 
 ssize_t sse_socket_write(const struct output *output, const struct iovec *iov, int count);
@@ -59,19 +61,20 @@ static inline ssize_t sse_output_write(const struct output *output, enum output_
     return sse_file_write(output, iov, count);
 }
 
-/** Sets TCP_NODELAY and, where the system has it, TCP_USER_TIMEOUT (`stall_ms`; UINT32_MAX: not). Does
- *  nothing for sockets that are not TCP; failures do not matter. */
+/** Sets TCP_NODELAY and, where the system has it, TCP_USER_TIMEOUT to `stall_ms`, unless that is UINT32_MAX. Does
+ *  nothing for sockets that are not TCP. Failures are ignored. */
 void sse_socket_tune(int descriptor, uint32_t stall_ms);
 
-/** Reads and discards what the client sent, up to a limit, and never blocks. 1: there may be more. 0: the
- *  client closed its sending side. -EAGAIN: no more now. Another negative errno: broken. */
+/** Reads and discards what the client sent, up to a limit, and never blocks. Returns 1 if there may be more, 0 if
+ *  the  client closed its sending side, -EAGAIN if there is no more now, and another negative errno if the
+ *  connection is  broken. */
 int sse_socket_discard(int descriptor);
 
-/** Closes a socket so that a reset does not take the last event away: sends FIN, discards what was
- *  received, closes. Other descriptors are only closed. */
+/** Closes a descriptor. If it is a socket, sends FIN and discards what was received before: otherwise a reset could
+ *  destroy the last event. */
 void sse_output_close(int descriptor, enum output_kind kind);
 
-/** The bytes in the pieces. */
+/** The number of bytes in the pieces. */
 size_t sse_iovec_size(const struct iovec *iov, int count);
 
 #endif

@@ -6,7 +6,7 @@
 #include <poll.h>
 #include <stdbool.h>
 
-/** Whether a call for `events` (POLLIN, POLLOUT) would not block now. It would not on a broken descriptor. */
+/** Whether a call for `events` (POLLIN, POLLOUT) would return at once, as it does on a broken descriptor. */
 static inline bool output_is_ready(int descriptor, short events)
 {
     struct pollfd asked = {.fd = descriptor, .events = events};

@@ -51,7 +51,7 @@ static void take_back(int number)
 
 #else
 
-/* sigwait would wait for ever for an ignored signal, which need not become pending. */
+/* Looks whether the signal is pending first: an ignored one need not be, and sigwait would wait for ever. */
 static void take_back(int number)
 {
     const sigset_t only = set_of(number);

@@ -3,9 +3,8 @@
 #define OUTPUT_SIGNALS_H
 
 /**
- * A write can raise SIGPIPE, and SIGXFSZ at a file size limit. Both are directed at the writing thread. The
- * thread blocks them during the write, and takes back the one that its own write raised, so the process is
- * left as it was.
+ * A write can raise SIGPIPE, and SIGXFSZ at a file size limit. The writing thread gets the signal. It blocks both
+ * during the write, and removes the one that its write raised, so that the program does not notice.
  */
 
 #include <signal.h>
@@ -18,7 +17,7 @@ struct signal_guard {
 
 void sse_signals_guard(struct signal_guard *guard);
 
-/** `result`: what the write returned, or a negative errno. */
+/** `result` is what the write returned, or its negative errno. */
 void sse_signals_release(const struct signal_guard *guard, ssize_t result);
 
 #endif

@@ -11,11 +11,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* How much one client may send before the others have their turn. */
+/* The most reads for one client in one call, so that the other clients are served too. */
 #define READS_MAX 16
 #define READ_SIZE 4096
 
-/* POSIX has MSG_NOSIGNAL since 2008. Older systems raise SIGPIPE. */
+/* POSIX has had MSG_NOSIGNAL since 2008. Older systems raise SIGPIPE. */
 #if defined(MSG_NOSIGNAL) && !defined(SSE_BARE_SYSTEM)
 #define SENDS_SILENTLY 1
 #define SEND_FLAGS MSG_NOSIGNAL
@@ -50,7 +50,7 @@ static ssize_t send_pieces(int descriptor, const struct iovec *iov, int count, i
         return send_piece(descriptor, iov, flags);
     memset(&message, 0, sizeof(message));
     message.msg_iov = (struct iovec *)(uintptr_t)iov;
-    /* An int by POSIX, a size_t by glibc: both hold an unsigned short without a warning. */
+    /* It is an int in POSIX and a size_t in glibc. An unsigned short fits into both without a warning. */
     message.msg_iovlen = (unsigned short)count;
     do
         sent = sendmsg(descriptor, &message, SEND_FLAGS | flags);
@@ -82,7 +82,7 @@ static ssize_t receive_now(int descriptor, char *bytes, size_t size)
 
 #else
 
-/* Systems have MSG_DONTWAIT, but may hide it. POSIX: a socket that polls as writable takes this much without
+/* Systems may hide MSG_DONTWAIT. By POSIX, a socket that poll reports as writable accepts this much without
  * blocking. */
 static size_t low_water_mark(int descriptor)
 {
@@ -132,7 +132,7 @@ static ssize_t send_silently(int descriptor, const struct iovec *iov, int count)
     return sent;
 }
 
-/* It fails with ENOTSOCK if the number now belongs to something else than a socket. */
+/* If the number now belongs to something other than a socket, this fails with ENOTSOCK. */
 ssize_t sse_socket_write(const struct output *output, const struct iovec *iov, int count)
 {
     ssize_t sent = send_silently(output->number, iov, count);
