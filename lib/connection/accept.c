@@ -4,8 +4,9 @@
 #include <errno.h>
 
 /*
- * An output that is known to be full is held to the limits at once. Where nobody has tried yet, the queue may
- * grow to a multiple of them: the owner's next turn writes, and then judges.
+ * If the output is known to be full, the limits of the queue count at once. If nobody has tried to write yet, the
+ * queue may grow to a multiple of them. The owner's next turn writes, and then judges the emitter: it applies the
+ * overflow policy if the queue is still over its limits.
  */
 
 static bool is_known_full(const struct sse_emitter *emitter)
@@ -32,13 +33,14 @@ int sse_emitter_enqueue_exempt(struct sse_emitter *emitter, struct sse_message *
     struct queue *queue = sse_emitter_tail(emitter);
     int error = push(emitter, queue, message, now);
 
-    /* Behind messages that count, it makes those before it exempt too: they are in memory already. */
+    /* Exempt messages are at the front. So the messages before this one become exempt too. */
     if (!error)
         sse_queue_exempt_all(queue);
     return error;
 }
 
-/* Makes room as the policy has it. `error`: what the queue says to the message; returns what it says then. */
+/* Applies the overflow policy. `error` is why the queue does not admit the message, or 0. Returns the same for the
+ * time afterwards. */
 static int make_room(struct sse_emitter *emitter, struct queue *queue, const struct sse_message *message,
                      unsigned factor, int error)
 {
@@ -49,7 +51,7 @@ static int make_room(struct sse_emitter *emitter, struct queue *queue, const str
     return error ? sse_queue_admits(queue, message, factor) : 0;
 }
 
-/* Behind others, or behind a pause: that puts off no heartbeat. */
+/* Queues a message behind others or behind a pause. `progress` does not change, so no timer is postponed. */
 static int accept_behind(struct sse_emitter *emitter, struct sse_message *message)
 {
     struct queue *queue = sse_emitter_tail(emitter);
@@ -59,7 +61,7 @@ static int accept_behind(struct sse_emitter *emitter, struct sse_message *messag
     if (emitter->state != SSE_STATE_OPEN)
         return sse_emitter_end_error(emitter);
     error = sse_queue_admits(queue, message, factor);
-    /* A message that is too large has no place whatever is dropped for it. */
+    /* A message that is too large does not fit, whatever is dropped for it. */
     if (error != -EMSGSIZE)
         error = make_room(emitter, queue, message, factor, error);
     if (!error)
@@ -67,7 +69,7 @@ static int accept_behind(struct sse_emitter *emitter, struct sse_message *messag
     return error;
 }
 
-/* While it is paused, what it is sent goes first, and has no limit. */
+/* Queues a message that is sent to a paused emitter: before the pause, and without a limit. */
 static int accept_paused(struct sse_emitter *emitter, struct sse_message *message, uint64_t now)
 {
     int error = sse_emitter_end_error(emitter);
@@ -91,7 +93,7 @@ bool sse_emitter_overflow_drops(const struct sse_emitter *emitter)
     return emitter->overflow == SSE_OVERFLOW_DROP_NEWEST || emitter->overflow == SSE_OVERFLOW_DROP_OLDEST;
 }
 
-/* What becomes of a published message that was not accepted. */
+/* Decides what happens to an emitter that did not accept a published message. */
 static enum admission refuse(struct sse_emitter *emitter, const struct sse_message *message, int error,
                              uint64_t now)
 {
@@ -101,12 +103,12 @@ static enum admission refuse(struct sse_emitter *emitter, const struct sse_messa
         sse_emitter_count_dropped(emitter, message->events);
         return ADMISSION_DROPPED;
     }
-    /* A subscriber that cannot have the event must not go on as if it had. */
+    /* If the stream went on, the client would not notice that it has missed an event. */
     (void)sse_emitter_end(emitter, SSE_REASON_OVERFLOW, error, now);
     return ADMISSION_ENDED;
 }
 
-/* The tally gets the sum for all receivers at once. What waits for an output that is full counts as tried. */
+/* Charges what is queued to the registry, whose tally gets the sum for all receivers at once. */
 static void charge(struct sse_emitter *emitter, struct enqueueing *enqueueing)
 {
     size_t queued = sse_emitter_backlog(emitter);
@@ -117,7 +119,8 @@ static void charge(struct sse_emitter *emitter, struct enqueueing *enqueueing)
     emitter->charged = queued;
 }
 
-/* Into an empty queue of an output that has room: the way of nearly every event. Lock held. */
+/* Queues a message if the queue is empty and the output is not known to be full. This is the case for nearly every
+ * event. Lock held. */
 static inline bool enqueue_first(struct sse_emitter *emitter, struct sse_message *message,
                                  struct enqueueing *enqueueing)
 {

@@ -19,7 +19,7 @@ void sse_emitter_account(struct sse_emitter *emitter, bool tried, struct turn_ac
 
     if (!emitter->group || !emitter->member)
         return;
-    /* What has ended waits for nothing, even if its reader still looks at the bytes. */
+    /* After the end nothing counts as queued, even if a reader still uses bytes that a peek has shown. */
     if (emitter->state != SSE_STATE_CLOSED)
         queued = sse_emitter_backlog(emitter);
     if (queued == emitter->charged && tried == emitter->tried)
@@ -41,7 +41,7 @@ void sse_emitter_count_dropped(struct sse_emitter *emitter, uint64_t events)
         atomic_fetch_add_explicit(&emitter->group->tally.dropped, events, memory_order_relaxed);
 }
 
-/* By a send, which writes one event and was not published. */
+/* Counts what a send writes: it was not published, so it has no latency. */
 static void count_sent(struct emitter_tally *tally, const struct sse_message *message, size_t bytes)
 {
     atomic_fetch_add_explicit(&tally->bytes, bytes, memory_order_relaxed);
@@ -83,7 +83,7 @@ size_t sse_group_untried_max(const struct emitter_group *group)
     return group->backlog_max * QUEUE_UNTRIED_FACTOR;
 }
 
-/* What one thread has subtracted before another has added it is below zero for a moment. */
+/* The sum may be below zero for a moment, if one thread subtracts before another has added. */
 static size_t sum_of(const atomic_size_t *counter)
 {
     size_t sum = atomic_load_explicit(counter, memory_order_relaxed);

@@ -18,8 +18,7 @@ void *sse_emitter_user(const struct sse_emitter *emitter)
     return emitter ? emitter->output.user : NULL;
 }
 
-/* In a forked child no callback runs but on_release: all others would tell of what the parent goes on with.
- */
+/* In a forked child only on_release runs. The stream has not ended, because the parent still has it. */
 static void unref_in_child(struct sse_emitter *emitter)
 {
     unsigned left = atomic_fetch_sub_explicit(&emitter->refs, 1, memory_order_acq_rel) - 1;
@@ -27,7 +26,7 @@ static void unref_in_child(struct sse_emitter *emitter)
 
     if (left > lives || process_left_locked(&emitter->lock))
         return;
-    /* Nobody else in this process can reach it, but its loop, which frees it. */
+    /* In this process only its loop can still reach it. The loop frees it. */
     if (emitter->marks) {
         emitter->released = !left;
         return;
@@ -37,7 +36,8 @@ static void unref_in_child(struct sse_emitter *emitter)
     sse_emitter_free(emitter);
 }
 
-/* Without a loop nobody else would ever end what cannot be reached any more. */
+/* Whether the caller has the last reference of the program to an emitter without a loop. Nothing else
+ * would end it. */
 static bool is_unreachable(struct sse_emitter *emitter)
 {
     bool unreachable;
@@ -48,7 +48,8 @@ static bool is_unreachable(struct sse_emitter *emitter)
     return unreachable;
 }
 
-/* Of two threads that release at once, one finds the other's reference gone. False: it is none of many. */
+/* Releases a reference if it is certain that the program has another one. Atomic, because two threads may release
+ * at the same time. */
 static bool release_one_of_many(struct sse_emitter *emitter)
 {
     unsigned refs = atomic_load(&emitter->refs);
@@ -100,13 +101,14 @@ int sse_emitter_abort(struct sse_emitter *emitter, int error)
     return end_at(emitter, sse_reason_of_abort(error), error);
 }
 
-/* A loop goes on with a draining emitter whose descriptor is the library's. */
+/* Whether a loop still writes the rest of an emitter after sse_emitter_close. */
 static bool drains_alone(const struct sse_emitter *emitter)
 {
     return emitter->state == SSE_STATE_DRAINING && emitter->owned && emitter->marks && emitter->polled;
 }
 
-/* Takes the descriptor away from the loop, which must not be freed meanwhile. Lock held; let go meanwhile. */
+/* Takes the descriptor away from the loop, which is pinned so that it is not freed meanwhile. Lock held; released
+ * meanwhile. */
 static void unwatch(struct sse_emitter *emitter)
 {
     struct marks *marks = emitter->marks;
@@ -182,7 +184,8 @@ int sse_emitter_flush(struct sse_emitter *emitter)
     return result;
 }
 
-/* The gap was filled or not: the messages for the other case are dropped. They were never accepted. */
+/* Drops the messages for a gap that is filled, or those for a gap that is not. They do not count as dropped,
+ * because only one of the two groups was to be written. */
 static void choose_after_gap(struct pause *pause, bool filled, const struct sse_platform *platform)
 {
     uint32_t first = filled ? 0 : pause->if_gap;

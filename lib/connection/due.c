@@ -7,7 +7,7 @@ void sse_emitter_queue_ping(struct sse_emitter *emitter, uint64_t now)
 {
     if (emitter->state != SSE_STATE_OPEN)
         return;
-    /* A reader may have written already what it was shown. */
+    /* A reader may have written already what a peek has shown. So the queued bytes may find out nothing. */
     emitter->ping_owed = emitter->queue.count > 0;
     if (emitter->ping_owed)
         return;

@@ -31,7 +31,7 @@ static bool options_are_valid(const struct sse_emitter_options *options)
     return (unsigned)options->overflow <= SSE_OVERFLOW_COALESCE && options->start_ms >= SSE_TIMER_OFF;
 }
 
-/* What kind of output it is to be, or a negative errno. */
+/* The kind of the output, or a negative errno. */
 static int identify_output(const struct sse_emitter_options *options, struct output_file *file)
 {
     struct output_file watched;
@@ -78,7 +78,7 @@ static void init_queue(struct queue *queue, const struct sse_emitter_options *op
                    messages < UINT32_MAX ? (uint32_t)messages : UINT32_MAX);
 }
 
-/* The block ends with the callbacks that are set, and with what is known of a file. */
+/* Allocates the block of an emitter. At its end are the extras that are set, and the identity of a file. */
 static int allocate_block(struct sse_emitter **emitter, const struct sse_emitter_options *options)
 {
     struct sse_emitter *made;
@@ -137,7 +137,7 @@ static int begin_paused(struct sse_emitter *emitter, const struct sse_emitter_op
     return 0;
 }
 
-/* Takes over the reference to the message. */
+/* The caller's reference to the message passes to the queue. */
 static int queue_first(struct sse_emitter *emitter, struct sse_message *message)
 {
     int error = sse_queue_push(&emitter->queue, message, emitter->platform);
@@ -155,7 +155,7 @@ static int queue_head(struct sse_emitter *emitter, const struct sse_http_options
     return http && !error ? queue_first(emitter, head) : error;
 }
 
-/* Browsers say that a stream is open when its first byte of body arrives. */
+/* Queues a first byte of the body, because some browsers report a stream as open only when it arrives. */
 static int queue_retry_or_comment(struct sse_emitter *emitter, int64_t retry_ms)
 {
     const struct sse_event event = {.retry_ms = retry_ms};
@@ -219,7 +219,7 @@ static void free_pause(struct sse_emitter *emitter)
 
 void sse_emitter_discard(struct sse_emitter *emitter)
 {
-    /* Whatever other threads did before they released their references is visible from here. */
+    /* The lock makes visible what other threads did before they released their references. */
     pthread_mutex_lock(&emitter->lock);
     sse_queue_clear(&emitter->queue, emitter->platform);
     free_pause(emitter);
@@ -236,7 +236,7 @@ int sse_emitter_check(const struct sse_emitter *emitter)
     return sse_emitter_is_of_this_process(emitter) ? 0 : -EPERM;
 }
 
-/* Nobody can close it any more. In a forked child it may still be a member. */
+/* No thread can close the emitter any more. In a forked child it may still be a member of its registry. */
 static void leave_group(struct sse_emitter *emitter)
 {
     struct emitter_group *group = emitter->group;
@@ -262,7 +262,7 @@ void sse_emitter_free(struct sse_emitter *emitter)
     sse_emitter_discard(emitter);
 }
 
-/* Nobody else can reach it any more, but its loop. */
+/* Once the last reference is released, only its loop can still reach the emitter. */
 void sse_emitter_release(struct sse_emitter *emitter)
 {
     struct mark_chain chain = {.to_wake = NULL};

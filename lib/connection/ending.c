@@ -4,7 +4,7 @@
 
 #include <errno.h>
 
-/* What waits behind a pause was not sent: the client asks for it again. */
+/* Drops what is queued behind a pause. The client has not received it, and asks for it again. */
 static void drop_pause(struct sse_emitter *emitter)
 {
     struct pause *pause = sse_emitter_pause(emitter);
@@ -68,7 +68,7 @@ bool sse_emitter_ended_gracefully(const struct sse_emitter *emitter)
     return sse_reason_is_graceful((enum sse_reason)emitter->reason) && !emitter->error;
 }
 
-/* Calls on an emitter have answers of their own. */
+/* Whether calls on an emitter return this error with another meaning. */
 static bool is_answer(int error)
 {
     const int answers[] = {SSE_ENDED, -EINVAL,  -EINTR,  -EAGAIN, -EALREADY, -EPERM,    -EDEADLK,

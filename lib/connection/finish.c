@@ -4,10 +4,10 @@
 
 #include <errno.h>
 
-/** What an emitter leaves when it ends. */
+/** The first message of the queue, if it is a batch that was truncated. */
 struct remains {
-    struct sse_message *truncated; /* a batch of which the client has some events, or NULL; a reference */
-    struct sse_text id;            /* of the last of these that has an id */
+    struct sse_message *truncated; /* a reference, or NULL */
+    struct sse_text id;            /* the last id of its events that were written whole */
 };
 
 bool sse_emitter_claim_end(struct sse_emitter *emitter)
@@ -18,7 +18,8 @@ bool sse_emitter_claim_end(struct sse_emitter *emitter)
     return true;
 }
 
-/* Of a batch that was truncated the client has the events before that; of a chunk it may have none. */
+/* Counts the events of a truncated batch that were written whole. In a chunked stream there are none, because the
+ * client may discard a truncated chunk. */
 static unsigned count_truncated_batch(struct sse_emitter *emitter, struct remains *remains, uint64_t now)
 {
     struct sse_message *message = sse_queue_first(&emitter->queue);
@@ -33,7 +34,7 @@ static unsigned count_truncated_batch(struct sse_emitter *emitter, struct remain
     return arrived.events;
 }
 
-/* What is still queued is lost to this client, and counted so. What a peek showed stays for its reader. */
+/* Drops what is still queued, and counts it. Bytes that a peek has shown stay valid for the reader. */
 static struct remains drop_queue(struct sse_emitter *emitter, uint64_t now)
 {
     struct remains remains = {.truncated = NULL};
@@ -66,7 +67,8 @@ static struct sse_completion completion_of(const struct sse_emitter *emitter, co
     };
 }
 
-/* What an owner leaves behind is counted by the end, which may come later. Lock held. */
+/* The emitter needs its registry until its owner is done and its end is counted. Either may come first.
+ * Lock held. */
 static struct emitter_group *take_group_if_unused(struct sse_emitter *emitter)
 {
     struct emitter_group *group = emitter->group;
@@ -124,7 +126,7 @@ void sse_emitter_owner_is_done(struct sse_emitter *emitter)
     group = emitter->owner_done ? NULL : emitter->group;
     emitter->owner_done = true;
     unused = take_group_if_unused(emitter);
-    /* The end, in another thread, may take the emitter's reference meanwhile. */
+    /* Another thread, which counts the end, may release the emitter's reference meanwhile. */
     if (group)
         group->ref(group);
     pthread_mutex_unlock(&emitter->lock);

@@ -11,7 +11,7 @@ int64_t sse_emitter_age_ms(const struct sse_emitter *emitter, uint64_t now)
 static struct sse_emitter_info info_of(const struct sse_emitter *emitter, uint64_t now)
 {
     bool closed = emitter->state == SSE_STATE_CLOSED;
-    /* After the end, what a reader still looks at is no queue any more. */
+    /* After the end nothing counts as queued, even if a reader still uses bytes that a peek has shown. */
     bool waits = !emitter->finishing;
     const struct pause *started = emitter->paused ? NULL : sse_emitter_pause(emitter);
 
@@ -43,7 +43,7 @@ int sse_emitter_get_info(struct sse_emitter *emitter, struct sse_emitter_info *i
     pthread_mutex_lock(&emitter->lock);
     present = info_of(emitter, now);
     pthread_mutex_unlock(&emitter->lock);
-    /* A larger struct is a newer program's, whose members this version does not know. */
+    /* A newer program has a larger struct. This version sets the members that it does not know to zero. */
     if (size > sizeof(present))
         memset((char *)info + sizeof(present), 0, size - sizeof(present));
     memcpy(info, &present, size < sizeof(present) ? size : sizeof(present));

@@ -2,13 +2,13 @@
 #include "connection/last_id.h"
 #include "base/platform.h"
 
-/* Blocks are multiples of this, so that an id which counts up seldom outgrows its block. */
+/* The sizes of blocks are multiples of this, so that an id that counts up seldom needs a new block. */
 #define TEXT_BLOCK 16
 
-/* What `form` says; the size of a short id is the form less FORM_SHORT. */
+/* The values of `form`. For a short id, `form` is FORM_SHORT plus its size. */
 enum form { FORM_ABSENT, FORM_TEXT, FORM_MESSAGE, FORM_SHORT };
 
-/* The size in a block that is reserved. */
+/* The size in a block that is reserved and has no id yet. */
 #define SIZE_OF_NONE UINT32_MAX
 
 /** An id that is not short. */
@@ -18,7 +18,7 @@ struct id_text {
     char bytes[];
 };
 
-/* A text, or a message, to which there is a reference. */
+/* The pointer to a text, or to a message to which there is a reference. */
 static void *pointer_in(const struct last_id *id)
 {
     void *pointer;
@@ -49,7 +49,7 @@ static struct id_text *new_text(size_t size, const struct sse_platform *platform
     return text;
 }
 
-/* The block, if it has one that is large enough. */
+/* The block, if there is one and it is large enough; otherwise NULL. */
 static struct id_text *text_for(const struct last_id *id, size_t size)
 {
     struct id_text *text = id->form == FORM_TEXT ? pointer_in(id) : NULL;
@@ -80,7 +80,7 @@ void sse_last_id_free(struct last_id *id, const struct sse_platform *platform)
     id->form = FORM_ABSENT;
 }
 
-/* A new block for this size, which has the id that is there. */
+/* Makes a new block for this size, and copies the present id to it. */
 static bool replace_text(struct last_id *id, size_t size, const struct sse_platform *platform)
 {
     struct sse_text present = sse_last_id_get(id);
@@ -104,7 +104,7 @@ bool sse_last_id_reserve(struct last_id *id, size_t size, const struct sse_platf
     return replace_text(id, size > present.len ? size : present.len, platform);
 }
 
-/* Short ids need none, and use the one that is there. */
+/* Whether there is a block for this size, or none is needed because the id is short. */
 static bool has_block(struct last_id *id, size_t size, const struct sse_platform *platform)
 {
     return size <= LAST_ID_SHORT_MAX ? text_for(id, size) != NULL : sse_last_id_reserve(id, size, platform);

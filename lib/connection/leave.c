@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "connection/emitter.h"
 
-/* The end of an emitter without a loop, which nobody marks. Lock held; let go meanwhile. */
+/* Finishes an emitter without a loop. Lock held; released meanwhile. */
 static void finish_own(struct sse_emitter *emitter, uint64_t now)
 {
     pthread_mutex_unlock(&emitter->lock);
@@ -15,14 +15,14 @@ static void finish_own(struct sse_emitter *emitter, uint64_t now)
     pthread_mutex_lock(&emitter->lock);
 }
 
-/* Bounded as a turn of a loop is; what is left is the next call's. */
+/* A bound, as in a turn of a loop. The next call writes the rest. */
 #define WRITES_PER_CALL 64
 
 void sse_emitter_work(struct sse_emitter *emitter, uint64_t now)
 {
     if (emitter->busy || emitter->finishing)
         return;
-    /* Each of them runs once at most: a heartbeat, then the end of the lifetime. */
+    /* At most two timers run: a heartbeat, then the end of the lifetime. */
     do {
         if (emitter->output_kind == OUTPUT_PULL)
             sse_emitter_continue_draining(emitter, now);

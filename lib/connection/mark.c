@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "connection/emitter.h"
 
-/* Whether the loop's next turn has something to do for it. */
+/* Whether the loop's next turn has work for the emitter. */
 static bool has_work(const struct sse_emitter *emitter)
 {
     if (emitter->opening || emitter->busy)

@@ -44,9 +44,9 @@ void sse_marks_unpin(struct marks *marks)
     pthread_mutex_unlock(&marks->lock);
 }
 
-/* Marks the emitters of a list. If that is to wake their loop, the pin stays until it has. Between the mark
- * and the wake the loop may have a turn for another reason, and be marked anew: a loop is in one chain at most,
- * and whoever has it there wakes it for all. */
+/* Marks the emitters of a list. If their loop must be woken, it stays pinned until that is done. Between the mark
+ * and the wake the loop may have a turn for another reason, and get new marks. It is still in at most one chain:
+ * the thread with that chain wakes it for the new marks too. */
 static void splice(struct mark_chain *chain, const struct mark_list *list)
 {
     struct marks *marks = list->marks;
@@ -107,7 +107,8 @@ void sse_mark_chain_add(struct mark_chain *chain, struct marks *marks, struct ss
     list->last = emitter;
 }
 
-/* Unless a turn has begun since the mark: it has taken it. */
+/* Wakes a loop, and again if there are new marks meanwhile. No wake is due if a turn has taken the
+ * marks already. */
 static void wake_for_all(struct marks *marks)
 {
     bool due;

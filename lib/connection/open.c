@@ -2,7 +2,7 @@
 #include "base/platform.h"
 #include "connection/emitter.h"
 
-/* In as many writes as a turn has; what is left is the owner's. */
+/* As many writes as a turn has. The owner writes the rest. */
 #define WRITES_AT_FIRST 16
 
 static bool is_descriptor(const struct sse_emitter *emitter)
@@ -20,7 +20,7 @@ void sse_emitter_open(struct sse_emitter *emitter)
     emitter->opening = false;
     if (is_descriptor(emitter))
         sse_emitter_write(emitter, WRITES_AT_FIRST, emitter->created, NULL);
-    /* Edges that its descriptor had before it was opened are not reported again. */
+    /* What the poller reported before the emitter was open is not reported again. So assume that there is input. */
     emitter->has_input = emitter->polled && emitter->output_kind == OUTPUT_SOCKET;
     sse_emitter_mark_always(emitter, &chain);
     sse_emitter_leave(emitter, false, emitter->created);

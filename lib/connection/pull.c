@@ -16,14 +16,14 @@ static int check_pull(const struct sse_emitter *emitter)
     return error;
 }
 
-/* Nobody may look any longer at what the last peek showed. The reader is there. */
+/* A reader has called: what the last peek showed is no longer valid. */
 static void begin_reading(struct sse_emitter *emitter)
 {
     emitter->output.shown = 0;
     emitter->queue.pinned = 0;
     emitter->blocked = false;
     emitter->ping_owed = false;
-    /* The end counts first what it has cost. */
+    /* Not earlier, because sse_emitter_finish counts what is in the queue. */
     if (emitter->finished)
         sse_queue_clear(&emitter->queue, emitter->platform);
 }
@@ -33,7 +33,7 @@ static int end_of_stream(const struct sse_emitter *emitter)
     return emitter->state == SSE_STATE_CLOSED ? sse_emitter_end_error(emitter) : 0;
 }
 
-/* Without a loop the reader's thread does the emitter's work. Lock held on entry, released on return. */
+/* Without a loop, the reader's thread does the emitter's work. Lock held on entry, released on return. */
 static void end_reading(struct sse_emitter *emitter, uint64_t now)
 {
     sse_emitter_keep(emitter);
@@ -57,7 +57,7 @@ int sse_emitter_peek(struct sse_emitter *emitter, struct iovec *iov, int count)
         emitter->output.shown = sse_iovec_size(iov, result);
         emitter->queue.pinned = (uint16_t)result;
     }
-    /* Who has seen the end waits for nothing. */
+    /* A reader that has seen the end needs no on_ready. */
     emitter->armed = !result;
     if (emitter->looped || emitter->output.shown)
         pthread_mutex_unlock(&emitter->lock);

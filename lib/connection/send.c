@@ -4,10 +4,11 @@
 
 #include <errno.h>
 
-/* A large message takes many writes; what is left is the owner's. */
+/* A large message may need many writes. The owner writes the rest. */
 #define WRITES_AT_ONCE 4
 
-/* No code of the program runs by a write to a descriptor; a write callback is for the owner alone. */
+/* Any thread may write to a descriptor, because that runs no code of the program. Only the owner may call a write
+ * callback. */
 static inline bool may_write(const struct sse_emitter *emitter)
 {
     if (emitter->output_kind == OUTPUT_SOCKET || emitter->output_kind == OUTPUT_FILE)
@@ -15,14 +16,14 @@ static inline bool may_write(const struct sse_emitter *emitter)
     return emitter->output_kind == OUTPUT_CALLBACK && !emitter->looped;
 }
 
-/* Whether a message may go straight to the output: nothing is before it, and nobody else is there. */
+/* Whether a message may be written at once: nothing is queued before it, and no other thread uses the output. */
 static inline bool may_write_at_once(const struct sse_emitter *emitter)
 {
     return emitter->state == SSE_STATE_OPEN && may_write(emitter) && !emitter->busy && !emitter->blocked &&
            !emitter->queue.count;
 }
 
-/* What the emitter's policy makes of a send that was not accepted. Lock held. */
+/* Applies the overflow policy to a send that was not accepted. Lock held. */
 static int refuse(struct sse_emitter *emitter, uint64_t events, int error, uint64_t now)
 {
     if (error != -ENOBUFS)
@@ -34,7 +35,8 @@ static int refuse(struct sse_emitter *emitter, uint64_t events, int error, uint6
     return error;
 }
 
-/* What a send that was accepted returns. A graceful end has written it; any other may have cost it. */
+/* What a send that was accepted returns. If the emitter has ended gracefully meanwhile, the event was written;
+ * after another end it may be lost. */
 static int answer(const struct sse_emitter *emitter)
 {
     if (emitter->state != SSE_STATE_CLOSED || sse_emitter_ended_gracefully(emitter))
@@ -48,7 +50,7 @@ static int send_at(struct sse_emitter *emitter, struct sse_message *message, uin
     bool at_once;
     int error;
 
-    /* A callback may release the reference that the caller came with. */
+    /* A callback may release the caller's reference. */
     sse_emitter_keep(emitter);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     pthread_mutex_lock(&emitter->lock);
@@ -77,14 +79,14 @@ int sse_emitter_send_message(struct sse_emitter *emitter, struct sse_message *me
     return send_at(emitter, message, sse_platform_now(emitter->platform));
 }
 
-/* A message on the stack must not be kept for its id. */
+/* A message on the stack cannot be kept for its id. So there must be room for a copy of the id. */
 static bool has_room_for_id(struct sse_emitter *emitter, const struct small_message *small)
 {
     return !small->message.has_id ||
            sse_last_id_reserve(&emitter->last_id, small->message.id_size, emitter->platform);
 }
 
-/* What the output did not take of a message on the stack moves to the heap. 0, or -ENOMEM. */
+/* Copies a message on the stack to the heap if it was not written whole. 0, or -ENOMEM. */
 static int keep_rest(struct sse_emitter *emitter, const struct small_message *small, uint64_t now)
 {
     struct sse_message *copy = NULL;
@@ -98,21 +100,22 @@ static int keep_rest(struct sse_emitter *emitter, const struct small_message *sm
         sse_queue_replace_first(&emitter->queue, copy);
         return 0;
     }
-    /* Half an event cannot be taken back: only then does a lack of memory end the emitter. */
+    /* A part of the event was written, and the rest cannot be. Only in this case a lack of memory ends
+     * the emitter. */
     if (emitter->queue.taken)
         (void)sse_emitter_end(emitter, SSE_REASON_OVERFLOW, -ENOMEM, now);
     if (emitter->state == SSE_STATE_CLOSED)
         sse_emitter_count_dropped(emitter, 1);
     sse_queue_drop_first(&emitter->queue, emitter->platform);
-    /* What is not queued waits for no room, and keeps nothing behind a pause. */
+    /* With an empty queue the emitter needs no room, and what is behind a pause may follow. */
     if (!emitter->queue.count)
         emitter->blocked = false;
     sse_emitter_follow_pause(emitter, now);
     return closed ? 0 : -ENOMEM;
 }
 
-/* The message is on the stack, and alone in the queue. Others may queue behind it while it is written. 0, or
- * -ENOMEM for what was not written. */
+/* Writes a message that is on the stack, and is the only one in the queue. Other threads may queue behind it
+ * meanwhile. 0, or -ENOMEM for what was not written. */
 static int write_small(struct sse_emitter *emitter, const struct small_message *small, uint64_t now)
 {
     uint64_t progress = emitter->timers.progress;
@@ -131,8 +134,8 @@ static int write_small(struct sse_emitter *emitter, const struct small_message *
     return error;
 }
 
-/* Whether everything is written, and nobody has to learn anything. Its next timer is due later than before,
- * and the loop looks at it no later than that. */
+/* Whether everything is written, and the loop need not be woken: its next look at the emitter comes early enough,
+ * because the write has only postponed the next timer. */
 static bool owes_nothing(const struct sse_emitter *emitter)
 {
     return !emitter->has_input && !emitter->is_gone && emitter->state == SSE_STATE_OPEN && emitter->looped &&
@@ -146,7 +149,7 @@ static int send_directly(struct sse_emitter *emitter, struct small_message *smal
     int error = 0;
     int cancel_state;
 
-    /* A callback of an emitter without a loop may release the reference that the caller came with. */
+    /* Without a loop a callback may run here, and release the caller's reference. */
     if (keep)
         sse_emitter_keep(emitter);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);

@@ -2,18 +2,18 @@
 #ifndef CONNECTION_TALLY_H
 #define CONNECTION_TALLY_H
 
-/** What the emitters of one registry have done together, counted without its lock. */
+/** Counts what all emitters of one registry do, without the registry's lock. */
 
 #include "data/message.h"
 
 #include <stdatomic.h>
 
-/* A bucket for each power of two of nanoseconds: bucket n counts 2^(n-1) <= time < 2^n. */
+/* There is a bucket for each power of two of nanoseconds. Bucket n counts 2^(n-1) <= time < 2^n. */
 #define TALLY_LATENCY_BUCKETS 64
 
 struct emitter_tally {
-    atomic_size_t queued; /* bytes queued now, each receiver charged in full */
-    atomic_size_t tried;  /* of those, the bytes that an output had the chance to take */
+    atomic_size_t queued; /* bytes queued now; a message counts once for each receiver */
+    atomic_size_t tried;  /* those of them that an owner has tried to write */
     _Atomic uint64_t latency[TALLY_LATENCY_BUCKETS];
     _Atomic uint64_t dropped;
     _Atomic uint64_t events;
@@ -22,11 +22,11 @@ struct emitter_tally {
 
 /** What one thread has counted, and not yet added to a tally. */
 struct tally_part {
-    size_t queued; /* changes, which wrap */
+    size_t queued; /* differences; negative ones wrap */
     size_t tried;
     uint64_t bytes;
     uint64_t events;
-    uint64_t published; /* of the last message; its bucket is that of the deliveries */
+    uint64_t published; /* when the last message was published; all deliveries of the part are in its bucket */
     uint64_t deliveries;
     size_t bucket;
 };
@@ -45,14 +45,14 @@ static inline size_t sse_tally_bucket(uint64_t nanoseconds)
     return bucket < TALLY_LATENCY_BUCKETS - 1 ? bucket + 1 : bucket;
 }
 
-/** Adds a part, which then is empty. */
+/** Adds a part to the tally, and empties the part. */
 void sse_tally_add(struct emitter_tally *tally, struct tally_part *part);
 
-/** Begins to count deliveries that took another time. */
+/** Begins to count deliveries of a message that was published at another time. */
 void sse_tally_change_bucket(struct emitter_tally *tally, struct tally_part *part, uint64_t published,
                              uint64_t now);
 
-/** A message was written whole at `now`, which is the same for all of a part. `live`: the time since it was
+/** A message was written whole at `now`, which must be the same for all of a part. `live`: the time since it was
  *  published counts. */
 static inline void sse_tally_event(struct emitter_tally *tally, struct tally_part *part,
                                    const struct sse_message *message, bool live, uint64_t now)

@@ -5,7 +5,7 @@
 #define DEFAULT_DRAIN_MS 5000
 #define DEFAULT_HEARTBEAT_MS 15000
 
-/* At most a quarter of the heartbeat is taken off it. */
+/* At most a quarter of the heartbeat is subtracted from it. */
 #define HEARTBEAT_SPREAD 4
 
 static uint32_t duration(int64_t option, uint32_t by_default)
@@ -15,7 +15,7 @@ static uint32_t duration(int64_t option, uint32_t by_default)
     return option ? (uint32_t)option : by_default;
 }
 
-/* A part of `range`, inclusive of 0 and nearly of the whole. */
+/* A random part of `range`, from 0 to nearly all of it. */
 static uint64_t share(uint64_t range, uint64_t random)
 {
     return range ? random % range : 0;
@@ -30,7 +30,7 @@ static uint64_t lifetime(const struct sse_emitter_options *options, uint64_t ran
     return whole - share(duration_from_ms(options->lifetime_jitter_ms), random);
 }
 
-/* What is taken off differs from emitter to emitter, so that they differ in phase. */
+/* Emitters have different heartbeats, so that they do not all write at the same time. */
 static uint32_t heartbeat(const struct sse_emitter_options *options, uint64_t random)
 {
     uint32_t whole = duration(options->heartbeat_ms, DEFAULT_HEARTBEAT_MS);
@@ -66,7 +66,7 @@ bool sse_timers_init(struct timers *timers, const struct sse_emitter_options *op
     return true;
 }
 
-/* At equal deadlines what ends the emitter at once comes first. */
+/* At equal deadlines, the timer that ends the emitter at once comes first. */
 enum timer_action sse_timers_due(const struct timers *timers, enum sse_state state, bool queued, uint64_t now)
 {
     uint64_t deadline = sse_timers_deadline(timers, state, queued);

@@ -3,21 +3,21 @@
 #define CONNECTION_TIMERS_H
 
 /**
- * When an emitter's timers are due: pure functions of what it last did. Nothing is scheduled; a
- * send only stores one time.
+ * When the timers of an emitter are due. The functions are pure. Nothing is scheduled here: a send only stores one
+ * time.
  */
 
 #include "base/deadline.h"
 
 #include <sse/emitter.h>
 
-/* A duration that never ends; longer ones than 32 bits of milliseconds hold, 49 days, are none. */
+/* A duration that never ends. Durations of more than 32 bits of milliseconds, 49 days, count as this one. */
 #define TIMER_OFF UINT32_MAX
 
 struct timers {
-    uint64_t progress;  /* when a byte last left, or the queue was last empty */
-    uint64_t end;       /* a point in time: of the lifetime while open, of the draining while draining */
-    uint32_t heartbeat; /* durations in milliseconds; what tells emitters apart is taken off it */
+    uint64_t progress;  /* when a byte was last written, or the queue was last empty */
+    uint64_t end;       /* the end of the lifetime or, while draining, of the draining */
+    uint32_t heartbeat; /* this and the others are durations in milliseconds; it has its random part */
     uint32_t stall;
     uint32_t drain;
 };
@@ -26,7 +26,7 @@ struct timers {
 bool sse_timers_init(struct timers *timers, const struct sse_emitter_options *options, uint64_t now,
                      uint64_t random);
 
-/** What a timer that is due asks for. */
+/** What is to be done when a timer is due. */
 enum timer_action { TIMER_NOTHING, TIMER_HEARTBEAT, TIMER_LIFETIME, TIMER_STALL, TIMER_DRAIN };
 
 static inline uint64_t sse_timer_duration(uint32_t milliseconds)
@@ -34,7 +34,7 @@ static inline uint64_t sse_timer_duration(uint32_t milliseconds)
     return milliseconds == TIMER_OFF ? DEADLINE_NEVER : milliseconds * NANOSECONDS_PER_MILLISECOND;
 }
 
-/** When each of them is due; never while it does not run. */
+/** When each timer is due; DEADLINE_NEVER while it does not run. */
 static inline uint64_t sse_timers_heartbeat_due(const struct timers *timers, enum sse_state state,
                                                 bool queued)
 {
@@ -48,13 +48,13 @@ static inline uint64_t sse_timers_stall_due(const struct timers *timers, bool qu
     return queued ? deadline_after(timers->progress, sse_timer_duration(timers->stall)) : DEADLINE_NEVER;
 }
 
-/** The draining begins, and with it its timer. */
+/** Starts the timer of the draining. */
 static inline void sse_timers_begin_drain(struct timers *timers, uint64_t now)
 {
     timers->end = deadline_after(now, sse_timer_duration(timers->drain));
 }
 
-/** The earliest deadline of an emitter in this state, and whether it has bytes queued. */
+/** The earliest deadline of an emitter in this state. `queued`: it has bytes queued. */
 static inline uint64_t sse_timers_deadline(const struct timers *timers, enum sse_state state, bool queued)
 {
     uint64_t deadline = timers->end;
@@ -65,7 +65,7 @@ static inline uint64_t sse_timers_deadline(const struct timers *timers, enum sse
     return deadline_earlier(deadline, sse_timers_heartbeat_due(timers, state, queued));
 }
 
-/** What is due first of all that is due. */
+/** The action of the timer that was due first. */
 enum timer_action sse_timers_due(const struct timers *timers, enum sse_state state, bool queued,
                                  uint64_t now);
 

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "connection/emitter.h"
 
-/* What one emitter may write in one turn, so that the others have theirs: 256 messages. */
+/* A bound for the writes of one emitter in one turn, so that the others are served too: 256 messages. */
 #define WRITES_PER_TURN 16
 
-/* What a publisher writes to one emitter that is behind: it queues one message with each call. */
+/* The writes of a publish to one emitter that is behind. Two are enough, because each publish queues
+ * one message. */
 #define WRITES_TO_CATCH_UP 2
 
-/* Lock held; let go during the callback. */
+/* Lock held; released during the callback. */
 static void call_on_ready(struct sse_emitter *emitter, unsigned what)
 {
     const union emitter_extra *ready = sse_emitter_extra(emitter, EXTRA_READY);
@@ -24,7 +25,7 @@ static void call_on_ready(struct sse_emitter *emitter, unsigned what)
 static void tell_reader(struct sse_emitter *emitter, uint64_t now)
 {
     sse_emitter_continue_draining(emitter, now);
-    /* Of the end it is told when the registry has forgotten it. */
+    /* sse_emitter_tell_end reports the end, when the registry has forgotten the emitter. */
     if (!emitter->armed || !emitter->queue.count || emitter->state == SSE_STATE_CLOSED)
         return;
     emitter->armed = false;
@@ -43,8 +44,8 @@ static void output(struct sse_emitter *emitter, uint64_t now, struct turn_accoun
         sse_emitter_continue_draining(emitter, now);
 }
 
-/* A reader is judged by the turn after the one in which it was told, if it has consumed nothing. True: that
- * turn is to come. */
+/* Applies the overflow policy to an emitter that is over its limits. A reader gets one turn more, in which it can
+ * consume. Returns true if that turn is still to come. */
 static bool judge(struct sse_emitter *emitter, uint64_t now)
 {
     bool seen = emitter->seen_over;
@@ -57,14 +58,14 @@ static bool judge(struct sse_emitter *emitter, uint64_t now)
     return emitter->output_kind == OUTPUT_PULL && !seen;
 }
 
-/* A write callback may be full for reasons of its own, which no descriptor tells. */
+/* Whether the program must report room. A write callback may be full although its descriptor has room. */
 static bool needs_to_be_told_of_room(const struct sse_emitter *emitter)
 {
     return emitter->output_kind == OUTPUT_CALLBACK || !emitter->polled;
 }
 
-/* Writes, and runs the timers, whose work is written at once: a heartbeat, then perhaps the lifetime's end.
- * True if it is to be judged by the next turn. */
+/* Writes, and runs the timers: a heartbeat, then perhaps the end of the lifetime. What they queue is written at
+ * once. Returns true if the next turn must judge the emitter. */
 static bool work(struct sse_emitter *emitter, uint64_t now, struct turn_account *account)
 {
     bool to_be_judged;
@@ -111,7 +112,7 @@ static unsigned result_of_turn(struct sse_emitter *emitter)
         result |= TURN_AGAIN;
     if (sse_emitter_claim_end(emitter))
         result |= TURN_ENDED;
-    /* A reader asks for bytes by itself. */
+    /* A reader fetches the bytes, so there is no room to wait for. */
     if (emitter->blocked && emitter->output_kind != OUTPUT_PULL)
         result |= TURN_BLOCKED;
     if (sse_emitter_deadline(emitter) < emitter->timer.deadline)
@@ -119,7 +120,8 @@ static unsigned result_of_turn(struct sse_emitter *emitter)
     return result;
 }
 
-/* False: the turn has another result than work. For TURN_INPUT the loop's thread stays inside. Lock held. */
+/* Whether the turn may work. If not, *result is its result. After TURN_INPUT the emitter stays busy, for the loop.
+ * Lock held. */
 static bool may_work(struct sse_emitter *emitter, enum turn_cause cause, unsigned *result)
 {
     *result = 0;
@@ -137,7 +139,7 @@ static bool may_work(struct sse_emitter *emitter, enum turn_cause cause, unsigne
     return !*result;
 }
 
-/* Whether one message is queued, nothing of it is written, and nothing else is to be done. */
+/* Whether the only work is one queued message, of which nothing is written. */
 static inline bool has_single(const struct sse_emitter *emitter, uint64_t now)
 {
     return !emitter->busy && !emitter->blocked && !emitter->tried && !emitter->tell_blocked &&
@@ -147,8 +149,8 @@ static inline bool has_single(const struct sse_emitter *emitter, uint64_t now)
            emitter->timer.deadline > now && emitter->timer.deadline != DEADLINE_NEVER;
 }
 
-/* What a publish leaves in nearly every emitter: one write, and nothing to tell anybody. Lock held. False:
- * the rest is for a whole turn. */
+/* Writes the only message: after a publish, nearly every emitter needs no more than this. False if the emitter
+ * needs the rest of a turn. Lock held. */
 static bool serve_single(struct sse_emitter *emitter, uint64_t now, struct turn_account *account)
 {
     ssize_t result;
@@ -165,7 +167,7 @@ static bool serve_single(struct sse_emitter *emitter, uint64_t now, struct turn_
     if (emitter->charged)
         sse_turn_account_part(account, emitter->group)->queued -= emitter->charged;
     emitter->charged = 0;
-    /* The loop looks at it by then, unless what it waited for was a stall, which takes longer. */
+    /* Without a new deadline the loop looks at the emitter at the old one, which must not be too late. */
     return sse_timers_heartbeat_due(&emitter->timers, SSE_STATE_OPEN, false) >= emitter->timer.deadline;
 }
 

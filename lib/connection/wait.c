@@ -11,7 +11,7 @@ static uint64_t monotonic_now(void)
     return sse_platform_now(NULL);
 }
 
-/* What a wait returns as things stand, or 0 if it has to go on. Lock held. */
+/* What a wait returns now, or 0 if it must go on. Lock held. */
 static int answer(struct sse_emitter *emitter)
 {
     if (emitter->interrupted) {
@@ -30,7 +30,7 @@ static uint64_t remaining(uint64_t deadline, uint64_t now)
     return deadline > now ? deadline - now : 0;
 }
 
-/* The client of a pipe or socket takes bytes, or leaves. Lock held; let go meanwhile. */
+/* Waits until a descriptor has room or an error. Lock held; released meanwhile. */
 static void wait_for_room(struct sse_emitter *emitter, uint64_t duration)
 {
     struct pollfd room = {.fd = sse_emitter_descriptor(emitter), .events = POLLOUT};
@@ -41,7 +41,7 @@ static void wait_for_room(struct sse_emitter *emitter, uint64_t duration)
     pthread_mutex_lock(&emitter->lock);
 }
 
-/* Lock held; let go meanwhile. */
+/* Lock held; released meanwhile. */
 static void wait_for_change(struct sse_emitter *emitter, struct emitter_waiter *waiter, uint64_t duration)
 {
     if (emitter->output_kind == OUTPUT_PULL)
@@ -50,7 +50,7 @@ static void wait_for_change(struct sse_emitter *emitter, struct emitter_waiter *
         wait_for_room(emitter, duration);
 }
 
-/* Lock held; let go meanwhile. With a loop the timers and the callbacks are the loop's. */
+/* With a loop, the loop runs the timers and the callbacks. Lock held; released meanwhile. */
 static int wait_until(struct sse_emitter *emitter, struct emitter_waiter *waiter, uint64_t end)
 {
     for (;;) {
@@ -78,7 +78,7 @@ static bool may_wait(const struct sse_emitter *emitter, int timeout_ms)
     return emitter->output_kind == OUTPUT_PULL || !emitter->looped;
 }
 
-/* In a callback of this emitter. Lock held. */
+/* Whether this thread is in a callback of the emitter. Lock held. */
 static bool is_inside(const struct sse_emitter *emitter)
 {
     return (emitter->busy && pthread_equal(emitter->busy_thread, pthread_self())) ||

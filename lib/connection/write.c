@@ -4,10 +4,10 @@
 
 #include <errno.h>
 
-/* Several messages leave in one system call. POSIX promises 16; more than 64 gain nothing. */
+/* One system call writes several messages. POSIX promises 16, and more than 64 gain nothing. */
 #define IOV_COUNT_MAX 16
 
-/* A write callback that reports EINTR for ever must not hang its caller. */
+/* A bound, because a write callback may report EINTR for ever. */
 #define INTERRUPTIONS_MAX 16
 
 void sse_emitter_follow_pause(struct sse_emitter *emitter, uint64_t now)
@@ -42,7 +42,7 @@ void sse_emitter_count_taken(struct sse_emitter *emitter, size_t size, uint64_t 
 void sse_emitter_note_room(struct sse_emitter *emitter)
 {
     emitter->blocked = false;
-    /* The thread inside the output may have been told that it is full just before. */
+    /* The busy thread may just have found the output full. It must try again. */
     emitter->flush_again = emitter->busy;
 }
 
@@ -60,7 +60,7 @@ static ssize_t write_once(struct sse_emitter *emitter)
     return result;
 }
 
-/* Room that was reported meanwhile is tried at once. */
+/* Whether the output is full. If room was reported during the write, it is tried again at once. */
 static bool is_full(struct sse_emitter *emitter)
 {
     if (emitter->flush_again) {
@@ -109,7 +109,7 @@ bool sse_emitter_write_single(struct sse_emitter *emitter, uint64_t now, struct 
     *result = sse_output_write(&emitter->output, (enum output_kind)emitter->output_kind, &iov, 1);
     pthread_mutex_lock(&emitter->lock);
     queue->pinned = 0;
-    /* Others may have queued more meanwhile, or ended it. */
+    /* Meanwhile other threads may have queued more, or ended the emitter. */
     if (*result != (ssize_t)wire.len || !sse_queue_has_one(queue) || emitter->state != SSE_STATE_OPEN ||
         sse_emitter_pause(emitter))
         return false;

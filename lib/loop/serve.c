@@ -46,7 +46,7 @@ static int error_of_socket(int descriptor)
     return -error;
 }
 
-/* The input of a client that is written to is discarded. Lock of the emitter held; let go meanwhile. */
+/* The input of a client that is written to is discarded. Lock of the emitter held; released meanwhile. */
 static void read_input(struct sse_emitter *emitter, uint64_t now)
 {
     int result;
