@@ -280,14 +280,14 @@ void sse_emitter_wake_waiters(struct sse_emitter *emitter);
 /* account.c: counts for its registry. Lock held. */
 
 /** What a turn has counted and not yet added to the tally of a registry. If each delivery changed the tally,
- *  threads  would compete for its cache lines. */
+ *  threads would compete for its cache lines. */
 struct turn_account {
     struct emitter_group *group; /* a reference, or NULL */
     struct tally_part part;
 };
 
 /** Adds what was counted to the tally, and begins to count for another registry. It does not call `relieve`, so
- *  locks  may be held. */
+ *  locks may be held. */
 struct tally_part *sse_turn_account_change(struct turn_account *account, struct emitter_group *group);
 
 /** What the turn has counted for a registry. */
@@ -355,7 +355,7 @@ enum admission sse_emitter_enqueue(struct sse_emitter *emitter, struct sse_messa
                                    struct enqueueing *enqueueing);
 
 /** Queues a message in an open emitter whose queue is empty, which needs no memory. If it returns false, nothing
- *  has  changed; call sse_emitter_accept then. Lock held. */
+ *  has changed; call sse_emitter_accept then. Lock held. */
 static inline bool sse_emitter_accept_first(struct sse_emitter *emitter, struct sse_message *message,
                                             uint64_t now)
 {
@@ -388,7 +388,7 @@ static inline bool sse_emitter_is_over(const struct sse_emitter *emitter)
 void sse_emitter_judge(struct sse_emitter *emitter, uint64_t now);
 
 /** Whether a publisher must write to the emitter: its output is FD and not known to be full, and it is far behind.
- *  Lock  held. */
+ *  Lock held. */
 static inline bool sse_emitter_is_behind(const struct sse_emitter *emitter)
 {
     return (emitter->output_kind == OUTPUT_SOCKET || emitter->output_kind == OUTPUT_FILE) &&
@@ -433,8 +433,8 @@ void sse_emitter_write(struct sse_emitter *emitter, unsigned writes, uint64_t no
                        struct turn_account *account);
 
 /** Writes the only message that is queued, of which nothing is written yet. This is the case for nearly every
- *  event.  Called by the busy thread. Returns true if the message was written whole, and the emitter is still open
- *  and has  nothing queued. Otherwise *result is what the output returned, and nothing is counted. */
+ *  event. Called by the busy thread. Returns true if the message was written whole, and the emitter is still open
+ *  and has nothing queued. Otherwise *result is what the output returned, and nothing is counted. */
 bool sse_emitter_write_single(struct sse_emitter *emitter, uint64_t now, struct turn_account *account,
                               ssize_t *result);
 
@@ -453,7 +453,7 @@ void sse_emitter_queue_ping(struct sse_emitter *emitter, uint64_t now);
 /* finish.c: the end, in the owner's thread. */
 
 /** Whether the emitter has ended. If so, the caller must run the callbacks at its end, in the owner's thread, and
- *  not  inside the output or a callback. Lock held. */
+ *  not inside the output or a callback. Lock held. */
 bool sse_emitter_claim_end(struct sse_emitter *emitter);
 
 /** Runs the callbacks at the end. No lock held, cancellation disabled, after sse_emitter_claim_end. */
@@ -478,7 +478,7 @@ void sse_emitter_owner_is_done(struct sse_emitter *emitter);
 void sse_emitter_work(struct sse_emitter *emitter, uint64_t now);
 
 /** Accounts, wakes waiters and marks. `owner`: if the emitter has no loop, the calling thread is its owner and does
- *  its  work. Lock held on entry, released on return. The caller has its own reference. */
+ *  its work. Lock held on entry, released on return. The caller has its own reference. */
 void sse_emitter_leave(struct sse_emitter *emitter, bool owner, uint64_t now);
 
 /** Whether a call of send, complete and the like comes from the owner. */
@@ -521,7 +521,7 @@ void sse_emitter_catch_up(struct sse_emitter *emitter, uint64_t now);
 /* open.c */
 
 /** Opens an emitter when everything that could fail has succeeded: writes what is queued (FD), and marks the
- *  emitter.  No lock held. */
+ *  emitter. No lock held. */
 void sse_emitter_open(struct sse_emitter *emitter);
 
 /* info.c */

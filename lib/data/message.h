@@ -68,7 +68,7 @@ bool sse_message_is_dispatched(const struct sse_message *message);
 struct sse_message *sse_message_new_retry(int64_t retry_ms, const struct sse_platform *platform);
 
 /** A response head, which never has chunk framing. 0, -EMSGSIZE if it is larger than SSE_EVENT_SIZE_MAX, -ENOMEM,
- *  or  an error of sse_http_head. */
+ *  or an error of sse_http_head. */
 int sse_message_new_head(struct sse_message **message, const struct sse_http_options *http,
                          const struct sse_platform *platform);
 
@@ -115,7 +115,7 @@ struct sse_text sse_message_id(const struct sse_message *message);
 struct sse_text sse_message_id_after(const struct sse_message *message, struct sse_text id);
 
 /** How many events are whole within the first `size` bytes of the frame. *id becomes the last id of these events;
- *  it  does not change if they have none. */
+ *  it does not change if they have none. */
 unsigned sse_message_events_within(const struct sse_message *message, size_t size, struct sse_text *id);
 
 /** Whether no event with data follows its last id: a client with that id has received all of the message. */

@@ -76,8 +76,8 @@ void sse_queue_replace_first(struct queue *queue, struct sse_message *message);
 void sse_queue_drop_first(struct queue *queue, const struct sse_platform *platform);
 
 /** Drops the oldest messages that may be dropped until the queue admits `message` or, if that is NULL, is within
- *  its  limits. Drops none if that would not be enough. Returns how many events it dropped. Then check whether the
- *  queue  admits the message. */
+ *  its limits. Drops none if that would not be enough. Returns how many events it dropped. Then check whether the
+ *  queue admits the message. */
 uint64_t sse_queue_drop_oldest(struct queue *queue, const struct sse_message *message, unsigned factor,
                                const struct sse_platform *platform);
 
@@ -221,7 +221,7 @@ static inline int sse_queue_push(struct queue *queue, struct sse_message *messag
 }
 
 /** Appends to an empty queue, which has no ring and needs no memory. False if the queue is not empty, or the
- *  message  is too large. */
+ *  message is too large. */
 static inline bool sse_queue_push_first(struct queue *queue, struct sse_message *message)
 {
     size_t size = sse_message_wire_size(message, queue->chunked);

@@ -8,7 +8,7 @@
 
 #define DEFAULT_BYTES ((size_t)16 << 20)
 #define SEQUENCE_DIGITS 16
-/* About a quarter of a millisecond. */
+/* This takes about a quarter of a millisecond. */
 #define EXPIRE_AT_ONCE 256
 
 static char hexadecimal(uint64_t digit)
@@ -72,7 +72,7 @@ int sse_archive_init(struct archive *archive, const struct sse_registry_options 
         .sequence = options->first_id ? options->first_id - 1 : 0,
     };
     topics->have_past = all.events > 0;
-    /* What an earlier process assigned is lost. */
+    /* This process does not have the events of an earlier process, which assigned the lower numbers. */
     topics->lost = archive->sequence;
     sse_names_init(&archive->names, options->platform);
     return init_prefix(archive, options->id_prefix);
@@ -95,7 +95,7 @@ void sse_archive_format_id(const struct archive *archive, uint64_t sequence, cha
     write_hexadecimal(id + archive->prefix_size + 1, sequence);
 }
 
-/* The number of an id that has the form of the assigned ones. */
+/* Reads the number of an id. False if the id does not have the form of an assigned one. */
 static bool read_id(const struct archive *archive, struct sse_text id, uint64_t *number)
 {
     return id.ptr && id.len == sse_archive_id_size(archive) &&
@@ -124,7 +124,8 @@ bool sse_archive_find_assigned(const struct archive *archive, struct sse_text id
     return true;
 }
 
-/* Many topics with one event each cost more than their events. */
+/* Charges the memory of a topic to the history, because many topics with one event each cost more than their
+ * events. */
 static void charge_topic(struct archive *archive, struct topic *topic)
 {
     size_t charge = 0;
@@ -135,7 +136,7 @@ static void charge_topic(struct archive *archive, struct topic *topic)
     topic->past->charged = charge;
 }
 
-/* The heaps hold the topics that have a history. */
+/* Updates the heaps, which have every topic with a retained event. */
 static void note_topic(struct archive *archive, struct topic *topic)
 {
     struct topic_past *past = topic->past;
@@ -181,7 +182,7 @@ static void enforce_limits(struct archive *archive, struct topic *topic)
 {
     size_t count = topic->past->history.count;
 
-    /* The topic may be gone with its last event. */
+    /* Counted before, because the topic may be freed with its last event. */
     for (; count && topic_is_over(archive, topic); count--)
         drop_oldest_of(archive, topic);
     while (archive->events &&
@@ -189,8 +190,8 @@ static void enforce_limits(struct archive *archive, struct topic *topic)
         drop_oldest_of(archive, sse_topic_of_size(sse_heap_first(&archive->by_size)));
 }
 
-/* The ring comes last, so that nothing that is charged has grown when something fails. `id`: absent if it
- * names no place. */
+/* Makes room for an event. The ring comes last, because its memory is charged: nothing must fail after it has
+ * grown. `id` is absent if the publisher gave none. */
 static bool reserve(struct archive *archive, struct topic *topic, struct sse_text id)
 {
     size_t topics = archive->by_size.count + 1;
@@ -209,7 +210,7 @@ static bool reserve(struct archive *archive, struct topic *topic, struct sse_tex
 int sse_archive_retain(struct archive *archive, struct topic *topic, struct sse_message *message,
                        bool assigned, uint64_t now)
 {
-    /* An empty id resets the client: it names no place. */
+    /* An empty id clears the id of the client, so no client can come back with it. */
     bool named = !assigned && sse_message_id(message).len;
     char id[SSE_ASSIGNED_ID_SIZE];
 

@@ -2,17 +2,18 @@
 #ifndef FANOUT_AUDIENCE_H
 #define FANOUT_AUDIENCE_H
 
-/** The subscribers of a topic, or with an absent topic all members. Lock held. */
+/** The subscribers of a topic. If the topic is absent, all members. The registry's lock held. */
 
 #include "fanout/registry.h"
 
 struct audience {
     const struct sse_registry *registry;
-    const struct topic *topic; /* NULL: nobody, unless it is everyone */
+    const struct topic *topic; /* NULL if nobody has subscribed to it, or it is absent */
     bool everyone;
 };
 
-/** 0, -EINVAL for no text, -EBADMSG for a topic that is present and empty, or too long. No lock needed. */
+/** 0, -EINVAL if the topic has a length and no pointer, -EBADMSG if it is present and empty, or too long. No lock
+ *  needed. */
 static inline int sse_audience_check(struct sse_text topic)
 {
     if (!topic.len)
@@ -38,7 +39,7 @@ static inline uint32_t sse_audience_count(const struct audience *audience)
     return audience->topic ? audience->topic->count : 0;
 }
 
-/** The one at an index below the count. */
+/** The emitter at an index below the count. */
 static inline struct sse_emitter *sse_audience_at(const struct audience *audience, uint32_t index)
 {
     if (audience->everyone)

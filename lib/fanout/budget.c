@@ -3,27 +3,27 @@
 #include "fanout/members.h"
 
 /*
- * The emitters to end are those above a threshold. It is found digit by digit, with a histogram of the
- * members for each digit: so the work is linear however many end.
+ * The emitters to end are those above a threshold. The threshold is found digit by digit, with a histogram of the
+ * members for each digit. So the work is linear, however many emitters end.
  *
- * Emitters write and consume meanwhile. What changes between two looks makes the choice a little older, and
- * no more.
+ * Meanwhile emitters write and consume. So the choice may be slightly out of date, which does no harm.
  */
 
 #define DIGIT_BITS 8
 #define DIGITS (1u << DIGIT_BITS)
 
-/** What counts against a limit: what is queued, or the part of it that an output had the chance to take. */
+/** A limit, and what counts against it: all bytes queued or, with `tried`, those that an owner has
+ *  tried to write. */
 struct measure {
     bool tried;
     size_t max;
 };
 
-/** The emitters to end: all above the threshold, and as many as needed of those at it. */
+/** The emitters to end: all above the threshold, and `at_threshold` of those at it. */
 struct cut {
     size_t threshold;
     size_t at_threshold;
-    size_t excess; /* bytes that have to go */
+    size_t excess; /* the bytes above the limit */
 };
 
 struct bucket {
@@ -48,7 +48,7 @@ static size_t read_member(const struct sse_registry *registry, uint32_t position
     return size;
 }
 
-/* Sorts the members into buckets by one digit: those whose higher digits are the threshold's. */
+/* Sorts members into buckets by one digit. Only those count whose higher digits are equal to the threshold's. */
 static void fill(struct bucket *buckets, const struct sse_registry *registry, const struct measure *measure,
                  size_t threshold, unsigned shift)
 {
@@ -66,7 +66,8 @@ static void fill(struct bucket *buckets, const struct sse_registry *registry, co
     }
 }
 
-/* The bucket in which the excess is used up, if those above it go. Takes them off the excess. */
+/* Finds the bucket with the threshold: ending those in the buckets above it is not enough. Subtracts those from the
+ * excess. */
 static size_t find_bucket(const struct bucket *buckets, size_t *excess)
 {
     size_t digit = DIGITS - 1;
@@ -98,7 +99,8 @@ static struct cut find_cut(const struct sse_registry *registry, const struct mea
     return cut;
 }
 
-/* True if it has ended: another one has its place. */
+/* Ends the member at a position if it is above the threshold. Returns true if it has; then another member may be at
+ * the position. */
 static bool end_above(struct sse_registry *registry, uint32_t position, const struct measure *measure,
                       struct cut *cut, struct mark_chain *chain, uint64_t now)
 {
@@ -150,7 +152,7 @@ void sse_budget_enforce(struct sse_registry *registry, uint64_t now)
 
     if (!sse_group_is_over_budget(group))
         return;
-    /* The members are added up anew: under the lock no publish is half counted. */
+    /* The members are counted again, because with the lock held no publish is half counted. */
     pthread_mutex_lock(&registry->lock);
     end_largest(registry, &tried, &chain, now);
     end_largest(registry, &queued, &chain, now);

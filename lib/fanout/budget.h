@@ -4,8 +4,8 @@
 
 #include "fanout/registry.h"
 
-/** Ends the emitters with the most bytes queued until the rest is within the budget. Few are over it, so
- * nobody is looked at before that. No lock held, cancellation off. */
+/** Ends the emitters with the most bytes queued until the rest is within the budget. Does nothing if the sum is
+ *  within it, which is nearly always the case. No lock held, cancellation disabled. */
 void sse_budget_enforce(struct sse_registry *registry, uint64_t now);
 
 #endif

@@ -29,7 +29,7 @@ int sse_registry_complete(struct sse_registry *registry, struct sse_text topic)
     return 0;
 }
 
-/* A list of those that are there, with a reference each. False without memory. */
+/* Makes a list of the emitters that are there, with a reference to each. False if there is no memory. */
 static bool list(struct sse_registry *registry, struct sse_text topic, struct sse_emitter ***emitters,
                  uint32_t *count)
 {
@@ -60,7 +60,7 @@ int sse_registry_each(struct sse_registry *registry, struct sse_text topic,
         result = -ENOMEM;
     if (result)
         return result;
-    /* The visitor may release the reference that the caller came with. */
+    /* The visitor may release the caller's reference. */
     registry->group.ref(&registry->group);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     for (uint32_t i = 0; i < count; i++) {

@@ -6,7 +6,7 @@
 /* The oldest version of the options that is accepted: 0.2. */
 #define OPTIONS_SIZE_OLDEST OPTIONS_SIZE_TO(struct sse_emitter_options, user)
 
-/* Which options go with which loop. */
+/* Checks the options that depend on the loop. */
 static bool loop_options_are_valid(const struct sse_emitter_options *options)
 {
     bool writes_fd = options->output == SSE_OUTPUT_FD;
@@ -16,7 +16,7 @@ static bool loop_options_are_valid(const struct sse_emitter_options *options)
     return options->loop || !options->on_ready;
 }
 
-/* Publishing never writes on behalf of an emitter's thread. */
+/* A member of a registry needs a loop unless it is PULL, because publishing does not do the work of an owner. */
 static bool registry_options_are_valid(const struct sse_emitter_options *options)
 {
     if (options->registry)
@@ -24,7 +24,7 @@ static bool registry_options_are_valid(const struct sse_emitter_options *options
     return !options->topic_count;
 }
 
-/* Without a pointer nobody could close, flush or start it. */
+/* Whether the caller may go without a pointer to the emitter, and so cannot close, flush or start it. */
 static bool may_be_kept_by_loop(const struct sse_emitter_options *options)
 {
     return options->loop && options->output == SSE_OUTPUT_FD && !options->keep_fd && !options->paused;
@@ -63,7 +63,7 @@ static int enter_registry(struct sse_emitter *emitter, const struct sse_emitter_
     return sse_joining_run(joining);
 }
 
-/* The last step before the commit is the one that others see. */
+/* Joining the registry is the commit. It is the last step, because other threads see it. */
 static int enter(struct sse_emitter *emitter, const struct sse_emitter_options *options,
                  struct joining *joining)
 {

@@ -6,7 +6,7 @@ int sse_gap_message_new(struct sse_message **message, const struct sse_registry 
 {
     const struct archive *archive = &registry->archive;
     char data[2 * SSE_ID_SIZE_MAX + 1], id[SSE_ASSIGNED_ID_SIZE];
-    /* A client may send any bytes: a line end among them would forge a line. */
+    /* A client may send any bytes. A line end among them would forge a line. */
     size_t size = sse_replay_may_be_id(asked) ? asked.len : 0;
     struct sse_event event = {
         .type = {registry->gap_type, registry->gap_type_size},

@@ -19,7 +19,7 @@ int sse_joining_check(const struct sse_text *topics, size_t count, struct sse_te
     return error;
 }
 
-/* A subscription to more topics: whether it belongs here, and is open. */
+/* Checks a subscription to more topics: the emitter must be open, and a member. */
 static int check_member(const struct sse_registry *registry, struct sse_emitter *emitter)
 {
     int error;
@@ -32,7 +32,7 @@ static int check_member(const struct sse_registry *registry, struct sse_emitter 
     return error;
 }
 
-/* Room and leave to join. */
+/* Checks whether the emitter may join, and makes room for it. */
 static int admit(struct joining *joining)
 {
     struct sse_registry *registry = joining->registry;
@@ -46,7 +46,7 @@ static int admit(struct joining *joining)
     return sse_members_reserve(registry) ? 0 : -ENOMEM;
 }
 
-/* Those that depend on whether the server fills the gap. */
+/* Counts the messages behind a pause whose writing depends on whether the server fills the gap. */
 static void split_pause(struct joining *joining, const struct replay_place *place, bool tells_gap,
                         size_t before)
 {
@@ -59,7 +59,8 @@ static void split_pause(struct joining *joining, const struct replay_place *plac
         pause->if_filled = (uint32_t)joining->replay.messages;
 }
 
-/* What is replayed needs no more memory, and is not refused. The emitter's lock held. */
+/* Queues the replay. It cannot fail, because the memory is reserved and a replay is exempt. The emitter's lock
+ * held. */
 static void queue_all(struct joining *joining, const struct replay_place *place, struct replay *replay,
                       struct sse_message *gap)
 {
@@ -99,8 +100,8 @@ static int queue_replay(struct joining *joining, const struct replay_place *plac
     return error;
 }
 
-/* Behind a place that is not known nothing is replayed, unless the server is to fill the gap: then what it
- * cannot read from its own store any more. */
+/* The place after which events are replayed. If the id is unknown, nothing is replayed. Exception: for a paused
+ * emitter everything that is retained is, because the server may fill the gap only up to there. */
 static uint64_t begin_of(const struct joining *joining, const struct replay_place *place)
 {
     return place->known || !joining->paused ? place->last : place->lost;
@@ -118,7 +119,7 @@ static int make_gap_message(const struct joining *joining, const struct replay_p
                                place);
 }
 
-/* `first`: of the subscriptions that are new. */
+/* `first` is the position of the first new subscription. */
 static int replay_from(struct joining *joining, const struct replay_place *place, uint32_t first)
 {
     struct sse_message *gap = NULL;
@@ -166,7 +167,7 @@ static int replay(struct joining *joining, uint32_t first)
     return 0;
 }
 
-/* Where ids are assigned, every member will have one: its first event is to need no memory. */
+/* If ids are assigned, reserves the memory for one, so that the first event needs none. */
 static void reserve_id(struct sse_emitter *emitter, const struct sse_registry *registry)
 {
     if (sse_archive_is_on(&registry->archive))
@@ -184,7 +185,7 @@ static void join(struct joining *joining)
     pthread_mutex_unlock(&emitter->lock);
 }
 
-/* It leaves at once, and writes the rest as any other. */
+/* The emitter leaves the registry at once, and drains like any other. */
 static void evict(struct joining *joining, struct sse_emitter *oldest)
 {
     pthread_mutex_lock(&oldest->lock);
@@ -194,7 +195,8 @@ static void evict(struct joining *joining, struct sse_emitter *oldest)
     pthread_mutex_unlock(&oldest->lock);
 }
 
-/* At most one for each new subscription, and one in all. Never the newcomer, which is the youngest. */
+/* Evicts at most one emitter for each new subscription, and one for the registry. It is never the new emitter,
+ * which is the youngest. */
 static void evict_oldest(struct joining *joining, uint32_t first)
 {
     struct sse_registry *registry = joining->registry;
@@ -218,7 +220,7 @@ static int run(struct joining *joining)
     uint32_t first = 0;
     int error = admit(joining);
 
-    /* Before it was admitted, its subscriptions may have been another registry's. */
+    /* Not read earlier: if the emitter is not a member, another registry's lock guards its subscriptions. */
     if (!error)
         first = sse_subscriptions_count(&emitter->membership);
     if (!error)

@@ -87,8 +87,8 @@ void sse_members_forget(struct sse_registry *registry, struct sse_emitter *emitt
     count_end(registry, emitter);
 }
 
-/* From the end: what takes the place of one that is taken out was before it, or has been looked at. A topic
- * may be freed with its last subscriber. */
+/* Begins at the end, because a member that takes the place of a removed one has then been checked already, or will
+ * be. A topic may be freed with its last subscriber. */
 void sse_members_forget_ended(struct sse_registry *registry, const struct audience *audience)
 {
     uint32_t count = sse_audience_count(audience), index = count;
@@ -108,10 +108,10 @@ void sse_members_forget_ended(struct sse_registry *registry, const struct audien
     }
 }
 
-/* Until it is open, whoever opens it marks it. */
+/* An emitter that is not open yet is not marked here: sse_emitter_open marks it. */
 void sse_members_notify(struct sse_emitter *emitter, struct mark_chain *chain)
 {
-    /* What counts as tried is the owner's to say, which then looks at the budget. */
+    /* `tried` does not change, because only the owner knows whether it has tried to write. */
     sse_emitter_account(emitter, emitter->tried, NULL);
     sse_emitter_wake_waiters(emitter);
     if (!emitter->opening)

@@ -2,14 +2,14 @@
 #ifndef FANOUT_MEMBERS_H
 #define FANOUT_MEMBERS_H
 
-/** Who belongs to a registry. The registry's lock is held, and where it says so the emitter's too. */
+/** The emitters of a registry. The registry's lock is held. "Its lock held" means the emitter's, too. */
 
 #include "fanout/audience.h"
 
-/** Makes room for one more. False without memory. */
+/** Makes room for one more member. False if there is no memory. */
 bool sse_members_reserve(struct sse_registry *registry);
 
-/** The emitter becomes the newest member. Needs room that was reserved. Its lock held. */
+/** Adds the emitter as the newest member. The room must have been reserved. Its lock held. */
 void sse_members_join(struct sse_registry *registry, struct sse_emitter *emitter);
 
 /** Whether it is a member of this registry. Its lock held. */
@@ -18,13 +18,13 @@ static inline bool sse_members_has(const struct sse_registry *registry, const st
     return emitter->member && emitter->group == &registry->group;
 }
 
-/** Nothing is published to it any more. Nothing happens if that is so already. Its lock held. */
+/** Removes the emitter, so that nothing more is published to it. Does nothing if it is no member. Its lock held. */
 void sse_members_leave(struct sse_registry *registry, struct sse_emitter *emitter);
 
-/** It has ended: it leaves, and its end is counted, once. Its lock held. */
+/** Removes an emitter that has ended, and counts its end, once. Its lock held. */
 void sse_members_forget(struct sse_registry *registry, struct sse_emitter *emitter);
 
-/** Forgets those of an audience that have ended. */
+/** Forgets the emitters of an audience that have ended. */
 void sse_members_forget_ended(struct sse_registry *registry, const struct audience *audience);
 
 /** Tells the owner of an emitter that its state has changed. Its lock held. */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "fanout/names.h"
 
-/** An id in one topic. Its key lies in the last message that had it. */
+/** An id in one topic. The bytes of the id are in the last message that had it. */
 struct name {
     struct map_node node;     /* in the scope of its topic */
-    struct map_node anywhere; /* in no scope: that of the first topic that has the id */
+    struct map_node anywhere; /* in the scope of all topics; only one of the names with this id is in it */
     struct name *previous;    /* the same id, in other topics */
     struct name *next;
     uint64_t sequence;
@@ -40,7 +40,8 @@ static struct name *find_first(const struct names *names, struct sse_text id)
     return node ? (struct name *)(void *)((char *)node - offsetof(struct name, anywhere)) : NULL;
 }
 
-/* Behind the first with the same id, or as the first. A map that has a bucket takes every node. */
+/* Links the name behind the first one with the same id, or makes it the first. The insertion cannot fail, because
+ * the map has a bucket already. */
 static void link_name(struct names *names, struct name *name, struct sse_text id)
 {
     struct name *first = find_first(names, id);

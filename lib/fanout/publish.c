@@ -4,12 +4,12 @@
 #include "fanout/budget.h"
 #include "fanout/members.h"
 
-/* Some 20 microseconds in all. */
+/* All tries together take some 20 microseconds. */
 #define LOCK_TRIES 64
 #define LOCK_PAUSE 200
 
-/* With 10,000 receivers the memory of most is in no near cache. Queueing costs a quarter less if it is asked
- * for this early; what a queueing touches is at the beginning of an emitter. */
+/* With 10,000 receivers, the memory of most is not in a near cache. If it is asked for this many receivers ahead,
+ * queueing costs a quarter less. Queueing needs only the beginning of an emitter. */
 #define RECEIVERS_AHEAD 4
 #define QUEUEING_SIZE (4 * (size_t)PREFETCH_STEP)
 
@@ -19,27 +19,27 @@ struct publication {
     struct sse_text name; /* absent: everyone */
     struct sse_message *message;
     bool retained; /* in the history */
-    bool assigned; /* its id is the registry's to fill in */
+    bool assigned; /* the registry assigns its id */
     struct enqueueing enqueueing;
     struct sse_delivery delivery;
 };
 
-/* A publish holds the lock for less time than it takes to sleep and to be woken: whoever publishes at the
- * same time tries again for a little while first. Two threads with topics of 10 get 1.5 of what one gets
- * done, and 0.9 if they sleep at once. */
+/* A publish holds the lock for less time than it takes to sleep and to be woken. So a thread that publishes at the
+ * same time tries again for a while before it sleeps. Two threads with topics of 10 then do 1.5 times the work of
+ * one, and only 0.9 times if they sleep at once. */
 static void lock_soon(pthread_mutex_t *lock)
 {
     for (int tries = 0; tries < LOCK_TRIES; tries++) {
         if (!pthread_mutex_trylock(lock))
             return;
-        /* Each try takes the cache line from the one who holds the lock. */
+        /* Each try takes the cache line from the thread with the lock. So wait between them. */
         for (volatile int pause = 0; pause < LOCK_PAUSE; pause++)
             continue;
     }
     pthread_mutex_lock(lock);
 }
 
-/* Lock held. A history that is too small for it frees the topic. */
+/* Retains the message. If the history is too small for it, the topic may be freed. Lock held. */
 static int retain(struct publication *publication)
 {
     struct sse_registry *registry = publication->registry;
@@ -59,7 +59,7 @@ static int retain(struct publication *publication)
     return error;
 }
 
-/* For whoever fills a gap from a store: how far to go. Lock held. */
+/* Stores the newest id, so that a server that fills a gap knows where to stop. Lock held. */
 static void note_newest(struct sse_registry *registry, struct sse_text id)
 {
     if (!id.len)
@@ -91,7 +91,8 @@ static inline struct sse_emitter *receiver_at(void *const *members, const struct
     return members ? members[index] : subscribers[index].emitter;
 }
 
-/* What lies side by side is gone through without asking where it is. Lock held. */
+/* Queues the message for each receiver. Receivers in one segment of the array are visited without a lookup for
+ * each. Lock held. */
 static void enqueue_all(struct publication *publication, const struct audience *audience)
 {
     size_t count = sse_audience_count(audience);
@@ -138,8 +139,8 @@ static bool fits(struct sse_emitter *emitter, const struct sse_message *message)
     return fits;
 }
 
-/* Whether no receiver's queue is too small, however empty it is. Most publishes need not look at each: no
- * member's queue is that small. Lock held. */
+/* Whether the message fits into the empty queue of every receiver. Most messages fit into the smallest queue of all
+ * members, so there is no need to check each. Lock held. */
 static bool fits_all(const struct publication *publication)
 {
     struct audience audience;
@@ -154,7 +155,7 @@ static bool fits_all(const struct publication *publication)
     return true;
 }
 
-/* The first step: 0, or nothing has happened. */
+/* The first step, under the lock: retains and queues the message. 0, or an error with nothing changed. */
 static int queue(struct publication *publication)
 {
     struct sse_registry *registry = publication->registry;
@@ -175,8 +176,8 @@ static int queue(struct publication *publication)
     return error;
 }
 
-/* The next receiver below *index that is far behind, with a reference; NULL: there is none. Receivers may
- * come and go meanwhile: whoever is missed comes at the next publish. */
+/* The next receiver below *index that is far behind, with a reference, or NULL. Receivers may join and leave
+ * between two calls. One that is missed is found by the next publish. */
 static struct sse_emitter *next_behind(const struct publication *publication, uint32_t *index)
 {
     struct sse_registry *registry = publication->registry;
@@ -202,7 +203,7 @@ static struct sse_emitter *next_behind(const struct publication *publication, ui
     return found;
 }
 
-/* The second step, without the lock: wakes the loops, and writes where they are late. */
+/* The second step, without the lock: wakes the loops, and writes to receivers that are far behind. */
 static void follow_up(struct publication *publication)
 {
     struct sse_registry *registry = publication->registry;
@@ -261,7 +262,7 @@ static int publish_event(struct sse_registry *registry, struct sse_text topic, c
     return error;
 }
 
-/* A client that has got a part of a batch may come back with any id of it. */
+/* Checks every id of a batch, because a client that received a part of it may come back with any of them. */
 static int check_ids(const struct archive *archive, const struct sse_message *message)
 {
     struct sse_text id = {.ptr = NULL};
@@ -274,7 +275,7 @@ static int check_ids(const struct archive *archive, const struct sse_message *me
     return error;
 }
 
-/* Messages are shared: one that is to get an id is copied. */
+/* A message that gets an id is copied, because others may have a reference to it. */
 static int publish_message(struct sse_registry *registry, struct sse_text topic, struct sse_message *message,
                            struct sse_delivery *delivery)
 {

@@ -22,7 +22,7 @@ static void free_parts(struct sse_registry *registry)
     sse_array_free(&registry->members, registry->platform);
 }
 
-/* In a forked child another thread of the parent may have been inside: then all of it stays allocated. */
+/* If another thread had the lock at a fork, the registry stays allocated in the child. */
 static void release(struct emitter_group *group)
 {
     struct sse_registry *registry = sse_registry_of(group);
@@ -31,11 +31,11 @@ static void release(struct emitter_group *group)
         return;
     if (!process_is_current(registry->process) && process_left_locked(&registry->lock))
         return;
-    /* Whatever other threads did before they released their references is visible from here. */
+    /* The lock makes visible what other threads did before they released their references. */
     pthread_mutex_lock(&registry->lock);
     free_parts(registry);
     pthread_mutex_unlock(&registry->lock);
-    /* A thread of the parent may have waited, and in the child this would wait for that thread. */
+    /* Not in a forked child: if a thread of the parent waited at the fork, this would wait for that thread. */
     if (process_is_current(registry->process))
         pthread_cond_destroy(&registry->none_remain);
     pthread_mutex_destroy(&registry->lock);
@@ -163,7 +163,7 @@ int sse_registry_new(struct sse_registry **registry, const struct sse_registry_o
         (options && !sse_options_copy(&known, sizeof(known), options, options->size, OPTIONS_SIZE_OLDEST)) ||
         !sse_platform_is_valid(known.platform) || (unsigned)known.admission > SSE_ADMISSION_EVICT_OLDEST)
         return -EINVAL;
-    /* The default random bits are read from a file. */
+    /* Making a registry may read random bits from a file, which is a cancellation point. */
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     error = make(registry, &known);
     pthread_setcancelstate(cancel_state, NULL);

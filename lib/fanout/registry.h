@@ -3,14 +3,14 @@
 #define FANOUT_REGISTRY_H
 
 /**
- * The inside of a registry, for the files of this layer.
+ * The members of a registry, for the files of this layer.
  *
- * Locks. `lock` is taken before the lock of any emitter, never after. Nobody holds it while an output, a
- * callback, on_wake or a visitor runs.
+ * Locks. `lock` is taken before the lock of any emitter, never after. It is not held while an output, a callback,
+ * on_wake or a visitor runs.
  *
- * References. A registry holds none to its emitters: an emitter leaves the arrays before it has finished.
- * So every emitter that is found under the lock is valid until the lock is released. Each emitter holds a
- * reference to its registry until its owner is done with it.
+ * References. A registry has none to its emitters. An emitter leaves the arrays before it has finished, so every
+ * emitter that is found under the lock is valid until the lock is released. Each emitter has a reference to its
+ * registry until its owner is done with it.
  */
 
 #include "base/process.h"
@@ -21,7 +21,7 @@
 #include <sse/registry.h>
 #include <stdatomic.h>
 
-/** What only the lock guards; the other statistics are in the group's tally. */
+/** Statistics that the lock guards. The others are in the group's tally. */
 struct registry_counts {
     uint64_t published;
     uint64_t queued;
@@ -43,8 +43,8 @@ struct shutdown {
 struct sse_registry {
     struct emitter_group group; /* first: a group is cast back to its registry */
 
-    /* What every publish writes lies together, with the tally before it, and nothing that is only read is
-     * near: threads on two cores pass these cache lines to and fro, and no others. */
+    /* Every publish changes these members and the tally before them. They are side by side, so that threads on two
+     * cores compete for as few cache lines as possible. Members that are only read are elsewhere. */
     pthread_mutex_t lock;
     struct registry_counts counts;
     char newest[SSE_REPLAY_ID_SIZE]; /* the id of the newest event */
@@ -58,7 +58,7 @@ struct sse_registry {
     uint32_t count; /* members; the oldest is at position 0 */
     uint32_t smallest_queue; /* in bytes; no member has a smaller one */
     struct topics topics;
-    struct topic *everyone; /* what was published to everyone: it has a history, and no subscribers */
+    struct topic *everyone; /* the history of events to everyone; it has no subscribers */
     struct archive archive;
 
     size_t emitters_max;
@@ -66,7 +66,7 @@ struct sse_registry {
     enum sse_admission admission;
     struct shutdown shutdown;
 
-    char *gap_type; /* NULL: no event tells of a gap */
+    char *gap_type; /* NULL: no event reports a gap */
     size_t gap_type_size;
 };
 
@@ -83,7 +83,7 @@ static inline int sse_registry_check(const struct sse_registry *registry)
     return process_is_current(registry->process) ? 0 : -EPERM;
 }
 
-/** The same for a call that names an emitter too. */
+/** The same for a call with an emitter. */
 static inline int sse_registry_check_both(const struct sse_registry *registry,
                                           const struct sse_emitter *emitter)
 {

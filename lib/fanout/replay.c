@@ -10,14 +10,15 @@ bool sse_replay_may_be_id(struct sse_text id)
     return id.len <= SSE_ID_SIZE_MAX && sse_id_is_valid(bytes, id.len) && sse_utf8_is_valid(bytes, id.len);
 }
 
-/** What the topics asked for know of an id. */
+/** What the topics named have about an id. */
 struct finding {
     bool found;
     bool doubtful; /* a topic that does not have it has lost events */
     uint64_t sequence;
 };
 
-/* Of several events it is not known which the client has had, and an event that comes twice is no loss. */
+/* If several topics have the id, the earliest event counts: nobody knows which one the client has received, and a
+ * duplicate is better than a loss. */
 static void look_in(struct finding *finding, const struct sse_registry *registry, const struct topic *topic,
                     uint64_t lost, struct sse_text id)
 {
@@ -38,14 +39,14 @@ static void decide(struct replay_place *place, const struct archive *archive, co
     if (finding->found) {
         place->known = true;
         place->last = finding->sequence;
-        /* Where ids go by the topic, this may be another topic's than the client's. */
+        /* If topics have had equal ids, the client's event may have been one that another topic has lost. */
         place->gap = place->last < place->lost || (finding->doubtful && archive->names.shared);
     } else if (sse_archive_find_assigned(archive, id, &place->last)) {
         place->known = true;
         place->gap = place->last < place->lost;
     } else if (sse_names_find_anywhere(&archive->names, id, &place->last)) {
         place->known = true;
-        /* What these topics have lost may have had this id as well. */
+        /* An event with this id may be among those that the topics named have lost. */
         place->gap = place->lost > 0;
     }
 }
@@ -56,7 +57,7 @@ struct replay_place sse_replay_find(const struct sse_registry *registry, const s
     const struct archive *archive = &registry->archive;
     struct replay_place place = {.gap = true, .last = archive->sequence};
     bool possible = sse_replay_may_be_id(id);
-    /* An id that nobody gave is hashed once, and not for each topic. */
+    /* Checked first, so that an unknown id is hashed once and not for each topic. */
     bool named = possible && sse_names_has(&archive->names, id);
     struct finding finding = {.found = false};
 
@@ -76,14 +77,14 @@ struct replay_place sse_replay_find(const struct sse_registry *registry, const s
     return place;
 }
 
-/** A history, and how far it is replayed. */
+/** A history, and the position of the next entry to replay. */
 struct replay_source {
     const struct history *history;
     size_t position;
-    uint64_t sequence; /* of the entry there */
+    uint64_t sequence; /* of the entry at that position */
 };
 
-/* Puts a source where it belongs, at `index` or below. */
+/* Puts a source into the heap, at `index` or below. */
 static void sift_down(struct replay *replay, size_t index, struct replay_source source)
 {
     size_t child;

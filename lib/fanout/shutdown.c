@@ -21,16 +21,16 @@ static int read_options(struct sse_shutdown_options *to, const struct sse_shutdo
     return 0;
 }
 
-/** What every emitter gets. */
+/** What a shutdown does with every emitter. */
 struct farewell {
     const struct sse_shutdown_options *options;
     struct sse_message *final_event; /* NULL: none */
-    uint64_t end;                    /* of the draining */
+    uint64_t end;                    /* when the draining must have ended */
     uint64_t now;
 };
 
-/* Each client has its own retry, and by the time each process: workers that were forked alike have their
- * emitters at the same addresses. NULL: none. */
+/* The random bits depend on the emitter and the time. The time makes processes differ whose emitters are at the
+ * same addresses, such as forked workers. Returns NULL if there is no retry. */
 static struct sse_message *retry_message(const struct sse_registry *registry, const struct farewell *farewell,
                                          const struct sse_emitter *emitter)
 {
@@ -44,7 +44,7 @@ static struct sse_message *retry_message(const struct sse_registry *registry, co
     return sse_message_new_retry(options->retry_min_ms + (int64_t)(random % range), registry->platform);
 }
 
-/* What waits behind a pause is dropped by the end: it must not stand there. */
+/* Queues a message before a pause, because the end drops what is behind it. */
 static void queue_last(struct sse_emitter *emitter, struct sse_message *message, uint64_t now)
 {
     if (!message)
@@ -55,7 +55,7 @@ static void queue_last(struct sse_emitter *emitter, struct sse_message *message,
         (void)sse_emitter_enqueue_exempt(emitter, message, now);
 }
 
-/* What is queued goes first. Lock of the registry held. */
+/* Ends an emitter. The final event follows what is queued already. The registry's lock held. */
 static void end_emitter(struct sse_registry *registry, const struct farewell *farewell,
                         struct sse_emitter *emitter, struct mark_chain *chain)
 {

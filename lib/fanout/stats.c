@@ -7,8 +7,8 @@ static uint64_t load(const _Atomic uint64_t *counter)
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-/* What is counted without the lock. A loop may have counted bytes as written that a publish has not counted
- * as queued yet. */
+/* Reads what is counted without the lock. The bytes queued may be negative for a moment, if a loop has counted
+ * bytes as written before a publish has counted them as queued. */
 static void read_tally(const struct emitter_tally *tally, struct sse_registry_stats *stats)
 {
     size_t queued = atomic_load_explicit(&tally->queued, memory_order_relaxed);
@@ -61,7 +61,7 @@ int sse_registry_get_stats(struct sse_registry *registry, struct sse_registry_st
     read_counts(registry, &known);
     pthread_mutex_unlock(&registry->lock);
     read_tally(&registry->group.tally, &known);
-    /* A larger struct is a newer program's, whose members this version does not know. */
+    /* A newer program has a larger struct. This version sets the members that it does not know to zero. */
     if (size > sizeof(known))
         memset((char *)stats + sizeof(known), 0, size - sizeof(known));
     memcpy(stats, &known, size < sizeof(known) ? size : sizeof(known));

@@ -2,17 +2,17 @@
 #include "fanout/subscriptions.h"
 #include "base/growth.h"
 
-/* Their index has a power of two of places. */
+/* The number of places of the index, a power of two, fits into 32 bits. */
 #define SUBSCRIPTIONS_MAX (UINT32_MAX / 4)
 
-/* So many are looked through. */
+/* A list with more subscriptions has an index. */
 #define LISTED_WITHOUT_INDEX 16
 
-/** Of an emitter that is, or was, subscribed to more than one topic. */
+/** The subscriptions of an emitter that is, or was, subscribed to more than one topic. */
 struct subscription_list {
     uint32_t count;
     uint32_t capacity;
-    uint32_t places; /* of the index behind the items, a power of two; 0: there is none */
+    uint32_t places; /* of the index, which is behind the items; a power of two, or 0 if there is none */
     struct subscription items[];
 };
 
@@ -21,7 +21,7 @@ static bool is_listed(const struct emitter_membership *membership)
     return membership->place == SUBSCRIPTIONS_LISTED;
 }
 
-/* A hash table by topic, whose places hold a position and one; 0: none. */
+/* The index: a hash table by topic. A place has a position plus one, or 0 if it is free. */
 static uint32_t *index_of(struct subscription_list *list)
 {
     return (uint32_t *)(void *)&list->items[list->capacity];
@@ -32,7 +32,7 @@ static uint32_t home_of(const struct subscription_list *list, const struct topic
     return (uint32_t)((uintptr_t)topic * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (list->places - 1);
 }
 
-/* The place of a topic in the index, or the one for it. */
+/* The place of a topic in the index, or the free place for it. */
 static uint32_t place_of(struct subscription_list *list, const struct topic *topic)
 {
     const uint32_t *index = index_of(list);
@@ -49,7 +49,7 @@ static void set_index(struct subscription_list *list, const struct topic *topic,
         index_of(list)[place_of(list, topic)] = position + 1;
 }
 
-/* Whoever stands behind the hole because of it moves up. */
+/* Removes a topic from the index. The entries behind it move forward if the hole would hide them. */
 static void remove_from_index(struct subscription_list *list, const struct topic *topic)
 {
     uint32_t *index = index_of(list);
@@ -104,7 +104,7 @@ void sse_subscriptions_move(struct emitter_membership *membership, uint32_t posi
         membership->place = place;
 }
 
-/* At most two thirds of the places are used. */
+/* As many places that at most two thirds are used. */
 static uint32_t places_for(size_t capacity)
 {
     size_t places = 1;
@@ -143,7 +143,7 @@ bool sse_subscriptions_reserve(struct emitter_membership *membership, const stru
 
     if (!count || (is_listed(membership) && count < membership->list->capacity))
         return true;
-    /* not reached: so many subscriptions take more than 16 GB */
+    /* not reached: this many subscriptions need more than 16 GB */
     if (capacity > SUBSCRIPTIONS_MAX)
         return false;
     list = new_list(capacity, platform);
@@ -168,7 +168,7 @@ void sse_subscriptions_add(struct emitter_membership *membership, struct subscri
     membership->place = subscription.place;
 }
 
-/* The last takes its position. */
+/* The last subscription moves to the position. */
 static void remove_from_list(struct subscription_list *list, uint32_t position)
 {
     uint32_t last = list->count - 1;

@@ -48,7 +48,7 @@ size_t sse_topic_size(const struct topic *topic)
     return sizeof(struct topic_with_past) + topic->node.key_size;
 }
 
-/* It may be one that existed before, and lost what it had. */
+/* The topic may have existed before, and have lost its events. */
 static void begin_past(const struct topics *topics, struct topic *topic)
 {
     topic->past = &((struct topic_with_past *)topic)->past;
@@ -59,7 +59,7 @@ static void begin_past(const struct topics *topics, struct topic *topic)
     };
 }
 
-/* The name comes last. */
+/* The name is at the end of the block. */
 static struct topic *allocate_topic(const struct topics *topics, struct sse_text name)
 {
     size_t size = topics->have_past ? sizeof(struct topic_with_past) : sizeof(struct topic);

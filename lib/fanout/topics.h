@@ -3,8 +3,8 @@
 #define FANOUT_TOPICS_H
 
 /**
- * Topics, their subscribers, and what was published to them. A topic exists while it has subscribers or a
- * history, or is kept. No locks: the registry's.
+ * Topics, their subscribers, and their past: what was published to them. A topic exists while it has subscribers or
+ * retained events, or is kept. The registry's lock guards them.
  */
 
 #include "base/map.h"
@@ -15,18 +15,18 @@
 struct subscriber {
     struct sse_emitter *emitter;
     uint32_t position; /* among the emitter's subscriptions */
-    uint64_t since;    /* how many had joined, or subscribed, before */
+    uint64_t since;    /* how many had joined, or subscribed, before it */
 };
 
-/* What a publish without a history reads lies side by side with the name, which is behind it. */
+/* A publish without a history reads only this and the name. The name is behind it in the same block. */
 struct topic {
     struct topic_past *past; /* right behind the topic; NULL in a registry without a history */
     union {
-        struct subscriber one; /* up to one, unless they have been more */
+        struct subscriber one; /* if `has_many` is not set */
         struct array many;
     };
     uint32_t count; /* subscribers; the oldest is at place 0 */
-    bool has_many;
+    bool has_many; /* the topic has, or had, more than one subscriber */
     struct map_node node;
 };
 
@@ -35,21 +35,21 @@ struct topic_past {
     struct history history;
     struct heap_node size; /* in the archive's heaps */
     struct heap_node age;
-    size_t charged; /* to the archive, for the topic itself */
+    size_t charged; /* bytes that are charged to the archive for the topic itself */
 };
 
 struct topics {
     struct map map;
     const struct sse_platform *platform;
-    bool have_past; /* each has a history */
-    uint64_t lost;  /* the highest sequence that was lost by a topic which is no more */
-    uint64_t order; /* how many have joined, or subscribed */
+    bool have_past; /* each topic has a past */
+    uint64_t lost;  /* the highest place in the sequence of an event that a topic had which no longer exists */
+    uint64_t order; /* how many emitters have joined, or subscribed */
 };
 
 void sse_topics_init(struct topics *topics, const struct sse_platform *platform);
 void sse_topics_free(struct topics *topics);
 
-/** Whether this is a text at all: false for a length without a pointer. */
+/** Whether the name is valid as a text: false if it has a length and no pointer. */
 static inline bool sse_topic_is_text(struct sse_text name)
 {
     return name.ptr || !name.len;
@@ -58,11 +58,11 @@ static inline bool sse_topic_is_text(struct sse_text name)
 /** The topic, or NULL. */
 struct topic *sse_topics_find(const struct topics *topics, struct sse_text name);
 
-/** The topic, made if it does not exist, or NULL without memory. One that stays unused is to be freed. */
+/** The topic, which is made if it does not exist, or NULL if there is no memory. If it stays unused, it must be
+ *  freed. */
 struct topic *sse_topics_find_or_add(struct topics *topics, struct sse_text name);
 
-/** A topic that is in no map, has no name and stays: that of what is published to everyone. NULL without
- *  memory. */
+/** A topic that has no name, is in no map, and is kept: for the events to everyone. NULL if there is no memory. */
 struct topic *sse_topic_new_kept(const struct topics *topics);
 
 /** How many events of it are retained. */
@@ -79,13 +79,13 @@ void sse_topics_free_if_unused(struct topics *topics, struct topic *topic);
 struct topic *sse_topic_of_size(struct heap_node *size);
 struct topic *sse_topic_of_age(struct heap_node *age);
 
-/** Subscribes an emitter to topics, all or nothing. Topics that it has already, or that are named twice, are
- *  passed over. The new subscriptions are its last. `max`: the most subscribers of a topic. 0, -EAGAIN, or
- *  -ENOMEM. */
+/** Subscribes an emitter to all topics, or to none. Topics that it has already, or that are named
+ *  twice, are ignored. The new subscriptions are its last. `max` is the most subscribers of a topic.
+ *  0, -EAGAIN, or -ENOMEM. */
 int sse_topics_subscribe(struct topics *topics, struct sse_emitter *emitter, const struct sse_text *names,
                          size_t count, size_t max);
 
-/** Ends subscriptions. Topics that the emitter does not have are passed over. */
+/** Ends subscriptions. Topics that the emitter does not have are ignored. */
 void sse_topics_unsubscribe(struct topics *topics, struct sse_emitter *emitter, const struct sse_text *names,
                             size_t count);
 

@@ -66,8 +66,8 @@ static inline ssize_t sse_output_write(const struct output *output, enum output_
 void sse_socket_tune(int descriptor, uint32_t stall_ms);
 
 /** Reads and discards what the client sent, up to a limit, and never blocks. Returns 1 if there may be more, 0 if
- *  the  client closed its sending side, -EAGAIN if there is no more now, and another negative errno if the
- *  connection is  broken. */
+ *  the client closed its sending side, -EAGAIN if there is no more now, and another negative errno if the
+ *  connection is broken. */
 int sse_socket_discard(int descriptor);
 
 /** Closes a descriptor. If it is a socket, sends FIN and discards what was received before: otherwise a reset could
