@@ -9,8 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* 0.2 had the members up to `user`. Check `size` before reading a later member, because the struct is not copied.
- * */
+/* 0.2 had the members up to `user`. Before you read a later one, check `size`, because the struct is not copied. */
 #define SIZE_OLDEST OPTIONS_SIZE_TO(struct sse_platform, user)
 
 bool sse_platform_is_valid(const struct sse_platform *platform)

@@ -18,7 +18,7 @@ static void wake(struct marks *marks)
     struct sse_loop *loop = loop_of(marks);
     int cancel_state;
 
-    /* A cancelled thread must not leave a pin behind. */
+    /* If the thread were cancelled here, the loop would stay pinned. */
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     if (loop->poller)
         sse_wake_raise(&loop->wake);

@@ -5,8 +5,9 @@
 #include <errno.h>
 #include <unistd.h>
 
-/* From now on nobody marks an emitter of this loop, and whoever releases one last frees it. With equal
- * deadlines, taking one out of the heap moves no other but the last. */
+/* Unbinds all emitters. From now on no emitter of this loop is marked, and the thread that releases the last
+ * reference frees it. The deadlines are made equal first, so that removing a node from the heap moves only the last
+ * one. */
 static void unbind_all(struct sse_loop *loop)
 {
     pthread_mutex_lock(&loop->lock);
@@ -30,7 +31,7 @@ static void unbind_all(struct sse_loop *loop)
     pthread_mutex_unlock(&loop->lock);
 }
 
-/* Those that were released before they were unbound are the loop's to free. */
+/* Frees the emitters whose last reference was released before they were unbound. */
 static void free_marked(struct sse_loop *loop)
 {
     struct sse_emitter *emitter = sse_marks_take(&loop->marks), *next;
@@ -64,7 +65,7 @@ static void end_emitter(struct sse_loop *loop, struct sse_emitter *emitter, uint
     sse_loop_finish_emitter(loop, emitter, now);
 }
 
-/* The last one, taken out of the heap, or NULL. */
+/* Removes the last emitter from the heap and returns it, or NULL. */
 static struct sse_emitter *take_last(struct sse_loop *loop)
 {
     struct sse_emitter *last = NULL;
@@ -86,7 +87,7 @@ static void end_all(struct sse_loop *loop, uint64_t now)
         end_emitter(loop, emitter, now);
 }
 
-/* Takes the reference of its life away. True if no other is left. */
+/* Releases the reference for its life. Returns true if it was the last one. */
 static bool leave_to_references(struct sse_emitter *emitter)
 {
     bool lives = sse_emitter_has_life_reference(emitter);
@@ -98,7 +99,7 @@ static bool leave_to_references(struct sse_emitter *emitter)
     return emitter->released || (lives && atomic_fetch_sub(&emitter->refs, 1) == 1);
 }
 
-/* In a forked child: what another thread of the parent was inside of stays with the child. */
+/* Frees a loop in a forked child. What another thread of the parent had locked at the fork stays allocated. */
 static void free_in_child(struct sse_loop *loop)
 {
     bool locked = process_left_locked(&loop->lock) || process_left_locked(&loop->marks.lock);

@@ -3,21 +3,20 @@
 #define LOOP_POLLER_H
 
 /**
- * Waits for many descriptors. Two kinds, poll(2) and epoll(7), with one contract:
+ * A poller waits for many descriptors. There are two kinds, poll(2) and epoll(7), with the same rules:
  *
- * - A descriptor is named by its number and a generation. An event of an older generation belongs to a
- *   descriptor that is closed, and whose number is used again: the caller ignores it. The kernel is
- *   given no pointers.
- * - Readiness may be reported once, when it begins (epoll), or as long as it lasts (poll). The caller
- *   reads or writes until there is no more, or remembers that there is more.
- * - Output may be reported without interest in it. Errors are always reported.
- * - `add` and `remove` may come from any thread, also during a wait. A wait that has begun need not see
- *   what is added meanwhile: raise a wake. `change`, `wait` and `set_timer` are for the waiting thread.
+ * - A descriptor is named by its number and a generation. The caller ignores an event of an older generation: its
+ *   descriptor is closed, and the number is used again. The kernel gets no pointers.
+ * - Readiness may be reported once, when it begins (epoll), or as long as it lasts (poll). So the caller must read
+ *   or write until there is no more, or remember that there is more.
+ * - Output may be reported although nobody is interested in it. Errors are always reported.
+ * - Any thread may call `add` and `remove`, also during a wait. A wait that has begun may not see what is added, so
+ *   raise a wake. Only the waiting thread may call `change`, `wait` and `set_timer`.
  */
 
 #include <sse/platform.h>
 
-/** The most events of one wait. The next wait reports the others: none is passed over for ever. */
+/** The most events of one wait. Later waits report the others, so none is left out for ever. */
 #define POLLER_EVENTS_MAX 64
 
 enum {
@@ -39,17 +38,18 @@ struct poller {
      *  error of epoll_ctl (-ENOSPC, -EPERM for a regular file, -EBADF, -EEXIST). */
     int (*add)(struct poller *poller, int descriptor, uint32_t generation, unsigned interest);
     void (*change)(struct poller *poller, int descriptor, uint32_t generation, unsigned interest);
-    /** Before the descriptor is closed. */
+    /** To be called before the descriptor is closed. */
     void (*remove)(struct poller *poller, int descriptor);
-    /** Waits as poll(2). Fills up to POLLER_EVENTS_MAX events and returns how many; 0 also after a
-     *  signal and when only the timer ran out. A negative errno if waiting again would not help. */
+    /** Waits as poll(2) does. Fills up to POLLER_EVENTS_MAX events and returns how many. Returns 0 also after a
+     *  signal, and when the timer is due. Returns a negative errno if waiting again would not help. */
     int (*wait)(struct poller *poller, struct poller_event *events, int timeout_ms);
-    /** Readable while a wait would report something, the timer included. -ENOTSUP if there is none. */
+    /** Returns a descriptor that is readable while a wait would report something or the timer is due,
+     *  or -ENOTSUP. */
     int (*descriptor)(struct poller *poller);
-    /** Makes `descriptor` readable after this many nanoseconds, UINT64_MAX: never. Only called after
-     *  `descriptor` succeeded. */
+    /** Makes `descriptor` readable after this many nanoseconds; UINT64_MAX: never. Only called after
+     *  `descriptor` has succeeded. */
     void (*set_timer)(struct poller *poller, uint64_t nanoseconds);
-    /** In a forked child too: it must not touch what the parent shares. */
+    /** A forked child calls it too, so it must not change what the parent shares. */
     void (*free)(struct poller *poller);
 };
 

@@ -20,7 +20,7 @@ struct epoll_poller {
     atomic_int timer; /* a timerfd; -1: nobody asked for the descriptor yet */
 };
 
-/* Among the names of descriptors: their numbers are not negative. */
+/* The name of the timer. No descriptor has it, because their numbers are not negative. */
 #define TIMER_NAME UINT64_MAX
 
 static struct epoll_poller *of(struct poller *poller)
@@ -60,8 +60,8 @@ static uint32_t asked_of(unsigned interest)
     return asked;
 }
 
-/* A socket that is read is asked for output from the beginning, while other threads fill and empty its
- * queue: its interest never has to change. An eventfd is not: each time it is read it would report output. */
+/* The interest of a socket has output from the beginning, so that it never has to change while other threads fill
+ * and empty the queue. That of an eventfd does not, because it would report output each time it is read. */
 static int add(struct poller *poller, int descriptor, uint32_t generation, unsigned interest)
 {
     if (interest & POLLER_INPUT && !(interest & POLLER_OUTPUT) && is_socket(descriptor))
@@ -69,7 +69,7 @@ static int add(struct poller *poller, int descriptor, uint32_t generation, unsig
     return control(poller, EPOLL_CTL_ADD, descriptor, name_of(descriptor, generation), asked_of(interest));
 }
 
-/* Less interest needs no call, because what is reported once only does no harm. */
+/* If the interest shrinks, no call is needed, because one report too many does no harm. */
 static void change(struct poller *poller, int descriptor, uint32_t generation, unsigned interest)
 {
     if (interest & POLLER_OUTPUT && !(interest & POLLER_INPUT))
@@ -96,7 +96,7 @@ static unsigned happened_of(uint32_t told)
     return happened;
 }
 
-/* The timerfd is not read: reported once, it is silent until it is set again. */
+/* The timerfd is not read, because it is reported only once until it is set again. */
 static int wait_for_events(struct poller *poller, struct poller_event *events, int timeout_ms)
 {
     struct epoll_event told[POLLER_EVENTS_MAX];
@@ -130,7 +130,7 @@ static int open_timer(struct poller *poller)
     if (timer < 0)
         return -errno;
     error = control(poller, EPOLL_CTL_ADD, timer, TIMER_NAME, EPOLLIN);
-    /* Another thread may have opened one meanwhile. */
+    /* Another thread may have opened a timer meanwhile. */
     if (error || !atomic_compare_exchange_strong(&of(poller)->timer, &none, timer))
         close(timer);
     return error;
@@ -149,7 +149,8 @@ static void set_timer(struct poller *poller, uint64_t nanoseconds)
     uint64_t seconds = nanoseconds / NANOSECONDS_PER_SECOND;
     struct itimerspec spec = {.it_value = {0, 0}};
 
-    /* Never is in 68 years, which fits into every time_t. At once is in a nanosecond: 0 would stop it. */
+    /* "Never" is 68 years, which fit into every time_t. "At once" is a nanosecond, because 0 would stop
+     * the timer. */
     spec.it_value.tv_sec = (time_t)(seconds < INT32_MAX ? seconds : INT32_MAX);
     spec.it_value.tv_nsec = nanoseconds ? (long)(nanoseconds % NANOSECONDS_PER_SECOND) : 1;
     (void)timerfd_settime(atomic_load(&of(poller)->timer), 0, &spec, NULL);

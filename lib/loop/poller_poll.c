@@ -16,7 +16,7 @@
 
 #define NOWHERE UINT32_MAX
 
-/* One descriptor. */
+/* A descriptor that was added. */
 struct entry {
     int descriptor;
     uint32_t generation;
@@ -32,10 +32,10 @@ struct poll_poller {
     struct array entries;
     uint32_t count;
     struct array places;   /* for each descriptor, where its entry is, or NOWHERE */
-    uint32_t capacity;     /* of `larger`; of `polls`, if that is NULL */
-    struct pollfd *polls;  /* what the waiting thread asks */
-    struct pollfd *larger; /* takes the place of `polls` in the next wait, or NULL */
-    uint32_t cursor;       /* where to look first, so that none is passed over for ever */
+    uint32_t capacity;     /* of `larger`, or of `polls` if `larger` is NULL */
+    struct pollfd *polls;  /* the argument of poll(2), for the waiting thread */
+    struct pollfd *larger; /* replaces `polls` in the next wait, or NULL */
+    uint32_t cursor;       /* where a wait begins to look, so that no descriptor is left out for ever */
 };
 
 static struct poll_poller *of(struct poller *poller)
@@ -72,7 +72,7 @@ static bool reserve_place(struct poll_poller *self, uint32_t descriptor)
     return enough;
 }
 
-/* For the waiting thread, so that a wait cannot fail for want of memory. */
+/* Makes room in `polls` when a descriptor is added, so that a wait needs no memory. */
 static bool reserve_poll(struct poll_poller *self)
 {
     uint32_t capacity = self->capacity ? self->capacity * 2 : 16;
@@ -144,7 +144,8 @@ static void remove_descriptor(struct poller *poller, int descriptor)
     pthread_mutex_unlock(&self->lock);
 }
 
-/* Input is not asked for where only the hang-up counts: it is not read, and would be reported for ever. */
+/* If only the hang-up is of interest, poll is not asked for input: nobody reads it, so it would be reported for
+ * ever. */
 static short asked_of(unsigned interest)
 {
     int asked = 0;
@@ -196,7 +197,8 @@ static uint32_t fill_in(struct poll_poller *self)
     return count;
 }
 
-/* What was removed during the wait is not reported, even if its number was added again. */
+/* Fills in the events. A descriptor that was removed during the wait is left out, even if its number was added
+ * again. */
 static int collect(struct poll_poller *self, uint32_t count, struct poller_event *events)
 {
     uint32_t start = self->cursor;

@@ -7,7 +7,7 @@
 /* sse_loop_stop is called from signal handlers. */
 _Static_assert(ATOMIC_BOOL_LOCK_FREE == 2, "an atomic_bool needs a lock here");
 
-/* What a descriptor reported becomes a mark of its emitters. Lock of the loop held. */
+/* Notes what a descriptor has reported, and marks its emitter. Lock of the loop held. */
 static void note_event(struct sse_emitter *emitter, unsigned happened, struct mark_chain *chain)
 {
     pthread_mutex_lock(&emitter->lock);
@@ -28,7 +28,7 @@ static void note_event_of_watch(struct sse_loop *loop, const struct watch *watch
         note_event(watch->writer, event->happened, chain);
     for (uint32_t i = 0; i < sse_watch_count(watch); i++)
         note_event(sse_watch_at(watch, i)->emitter, event->happened, chain);
-    /* Who asked for it may watch no longer: poll(2) would report it for ever. */
+    /* The emitter that asked for room may no longer watch. Then poll(2) would report it for ever. */
     if (watch->watchers)
         sse_watches_ask_again(&loop->watches, event->descriptor, loop->poller);
 }
@@ -50,7 +50,7 @@ static void note_events(struct sse_loop *loop, const struct poller_event *events
     sse_mark_chain_finish(&chain);
 }
 
-/* The only place where a thread that runs the loop can be cancelled: no lock is held here, and no turn is owed. */
+/* The only place where a thread that runs the loop can be cancelled: no lock is held here, and no turn is due. */
 static int wait_for_events(struct sse_loop *loop, struct poller_event *events, int timeout_ms)
 {
     int count;
@@ -61,8 +61,8 @@ static int wait_for_events(struct sse_loop *loop, struct poller_event *events, i
     return count;
 }
 
-/* Asks again while there is more, but not for ever: clients that send without end must not keep the timers
- * from running. 0, or a negative errno. */
+/* Waits, and then notes all events that there are. The number of waits is limited, because the timers must run even
+ * if clients send without end. 0, or a negative errno. */
 static int collect_events(struct sse_loop *loop, int timeout_ms)
 {
     struct poller_event events[POLLER_EVENTS_MAX];
@@ -87,7 +87,7 @@ static int earlier(int left_ms, int right_ms)
     return right_ms < 0 || left_ms < right_ms ? left_ms : right_ms;
 }
 
-/* A loop inside another one is asked for again by its descriptor. */
+/* Makes the descriptor readable when the next turn is due, for an event loop that waits for it. */
 static void prepare_descriptor(struct sse_loop *loop, uint64_t next)
 {
     if (!atomic_load(&loop->has_descriptor))
@@ -111,7 +111,7 @@ static int dispatch(struct sse_loop *loop, int timeout_ms)
     return 0;
 }
 
-/* 0, or why a call of run or dispatch is refused. */
+/* 0, or the error of run or dispatch. */
 static int enter_polled(struct sse_loop *loop)
 {
     int error = sse_loop_check(loop);
@@ -126,7 +126,7 @@ static void leave_cancelled(void *loop)
     sse_loop_leave(loop);
 }
 
-/* One wait and one turn, or many. The wait is a cancellation point. */
+/* Calls `serve`, whose wait is a cancellation point. */
 static int run_entered(struct sse_loop *loop, int (*serve)(struct sse_loop *loop, int timeout_ms),
                        int timeout_ms)
 {
@@ -211,7 +211,8 @@ int sse_loop_fd(struct sse_loop *loop)
     result = loop->poller->descriptor(loop->poller);
     if (result < 0)
         return result;
-    /* Its timer is set by the next turn. Whoever asks before each wait must not be kept awake by it. */
+    /* The next turn sets its timer. Only the first call wakes the loop, because a program may call this before each
+     * wait. */
     if (!atomic_exchange(&loop->has_descriptor, true))
         sse_wake_raise(&loop->wake);
     return result;

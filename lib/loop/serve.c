@@ -6,11 +6,10 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-/* Somebody else is inside the output of an emitter whose timer is due: look again soon. */
+/* When to look again at an emitter whose timer is due while another thread is busy with it. */
 #define LOOK_AGAIN_AFTER NANOSECONDS_PER_MILLISECOND
 
-/* Whether a socket has room, of an emitter that does not write to it. Its server must not close it meanwhile.
- */
+/* Whether the watched socket has room. The lock is held, so that the program cannot close the socket meanwhile. */
 static bool has_room(struct sse_emitter *emitter)
 {
     struct pollfd room = {.fd = sse_emitter_descriptor(emitter), .events = POLLOUT};
@@ -23,7 +22,8 @@ static bool has_room(struct sse_emitter *emitter)
     return ready;
 }
 
-/* A write callback that is full while its socket has room waits for something else: its flush is told. */
+/* Asks the poller for room if the output is full. Not if the socket of a write callback has room already: then the
+ * callback waits for something else, and the program calls sse_emitter_flush. */
 static void ask_for_room(struct sse_loop *loop, struct sse_emitter *emitter, bool blocked)
 {
     bool ask = blocked;
@@ -46,7 +46,8 @@ static int error_of_socket(int descriptor)
     return -error;
 }
 
-/* The input of a client that is written to is discarded. Lock of the emitter held; released meanwhile. */
+/* Discards the input of a client whose socket the library writes to. Lock of the emitter held; released
+ * meanwhile. */
 static void read_input(struct sse_emitter *emitter, uint64_t now)
 {
     int result;
@@ -72,7 +73,7 @@ static void read_input(struct sse_emitter *emitter, uint64_t now)
     }
 }
 
-/* What its descriptor has reported. This thread is inside, and leaves. */
+/* Handles what the descriptor has reported. This thread is the busy one, and then no longer. */
 static void serve_input(struct sse_emitter *emitter, uint64_t now)
 {
     bool gone;
@@ -89,7 +90,7 @@ static void serve_input(struct sse_emitter *emitter, uint64_t now)
     pthread_mutex_unlock(&emitter->lock);
 }
 
-/* A descriptor that somebody else closed, and whose number is used again, is not the library's to close. */
+/* Closes the descriptor of an emitter. Not if the program has closed it and the number is used again. */
 static void close_descriptor(struct sse_loop *loop, struct sse_emitter *emitter)
 {
     bool same = true;
@@ -134,7 +135,7 @@ static void mark_again(struct sse_emitter *emitter)
     sse_mark_chain_finish(&chain);
 }
 
-/* What nearly every turn of an emitter does not need. */
+/* The part of a turn that is seldom needed. */
 static void follow_turn(struct sse_loop *loop, struct sse_emitter *emitter, unsigned result, bool was_due,
                         uint64_t now)
 {

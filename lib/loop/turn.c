@@ -8,7 +8,7 @@
 /* The clock is read once for this many emitters. */
 #define EMITTERS_PER_READING 64
 
-/* Timers of one turn; the others are the next one's. */
+/* The most timers that run in one turn. The next turn runs the others. */
 #define TIMERS_PER_TURN 1024
 
 int sse_loop_enter(struct sse_loop *loop, bool in_turn)
@@ -42,7 +42,7 @@ void sse_loop_leave(struct sse_loop *loop)
     pthread_mutex_unlock(&loop->lock);
 }
 
-/* The first emitter whose timer is due, or NULL. *deadline: when the first timer of all is due. */
+/* The first emitter whose timer is due, or NULL. *deadline becomes that of the first timer. */
 static struct sse_emitter *first_due(struct sse_loop *loop, uint64_t now, uint64_t *deadline)
 {
     struct heap_node *first;
@@ -54,7 +54,7 @@ static struct sse_emitter *first_due(struct sse_loop *loop, uint64_t now, uint64
     return deadline_is_due(*deadline, now) ? sse_loop_emitter_of_timer(first) : NULL;
 }
 
-/* Only the loop's thread makes a timer due earlier, so the deadline still holds. */
+/* The deadline is still right, because only the loop's thread makes a timer due earlier. */
 static uint64_t rest_until(struct sse_loop *loop, uint64_t deadline, uint64_t now)
 {
     if (!sse_marks_rest(&loop->marks))
@@ -90,7 +90,7 @@ static void serve(struct turn *turn, struct sse_emitter *emitter, enum turn_caus
     sse_loop_serve(turn->loop, emitter, cause, turn->now, &turn->account);
 }
 
-/* The deadline of the next turn: what was there at the beginning has been served. */
+/* Serves what there was at the beginning. Returns the nanoseconds until the next turn. */
 static uint64_t run_turn(struct sse_loop *loop)
 {
     struct turn turn = {.loop = loop, .now = sse_platform_now(loop->platform)};
@@ -99,7 +99,7 @@ static uint64_t run_turn(struct sse_loop *loop)
 
     for (; emitter; emitter = next) {
         next = emitter->next_marked;
-        /* Its memory comes while this one is in the kernel. */
+        /* Load the memory of the next emitter while the kernel writes for this one. */
         if (next)
             sse_prefetch(next, sizeof(*next));
         serve(&turn, emitter, TURN_FOR_MARK);

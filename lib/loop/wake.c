@@ -55,7 +55,7 @@ void sse_wake_close(struct wake *wake)
     *wake = (struct wake){.reader = -1, .writer = -1};
 }
 
-/* An eventfd takes 8 bytes, and a pipe does as well. When either is full, it is readable already. */
+/* Writes 8 bytes, which an eventfd needs and a pipe accepts. If either is full, it is readable already. */
 void sse_wake_raise(const struct wake *wake)
 {
     const uint64_t one = 1;
@@ -75,7 +75,7 @@ void sse_wake_clear(const struct wake *wake)
     char bytes[512];
     ssize_t size;
 
-    /* Less than was asked for: it is empty. */
+    /* A short read means that it is empty. */
     do
         size = read(wake->reader, bytes, sizeof(bytes));
     while (size == (ssize_t)sizeof(bytes) || (size < 0 && errno == EINTR));

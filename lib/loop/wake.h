@@ -14,10 +14,11 @@ int sse_wake_open(struct wake *wake);
 
 void sse_wake_close(struct wake *wake);
 
-/** Any thread and signal handler; errno stays as it is. Not a cancellation point. */
+/** Makes it readable. Any thread and signal handler may call it. It does not change errno, and is not a
+ *  cancellation point. */
 void sse_wake_raise(const struct wake *wake);
 
-/** Makes it unreadable again. What was done before a raise is seen after a later clear. */
+/** Makes it unreadable. A thread that clears sees what other threads did before they raised. */
 void sse_wake_clear(const struct wake *wake);
 
 #endif

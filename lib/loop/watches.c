@@ -18,7 +18,7 @@ static void free_watchers(struct watch *watch, const struct sse_platform *platfo
     watch->watchers = NULL;
 }
 
-/* In a forked child there are some left. */
+/* In a forked child there may be watches left. */
 void sse_watches_free(struct watches *watches, const struct sse_platform *platform)
 {
     for (uint32_t i = 0; i < watches->by_number.capacity; i++)
@@ -68,8 +68,8 @@ static unsigned interest_of(const struct sse_emitter *emitter)
     return interest;
 }
 
-/* Gives the descriptor to the poller. A regular file always has room, and so have devices such as /dev/null,
- * which epoll does not accept (-EPERM). */
+/* Adds the descriptor to the poller. Not a regular file, or a device such as /dev/null, which epoll refuses with
+ * -EPERM: they always have room. */
 static int begin(struct watches *watches, struct watch *watch, const struct sse_emitter *emitter,
                  struct poller *poller)
 {
@@ -111,7 +111,7 @@ static void set_place(const struct sse_emitter *emitter, uint32_t place)
     sse_emitter_extra(emitter, EXTRA_WATCH)->watch.place = place;
 }
 
-/* The emitter's entry, or NULL if it watches no longer. */
+/* The emitter's entry, or NULL if it no longer watches. */
 static struct watcher *find_watcher(const struct watch *watch, const struct sse_emitter *emitter)
 {
     if (writes(emitter) || place_of(emitter) >= sse_watch_count(watch))
@@ -182,7 +182,7 @@ int sse_watches_add(struct watches *watches, struct sse_emitter *emitter, struct
                            : add_watcher(watches, watch, emitter, poller, platform);
 }
 
-/* The last takes its place. */
+/* Removes a watcher. The last one moves to its place. */
 static void remove_watcher(struct watch *watch, const struct sse_emitter *emitter,
                            const struct sse_platform *platform)
 {
@@ -219,7 +219,7 @@ bool sse_watches_is_same_file(const struct watches *watches, const struct sse_em
     const struct watch *watch = sse_watches_find(watches, sse_emitter_descriptor(emitter));
     struct stat status;
 
-    /* Whatever else keeps the kernel from an answer, the number is open. */
+    /* With any other error the number is open, so assume that it is the same file. */
     if (fstat(sse_emitter_descriptor(emitter), &status))
         return errno != EBADF;
     return status.st_dev == watch->device && status.st_ino == watch->inode;

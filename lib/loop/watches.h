@@ -3,42 +3,42 @@
 #define LOOP_WATCHES_H
 
 /**
- * The descriptors that a polled loop watches, by number. A number that is closed and used again gets
- * another generation, so that what was reported of the old one is ignored.
+ * The descriptors that a polled loop watches, by number. A number that is closed and used again gets another
+ * generation, so that reports of the old descriptor are ignored. The loop's lock guards them.
  *
- * One emitter writes to a descriptor; several may name the same one as watch_fd. No locks: the loop's.
+ * A watch is one number. Either one emitter writes to it, or one or more emitters name it as watch_fd.
  */
 
 #include "base/array.h"
 #include "connection/emitter.h"
 #include "loop/poller.h"
 
-/** An emitter that names a descriptor without writing to it, and what it asks of the poller. */
+/** An emitter that names a descriptor as watch_fd, and what it needs from the poller. */
 struct watcher {
     struct sse_emitter *emitter;
     unsigned interest;
 };
 
-/** Those of one descriptor: as many as there are streams on a connection. */
+/** The watchers of one descriptor, such as the streams of an HTTP/2 connection. */
 struct watchers {
     struct array list; /* of struct watcher; each emitter knows its place */
     uint32_t count;
-    uint32_t asking_for_room; /* how many of them */
+    uint32_t asking_for_room; /* how many of them ask for it */
     uint32_t asking_for_hangup;
 };
 
 struct watch {
-    struct sse_emitter *writer; /* or NULL */
-    struct watchers *watchers;  /* instead, or NULL: then the number is not watched */
+    struct sse_emitter *writer; /* the emitter that writes to it, or NULL */
+    struct watchers *watchers;  /* or the watchers; if both are NULL, the number is not watched */
     uint32_t generation;
     unsigned interest; /* what the poller was asked for */
-    dev_t device;      /* of the file that was watched first */
+    dev_t device;      /* the identity of the file when the watch began */
     ino_t inode;
 };
 
 struct watches {
     struct array by_number; /* of struct watch */
-    uint32_t generation;    /* the last one that was given */
+    uint32_t generation;    /* of the newest watch */
 };
 
 void sse_watches_free(struct watches *watches, const struct sse_platform *platform);
@@ -46,26 +46,26 @@ void sse_watches_free(struct watches *watches, const struct sse_platform *platfo
 /** The watch of a number, or NULL. */
 struct watch *sse_watches_find(const struct watches *watches, int descriptor);
 
-/** Adds an emitter, and its descriptor to the poller if it is new there. 0, -ENOMEM, -EEXIST (somebody writes
- *  to it, or is to), or an error of the poller. */
+/** Adds an emitter, and adds its descriptor to the poller if it is not watched yet. 0, -ENOMEM, -EEXIST if an
+ *  emitter writes to it already or watches what this one writes to, or an error of the poller. */
 int sse_watches_add(struct watches *watches, struct sse_emitter *emitter, struct poller *poller,
                     const struct sse_platform *platform);
 
-/** Nothing if it is not there. */
+/** Removes an emitter. Does nothing if it is not there. */
 void sse_watches_remove(struct watches *watches, struct sse_emitter *emitter, struct poller *poller,
                         const struct sse_platform *platform);
 
-/** Whether the descriptor of an emitter that writes to it is still the file that the emitter was made with. */
+/** Whether the descriptor that an emitter writes to is still that of the file that the emitter was made with. */
 bool sse_watches_is_same_file(const struct watches *watches, const struct sse_emitter *emitter);
 
-/** Asks the poller for what the emitters of a descriptor want, which has changed for this one: room if one of
- *  them asks for it, and input until the client has closed its sending side. In the loop's thread. */
+/** To be called when an emitter needs something else from the poller. Asks for room if one emitter of its
+ *  descriptor needs it, and for input until the client has closed its sending side. In the loop's thread. */
 void sse_watches_ask(struct watches *watches, const struct sse_emitter *emitter, struct poller *poller);
 
-/** The same when somebody may have left them. */
+/** To be called when an emitter of a descriptor may have been removed. */
 void sse_watches_ask_again(struct watches *watches, int descriptor, struct poller *poller);
 
-/** How many watch without writing. */
+/** How many emitters name the descriptor as watch_fd. */
 static inline uint32_t sse_watch_count(const struct watch *watch)
 {
     return watch->watchers ? watch->watchers->count : 0;
