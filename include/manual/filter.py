@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""What Doxygen is to read of a header: the same, with a group for each function, so that each has a manual page of
-its own, and with a paragraph for each part of a comment. Usage: filter.py HEADER"""
+"""Prints a header as Doxygen is to read it: with a group for each function, so that each has its own manual page,
+and with a paragraph for each part of a comment. Usage: filter.py HEADER"""
 
 import re
 import sys
@@ -13,7 +13,7 @@ PARTS = r"(Effect|Ownership|Threads|Locks|Callbacks|Errors(?:, with[^:]*)?|Speci
 
 
 def parts(comment):
-    """Each part of a comment in a paragraph with a title."""
+    """The comment with each of its parts in a paragraph with a title."""
     text = re.sub(r"(?<=[.]) (?=" + PARTS + ")", "\n * ", comment)
     text = re.sub(r"^ \* " + PARTS.rstrip(" ") + r"[ ]?", r" * \\par \1\n * ", text, flags=re.M)
     return text

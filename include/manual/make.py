@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Makes the manual pages and the reference in HTML from the headers, with Doxygen.
-Usage: make.py DOXYGEN VERSION INCLUDE OUTPUT. In OUTPUT: man3, man7 and html."""
+Usage: make.py DOXYGEN VERSION INCLUDE OUTPUT. It makes man3, man7 and html in OUTPUT."""
 
 import datetime
 import os
@@ -13,7 +13,7 @@ import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
-# Pages of files and folders: the functions and structs have pages of their own.
+# Pages of files and folders are left out, because functions and structs have their own pages.
 NOT_WANTED = re.compile(r"^(_.*|.*\.h)\.3$")
 
 
@@ -27,7 +27,7 @@ def configure(version, include, work):
 
 
 def today():
-    """In builds that can be repeated: the date that the environment gives."""
+    """Today's date. A reproducible build sets another one in the environment."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     return datetime.datetime.fromtimestamp(int(epoch), datetime.timezone.utc).date() if epoch else datetime.date.today()
 
@@ -42,7 +42,7 @@ def without_blank(lines):
 
 
 def is_superfluous(line, before, after):
-    """A break beside a heading."""
+    """Whether a line is a break beside a heading, which mandoc warns of."""
     before, after = before[:3], after[:3]
     if line == ".PP":
         return before in (".SH", ".SS", ".PP") or after in (".SH", ".SS", ".PP", ".sp", ".IP", "")
@@ -50,8 +50,7 @@ def is_superfluous(line, before, after):
 
 
 def clean(page, section):
-    """Without what other readers of manual pages do not take: fonts that they lack, a date in words, breaks
-    beside headings."""
+    """The page without what mandoc warns of: fonts that it lacks, a date in words, breaks beside headings."""
     page = re.sub(r'^\.TH "([^"]*)" 3 "[^"]*"', rf'.TH "\1" {section} "{today()}"', page, flags=re.M)
     page = re.sub(r'^\.SH "Author".*', "", page.replace(r"\fC", r"\fB"), flags=re.M | re.S)
     kept = [""]

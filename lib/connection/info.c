@@ -64,7 +64,7 @@ const char *sse_reason_name(enum sse_reason reason)
         [SSE_REASON_ABORTED] = "aborted",
         [SSE_REASON_CLOSED] = "closed",
         [SSE_REASON_SHUTDOWN] = "shutdown",
-        [SSE_REASON_NOT_STARTED] = "not started",
+        [SSE_REASON_NOT_STARTED] = "not started in time",
     };
 
     return (size_t)reason < sizeof(names) / sizeof(names[0]) ? names[reason] : "unknown";

@@ -100,8 +100,8 @@ static int queue_replay(struct joining *joining, const struct replay_place *plac
     return error;
 }
 
-/* The place after which events are replayed. If the id is unknown, nothing is replayed. Exception: for a paused
- * emitter everything that is retained is, because the server may fill the gap only up to there. */
+/* The place after which events are replayed. If the id is unknown, nothing is replayed, unless the emitter is
+ * paused: then everything retained is replayed, because the server may fill the gap only up to there. */
 static uint64_t begin_of(const struct joining *joining, const struct replay_place *place)
 {
     return place->known || !joining->paused ? place->last : place->lost;

@@ -35,7 +35,7 @@ static void release(struct emitter_group *group)
     pthread_mutex_lock(&registry->lock);
     free_parts(registry);
     pthread_mutex_unlock(&registry->lock);
-    /* Not in a forked child: if a thread of the parent waited at the fork, this would wait for that thread. */
+    /* In a forked child this could wait for ever, for a thread of the parent that was waiting at the fork. */
     if (process_is_current(registry->process))
         pthread_cond_destroy(&registry->none_remain);
     pthread_mutex_destroy(&registry->lock);

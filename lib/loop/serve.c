@@ -22,8 +22,8 @@ static bool has_room(struct sse_emitter *emitter)
     return ready;
 }
 
-/* Asks the poller for room if the output is full. Not if the socket of a write callback has room already: then the
- * callback waits for something else, and the program calls sse_emitter_flush. */
+/* Asks the poller for room if the output is full. If the socket of a write callback has room already, it does not
+ * ask: the callback waits for something else, and the program calls sse_emitter_flush. */
 static void ask_for_room(struct sse_loop *loop, struct sse_emitter *emitter, bool blocked)
 {
     bool ask = blocked;
@@ -90,7 +90,7 @@ static void serve_input(struct sse_emitter *emitter, uint64_t now)
     pthread_mutex_unlock(&emitter->lock);
 }
 
-/* Closes the descriptor of an emitter. Not if the program has closed it and the number is used again. */
+/* Closes the descriptor of an emitter, unless the program has closed it and the number is used again. */
 static void close_descriptor(struct sse_loop *loop, struct sse_emitter *emitter)
 {
     bool same = true;

@@ -68,8 +68,8 @@ static unsigned interest_of(const struct sse_emitter *emitter)
     return interest;
 }
 
-/* Adds the descriptor to the poller. Not a regular file, or a device such as /dev/null, which epoll refuses with
- * -EPERM: they always have room. */
+/* Adds the descriptor to the poller, unless it always has room: a regular file, or a device such as /dev/null,
+ * which epoll refuses with -EPERM. */
 static int begin(struct watches *watches, struct watch *watch, const struct sse_emitter *emitter,
                  struct poller *poller)
 {
