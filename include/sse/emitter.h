@@ -53,7 +53,7 @@ enum sse_output {
     SSE_OUTPUT_FD = 1,
     /** To a write callback. */
     SSE_OUTPUT_CALLBACK = 2,
-    /** Nowhere by itself: you fetch them with sse_emitter_peek and consume, or with sse_emitter_read. */
+    /** Nowhere. You fetch them with sse_emitter_peek and consume, or with sse_emitter_read. */
     SSE_OUTPUT_PULL = 3
 };
 
@@ -186,8 +186,8 @@ struct sse_emitter_options {
     /** FD. You close the descriptor, after sse_emitter_close. */
     bool keep_fd;
     /**
-     * FD. The library leaves the options of the socket unchanged. Otherwise it sets TCP_NODELAY, and where the
-     * system has it TCP_USER_TIMEOUT to stall_ms.
+     * FD. If it is set, the library leaves the options of the socket unchanged. Otherwise it sets TCP_NODELAY and,
+     * where the system has it, TCP_USER_TIMEOUT to stall_ms.
      *
      * - Without TCP_USER_TIMEOUT, a client that vanishes without FIN or RST is noticed only after many minutes.
      * - TCP_USER_TIMEOUT also ends a client that accepts nothing for stall_ms while the kernel has bytes for it.
@@ -267,7 +267,7 @@ struct sse_emitter_options {
      * The emitter needs your attention. Only with a loop. `what` is one of enum sse_ready.
      *
      * - SSE_READABLE: peek or read until the call returns 0 or an error. Each 0 arms one call of `on_ready`, and
-     *   a new emitter is armed. An armed one is also called when the stream ends.
+     *   a new emitter is armed. If the emitter is armed when the stream ends, `on_ready` is called too.
      * - If the emitter ends while bytes are still unread, `on_ready` is not called. Break the connection in
      *   `on_completion`.
      * - It never runs after `on_completion`, nor after sse_emitter_close has returned.
@@ -309,9 +309,9 @@ struct sse_replay {
     enum sse_replay_outcome outcome;
     size_t messages; /**< how many were queued */
     /**
-     * At a gap: the ids of the first event after the gap that is queued, and of the last event that was published
-     * before the call. "" if there is none. With them you can fill the gap of a paused emitter from your own store.
-     * Look up the client's id in the store:
+     * At a gap, `oldest` is the id of the first event after the gap that is queued, and `newest` that of the last
+     * event that was published before the call. "" if there is none. With them you can fill the gap of a paused
+     * emitter from your own store. Look up the client's id in the store:
      *
      * - It is before `oldest`: send the events after it, up to but without `oldest`. Then call
      *   sse_emitter_start(emitter, true).
