@@ -10,6 +10,8 @@ COMMENT = re.compile(r"/\*\*(?!<)(.*?)\*/", re.S)
 # A comment with the function that it describes.
 FUNCTION = re.compile(r"^/\*\*((?:(?!\*/).)*?)\*/\n((?:SSE_API|static inline)[^;{]*?\b(sse_\w+)\([^;{]*)", re.S | re.M)
 PARTS = r"(Effect|Ownership|Threads|Locks|Callbacks|Errors(?:, with[^:]*)?|Specification|Example): "
+# Doxygen writes ' in place of " into manual pages. So this stands for it, and make.py puts the " back.
+QUOTE = "xQUOTEx"
 
 
 def parts(comment):
@@ -34,6 +36,7 @@ def main():
     with open(path) as header:
         text = FUNCTION.sub(grouped, header.read())
     text = COMMENT.sub(lambda match: f"/**{parts(match.group(1))}*/", text)
+    text = re.sub(r"/\*\*.*?\*/", lambda match: match.group().replace('"', QUOTE), text, flags=re.S)
     if path.endswith("/sse.h"):
         text = text.replace("/**", "/** \\page sse-emitter Server-Sent Events for HTTP servers written in C\n", 1)
     sys.stdout.write(text)

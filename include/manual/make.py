@@ -16,6 +16,9 @@ HERE = pathlib.Path(__file__).resolve().parent
 # Pages of files and folders are left out, because functions and structs have their own pages.
 NOT_WANTED = re.compile(r"^(_.*|.*\.h)\.3$")
 
+# What filter.py has put in place of ".
+QUOTE = "xQUOTEx"
+
 
 def configure(version, include, work):
     values = {"VERSION": version, "HEADERS": include / "sse", "INCLUDE": include, "OUTPUT": work,
@@ -52,7 +55,8 @@ def is_superfluous(line, before, after):
 def clean(page, section):
     """The page without what mandoc warns of: fonts that it lacks, a date in words, breaks beside headings."""
     page = re.sub(r'^\.TH "([^"]*)" 3 "[^"]*"', rf'.TH "\1" {section} "{today()}"', page, flags=re.M)
-    page = re.sub(r'^\.SH "Author".*', "", page.replace(r"\fC", r"\fB"), flags=re.M | re.S)
+    page = page.replace(r"\fC", r"\fB").replace(QUOTE, r"\(dq")
+    page = re.sub(r'^\.SH "Author".*', "", page, flags=re.M | re.S)
     kept = [""]
     lines = without_blank([line.rstrip() for line in page.split("\n")])
     for line, after in zip(lines, lines[1:] + [""]):
@@ -60,6 +64,14 @@ def clean(page, section):
             kept.append(line)
     page = "\n".join(kept[1:]) + "\n"
     return page.replace("\n.RS 4\n.RE", "").replace('.SH "Detailed Description"\n.SH', ".SH")
+
+
+def copy_html(source, target):
+    shutil.copytree(source, target)
+    for path in [*target.rglob("*.html"), *target.rglob("*.js")]:
+        text = path.read_text()
+        if QUOTE in text:
+            path.write_text(text.replace(QUOTE, "&quot;"))
 
 
 def main():
@@ -78,7 +90,7 @@ def main():
             section = 7 if path.name.startswith("sse-emitter") else 3
             target = output / f"man{section}" / f"{path.stem}.{section}"
             target.write_text(clean(path.read_text(), section))
-        shutil.copytree(work / "html", output / "html")
+        copy_html(work / "html", output / "html")
 
 
 main()

@@ -18,6 +18,12 @@ check_pages() {
     [ -z "$missing" ]
 }
 
+# In manual pages Doxygen writes ' in place of ". Examples would not be C.
+check_quotes() {
+    grep -F 'sse_str(\(dqalarm\(dq)' "$work/installed/share/man/man3/sse_registry_publish.3" &&
+        grep -F 'sse_str(&quot;alarm&quot;)' "$work"/installed/share/doc/sse-emitter/html/group__sse__registry__publish.html
+}
+
 make_manual() {
     meson setup "$work/build" "$SSE_ROOT" -Ddocs=enabled -Dtests=disabled -Dexamples=disabled \
         --prefix="$work/installed" --mandir=share/man && meson install -C "$work/build"
@@ -40,6 +46,7 @@ rm -rf "$work"
 mkdir -p "$work"
 try manual make_manual
 try pages check_pages
+try quotes check_quotes
 try mandoc mandoc -Tlint -W warning "$work"/installed/share/man/man[37]/*
 
 python3 "$SSE_ROOT/test/docs/snippets.py" "$SSE_ROOT" "$work/snippets" >"$log" 2>&1
