@@ -62,16 +62,24 @@ static bool wait_for_wake(struct loop_thread *thread)
     return woken;
 }
 
-static void *drive(void *user)
+static void turn_until_done(struct loop_thread *thread)
 {
-    struct loop_thread *thread = user;
     int result;
 
-    mine = thread;
     do {
         result = sse_loop_turn(thread->loop);
         require(result >= -1);
-    } while (result == 0 || wait_for_wake(thread));
+    } while (result == 0);
+}
+
+static void *drive(void *user)
+{
+    struct loop_thread *thread = user;
+
+    mine = thread;
+    do
+        turn_until_done(thread);
+    while (wait_for_wake(thread));
     return NULL;
 }
 
@@ -100,8 +108,20 @@ void loop_thread_stop(struct loop_thread *thread)
     if (thread->polled)
         require(sse_loop_stop(thread->loop) == 0);
     require(pthread_join(thread->thread, NULL) == 0);
+    loop_thread_settle(thread);
+}
+
+void loop_thread_settle(struct loop_thread *thread)
+{
+    const struct loop_thread *before = mine;
+
     for (int turns = 0; thread->polled && turns < SETTLING_TURNS; turns++)
         loop_thread_turn(thread);
+    mine = thread;
+    /* Only if it was woken: a wake that is lost must show. */
+    while (!thread->polled && wait_for_wake(thread))
+        turn_until_done(thread);
+    mine = before;
 }
 
 void loop_thread_turn(struct loop_thread *thread)

@@ -34,6 +34,9 @@ void loop_thread_kick(struct loop_thread *thread);
 /** Returns when the thread has ended. The loop has run until there was nothing to do. */
 void loop_thread_stop(struct loop_thread *thread);
 
+/** After the stop, in the calling thread: what other threads have given the loop since, until nothing is left. */
+void loop_thread_settle(struct loop_thread *thread);
+
 /** One turn in the calling thread, while the loop has none of its own. */
 void loop_thread_turn(struct loop_thread *thread);
 

@@ -116,6 +116,9 @@ void racing_stage_run(struct racing_stage *stage, void *(*work)(void *worker), v
     for (unsigned i = 0; i < STAGE_LOOPS; i++)
         loop_thread_stop(&stage->loops[i]);
     stage->calm = true;
+    /* A callback of a loop that stopped later may have published to the emitters of one that stopped before. */
+    for (unsigned i = 0; i < STAGE_LOOPS; i++)
+        loop_thread_settle(&stage->loops[i]);
     fake_platform_fail_at(&stage->fake, 0, false);
 }
 
