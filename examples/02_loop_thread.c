@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A loop of the library in a thread of its own, and topics: alarms for users.
+ * Alarms for users: each user is a topic, and the library's loop runs in its own thread.
  *
  *     02_loop_thread 8080
  *     curl -N 'http://127.0.0.1:8080/alarms?user=7'
  *     curl -d 'the kettle boils' 'http://127.0.0.1:8080/alarms?user=7'
  *
- * A user is a topic. Start two of the first curl, end the older one and publish: the newer one still
- * receives the alarm, because the end of a connection removes only its own emitter. A table that maps
- * each user to one connection would have removed the newer one here.
+ * Start the first curl twice, end the older one and publish. The newer one still receives the alarm, because the
+ * end of a connection removes only its own emitter. A table that maps each user to one connection would have
+ * removed the newer one here.
  *
- * The server publishes in other threads than the loop's, and needs no lock for it.
+ * The server publishes from other threads than the loop's and needs no lock.
  */
 #include "toy_http.h"
 
@@ -41,7 +41,7 @@ static bool stream(int fd, const struct toy_request *request, struct sse_text to
     };
     int error = sse_emitter_new(NULL, &options, NULL);
 
-    /* Nothing was written yet, so the client can be answered in any way. */
+    /* Nothing has been written yet, so any answer is possible. */
     if (error)
         toy_refuse(fd, error, &http);
     return error == 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A poll(2) loop of the program's own, which drives a loop of the library. Other threads publish.
+ * The program's own poll(2) loop drives the library's loop. Other threads publish.
  *
  *     03_own_poll_loop 8080
  *     curl -N http://127.0.0.1:8080/events
@@ -14,12 +14,12 @@
 static struct sse_registry *registry;
 static struct sse_loop *loop;
 
-/* What other threads tell the loop through a pipe: the socket of a new stream, or one of these. */
+/* Other threads write this to the loop's pipe: the socket of a new stream, or one of these commands. */
 enum { WAKE = -1, END = -2 };
 static int pipe_ends[2];
 
-/* What poll waits for: the pipe, then the sockets of the streams. The descriptor of a free slot is -1. Only
- * the loop's thread uses the slots, and the callbacks run in it, so no lock is needed. */
+/* poll waits for the pipe and for the sockets of the streams. The descriptor of a free slot is -1. Only the loop's
+ * thread uses the slots, and the callbacks run in it, so no lock is needed. */
 enum { PIPE, FIRST_CLIENT, SLOTS = FIRST_CLIENT + CLIENTS_MAX };
 static struct pollfd polls[SLOTS];
 static struct sse_emitter *emitters[SLOTS];
@@ -30,7 +30,7 @@ static bool tell_loop(int what)
     return write(pipe_ends[1], &what, sizeof(what)) == sizeof(what);
 }
 
-/* May run in any thread. If the pipe is full, poll wakes anyway. */
+/* May run in any thread. If the pipe is full, poll returns anyway. */
 static void on_wake(struct sse_loop *woken, void *user)
 {
     (void)woken;
@@ -38,7 +38,7 @@ static void on_wake(struct sse_loop *woken, void *user)
     (void)tell_loop(WAKE);
 }
 
-/* The socket is full: poll tells when it has room again. */
+/* The socket is full. poll reports when it has room again. */
 static void on_ready(struct sse_emitter *emitter, unsigned what, void *user)
 {
     struct pollfd *slot = user;
@@ -75,8 +75,8 @@ static void open_stream(int fd)
     nfds_t slot = FIRST_CLIENT;
     int error;
 
-    /* The first free slot, so that the list stays short: poll refuses a list that is longer than the limit
-     * of descriptors. */
+    /* Takes the first free slot to keep the list short: poll refuses a list longer than the limit of
+     * descriptors. */
     while (slot < used && polls[slot].fd >= 0)
         ++slot;
     options.user = &polls[slot];

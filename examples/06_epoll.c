@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The program's own epoll loop (Linux), edge-triggered, drives a loop of the library. Other threads publish.
+ * The program's own epoll loop (Linux, edge-triggered) drives the library's loop. Other threads publish.
  *
  *     06_epoll 8080
  *     curl -N http://127.0.0.1:8080/events
@@ -16,7 +16,7 @@ static struct sse_registry *registry;
 static struct sse_loop *loop;
 static int epoll_fd, wake_fd;
 
-/* The toy server's threads pass new sockets through it. A server that reads requests in its loop has none. */
+/* Carries new sockets from the toy server's threads to the loop. A server that reads in its loop needs none. */
 static int new_streams[2];
 
 /* May run in any thread. Nobody needs to read the eventfd, because it is registered edge-triggered: epoll
@@ -55,11 +55,11 @@ static void open_stream(int fd)
         close(fd);
         return;
     }
-    /* Edge-triggered, epoll reports room only after the socket was full: no on_ready need ask for it. */
+    /* Edge-triggered epoll reports room only after the socket was full, so on_ready does not have to ask for it. */
     error = watch(fd, EPOLLOUT | EPOLLRDHUP | EPOLLET, emitter);
     if (error)
         sse_emitter_abort(emitter, error);
-    /* The loop closes the socket before it frees the emitter, and epoll forgets a socket that is closed. */
+    /* The loop closes the socket before it frees the emitter, and a closed socket is in no epoll set. */
     sse_emitter_unref(emitter);
 }
 
@@ -80,7 +80,7 @@ static void serve_client(struct sse_emitter *emitter, uint32_t events)
 {
     if (events & EPOLLOUT)
         sse_emitter_flush(emitter);
-    /* The client has closed the connection, or only its sending side. The ping finds out which. */
+    /* The client has closed either the connection or only its sending side. The ping finds out which. */
     if (events & EPOLLRDHUP)
         sse_emitter_ping(emitter);
     if (events & (EPOLLERR | EPOLLHUP))
@@ -97,7 +97,7 @@ static void *run_loop(void *unused)
     while (serving || sse_loop_count(loop) > 0) {
         int count = epoll_wait(epoll_fd, events, 64, timeout_ms);
 
-        /* Emitters are freed in the turn alone, so every pointer in `events` is valid. */
+        /* Emitters are freed only in the turn, so every pointer in `events` is still valid. */
         for (int i = 0; i < count; ++i) {
             if (events[i].data.ptr == new_streams)
                 serving = take_stream();

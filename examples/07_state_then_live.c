@@ -5,13 +5,13 @@
  *     07_state_then_live 8080 [MICROSECONDS-BETWEEN-VISITORS]
  *     curl -N http://127.0.0.1:8080/events
  *
- * A thread lets visitors in while clients connect. A client must neither miss a change that comes between its
- * state and its first live event, nor get a change that is in its state already. Two things see to that:
+ * A thread lets visitors in while clients connect. A client must not miss a change between its state and its first
+ * live event, nor receive one that its state already includes. Two measures ensure that:
  *
  * - A lock is held while a change is made and published, and while a stream joins and the state is read.
- * - The emitter begins paused. What is published while the state is being sent waits, and follows it.
+ * - The emitter begins paused. Events that are published while the state is being sent are queued behind it.
  *
- * A client that comes back gets the whole state again. So there is no history, and events have no ids.
+ * A client that reconnects receives the whole state again, so there is no history, and events have no ids.
  */
 #include "toy_http.h"
 
@@ -26,7 +26,7 @@ static long pause_us = SECOND;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned visitors[HALLS];
 
-/* No callback runs inside publish, so it may be called with the lock held. */
+/* Publish runs no callback, so you may call it with the lock held. */
 static void let_in(int hall)
 {
     char text[64];
@@ -35,7 +35,7 @@ static void let_in(int hall)
     pthread_mutex_lock(&lock);
     snprintf(text, sizeof(text), "{\"hall\":%d,\"visitors\":%u}", hall, visitors[hall] + 1);
     event.data = sse_str(text);
-    /* Without memory nobody is told: then the visitor waits outside. */
+    /* Without memory nobody can be notified. Then the visitor waits outside. */
     if (sse_registry_publish(registry, sse_str(NULL), &event, NULL) == 0)
         ++visitors[hall];
     pthread_mutex_unlock(&lock);
@@ -89,7 +89,8 @@ static bool stream(int fd, const struct toy_request *request)
         toy_refuse(fd, error, &http);
         return false;
     }
-    /* From here on, changes do not wait for this client. A large state may be sent in several events. */
+    /* The lock is free again, so changes do not wait for this client. You may split a large state into several
+     * events. */
     error = send_state(emitter, state);
     if (error)
         sse_emitter_abort(emitter, error);

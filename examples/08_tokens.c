@@ -7,8 +7,8 @@
  *     curl -N -d 'roses are red, violets are blue' http://127.0.0.1:8080/answer
  *     curl http://127.0.0.1:8080/status
  *
- * A model delivers several tokens at once when the machine is busy. Each burst is one message: one chunk, one
- * write. When the client leaves, the model stops.
+ * A model delivers several tokens at once when the machine is busy. Each burst is one message, so it takes one
+ * chunk and one write. When the client disconnects, the model stops.
  */
 #include "toy_http.h"
 #include <stdatomic.h>
@@ -26,7 +26,7 @@ struct model {
     size_t bursts;
 };
 
-/* Waits for the next burst of 1 to BURST_MAX tokens. Returns how many there are; 0: the model has stopped. */
+/* Waits for the next burst of 1 to BURST_MAX tokens. Returns their number, or 0 when the model has stopped. */
 static size_t generate(struct model *model, struct sse_text *tokens)
 {
     size_t wanted = model->bursts++ % BURST_MAX + 1;
@@ -48,7 +48,7 @@ static size_t generate(struct model *model, struct sse_text *tokens)
 
 /* ---- The stream. ---- */
 
-/* A token must be whole characters: of one that ends within a character, keep the rest for the next burst. */
+/* An event must be UTF-8. If your model's token ends within a character, keep the rest for the next burst. */
 static int send_burst(struct sse_emitter *emitter, const struct sse_text *tokens, size_t count)
 {
     struct sse_event events[BURST_MAX];
@@ -65,7 +65,7 @@ static int send_burst(struct sse_emitter *emitter, const struct sse_text *tokens
     return error;
 }
 
-/* The final event tells the client that the answer is complete, and the stream was not just cut. */
+/* The final event tells the client that the answer is complete. Without it, the connection may have broken. */
 static int send_done(struct sse_emitter *emitter, size_t tokens, bool complete)
 {
     char text[64];
@@ -83,8 +83,8 @@ static void answer(struct sse_emitter *emitter, struct sse_text prompt)
     size_t count = 0, sum = 0;
     int error = 0;
 
-    /* A write fails soon after the client has left. A model that may be silent for long needs
-     * sse_emitter_ping about once a second, which finds that out and keeps the connection alive. */
+    /* A write fails soon after the client has disconnected. If your model may be silent for long, call
+     * sse_emitter_ping about once a second: it notices the disconnect and keeps the connection alive. */
     while (error == 0 && (count = generate(&model, tokens)) > 0) {
         error = send_burst(emitter, tokens, count);
         sum += count;
@@ -95,7 +95,7 @@ static void answer(struct sse_emitter *emitter, struct sse_text prompt)
         error = sse_emitter_complete(emitter);
     if (error)
         sse_emitter_abort(emitter, error);
-    /* Writes what a slow client has not taken yet. */
+    /* Writes the events that a slow client has not accepted yet. */
     sse_emitter_wait(emitter, -1);
     sse_emitter_close(emitter);
 }
@@ -110,7 +110,7 @@ static bool stream(int fd, const struct toy_request *request)
     int error;
 
     if (request->body.len == 0 || sse_event_encode(&prompt, NULL, 0) < 0) {
-        toy_respond(fd, "400 Bad Request", "a prompt is text in UTF-8\n");
+        toy_respond(fd, "400 Bad Request", "the prompt must be UTF-8\n");
         return false;
     }
     error = sse_emitter_new(&emitter, &options, NULL);

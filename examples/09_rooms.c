@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Changing rooms on a live connection. A room is a topic. So is the key of a connection: no table is needed
- * to find the emitter that a request means.
+ * Changing rooms on a live connection. A room is a topic. The key of a connection is a topic too, so the server
+ * finds the emitter that a request names without a table.
  *
  *     09_rooms 8080
  *     curl -N http://127.0.0.1:8080/events          the first event is the KEY of this connection
@@ -9,8 +9,8 @@
  *     curl -d hello 'http://127.0.0.1:8080/say?room=kitchen'
  *     curl -d '' 'http://127.0.0.1:8080/move?connection=KEY&enter=garden&leave=kitchen'
  *
- * A client that reconnects gets a new key. It enters each of its rooms again, with the id of the last event
- * from that room, and gets what was said meanwhile.
+ * A client that reconnects gets a new key. It enters each of its rooms again, with the id of the last event from
+ * that room, and receives the events that it missed.
  */
 #include "toy_http.h"
 
@@ -21,7 +21,7 @@ static struct sse_registry *registry;
 static struct sse_loop *loop;
 static FILE *random_source;
 
-/* A topic is the prefix and the value of a parameter. Absent: there is none, or it is too long. */
+/* Makes a topic of the prefix and the value of a parameter. Absent: the parameter is missing or too long. */
 static struct sse_text read_topic(struct sse_text query, const char *parameter, const char *prefix,
                                   char *topic)
 {
@@ -31,7 +31,7 @@ static struct sse_text read_topic(struct sse_text query, const char *parameter, 
     return size < 1 || (size_t)size > room ? sse_str(NULL) : (struct sse_text){topic, start + (size_t)size};
 }
 
-/* Whoever has the key of a connection may move it, so nobody must be able to guess one. */
+/* Everyone who has the key of a connection may move it, so the key must be impossible to guess. */
 static bool append_key(char *text)
 {
     unsigned char random[16];
@@ -75,7 +75,7 @@ struct move {
     struct sse_text enter, leave, last_event_id;
 };
 
-/* Returns 1 or an error: sse_registry_each returns 0 if there is no such connection. */
+/* Returns 1 or an error, because sse_registry_each returns 0 if the connection does not exist. */
 static int move(struct sse_emitter *emitter, void *user)
 {
     const struct move *rooms = user;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A unit test of an integration, with cmocka. It needs no socket, no thread and no waiting: the clock stands
- * still until the test moves it, memory fails when the test says so, and the client is a buffer.
+ * A unit test of an integration, with cmocka. It needs no socket, no thread and no waiting: the test moves the
+ * clock, chooses the allocation that fails, and reads the client's bytes from a buffer.
  *
  *     cc 10_unit_test.c $(pkg-config --cflags --libs sse-emitter cmocka) -o unit_test && ./unit_test
  */

@@ -4,7 +4,7 @@
 //     tail -f some.log | 11_cpp 8080
 //     curl -N http://127.0.0.1:8080/
 //
-// As in the quick start, every connection becomes a stream. The end of the input ends the server.
+// As in the quick start, every connection becomes a stream. The server ends when its input ends.
 #include "raii.hpp"
 
 #include <arpa/inet.h>
@@ -43,7 +43,7 @@ class descriptor
     int number;
 };
 
-// What the program knows of a client. It goes with the stream.
+// What the program stores for each client. It is freed with the stream.
 struct visitor {
     int number;
 };
@@ -93,7 +93,7 @@ void welcome(int fd, int number, const sse::registry &registry, const sse::loop_
     client.let_go();
 }
 
-// What cannot be done for one line or one client is told, and the server goes on.
+// The server reports an error of one line or one client and continues.
 template <class Work> void attempt(Work work)
 {
     try {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-// A stream of events in a page. EventSource reads the events, reconnects after the server's `retry` and says
-// which event was its last. This client adds what EventSource leaves to the page:
+// A stream of events in a page. EventSource reads the events, reconnects after the server's `retry` and sends the
+// id of its last event. This client handles three cases that EventSource leaves to the page:
 //
-// - A gap. Events are missing: the page loads its whole state again.
-// - The end. The server has sent all there is. EventSource would reconnect.
-// - A status such as 502, while a server restarts behind a proxy. EventSource gives up for good.
+// - A gap. Events are missing, so the page loads its whole state again.
+// - The end. The server has sent everything. EventSource alone would reconnect.
+// - A status such as 502, while a server restarts behind a proxy. EventSource alone would give up for good.
 //
 //     import { follow } from './browser_client.js';
 //
@@ -19,18 +19,18 @@
 // sse_http_last_event_id, which knows the parameter `lastEventId`.
 
 const DEFAULTS = {
-    types: ['message'], // all that onEvent is called for; not 'open' and not 'error'
+    types: ['message'], // onEvent is called for these types; not 'open' and not 'error'
     gapType: 'gap',
-    endType: 'end', // of the event after which nothing comes
+    endType: 'end', // the type of the event after which no more events come
     withCredentials: false,
-    firstDelayMs: 1000, // after a status that is no stream; each time it is doubled
+    firstDelayMs: 1000, // before the next attempt after a refusal; doubled each time
     longestDelayMs: 30000,
     onEvent: () => {},
-    onGap: () => {}, // may return a promise: events wait for it
+    onGap: () => {}, // may return a promise: later events wait for it
     onState: () => {}, // 'open', 'waiting', 'ended', or 'refused' with the status
 };
 
-/** Follows a stream until it ends, is refused, or the function that is returned is called. */
+/** Follows a stream until it ends or is refused, or until you call the function that is returned. */
 export function follow(url, options) {
     const { types, gapType, endType, withCredentials, firstDelayMs, longestDelayMs, onEvent, onGap, onState } = {
         ...DEFAULTS, ...options,
@@ -42,7 +42,7 @@ export function follow(url, options) {
     let lastEventId = '';
     let work = Promise.resolve();
 
-    /* One after the other, in the order of the stream. */
+    /* Handles events one after the other, in the order of the stream. */
     function enqueue(task) {
         work = work.then(() => stopped || task()).catch((error) => console.error(error));
     }
@@ -87,11 +87,11 @@ export function follow(url, options) {
         types.forEach((type) => listen(type, onEvent));
         listen(gapType, onGap);
         listen(endType, () => finish('ended'));
-        // At once, lest it reconnect while events before it are still being worked on.
+        // Closes now, or EventSource would reconnect while earlier events are still being handled.
         source.addEventListener(endType, ({ target }) => target.close());
     }
 
-    /* EventSource does not tell the status. 0: there was no answer. */
+    /* EventSource hides the status, so ask for it. 0: there was no answer. */
     async function askForStatus() {
         const question = new AbortController();
         try {
@@ -105,7 +105,7 @@ export function follow(url, options) {
         } catch {
             return 0;
         } finally {
-            // A stream that was answered is not wanted.
+            // Only the status is needed, so the response is cancelled.
             question.abort();
         }
     }
@@ -122,7 +122,7 @@ export function follow(url, options) {
         } else {
             const delay = Math.min(firstDelayMs * 2 ** failures, longestDelayMs);
             failures += 1;
-            // At random, so that not all pages come back together.
+            // A random delay, so that not all pages reconnect at the same time.
             timer = setTimeout(connect, delay * (0.5 + Math.random() / 2));
         }
     }

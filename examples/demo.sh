@@ -5,8 +5,8 @@
 #
 #     sh examples/demo.sh [hub options]
 #
-# What is needed to build is installed with apt-get where that exists. All that is said meanwhile
-# goes to standard error, and standard input is left to the hub.
+# Missing build tools are installed with apt-get, where that exists. Messages go to standard error, and only the hub
+# reads standard input.
 
 set -eu
 
@@ -67,18 +67,18 @@ install_missing()
 {
     missing=$(missing_packages)
     [ -n "$missing" ] || return 0
-    has apt-get || fail "missing here, please install: $missing(meson $needed_meson or newer)"
-    [ "$(id -u)" -eq 0 ] || has sudo || fail "not root, and no sudo; please install: $missing"
+    has apt-get || fail "these packages are missing; please install: $missing(meson $needed_meson or newer)"
+    [ "$(id -u)" -eq 0 ] || has sudo || fail "this needs root or sudo; please install: $missing"
     say "installing $missing"
     as_root apt-get update </dev/null >&2 || say "apt-get update failed; trying all the same"
     # shellcheck disable=SC2086
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing \
-        </dev/null >&2 || fail "apt-get could not install $missing"
+        </dev/null >&2 || fail "apt-get could not install $missing; see its messages above"
     missing=$(missing_packages)
-    [ -z "$missing" ] || fail "still missing or too old: $missing(meson $needed_meson or newer)"
+    [ -z "$missing" ] || fail "still missing or too old; please install: $missing(meson $needed_meson or newer)"
 }
 
-# Prints a directory to build in: in the tree, or a temporary one if that cannot be written.
+# Prints a directory to build in: in the tree, or a temporary one if the tree cannot be written.
 build_directory()
 {
     if mkdir -p "$root/build/demo" 2>/dev/null && [ -w "$root/build/demo" ]; then
@@ -104,7 +104,7 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 install_missing
 build=$(build_directory)
 
-# A build directory left behind by another place or another meson is made anew.
-{ configure && compile; } || { configure --wipe && compile; } || fail "the hub could not be built"
+# A build directory of another source directory or another meson is built again from nothing.
+{ configure && compile; } || { configure --wipe && compile; } || fail "the hub could not be built; see above"
 
 exec "$build/examples/hub" "$@"

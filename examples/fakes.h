@@ -3,8 +3,8 @@
 #define FAKES_H
 
 /*
- * What a unit test gives the library in place of the machine: a clock, memory, chance and a client. They are
- * in one struct, `fake`, which a test sets and reads.
+ * Replacements for a unit test: a fake clock, memory, random numbers and client. They are in one struct, `fake`,
+ * which a test sets and reads.
  */
 
 #include <sse/sse.h>
@@ -40,7 +40,7 @@ static inline uint64_t fake_now(void *user)
     return fake.now_ms * 1000000;
 }
 
-/* Timers are spread at random: here all alike. */
+/* The library spreads timers at random. Here all random numbers are alike. */
 static inline uint64_t fake_random(void *user)
 {
     (void)user;
@@ -53,7 +53,7 @@ static const struct sse_platform fake_platform = {.size = sizeof(fake_platform),
                                                   .now = fake_now,
                                                   .random = fake_random};
 
-/* A write callback that takes what the client has room for, a piece at a time. */
+/* A write callback that accepts as much as the client has room for, one piece at a time. */
 static inline ssize_t fake_write(void *user, const struct iovec *iov, int count)
 {
     size_t size = iov->iov_len < fake.room ? iov->iov_len : fake.room;
@@ -77,14 +77,14 @@ static inline void fake_on_wake(struct sse_loop *loop, void *user)
 static const struct sse_loop_options fake_loop = {
     .size = sizeof(fake_loop), .platform = &fake_platform, .on_wake = fake_on_wake};
 
-/* Nothing happens, no memory fails, and the client takes everything. */
+/* A new test begins: no time has passed, no allocation fails, and the client accepts everything. */
 static inline void fake_reset(void)
 {
     memset(&fake, 0, sizeof(fake));
     fake.room = SIZE_MAX;
 }
 
-/* Lets time pass. The loop works as long as it has something to do. */
+/* Lets time pass, and then runs turns of the loop as long as it has work. */
 static inline void fake_run(struct sse_loop *loop, uint64_t milliseconds)
 {
     fake.now_ms += milliseconds;

@@ -9,19 +9,19 @@
  * A browser sends requests for every page that it shows, also to a server that only this machine can reach.
  * Three header fields tell about the page:
  *
- * - `Host` is the name by which the page reaches the server. A foreign page can give this server's address
- *   to a name of its own (DNS rebinding). The browser then takes both for one origin, and only Host shows the
- *   foreign name.
+ * - `Host` is the name by which the page reaches the server. A foreign page can let its own name point to this
+ *   server's address (DNS rebinding). The browser then takes both for one origin, and only Host shows the foreign
+ *   name.
  * - `Origin` is the origin of the page. Browsers send it with every POST, and with a stream of another
  * origin.
  * - `Sec-Fetch-Site` is the browser's own verdict. No page can set it. Browsers omit it if the server is
  *   reached by a name without TLS.
  *
- * This is no login: a client that is not a browser sends what it likes.
+ * This does not replace a login: a client that is not a browser can send any header.
  *
- * A proxy in front should pass Host on with its port (nginx: `proxy_set_header Host $host:$server_port`), and
- * the public name must be one of `names`. If the proxy puts its own name there, pages that are reached
- * without TLS are refused.
+ * A proxy in front must pass Host on with its port (nginx: `proxy_set_header Host $host:$server_port`), and you
+ * must list the public name in `names`. If the proxy sends its own name as Host, pages that are reached without TLS
+ * are refused.
  */
 
 #include <arpa/inet.h>
@@ -30,12 +30,12 @@
 #include <string.h>
 
 struct origin_rules {
-    /** The server's names, without a port. `localhost` and every IP address are known without being named:
-     *  an address in Host is where the request went, whoever sent it. */
+    /** The server's names, without a port. You need not list `localhost` or IP addresses: an IP address in Host is
+     *  the address that the request was sent to, so no foreign page can choose it. */
     const struct sse_text *names;
     size_t name_count;
-    /** Whose pages may act as well: an Origin such as `https://example.org`, or `*`. Absent: nobody else's.
-     */
+    /** Pages of this origin may act as well: `https://example.org`, for example, or `*` for all. Absent: no
+     *  others. */
     struct sse_text permitted;
 };
 
@@ -61,7 +61,7 @@ static inline bool origin_same_text(struct sse_text left, struct sse_text right)
     return same == left.len && same == right.len;
 }
 
-/* No digits: 0, which stands for the scheme's own port. */
+/* Returns 0 if there are no digits. 0 stands for the default port of the scheme. */
 static inline bool origin_read_port(struct sse_text digits, unsigned *port)
 {
     *port = 0;
@@ -163,7 +163,7 @@ static inline const char *origin_refusal(const struct origin_rules *rules,
     bool is_own;
 
     if (request->host.len && !origin_knows_host(rules, request->host))
-        return "the server is not known by this Host";
+        return "the server does not know the name in Host; add it to the server's names";
     if (origin_is_permitted(rules, request->origin))
         return NULL;
     if (request->fetch_site.len)

@@ -17,8 +17,8 @@ static const char *const payment_states[] = {"pending", "authorised", "paid"};
 struct payment {
     char id[33]; /* cannot be guessed, so whoever knows it may listen */
     int state;
-    char event_id[SSE_ASSIGNED_ID_SIZE]; /* of the event that told this state */
-    int64_t due;                         /* the bank's next answer */
+    char event_id[SSE_ASSIGNED_ID_SIZE]; /* the id of the event that announced this state */
+    int64_t due;                         /* when the bank answers next */
 };
 
 static pthread_mutex_t payments_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -28,9 +28,9 @@ static int payment_store;
 static int random_source;
 static int bank_ms;
 
-/* ---- What the events add. Both functions are called with the payments locked. ---- */
+/* ---- Functions of 05_payment_page.c. They are called with the payments locked. ---- */
 
-/** Tells the clients of a payment its state. Returns 0, or a negative errno: then nobody was told. */
+/** Publishes the state of a payment to its clients. Returns 0, or a negative errno: then no client receives it. */
 static int publish(struct payment *payment);
 
 /** Answers GET /events, as a toy_handler does. */
@@ -60,7 +60,7 @@ static inline void open_store(const char *program, const char *path)
         payment->due = toy_now() + bank_ms;
         ++payment;
     }
-    /* An incomplete last line, after a full disk, was never acknowledged to anyone. */
+    /* The last line may be incomplete after a full disk. Nobody was told that it was stored. */
     sound = sound && (!file || feof(file));
     if (file)
         fclose(file);
@@ -95,10 +95,10 @@ static inline struct payment *find_payment(struct sse_text query)
     return NULL;
 }
 
-/* ---- The bank, a thread of its own. ---- */
+/* ---- The bank, in its own thread. ---- */
 
-/** Saves before it publishes: no client must see a state that a crash would undo. If one of the two fails,
- *  the bank comes back to this payment. */
+/** Saves before it publishes, because no client may see a state that a crash would undo. If one of the two fails,
+ *  the bank tries this payment again later. */
 static inline void move_on(struct payment *payment)
 {
     payment->due = toy_now() + bank_ms;
@@ -194,7 +194,7 @@ static inline bool serve_request(int fd, const struct toy_request *request)
     return streams;
 }
 
-/** Reads the arguments and the store. Returns the port. If something is wrong, the program ends. */
+/** Reads the arguments and the store. Returns the port. On an error, prints it and ends the program. */
 static inline int open_payments(const char *program, int argument_count, char **arguments)
 {
     int port = argument_count == 3 || argument_count == 4 ? toy_number(arguments[1], 65535) : -1;
@@ -208,7 +208,7 @@ static inline int open_payments(const char *program, int argument_count, char **
     return port;
 }
 
-/** Serves until a signal comes. Threads may then still be at work: toy_join waits for them. */
+/** Serves until a signal comes. Threads may still be running then: toy_join waits for them. */
 static inline void serve_payments(const char *program, int port)
 {
     int listener = toy_listen(program, port);

@@ -2,8 +2,9 @@
 #ifndef RAII_HPP
 #define RAII_HPP
 
-// Owners for C++11. What an owner has is released at the end of its scope. If something cannot be made or
-// published, that is an exception. The end of a stream is none: clients leave at any time.
+// Owners for C++11. An owner releases its object at the end of its scope. If an object cannot be made or an event
+// cannot be published, an exception is thrown. The end of a stream throws none, because clients disconnect at any
+// time.
 //
 // No exception may leave a callback: the library is written in C.
 
@@ -22,7 +23,7 @@ inline void check(int error, const char *what)
         throw std::system_error(-error, std::generic_category(), what);
 }
 
-// Options or another struct that begins with its size, with everything else at its default.
+// Options, or another struct that begins with its size. Every other member has its default.
 template <class Options> Options defaults()
 {
     Options options{};
@@ -70,7 +71,7 @@ class registry
     std::unique_ptr<sse_registry, decltype(&sse_registry_unref)> pointer;
 };
 
-// A polled loop and the thread that runs it. Its end ends the streams that it has.
+// A polled loop and the thread that runs it. The destructor ends the loop's streams.
 class loop_thread
 {
   public:
@@ -101,7 +102,7 @@ class loop_thread
 class emitter
 {
   public:
-    // The stream keeps `user`, which the callbacks get, and deletes it after the last of them.
+    // The stream owns `user`, which the callbacks receive, and deletes it after the last callback.
     template <class User>
     emitter(sse_emitter_options options, std::unique_ptr<User> user, sse_replay *replay = nullptr)
         : pointer(nullptr, sse_emitter_close)
@@ -114,13 +115,13 @@ class emitter
         user.release();
     }
 
-    // Returns 0, or why the client does not get the event.
+    // Returns 0, or the error because of which the client does not receive the event.
     int send(const sse_event &event)
     {
         return sse_emitter_send(get(), &event);
     }
 
-    // The stream goes on without an owner: its loop keeps it until it ends.
+    // The stream needs no owner: its loop keeps it until it ends.
     void let_go()
     {
         sse_emitter_unref(pointer.release());

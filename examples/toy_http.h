@@ -3,9 +3,9 @@
 #define TOY_HTTP_H
 
 /*
- * A toy HTTP server, so that the examples are complete programs. It reads one small request from each
- * connection, and has no TLS, no keep-alive and few checks. Do not use it in a real server: the
- * library is made for the HTTP server that you have.
+ * A toy HTTP server, so that the examples are complete programs. It reads one small request from each connection,
+ * and has no TLS, no keep-alive and few checks. Do not use it in production: link the library into the HTTP server
+ * that you have.
  */
 
 #include "origin.h"
@@ -38,7 +38,7 @@ static inline int64_t toy_now(void)
     return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
 }
 
-/** Returns the number that a text is, or -1 if it is none or is above `max`. */
+/** Reads a number. Returns -1 if the text is not a number or the number is above `max`. */
 static inline int toy_number(const char *text, int max)
 {
     char *end;
@@ -76,13 +76,13 @@ static inline void toy_set_nonblocking(int fd)
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 }
 
-/** Whether the last call failed because there was nothing to read, or no room to write. */
+/** Whether the last call failed only because there was nothing to read, or no room to write. */
 static inline bool toy_would_block(void)
 {
     return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
 }
 
-/** Ends the program and says why, if `error` is not 0. */
+/** If `error` is not 0, prints it and ends the program. */
 static inline void toy_check(const char *program, int error)
 {
     if (error == 0)
@@ -91,21 +91,21 @@ static inline void toy_check(const char *program, int error)
     exit(1);
 }
 
-/** Opens a pipe. Writing to it does not wait for room. If that fails, the program ends. */
+/** Opens a pipe whose writing end never blocks. On an error, ends the program. */
 static inline void toy_pipe(const char *program, int ends[2])
 {
     toy_check(program, pipe(ends) < 0 ? errno : 0);
     toy_set_nonblocking(ends[1]);
 }
 
-/** Says how to start the program and ends it. */
+/** Prints how to start the program and ends it. */
 static inline void toy_usage(const char *program, const char *arguments)
 {
     fprintf(stderr, "usage: %s %s\n", program, arguments);
     exit(2);
 }
 
-/** The port that the only argument names. */
+/** Reads the port from the only argument. */
 static inline int toy_port(const char *program, int argument_count, char **arguments)
 {
     int port = argument_count == 2 ? toy_number(arguments[1], 65535) : -1;
@@ -115,7 +115,7 @@ static inline int toy_port(const char *program, int argument_count, char **argum
     return port;
 }
 
-/** Listens on 127.0.0.1 and begins to watch for signals. If that fails, the program ends. */
+/** Listens on 127.0.0.1 and begins to watch for signals. On an error, ends the program. */
 static inline int toy_listen(const char *program, int port)
 {
     const struct sigaction action = {.sa_handler = toy_on_signal, .sa_flags = SA_RESTART};
@@ -138,7 +138,7 @@ static inline int toy_listen(const char *program, int port)
     return fd;
 }
 
-/** Waits until `deadline` for input. False: there is none, or, if `stoppable` is set, a signal has come. */
+/** Waits for input until `deadline`. Returns false if none has come or, with `stoppable`, if a signal has come. */
 static inline bool toy_wait(int fd, int64_t deadline, bool stoppable)
 {
     struct pollfd polls[] = {{.fd = fd, .events = POLLIN},
@@ -146,12 +146,12 @@ static inline bool toy_wait(int fd, int64_t deadline, bool stoppable)
     int64_t left = deadline - toy_now();
     int ready = left > 0 ? poll(polls, 2, (int)left) : 0;
 
-    /* After EINTR, reading finds nothing, and the caller waits again. */
+    /* After EINTR the caller finds nothing to read and waits again. */
     return ready != 0 && (ready < 0 || polls[1].revents == 0);
 }
 
-/** Lets the client close first, for a while: closing a socket with unread input resets the connection,
- *  and the client may lose the response. */
+/** Waits a while for the client to close first: closing a socket with unread input resets the connection, and the
+ *  client may lose the response. */
 static inline void toy_linger(int fd)
 {
     int64_t deadline = toy_now() + TOY_LINGER_MS;
@@ -203,7 +203,7 @@ static inline struct sse_text toy_header(const struct toy_request *request, cons
     return (struct sse_text){line, (size_t)(strstr(line, "\r\n") - line)};
 }
 
-/** Two lengths are a request that two servers read in two ways. */
+/** With two different lengths, two servers may read the same request differently. */
 static inline bool toy_has_two_lengths(const struct toy_request *request)
 {
     static const char name[] = "Content-Length";
@@ -226,10 +226,10 @@ static inline size_t toy_body_size(const struct toy_request *request)
     return *value >= '0' && *value <= '9' && *end == '\r' ? size : SIZE_MAX;
 }
 
-/** The status of a request that is complete and may be served. */
+/** The status that means: the request is complete and may be served. */
 static const char toy_ok[] = "200 OK";
 
-/** Returns NULL: the request is incomplete; toy_ok: it is complete; otherwise the status that refuses it. */
+/** Returns NULL if the request is incomplete, toy_ok if it is complete, otherwise the status to refuse it with. */
 static inline const char *toy_parse(struct toy_request *request)
 {
     char *end = strstr(request->bytes, "\r\n\r\n");
@@ -262,7 +262,7 @@ static inline const char *toy_parse(struct toy_request *request)
     return request->size - head < body ? NULL : toy_ok;
 }
 
-/** Reads what has come, without waiting. Returns what toy_parse does. */
+/** Reads without waiting. Returns the result of toy_parse. */
 static inline const char *toy_read(int fd, struct toy_request *request)
 {
     ssize_t size = recv(fd, request->bytes + request->size, TOY_REQUEST_SIZE_MAX - request->size, 0);
@@ -288,7 +288,7 @@ static inline struct sse_text toy_trimmed_header(const struct toy_request *reque
     return value;
 }
 
-/** Why a complete request is refused; NULL if it is not. A link of another site may lead to the page. */
+/** Returns the reason to refuse a complete request, or NULL. A link on another site may lead to the page. */
 static inline const char *toy_refusal(const struct toy_request *request)
 {
     const struct origin_rules rules = {.names = NULL};
@@ -303,8 +303,8 @@ static inline const char *toy_refusal(const struct toy_request *request)
 
 /* ---- Responses. ---- */
 
-/** Sends a short response of the type text/`type`. A new socket has room for it; if the client is gone,
- *  nobody needs it. */
+/** Sends a short response of the type text/`type`. A new socket has room for it. A write error is ignored, because
+ *  the client has disconnected then. */
 static inline void toy_respond_as(int fd, const char *status, const char *type, const char *text)
 {
     char response[4096];
@@ -321,23 +321,23 @@ static inline void toy_respond(int fd, const char *status, const char *text)
     toy_respond_as(fd, status, "plain", text);
 }
 
-/** Answers a client that has published an event. `error` is what sse_registry_publish returned. */
+/** Answers a client that has published an event. `error` is the result of sse_registry_publish. */
 static inline void toy_answer_publish(int fd, int error, const struct sse_delivery *delivery)
 {
     char text[64];
 
     if (error == -EILSEQ) {
-        toy_respond(fd, "400 Bad Request", "an event is UTF-8\n");
+        toy_respond(fd, "400 Bad Request", "the event must be UTF-8\n");
     } else if (error) {
-        toy_respond(fd, "503 Service Unavailable", "the event was not sent\n");
+        toy_respond(fd, "503 Service Unavailable", "the event was not sent; send it again later\n");
     } else {
         snprintf(text, sizeof(text), "sent to %zu\n", delivery->receivers);
         toy_respond(fd, "202 Accepted", text);
     }
 }
 
-/** The head of a stream for this client. The stream is in chunks if the client understands them, so that
- *  it can tell the end of the stream from a broken connection. */
+/** Makes the head of a stream for this client. The stream is chunked if the client understands chunks, because only
+ *  then can the client tell the end of the stream from a broken connection. */
 static inline struct sse_http_options toy_stream_head(const struct toy_request *request)
 {
     static const struct sse_http_header close_header = {{"Connection", 10}, {"close", 5}};
@@ -349,8 +349,8 @@ static inline struct sse_http_options toy_stream_head(const struct toy_request *
     return http;
 }
 
-/** Answers a client that sse_emitter_new has refused with `error`. The nanoseconds are random enough to make
- *  the clients come back at different times. */
+/** Answers a client when sse_emitter_new has returned `error`. The nanoseconds are random enough to let the clients
+ *  reconnect at different times. */
 static inline void toy_refuse(int fd, int error, const struct sse_http_options *http)
 {
     struct timespec time;
@@ -363,7 +363,7 @@ static inline void toy_refuse(int fd, int error, const struct sse_http_options *
         send(fd, response, (size_t)size, MSG_NOSIGNAL);
 }
 
-/** Tells a client to stop for good. */
+/** Tells a client not to reconnect. */
 static inline void toy_send_no_content(int fd, const struct toy_request *request)
 {
     struct sse_http_options http = toy_stream_head(request);
@@ -376,10 +376,10 @@ static inline void toy_send_no_content(int fd, const struct toy_request *request
         send(fd, response, (size_t)size, MSG_NOSIGNAL);
 }
 
-/* ---- A thread for each request, so that a slow client delays nobody. ---- */
+/* ---- One thread for each request, so that a slow client delays nobody. ---- */
 
-/** Serves a complete request in a thread of its own. Returns true if the descriptor belongs to the
- *  library now, otherwise it is closed. */
+/** Serves a complete request in its own thread. Returns true if the library now owns the descriptor, otherwise the
+ *  descriptor is closed. */
 typedef bool toy_handler(int fd, const struct toy_request *request);
 
 struct toy_connection {
@@ -400,8 +400,8 @@ static inline void toy_count_threads(int change)
     pthread_mutex_unlock(&toy_lock);
 }
 
-/** Waits for more of a request. After a signal there is still a little time for it: a page whose stream is
- *  refused with 408 would never come back. */
+/** Waits for the rest of a request. After a signal the client still has a short time for it, because a page whose
+ *  stream is refused with 408 would never reconnect. */
 static inline bool toy_wait_for_request(int fd, int64_t deadline)
 {
     int64_t end;
@@ -455,7 +455,7 @@ static inline void toy_start(int fd, toy_handler *handle)
     close(fd);
 }
 
-/** Accepts connections until a signal comes. Threads may then still be at work: toy_join waits for them. */
+/** Accepts connections until a signal comes. Threads may still be running then: toy_join waits for them. */
 static inline void toy_serve(int listener, toy_handler *handle)
 {
     while (!toy_stopped(0)) {
@@ -479,10 +479,10 @@ static inline void toy_join(void)
     pthread_mutex_unlock(&toy_lock);
 }
 
-/* ---- The end. This is no toy: every example ends its streams in this way. ---- */
+/* ---- The end. This is not a toy: every example ends its streams in this way. ---- */
 
-/** Ends all streams, within two seconds. Each client is told its own time to come back, so that they do not
- *  all meet the next server at once. */
+/** Ends all streams within two seconds. Each client gets its own reconnection time, so that they do not all
+ *  reconnect to the next server at once. */
 static inline int shut_down(struct sse_registry *registry)
 {
     const struct sse_event final_event = {.type = sse_str("restart"), .data = sse_str("back soon")};

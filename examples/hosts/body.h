@@ -2,8 +2,8 @@
 #ifndef HOSTS_BODY_H
 #define HOSTS_BODY_H
 
-/** The bodies of requests, as they come. Each is bounded, and so are all of them together: a client may begin
- * a body and never end it. */
+/** Collects the bodies of requests. Each body is limited, and so are all of them together, because a client may
+ *  begin a body and never end it. */
 
 #include <stdatomic.h>
 #include <stddef.h>
@@ -11,9 +11,9 @@
 #define BODY_SIZE_MAX ((size_t)1 << 20)
 #define BODIES_SIZE_MAX ((size_t)16 << 20)
 
-/** Whether a body may come whose Content-Length is this; NULL: it is not told. `count`: how often the field
- * came. Two servers may read such a request in two ways. Returns 0, or the status to refuse it with: 400 or
- * 413. */
+/** Decides by the value of Content-Length, or NULL, whether a body may come. `count`: how often the field occurs.
+ *  Two servers may read a request with two such fields differently. Returns 0, or the status to refuse it with: 400
+ *  or 413. */
 int body_check_length(const char *length, unsigned count);
 
 /** All members zero is an empty body. */
@@ -23,10 +23,10 @@ struct body {
     size_t room;
 };
 
-/** `total` counts the room of all bodies. Returns 0, or the status to refuse the request with: 413 or 503. */
+/** `total` counts the memory of all bodies. Returns 0, or the status to refuse the request with: 413 or 503. */
 int body_append(struct body *body, atomic_size_t *total, const void *data, size_t size);
 
-/** The body is empty then. */
+/** Afterwards the body is empty. */
 void body_free(struct body *body, atomic_size_t *total);
 
 #endif

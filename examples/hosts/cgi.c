@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A CGI program, or a service of inetd: a process for each stream, so no process could publish to the streams
- * of the others. What they share is files. Each stream follows one, DIRECTORY/TOPIC.log, and to publish is to
- * add a line to it, whoever does that. The id of an event is a place in the file, so a client that comes back
- * misses nothing.
+ * A CGI program, or a service of inetd. Each stream is a process, and processes cannot publish to each other's
+ * streams. So they share files: each stream follows DIRECTORY/TOPIC.log, and every line that any program adds to
+ * this file becomes an event. The id of an event is a place in the file, so a client that reconnects misses
+ * nothing.
  *
  *     host_cgi [--name NAME]... DIRECTORY [HEARTBEAT_MS]
  *
  *     GET  /events?topic=T     the lines of DIRECTORY/T.log that are added from now on, or after
  * Last-Event-ID POST /publish?topic=T    adds the body to it; 202
  *
- * lighttpd sends nothing before the end without server.stream-response-body:
+ * Without server.stream-response-body, lighttpd sends nothing before the response ends:
  *
  *     server.modules += ( "mod_alias", "mod_cgi" )
  *     server.stream-response-body = 2
@@ -28,10 +28,10 @@
 
 /* -- the adapter ---------------------------------------------------------------------------- */
 
-/* How often the file is looked at. inotify would be quicker, but each user may have only 128 of its
- * instances, and each stream would take one. */
+/* The file is checked this often. inotify would be faster, but each stream would take one of the 128 instances that
+ * each user may have. */
 #define LOOK_MS 200
-/* A slow client reads the file at its own pace: only so much waits in memory. */
+/* Each slow client reads the file at its own speed, so little has to be queued in memory. */
 #define QUEUE_BYTES ((size_t)256 << 10)
 #define TURN_LINES 64
 
@@ -43,7 +43,7 @@ static void on_signal(int number)
     stopped = 1;
 }
 
-/* Logs hold any bytes, events only UTF-8. */
+/* A log may contain any bytes, but an event must be UTF-8. */
 static int send_line(struct sse_emitter *emitter, struct sse_text line, const char *id)
 {
     static char ascii[LOG_LINE_SIZE_MAX];
@@ -62,7 +62,7 @@ static int send_gap(struct sse_emitter *emitter, const char *id)
         emitter, &(struct sse_event){.type = sse_str("gap"), .data = sse_str(""), .id = sse_str(id)});
 }
 
-/* What the file has, as far as there is room for it. True: there is more. */
+/* Reads the file as far as the queue has room. Returns true if there is more. */
 static bool send_lines(struct sse_emitter *emitter, struct log_file *log)
 {
     int result = LOG_LINE;
@@ -86,7 +86,7 @@ static bool send_lines(struct sse_emitter *emitter, struct log_file *log)
     return result != LOG_NOTHING;
 }
 
-/* An id alone: who comes back before the first line has come still misses nothing. */
+/* An event with only an id. A client that reconnects before the first line has come then misses nothing. */
 static int begin(struct sse_emitter *emitter, struct log_file *log, struct sse_text last_event_id)
 {
     const bool known = !last_event_id.len || log_seek(log, last_event_id);
@@ -114,7 +114,7 @@ static void on_completion(struct sse_emitter *emitter, const struct sse_completi
     service_report(completion);
 }
 
-/* The loop notices a client that has left, writes, and keeps the time. */
+/* The loop writes, runs the timers and notices a disconnect. */
 static int stream(struct sse_emitter_options options, struct log_file *log, struct sse_text last_event_id)
 {
     bool ended = false;
@@ -133,7 +133,7 @@ static int stream(struct sse_emitter_options options, struct log_file *log, stru
             (void)sse_loop_dispatch(options.loop, send_lines(emitter, log) ? 0 : LOOK_MS);
         end(emitter);
         sse_emitter_close(emitter);
-        /* Until everything is written. */
+        /* Runs until everything is written. */
         (void)sse_loop_finish(options.loop);
         (void)sse_loop_run(options.loop);
     }

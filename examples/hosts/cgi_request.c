@@ -13,7 +13,7 @@
 #define REQUEST_MS 10000
 #define LINGER_MS 1000
 
-/* Reads what has come until then. 0: the end, -1: nothing came, or an error. */
+/* Reads without waiting longer than that. 0: the end. -1: nothing came, or an error. */
 static ssize_t read_until(int64_t deadline, void *buffer, size_t size)
 {
     struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
@@ -40,7 +40,7 @@ static int read_body(struct request *request)
     while (left && !status) {
         ssize_t size = read_until(deadline, bytes, left < sizeof(bytes) ? left : sizeof(bytes));
 
-        /* A part of a body is no event. */
+        /* An incomplete body must not become an event. */
         status = size > 0 ? body_append(&request->body, &request->service->bodies, bytes, (size_t)size) : 400;
         left -= size > 0 ? (size_t)size : 0;
     }
@@ -66,7 +66,7 @@ static int read_environment(struct cgi_request *cgi)
 
 /* -- inetd ---------------------------------------------------------------------------------- */
 
-/* inetd makes the connection standard error as well. */
+/* inetd makes the connection standard error too, so messages would reach the client. */
 static void keep_off_connection(void)
 {
     int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
@@ -125,7 +125,8 @@ static bool is_cgi(const struct cgi_request *cgi)
     return cgi->http.version == SSE_HTTP_CGI;
 }
 
-/* A client that is still sending must not have the connection reset before it has read the answer. */
+/* Waits, because closing a connection whose client is still sending resets it, and the client may lose the
+ * answer. */
 static void linger(void)
 {
     const int64_t deadline = service_now_ms() + LINGER_MS;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * civetweb, whose handler is a thread that may block: PULL without a loop. It waits for bytes, writes them,
- * and consumes them only then, so that a stream has not ended before its last byte was written. civetweb
- * shows its sockets to nobody, and the first write after a client has left still succeeds, so the
- * second heartbeat finds it out.
+ * civetweb: output PULL without a loop, because civetweb's handler runs in a thread that may block. The handler
+ * waits for bytes, writes them and then consumes them, so a stream ends only after its last byte was written.
+ * civetweb hides its sockets, and the first write after a disconnect still succeeds, so only the second heartbeat
+ * notices a disconnect.
  */
 #include "service.h"
 
@@ -17,7 +17,7 @@
 
 /* -- the adapter ---------------------------------------------------------------------------- */
 
-/* The emitter writes the head and the chunks: one write for each event. mg_send_chunk makes three. */
+/* The emitter writes the head and the chunks, with one write for each event. mg_send_chunk would make three. */
 static struct sse_http_options http_options(const struct mg_connection *connection)
 {
     static const struct sse_http_header close = {{"Connection", 10}, {"close", 5}};
@@ -41,7 +41,7 @@ static int open_stream(struct sse_emitter **emitter, struct sse_emitter_options 
     return sse_emitter_new(emitter, &options, NULL);
 }
 
-/* Returns when the stream has ended, by whichever side. */
+/* Returns when either side has ended the stream. */
 static void write_stream(struct sse_emitter *emitter, struct mg_connection *connection)
 {
     struct iovec bytes;
@@ -88,7 +88,7 @@ static void answer_with_stream(struct service *service, struct mg_connection *co
     sse_emitter_close(emitter);
 }
 
-/* The status to answer with. */
+/* Returns the status to answer with. */
 static int publish(struct service *service, struct mg_connection *connection,
                    const struct service_query *query)
 {
@@ -97,7 +97,7 @@ static int publish(struct service *service, struct mg_connection *connection,
     char bytes[BODY_STEP];
     int status = 0, size = 0;
 
-    /* civetweb leaves this to its user. */
+    /* civetweb does not send this itself. */
     if (mg_get_header(connection, "Expect"))
         (void)mg_write(connection, go_on, strlen(go_on));
     while (!status && (size = mg_read(connection, bytes, sizeof(bytes))) > 0)
@@ -145,7 +145,8 @@ static int route(const struct service *service, const struct mg_connection *conn
     return status == SERVICE_PUBLISH && refused ? refused : status;
 }
 
-/* Registered before it listens, which mg_set_request_handler cannot be. 1: the request is answered. */
+/* Registered before the server listens, which is too early for mg_set_request_handler. Returns 1: the request is
+ * answered. */
 static int handle(struct mg_connection *connection)
 {
     const struct mg_request_info *request = mg_get_request_info(connection);
@@ -163,7 +164,7 @@ static int handle(struct mg_connection *connection)
     return 1;
 }
 
-/* A thread for each connection, and no more connections than descriptors. */
+/* civetweb has one thread for each connection. There must not be more connections than descriptors. */
 static size_t count_threads(void)
 {
     const size_t descriptors = service_descriptors();
@@ -178,7 +179,7 @@ int main(int argc, char **argv)
     const struct mg_callbacks callbacks = {.begin_request = handle};
     struct mg_context *context;
     char address[32], threads[32];
-    /* A write fails after the request timeout: before the emitter would stall. */
+    /* A write fails after the request timeout, which is shorter than the emitter's stall time. */
     const char *options[] = {"listening_ports",    address, "num_threads", threads, "tcp_nodelay", "1",
                              "request_timeout_ms", "10000", NULL};
 

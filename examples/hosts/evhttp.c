@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libevent's evhttp: PULL, without copying, in a driven loop. evhttp calls back when a chunk has been
- * written, and is given the next one.
+ * libevent's evhttp: output PULL without copying, in a driven loop. evhttp calls back when it has written a chunk,
+ * and then gets the next one.
  */
 #include "service.h"
 
@@ -18,7 +18,7 @@
 /* -- the adapter ---------------------------------------------------------------------------- */
 
 #define CHUNK_PIECES 16
-/* A slow client has stall_ms for each chunk. */
+/* A slow client must accept each chunk within stall_ms. */
 #define CHUNK_SIZE ((size_t)64 << 10)
 
 struct stream {
@@ -29,7 +29,7 @@ struct stream {
 
 static void write_more(struct stream *stream);
 
-/* Consumed only now, so that the timers of the emitter see a stalled client. */
+/* Consumes the bytes only now, so that the emitter's timers notice a stalled client. */
 static void on_written(struct evhttp_connection *connection, void *user)
 {
     struct stream *stream = user;
@@ -68,7 +68,7 @@ static void on_ready(struct sse_emitter *emitter, unsigned what, void *user)
     write_more(user);
 }
 
-/* Either every byte was written, or what is left will not be. */
+/* Every byte was written, or the rest never will be. */
 static void end_stream(struct sse_emitter *emitter, const struct sse_completion *completion, void *user)
 {
     struct stream *stream = user;
@@ -87,13 +87,14 @@ static void end_stream(struct sse_emitter *emitter, const struct sse_completion 
     }
 }
 
-/* The one way out: the response says Connection: close, so its end comes here as well. */
+/* The only place where a stream is freed. The response says Connection: close, so its end is reported here as
+ * well. */
 static void close_stream(struct evhttp_connection *connection, void *user)
 {
     struct stream *stream = user;
 
     (void)connection;
-    /* A connection that failed has let go of its request. */
+    /* evhttp has already freed the request of a connection that failed. */
     if (stream->request && !evhttp_request_get_connection(stream->request))
         evhttp_request_free(stream->request);
     stream->request = NULL;
@@ -119,13 +120,14 @@ static void send_head(struct stream *stream)
     add_headers(stream->request);
     evhttp_add_header(evhttp_request_get_output_headers(stream->request), "Connection", "close");
     evhttp_connection_set_closecb(connection, close_stream, stream);
-    /* Nobody uses what such a client sends, and it may well send nothing for ever. */
+    /* Nobody needs the bytes that the client sends, so evhttp reads few of them. The client has no time-out,
+     * because it may never send any. */
     bufferevent_setwatermark(socket, EV_READ, 0, 4096);
     bufferevent_set_timeouts(socket, NULL, NULL);
     evhttp_send_reply_start(stream->request, 200, "OK");
 }
 
-/* The first bytes follow in the loop's next turn, by on_ready. */
+/* on_ready sends the first bytes in the loop's next turn. */
 static int open_stream(struct sse_emitter_options options, struct evhttp_request *request)
 {
     struct stream *stream = calloc(1, sizeof(*stream));
@@ -149,7 +151,7 @@ static int open_stream(struct sse_emitter_options options, struct evhttp_request
 
 /* -- the server ----------------------------------------------------------------------------- */
 
-/* For a client that sends nothing. evhttp counts from the last byte, and keeps each body by itself. */
+/* For a client that sends nothing. evhttp counts from the last byte. */
 #define IDLE_SECONDS 10
 
 struct server {
@@ -160,7 +162,7 @@ struct server {
     struct event *resume; /* accepting */
 };
 
-/* evhttp's listener tells its errors without saying whose they are. */
+/* Static, because evhttp's listener passes no pointer of ours to its error callback. */
 static struct server server;
 
 static void wake(void *user)
@@ -266,7 +268,7 @@ static int publish(struct evhttp_request *request, const struct service_query *q
     return status ? status : publish_body(request, query);
 }
 
-/* evhttp calls it when the body has come. */
+/* evhttp calls it when the body is complete. */
 static void on_request(struct evhttp_request *request, void *user)
 {
     const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(request);
@@ -289,7 +291,7 @@ static void on_request(struct evhttp_request *request, void *user)
     }
 }
 
-/* Without free descriptors. */
+/* Runs when no descriptor is free. */
 static void on_accept_error(struct evconnlistener *listener, void *user)
 {
     (void)user;

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * FastCGI behind nginx or lighttpd, with a thread for each request: PULL without a loop. The thread waits
- * in the emitter, then writes and flushes, because libfcgi holds back up to 8 KiB. A web server that closes
- * because its client has left is not heard: the first write after that succeeds, so the second heartbeat
- * finds it out.
+ * FastCGI behind nginx or lighttpd, with one thread for each request: output PULL without a loop. The thread waits
+ * in the emitter, then writes and flushes, because libfcgi buffers up to 8 KiB. The first write after the web
+ * server has closed the connection still succeeds, so only the second heartbeat notices a disconnect.
  *
  * The head tells nginx not to buffer. lighttpd needs server.stream-response-body = 2, and at any path
  * "check-local" => "disable".
@@ -33,7 +32,7 @@ static int open_stream(struct sse_emitter **emitter, struct sse_emitter_options 
     return sse_emitter_new(emitter, &options, NULL);
 }
 
-/* Returns when the stream has ended; true if it ended gracefully, with every byte written. */
+/* Returns when the stream has ended. Returns true if it ended gracefully, with every byte written. */
 static bool write_stream(struct sse_emitter *emitter, FCGX_Stream *out)
 {
     struct iovec bytes;
@@ -44,7 +43,7 @@ static bool write_stream(struct sse_emitter *emitter, FCGX_Stream *out)
             continue;
         (void)FCGX_PutStr(bytes.iov_base, (int)bytes.iov_len, out);
         (void)FCGX_FFlush(out);
-        /* Once a write has failed, the two accept bytes and say nothing. */
+        /* Once a write has failed, both functions accept further bytes and report no error. */
         if (FCGX_GetError(out))
             (void)sse_emitter_abort(emitter, -ECONNRESET);
         else
@@ -53,8 +52,8 @@ static bool write_stream(struct sse_emitter *emitter, FCGX_Stream *out)
     return result == SSE_ENDED;
 }
 
-/* Without FCGX_Finish_r the web server takes the response for a broken one, as it should; detached, the
- * connection closes without waiting for it. */
+/* Without FCGX_Finish_r the web server sees a truncated response, which is correct here. FCGX_Free closes the
+ * connection at once, because it is detached. */
 static void end_request(FCGX_Request *request, bool whole)
 {
     if (whole)
@@ -67,8 +66,8 @@ static void end_request(FCGX_Request *request, bool whole)
 /* -- the server ----------------------------------------------------------------------------- */
 
 #define BODY_STEP 16384
-/* A web server that takes nothing for so long, every buffer being full, loses its stream; one that sends only
- * a part of its request, that request. */
+/* If a web server accepts no bytes for this long although every buffer is full, its stream ends. If it sends only a
+ * part of a request for this long, the request is refused. */
 #define TIMEOUT_MS 1000
 
 struct server {
@@ -95,7 +94,7 @@ static void refuse(FCGX_Stream *out, int error)
         (void)FCGX_PutStr(response, (int)size, out);
 }
 
-/* Whether the response is whole. */
+/* Returns whether the response is complete. */
 static bool answer_with_stream(struct service *service, FCGX_Request *request,
                                const struct service_query *query)
 {
@@ -112,7 +111,7 @@ static bool answer_with_stream(struct service *service, FCGX_Request *request,
     return whole;
 }
 
-/* The status to answer with. */
+/* Returns the status to answer with. */
 static int publish(struct service *service, FCGX_Request *request, const struct service_query *query)
 {
     const char *length = FCGX_GetParam("CONTENT_LENGTH", request->envp);
@@ -123,7 +122,7 @@ static int publish(struct service *service, FCGX_Request *request, const struct 
 
     while (!status && (size = FCGX_GetStr(bytes, sizeof(bytes), request->in)) > 0)
         status = service_now_ms() < end ? body_append(&body, &service->bodies, bytes, (size_t)size) : 408;
-    /* A part of a body is no event. */
+    /* An incomplete body must not become an event. */
     if (!status && (FCGX_GetError(request->in) || (length && body.size < strtoull(length, NULL, 10))))
         status = 400;
     if (!status)
@@ -146,7 +145,7 @@ static struct sse_text parameter(const FCGX_Request *request, const char *name)
     return sse_str(FCGX_GetParam(name, request->envp));
 }
 
-/* nginx leaves the port out of HTTP_HOST, as Debian configures it. */
+/* In Debian's configuration, nginx leaves the port out of HTTP_HOST. */
 static struct sse_text read_host(const FCGX_Request *request, char *bytes, size_t size)
 {
     const char *host = parameter(request, "HTTP_HOST").ptr, *port = parameter(request, "SERVER_PORT").ptr;
@@ -169,7 +168,7 @@ static int route(const struct service *service, const FCGX_Request *request)
     return service_route(service, parameter(request, "REQUEST_METHOD"), path, &page);
 }
 
-/* Whether the response is whole. */
+/* Returns whether the response is complete. */
 static bool handle(struct service *service, FCGX_Request *request)
 {
     struct service_query query;
@@ -185,8 +184,8 @@ static bool handle(struct service *service, FCGX_Request *request)
     return true;
 }
 
-/* libfcgi takes an open connection for one that is kept from an earlier request, and reads the next one from
- * it. It would accept and read in one call, and a silent connection would hold up all others. */
+/* libfcgi would accept and read in one call, so a silent connection would block all others. This program accepts
+ * itself, and passes the open connection to libfcgi as if it had been kept from an earlier request. */
 static bool read_request(FCGX_Request *request, int fd)
 {
     FCGX_InitRequest(request, -1, 0);
@@ -207,7 +206,7 @@ static void serve(void *user)
     free(connection);
 }
 
-/* 0, or a positive errno. */
+/* Returns 0, or a positive errno. */
 static int serve_connection(struct server *server, int fd)
 {
     const struct timeval timeout = {.tv_sec = TIMEOUT_MS / 1000, .tv_usec = TIMEOUT_MS % 1000 * 1000};
@@ -232,7 +231,7 @@ static int accept_one(struct server *server)
     return fd < 0 ? errno : serve_connection(server, fd);
 }
 
-/* In a thread of its own, until the listening socket is shut down. */
+/* Runs in its own thread until the listening socket is shut down. */
 static void *accept_all(void *user)
 {
     const struct timespec pause = {.tv_nsec = SERVICE_PAUSE_MS * 1000000};
@@ -252,7 +251,7 @@ static int listen_on(int port)
     return FCGX_OpenSocket(address, SOMAXCONN);
 }
 
-/* libfcgi closes with select(2). */
+/* libfcgi waits with select(2) when it closes, so descriptors must be below FD_SETSIZE. */
 static void limit_descriptors(void)
 {
     struct rlimit limit;

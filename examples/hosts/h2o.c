@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libh2o with its own event loop, HTTP/1.1 and HTTP/2: PULL without a copy. What peek shows is h2o's until
- * it calls proceed. The loop of the streams is polled, and h2o waits for its descriptor, because only a
- * polled loop watches sockets: h2o reads no more from an HTTP/1.1 connection while it answers.
+ * libh2o with its own event loop, HTTP/1.1 and HTTP/2: output PULL without copying. h2o uses the peeked bytes until
+ * it calls proceed. The loop of the streams is polled, because only a polled loop watches sockets, and h2o itself
+ * reads nothing from an HTTP/1.1 connection while it answers. h2o waits for the loop's descriptor.
  */
 #define H2O_USE_LIBUV 0
 
@@ -18,14 +18,14 @@
 #define PIECES 8
 
 struct stream {
-    h2o_generator_t generator; /* the first member: h2o hands it back */
+    h2o_generator_t generator; /* the first member: h2o passes a pointer to it back */
     struct sse_emitter *emitter;
     h2o_req_t *request; /* NULL once h2o has disposed of it */
     size_t sending;
     bool broken;
 };
 
-/* One send at a time, and none that is empty: h2o would never call proceed. */
+/* Starts one send at a time, and never an empty one, because h2o would not call proceed for it. */
 static void send_more(struct stream *stream)
 {
     struct iovec shown[PIECES];
@@ -58,14 +58,15 @@ static void on_ready(struct sse_emitter *emitter, unsigned what, void *user)
     send_more(user);
 }
 
-/* h2o has no call to break off a send that nobody takes. Over HTTP/2 the socket serves others as well. */
+/* h2o has no call to cancel a send to a client that reads nothing. Over HTTP/2 the socket also serves other
+ * streams. */
 static void cut_off(h2o_req_t *request)
 {
     if (request->version < 0x200)
         shutdown(h2o_socket_get_fd(request->conn->callbacks->get_socket(request->conn)), SHUT_RDWR);
 }
 
-/* Either every byte was sent, or what is left will not be. */
+/* Every byte was sent, or the rest never will be. */
 static void end_stream(struct sse_emitter *emitter, const struct sse_completion *completion, void *user)
 {
     struct stream *stream = user;
@@ -79,7 +80,7 @@ static void end_stream(struct sse_emitter *emitter, const struct sse_completion 
         h2o_send(stream->request, NULL, 0, completion->error ? H2O_SEND_STATE_ERROR : H2O_SEND_STATE_FINAL);
 }
 
-/* h2o has sent the end of the response, or closed the request, and frees its memory. */
+/* h2o has sent the end of the response, or has closed the request, and frees its memory now. */
 static void close_stream(void *link)
 {
     struct stream *stream = *(struct stream **)link;
@@ -118,7 +119,8 @@ static int open_stream(struct stream **opened, struct sse_emitter_options option
 
 #define CLOSING_MS 1200
 
-/* It lasts as long as the process: h2o cannot close the connections that are left at the end. */
+/* Static, because h2o cannot close the connections that are left at the end, so they may use it until the process
+ * ends. */
 static struct server {
     struct service service;
     struct sse_loop *streams;
@@ -207,7 +209,7 @@ static struct sse_text header(const h2o_req_t *request, const char *name)
     return at < 0 ? sse_str(NULL) : text_of(request->headers.entries[at].value);
 }
 
-/* h2o calls it when the body has come. */
+/* h2o calls it when the body is complete. */
 static int handle(h2o_handler_t *handler, h2o_req_t *request)
 {
     const struct origin_request page = {.host = text_of(request->authority),
@@ -237,7 +239,7 @@ static void on_streams(h2o_socket_t *socket, const char *error)
     (void)sse_loop_dispatch(server.streams, 0);
 }
 
-/* Wakes the loop from any thread; nothing need be said. */
+/* Wakes the loop from any thread. The message needs no content. */
 static void wake(void *user)
 {
     (void)user;
@@ -275,7 +277,7 @@ static void accept_again(h2o_timeout_entry_t *entry)
     h2o_socket_read_start(server.listener, on_accept);
 }
 
-/* The callback reads for itself. */
+/* h2o must not read: the callback reads the descriptor itself. */
 static h2o_socket_t *wait_for(int fd, h2o_socket_cb on_readable)
 {
     h2o_socket_t *socket = h2o_evloop_socket_create(server.context.loop, fd, H2O_SOCKET_FLAG_DONT_READ);
@@ -312,7 +314,7 @@ static void open_server(void)
     server.accepting = (h2o_accept_ctx_t){.ctx = &server.context, .hosts = server.configuration.hosts};
 }
 
-/* GOAWAY, and what is left to send. */
+/* Sends GOAWAY and the queued bytes. */
 static void say_goodbye(void)
 {
     uint64_t end = h2o_now(server.context.loop) + CLOSING_MS;
@@ -335,7 +337,7 @@ int main(int argc, char **argv)
         perror("listen");
         return 1;
     }
-    /* h2o closes what it waits for, so it gets a descriptor of its own. */
+    /* h2o closes the descriptors that it waits for, so it gets a duplicate. */
     streams = wait_for(dup(sse_loop_fd(server.streams)), on_streams);
     while (!service_is_over(&server.service))
         h2o_evloop_run(server.context.loop, INT32_MAX);

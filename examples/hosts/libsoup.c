@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libsoup 3: FD. The stream takes its connection over from libsoup, which goes on to answer everything else.
- * GLib's main loop waits for the descriptor of the polled loop, which tells of events from other threads, of
- * timers, of room in sockets and of clients that have left. No other thread touches a source of GLib.
+ * libsoup 3: output FD. The stream takes its connection over from libsoup. libsoup answers all other requests.
+ * GLib's main loop waits for the descriptor of the polled loop, which becomes readable for events from other
+ * threads, timers, writable sockets and disconnects. So no other thread needs to touch a source of GLib.
  *
- * This is for plain HTTP. Over TLS the connection has no descriptor that the library could write to: use
+ * This is for plain HTTP. Over TLS the library must not write to the connection's descriptor. Then use
  * SSE_OUTPUT_CALLBACK as openssl.c does, with g_pollable_output_stream_write_nonblocking.
  */
 #include "service.h"
@@ -20,7 +20,7 @@
 
 /* -- the adapter ---------------------------------------------------------------------------- */
 
-/* Work that is left keeps the descriptor readable, so GLib serves its other sources and comes back. */
+/* The descriptor stays readable while work is left, so GLib first serves its other sources and then calls again. */
 static gboolean on_streams(int fd, GIOCondition what, void *streams)
 {
     (void)fd, (void)what;
@@ -28,7 +28,7 @@ static gboolean on_streams(int fd, GIOCondition what, void *streams)
     return G_SOURCE_CONTINUE;
 }
 
-/* Destroy the source before you free the loop. */
+/* You must destroy the source before you free the loop. */
 static GSource *watch_streams(struct sse_loop *streams, GMainContext *context)
 {
     GSource *source = g_unix_fd_source_new(sse_loop_fd(streams), G_IO_IN);
@@ -50,7 +50,7 @@ static struct sse_http_options head_for(SoupServerMessage *message)
                                      .header_count = 1};
 }
 
-/* GLib closes its own descriptor, without a word to the client. */
+/* GLib will close its own descriptor. That sends nothing to the client while this copy is open. */
 static int copy_descriptor(GIOStream *connection)
 {
     GOutputStream *output = g_io_stream_get_output_stream(connection);
@@ -76,7 +76,7 @@ static int open_stream(struct sse_emitter_options options, GIOStream *connection
     return error;
 }
 
-/* Nothing was sent before, so there is room for a short answer. */
+/* Nothing was sent before, so the socket has room for a short answer. */
 static void refuse(GIOStream *connection, int error, const struct sse_http_options *http)
 {
     char response[512];
@@ -87,7 +87,7 @@ static void refuse(GIOStream *connection, int error, const struct sse_http_optio
                                     NULL);
 }
 
-/* The message is gone afterwards, unless you have a reference. */
+/* The message is freed by this call, unless you hold a reference. */
 static void answer_with_stream(SoupServerMessage *message, struct sse_emitter_options options)
 {
     const struct sse_http_options http = head_for(message);
@@ -103,7 +103,7 @@ static void answer_with_stream(SoupServerMessage *message, struct sse_emitter_op
 
 /* -- the server ----------------------------------------------------------------------------- */
 
-/* A client that has not sent its request by then has its connection closed. */
+/* The connection of a client that has not sent its request by then is closed. */
 #define REQUEST_SECONDS 10
 
 struct server {
@@ -131,7 +131,7 @@ static void answer(SoupServerMessage *message, int status)
     soup_server_message_set_status(message, (guint)status, NULL);
 }
 
-/* libsoup itself has no limit. What follows after a refusal is read, and forgotten. */
+/* libsoup itself does not limit bodies. After a refusal, the rest of the body is read and dropped. */
 static void on_chunk(SoupServerMessage *message, GBytes *chunk, void *user)
 {
     struct request *request = user;
@@ -157,11 +157,11 @@ static void on_begin(SoupServer *http, SoupServerMessage *message, void *user)
     g_object_set_data_full(G_OBJECT(message), "request", request, free_request);
     soup_message_body_set_accumulate(soup_server_message_get_request_body(message), FALSE);
     g_signal_connect(message, "got-chunk", G_CALLBACK(on_chunk), request);
-    /* libsoup closes connections that it did not accept itself. */
+    /* libsoup closes a connection that it did not accept itself, so the answer must say so. */
     soup_message_headers_replace(soup_server_message_get_response_headers(message), "Connection", "close");
 }
 
-/* A field that is repeated has its values joined by commas. */
+/* The values of a repeated field are joined by commas. */
 static struct sse_text header(SoupServerMessage *message, const char *name)
 {
     return sse_str(soup_message_headers_get_list(soup_server_message_get_request_headers(message), name));
@@ -186,7 +186,7 @@ static int publish(SoupServerMessage *message, const struct service_query *query
     return status ? status : service_publish(request->service, query, &request->body);
 }
 
-/* libsoup calls it when the body has come. */
+/* libsoup calls it when the body is complete. */
 static void on_request(SoupServer *http, SoupServerMessage *message, const char *path, GHashTable *parameters,
                        void *user)
 {
@@ -225,7 +225,8 @@ static void drop_source(void *source)
     g_source_unref(source);
 }
 
-/* The time ends with the connection: a stream has let go of it. libsoup has no limit itself. */
+/* libsoup itself has no time limit for a request. The timer is freed with the connection, which a stream releases
+ * at its beginning. */
 static void limit_time(GSocketConnection *connection)
 {
     GSource *deadline = g_timeout_source_new_seconds(REQUEST_SECONDS);
@@ -259,7 +260,7 @@ static gboolean accept_again(void *user)
     return G_SOURCE_REMOVE;
 }
 
-/* libsoup's own listener would accept nothing more, ever, once descriptors have run out. */
+/* This program accepts itself, because libsoup's listener stops for ever once descriptors have run out. */
 static gboolean on_connection(int listener, GIOCondition what, void *user)
 {
     struct server *server = user;

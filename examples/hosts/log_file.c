@@ -15,7 +15,7 @@
 #define CHECK_SIZE 64
 #define OFFSET_MAX (INTMAX_MAX / 2)
 
-/* The name comes from a client: neither a way out of the directory nor a hidden file. */
+/* A client sends the name, so it must not lead out of the directory or name a hidden file. */
 static int make_path(char path[PATH_MAX], const char *directory, struct sse_text name)
 {
     char text[NAME_SIZE_MAX + 1];
@@ -27,12 +27,12 @@ static int make_path(char path[PATH_MAX], const char *directory, struct sse_text
     text[name.len] = '\0';
     if (strspn(text, NAME_BYTES) != name.len)
         return -EBADMSG;
-    /* Room for the ".1" of a file that was renamed. */
+    /* The longest path with ".1", the name of a renamed file. */
     size = snprintf(path, PATH_MAX - 2, "%s/%s.log", directory, text);
     return size < PATH_MAX - 2 ? 0 : -ENAMETOOLONG;
 }
 
-/* Takes another file, from its beginning on. */
+/* Opens another file and begins at its start. */
 static int take_file(struct log_file *log, const char *path)
 {
     struct stat status;
@@ -54,7 +54,7 @@ static int take_file(struct log_file *log, const char *path)
     return 0;
 }
 
-/* -ENOENT: there is no file, which log_read will notice when there is one. */
+/* -ENOENT: the file does not exist yet. log_read will notice it when it does. */
 static int go_to_end(struct log_file *log)
 {
     struct stat status;
@@ -88,7 +88,8 @@ void log_close(struct log_file *log)
 
 /* -- ids ------------------------------------------------------------------------------------ */
 
-/* The bytes before a place tell whether the file was cut and has grown again. 32-bit FNV-1a. */
+/* A checksum of the bytes before a place. It shows whether the file was truncated and has grown again. 32-bit
+ * FNV-1a. */
 static uint32_t check_before(int fd, off_t offset)
 {
     unsigned char bytes[CHECK_SIZE];
@@ -107,7 +108,7 @@ void log_id(const struct log_file *log, char id[LOG_ID_SIZE])
              check_before(log->fd, log->offset));
 }
 
-/* The id is right if this place has the same one. */
+/* The id is valid if log_id gives the same one at this place. */
 static bool seek_in_file(struct log_file *log, const char *id, off_t offset)
 {
     struct stat status;
@@ -145,7 +146,7 @@ bool log_seek(struct log_file *log, struct sse_text id)
 
 /* -- reading -------------------------------------------------------------------------------- */
 
-/* What was read of the file and not given out yet begins at the offset. */
+/* The bytes that were read and not returned yet begin at the offset. */
 static ssize_t read_more(struct log_file *log)
 {
     size_t size = log->end - log->begin;
@@ -167,7 +168,7 @@ static void take_bytes(struct log_file *log, struct sse_text *line, size_t size,
     log->offset += (off_t)(size + line_end);
 }
 
-/* A whole line, or a piece of one that is too long. */
+/* Returns a whole line, or a piece of one that is too long. */
 static bool find_line(struct log_file *log, struct sse_text *line)
 {
     const char *begin = log->bytes + log->begin;
@@ -189,7 +190,7 @@ static bool was_cut(const struct log_file *log)
     return !fstat(log->fd, &status) && status.st_size < log->offset + (off_t)(log->end - log->begin);
 }
 
-/* A file that is still empty may not be the writer's yet. */
+/* A new file counts only when it is not empty, because the writer may still be writing to the old one. */
 static bool has_successor(const struct log_file *log)
 {
     struct stat status;
@@ -197,7 +198,7 @@ static bool has_successor(const struct log_file *log)
     return !stat(log->path, &status) && status.st_ino != log->number && status.st_size > 0;
 }
 
-/* Only then is nothing between this file and the one that has its name now. */
+/* If the old file is not FILE.1, another file was between the two, and its lines are lost. */
 static bool is_last_but_one(const struct log_file *log)
 {
     char older[PATH_MAX + 2];
@@ -207,7 +208,7 @@ static bool is_last_but_one(const struct log_file *log)
     return !stat(older, &status) && status.st_ino == log->number;
 }
 
-/* This file has been read, as far as it goes. */
+/* Called when everything that is in this file has been read. */
 static int look_further(struct log_file *log, struct sse_text *line)
 {
     const bool exact = log->fd < 0 || is_last_but_one(log);
@@ -220,7 +221,7 @@ static int look_further(struct log_file *log, struct sse_text *line)
     }
     if (!has_successor(log))
         return LOG_NOTHING;
-    /* Its last lines may have come since. */
+    /* The writer may have added last lines to the old file in the meantime. */
     if (log->fd >= 0 && !log->is_old) {
         log->is_old = true;
         return log_read(log, line);

@@ -3,9 +3,9 @@
 #define HOSTS_LOG_FILE_H
 
 /**
- * A file that grows by lines, read from a place that an id names. The writer may rename it to FILE.1 and
- * begin it anew, as logrotate does, or cut it to nothing. What is written to FILE.1 after FILE has got its
- * first line is not read.
+ * Reads a log file that grows by lines, from the place that an id names. The writer may rename it to FILE.1 and
+ * begin a new file, as logrotate does, or truncate it to nothing. After the new FILE has its first line, lines that
+ * are added to FILE.1 are not read.
  */
 
 #include <limits.h>
@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/** A longer line comes in pieces. */
+/** A longer line is returned in pieces. */
 #define LOG_LINE_SIZE_MAX 65536
 
 /** Room for an id with its NUL. */
@@ -21,24 +21,24 @@
 
 struct log_file {
     char path[PATH_MAX];
-    int fd;       /**< -1: there is no file yet */
-    ino_t number; /**< of the file */
+    int fd;       /**< -1: the file does not exist yet */
+    ino_t number; /**< the file's inode number */
     off_t offset; /**< where the next line begins: the place that the id names */
-    bool is_old;  /**< there is a newer file, and this one was read to its end after that was known */
-    size_t begin; /**< in `bytes`: what was read and not returned yet */
+    bool is_old;  /**< a newer file exists, and this one was read to its end after that was known */
+    size_t begin; /**< in `bytes`: read and not returned yet */
     size_t end;
     char bytes[LOG_LINE_SIZE_MAX];
 };
 
 /** What log_read returns. */
 enum {
-    LOG_NOTHING = 0, /**< there is no whole line now */
+    LOG_NOTHING = 0, /**< no complete line is there now */
     LOG_LINE = 1,
     LOG_GAP = 2 /**< lines before the next one are lost */
 };
 
 /**
- * Begins at the end of DIRECTORY/NAME.log, which need not exist yet.
+ * Opens DIRECTORY/NAME.log at its end. The file need not exist yet.
  *
  * Errors: -EBADMSG: the name is empty, too long, or holds anything but letters, digits, `-` and `_`. Those of
  * open(2).
@@ -46,17 +46,18 @@ enum {
 int log_open(struct log_file *log, const char *directory, struct sse_text name);
 void log_close(struct log_file *log);
 
-/** Goes to the place of an id, in FILE or FILE.1. False: there is no such place, and it goes to the end. */
+/** Goes to the place of an id, in FILE or FILE.1. Returns false if the place does not exist, and then goes to the
+ *  end. */
 bool log_seek(struct log_file *log, struct sse_text id);
 
 /** Writes the id of this place. */
 void log_id(const struct log_file *log, char id[LOG_ID_SIZE]);
 
-/** Reads on. The line has no line end, and is valid until the next call. Errors: those of read(2). */
+/** Returns the next line. The line has no line end, and is valid until the next call. Errors: those of read(2). */
 int log_read(struct log_file *log, struct sse_text *line);
 
-/** Adds lines to DIRECTORY/NAME.log with one write, so that those of several writers do not mix. Errors: as
- *  log_open, and those of write(2). */
+/** Adds lines to DIRECTORY/NAME.log with one write, so that lines of several writers do not mix. Errors: those of
+ *  log_open and write(2). */
 int log_append(const char *directory, struct sse_text name, struct sse_text lines);
 
 #endif

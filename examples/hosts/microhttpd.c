@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libmicrohttpd with its own polling thread: PULL. Its reader suspends the connection when there is
- * nothing to read. The main thread runs the loop of the streams, whose on_ready resumes the connection, and
- * which watches the sockets: libmicrohttpd does not notice that a client leaves while it is suspended.
+ * libmicrohttpd with its own polling thread: output PULL. The reader suspends the connection when there is nothing
+ * to read, and on_ready resumes it. The main thread runs the loop of the streams. This loop also watches the
+ * sockets, because libmicrohttpd does not notice a disconnect while a connection is suspended.
  */
 #include "microhttpd_server.h"
 
@@ -10,7 +10,7 @@
 
 /* -- the adapter ---------------------------------------------------------------------------- */
 
-/* For a client that reads nothing. */
+/* The time limit for a client that reads nothing. */
 #define SEND_SECONDS 30u
 
 struct stream {
@@ -20,7 +20,7 @@ struct stream {
     bool suspended;
 };
 
-/* The lock makes one step of "nothing there" and the suspension: on_ready never comes between. */
+/* The lock joins the empty read and the suspension into one step, so on_ready cannot run between them. */
 static ssize_t read_stream(void *user, uint64_t position, char *buffer, size_t size)
 {
     struct stream *stream = user;
@@ -52,7 +52,7 @@ static void on_ready(struct sse_emitter *emitter, unsigned what, void *user)
     pthread_mutex_unlock(&stream->lock);
 }
 
-/* The last byte was sent, the connection is gone, or the response never began. */
+/* The last byte was sent, the connection is closed, or the response never began. */
 static void close_stream(void *user)
 {
     struct stream *stream = user;
@@ -112,8 +112,8 @@ int main(int argc, char **argv)
     if (sse_loop_new(&server.streams, NULL))
         return 1;
     service_open(&server.service, argc, argv, stop, server.streams);
-    /* Not epoll: with it version 0.9.75 keeps a connection that its reader has broken off, until something
-     * else happens. */
+    /* Epoll must be off: with it, version 0.9.75 does not close a connection that its reader has ended with an
+     * error, until something else happens. */
     daemon = start_server(&server, MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME);
     if (!daemon)
         return 1;

@@ -5,15 +5,15 @@
 #include <string.h>
 #include <strings.h>
 
-/* For a client that neither sends nor takes anything. */
+/* The time limit for a client that neither sends nor reads. */
 #define IDLE_SECONDS 10u
 
 struct request {
     struct service *service;
     char *target;
     struct body body;
-    int status;     /* what service_route said, or why it is refused */
-    int64_t end_ms; /* of its body */
+    int status;     /* the result of service_route, or the status to refuse it with */
+    int64_t end_ms; /* when its body must be complete */
     bool has_begun;
 };
 
@@ -63,7 +63,7 @@ static enum MHD_Result answer_with_head(struct MHD_Connection *connection)
 
     if (!response)
         return MHD_NO;
-    /* Otherwise version 0.9.75 sends the last chunk of a body that there is not. */
+    /* Without this header, version 0.9.75 sends the last chunk of a body although there is no body. */
     MHD_set_response_options(response, MHD_RF_HTTP_VERSION_1_0_ONLY, MHD_RO_END);
     add_headers(response);
     result = MHD_queue_response(connection, MHD_HTTP_OK, response);
@@ -137,8 +137,8 @@ static enum MHD_Result respond(struct server *server, struct request *request,
     }
 }
 
-/* What is no body that can be published is answered at once. A body that turns out to be too large is read to
- * its end: only then, or before its beginning, may one answer. */
+/* A request without a publishable body is answered at once. A body that becomes too large is read to its end,
+ * because libmicrohttpd permits an answer only before the body or after it. */
 static enum MHD_Result handle(void *user, struct MHD_Connection *connection, const char *url,
                               const char *method, const char *version, const char *upload,
                               size_t *upload_size, void **context)
@@ -168,7 +168,7 @@ static enum MHD_Result handle(void *user, struct MHD_Connection *connection, con
     return MHD_YES;
 }
 
-/* The only place where the query is seen as it came. libmicrohttpd decodes it, and ends it at a NUL. */
+/* The only callback that shows the query as it was sent. Later, libmicrohttpd decodes it and ends it at a NUL. */
 static void *begin_request(void *user, const char *target, struct MHD_Connection *connection)
 {
     struct request *request = calloc(1, sizeof(*request));

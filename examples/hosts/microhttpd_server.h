@@ -2,7 +2,7 @@
 #ifndef HOSTS_MICROHTTPD_SERVER_H
 #define HOSTS_MICROHTTPD_SERVER_H
 
-/** What the two programs for libmicrohttpd have in common: requests, and answers that are no streams. */
+/** The common part of the two programs for libmicrohttpd: requests, and answers that are not streams. */
 
 #include "service.h"
 
@@ -10,15 +10,16 @@
 
 struct server {
     struct service service;
-    struct sse_loop *streams; /**< NULL: each connection has a thread */
+    struct sse_loop *streams; /**< NULL: each connection has its own thread */
 };
 
-/** The adapter: makes the emitter and the response that reads from it. 0, or the error of sse_emitter_new. */
+/** The adapter: makes the emitter and the response that reads from it. Returns 0, or the error of
+ *  sse_emitter_new. */
 int open_stream(struct MHD_Response **response, struct sse_emitter_options options,
                 struct MHD_Connection *connection);
 
-/** Starts the daemon. A connection on which nothing happens for ten seconds is closed, unless it is suspended
- * or has a time-out of its own. NULL: it could not start. */
+/** Starts the daemon. It closes a connection that is inactive for ten seconds, unless the connection is suspended
+ *  or has its own time-out. Returns NULL on failure. */
 struct MHD_Daemon *start_server(struct server *server, unsigned flags);
 
 #endif

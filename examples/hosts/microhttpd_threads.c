@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libmicrohttpd with a thread for each connection: PULL without a loop. Its reader may block, so it waits
- * in the emitter. Only a write tells that the client has left, and the first write after that still
- * succeeds, so the second heartbeat finds it out.
+ * libmicrohttpd with one thread for each connection: output PULL without a loop. The reader may block, so it waits
+ * in the emitter. Only a failing write shows a disconnect, and the first write after a disconnect still succeeds,
+ * so only the second heartbeat notices it.
  */
 #include "microhttpd_server.h"
 
 /* -- the adapter ---------------------------------------------------------------------------- */
 
-/* For a client that reads nothing, beyond the time between two heartbeats. Without it the connection and its
- * thread would stay until the client leaves. */
+/* The time limit for a client that reads nothing, in addition to the time between two heartbeats. Without it the
+ * connection and its thread would stay until the client disconnects. */
 #define SEND_SECONDS 10u
 
-/* Whatever ends the emitter ends the wait. */
+/* Returns as well when the emitter has ended. */
 static ssize_t read_stream(void *user, uint64_t position, char *buffer, size_t size)
 {
     struct sse_emitter *emitter = user;
@@ -29,7 +29,7 @@ static ssize_t read_stream(void *user, uint64_t position, char *buffer, size_t s
     return result == SSE_ENDED ? MHD_CONTENT_READER_END_OF_STREAM : MHD_CONTENT_READER_END_WITH_ERROR;
 }
 
-/* The last byte was sent, the connection is gone, or the response never began. */
+/* The last byte was sent, the connection is closed, or the response never began. */
 static void close_stream(void *user)
 {
     struct sse_emitter *emitter = user;

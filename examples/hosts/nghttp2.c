@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * nghttp2 in a poll loop, HTTP/2 over cleartext: PULL in a driven loop. nghttp2 reads from an emitter
- * when the client's window and the socket have room. The many streams of a connection share one thread.
+ * nghttp2 in a poll loop, HTTP/2 over cleartext: output PULL in a driven loop. nghttp2 reads from an emitter when
+ * the client's window and the socket have room. All connections and their streams share one thread.
  */
 #include "nghttp2_server.h"
 
@@ -16,7 +16,7 @@ struct stream {
     int32_t id;
 };
 
-/* Called only while the client's window and the socket have room, so nothing piles up in nghttp2. */
+/* nghttp2 calls it only while the client's window and the socket have room, so nghttp2 queues little. */
 static ssize_t read_stream(nghttp2_session *session, int32_t id, uint8_t *buffer, size_t size,
                            uint32_t *flags, nghttp2_data_source *source, void *user)
 {
@@ -42,7 +42,7 @@ static void on_ready(struct sse_emitter *emitter, unsigned what, void *user)
     (void)nghttp2_session_resume_data(stream->session, stream->id);
 }
 
-/* A stream whose window is closed reads no more, and would not learn that its emitter has ended. */
+/* A stream with a closed window is not read, so without the reset its client would not learn that it has ended. */
 static void end_stream(struct sse_emitter *emitter, const struct sse_completion *completion, void *user)
 {
     const struct stream *stream = user;
@@ -86,7 +86,7 @@ static int open_stream(struct stream **opened, struct sse_emitter_options option
 
 /* -- the server ----------------------------------------------------------------------------- */
 
-/* For a request to come, and for its answer to be read. */
+/* The time limit for a request to arrive, and for its answer to be read. */
 #define REQUEST_MS 10000
 
 enum { METHOD, PATH, AUTHORITY, HOST, ORIGIN, FETCH_SITE, LAST_EVENT_ID, EXPECT, FIELDS };
@@ -101,7 +101,7 @@ struct request {
     struct sse_http_refusal refusal;
     int32_t id;
     bool answered;
-    int64_t end_ms; /* 0: it is a stream, or has been reset */
+    int64_t end_ms; /* 0: it is a stream or has been reset */
     char *fields[FIELDS];
     struct service_query query;
     struct body body;
@@ -198,7 +198,7 @@ static int route(const struct service *service, struct request *request)
     return service_route(service, sse_str(fields[METHOD]), (struct sse_text){fields[PATH], size}, &page);
 }
 
-/* Its header is whole. A body may follow. */
+/* The request's header is complete. A body may follow. */
 static int handle(struct connection *connection, struct request *request, int32_t id)
 {
     const nghttp2_nv go_on = header(":status", "100");
@@ -261,7 +261,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     return nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, request);
 }
 
-/* Of a field that comes twice the second is refused as well, if one needs it. */
+/* Refuses a needed field that occurs twice. */
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
                      size_t name_size, const uint8_t *value, size_t size, uint8_t flags, void *user)
 {

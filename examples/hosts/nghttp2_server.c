@@ -9,10 +9,10 @@
 #include <unistd.h>
 
 #define CLOSING_MS 1000
-/* For a connection without a request, and for one whose client reads nothing. */
+/* The time limits for a connection without a request, and for one whose client reads nothing. */
 #define IDLE_MS 10000
 #define STALL_MS 30000
-/* How often the times are looked at while there are connections. */
+/* How often these limits are checked while there are connections. */
 #define LOOK_MS 1000
 
 static ssize_t on_send(nghttp2_session *session, const uint8_t *data, size_t size, int flags, void *user)
@@ -69,7 +69,7 @@ static void open_connection(struct server *server)
         server->pause_end_ms = service_now_ms() + SERVICE_PAUSE_MS;
 }
 
-/* nghttp2_session_del tells of no stream that it closes. */
+/* nghttp2_session_del calls no callback for the streams that it closes, so forget must be called here. */
 static void close_connection(struct server *server, struct connection **link)
 {
     struct connection *connection = *link;
@@ -83,7 +83,7 @@ static void close_connection(struct server *server, struct connection **link)
     free(connection);
 }
 
-/* Whether the connection goes on. */
+/* Returns whether the connection stays open. */
 static bool receive(struct connection *connection)
 {
     uint8_t buffer[16384];
@@ -94,7 +94,7 @@ static bool receive(struct connection *connection)
     return size && nghttp2_session_mem_recv(connection->session, buffer, (size_t)size) >= 0;
 }
 
-/* Sends what can be sent. Whether the connection goes on; `writing`: something is left. */
+/* Writes what the socket accepts. Returns whether the connection stays open. `writing`: bytes are left. */
 static bool send_frames(struct connection *connection, int64_t now, bool *writing)
 {
     nghttp2_session *session = connection->session;
@@ -113,7 +113,7 @@ static bool send_frames(struct connection *connection, int64_t now, bool *writin
     return *writing || nghttp2_session_want_read(session);
 }
 
-/* Sends what can be sent, closes what is done with, and says what to wait for. */
+/* Writes to all connections, closes finished ones, and fills in what poll waits for. */
 static nfds_t prepare(struct server *server)
 {
     const int64_t now = service_now_ms();
@@ -179,7 +179,7 @@ bool make_wake(struct server *server)
     return true;
 }
 
-/* A pipe that is full wakes as well. */
+/* If the pipe is full, poll returns anyway. */
 void wake(void *user)
 {
     const struct server *server = user;

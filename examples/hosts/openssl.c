@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * OpenSSL over plain sockets: CALLBACK. A thread reads a request and hands the connection to the loop, which
- * encrypts, writes and watches the socket. From then on only the loop's thread touches the SSL, which is
- * for one thread at a time.
+ * OpenSSL over plain sockets: output CALLBACK. A thread reads the request and passes the connection to the loop,
+ * which encrypts, writes and watches the socket. From then on only the loop's thread uses the SSL object, because
+ * only one thread at a time may.
  *
  *     host_openssl PORT HEARTBEAT_MS STREAMS_MAX CERTIFICATE.pem KEY.pem
  */
@@ -31,8 +31,8 @@ struct tls {
     int fd;
 };
 
-/* SSL_write wants the same bytes again after -EAGAIN, and at least as many: so one piece at a time, and an
- * overflow that drops nothing that is queued, which is END or DROP_NEWEST. */
+/* After -EAGAIN, SSL_write must be called with the same bytes, and at least as many. So it gets one piece at a
+ * time, and the overflow policy must not drop queued events: use END or DROP_NEWEST. */
 static ssize_t write_tls(void *user, const struct iovec *iov, int count)
 {
     const struct tls *tls = user;
@@ -47,7 +47,7 @@ static ssize_t write_tls(void *user, const struct iovec *iov, int count)
     return error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE ? -EAGAIN : -ECONNRESET;
 }
 
-/* close_notify tells the client that nothing was cut off. */
+/* close_notify tells the client that the stream is complete. */
 static void end_stream(struct sse_emitter *emitter, const struct sse_completion *completion, void *user)
 {
     const struct tls *tls = user;
@@ -58,7 +58,7 @@ static void end_stream(struct sse_emitter *emitter, const struct sse_completion 
     sse_emitter_close(emitter);
 }
 
-/* What the client has sent is read first: else the kernel would answer it with a reset, which eats the last
+/* Reads the client's input first. Otherwise close makes the kernel send a reset, which can destroy the last
  * events. */
 static void close_tls(void *user)
 {
@@ -73,7 +73,7 @@ static void close_tls(void *user)
     free(tls);
 }
 
-/* On success the connection is the emitter's: end_stream closes it, and close_tls frees it. */
+/* On success the emitter owns the connection: end_stream closes the emitter, and close_tls frees the connection. */
 static int open_stream(struct tls *tls, struct sse_emitter_options options)
 {
     struct sse_emitter *emitter;
@@ -89,7 +89,7 @@ static int open_stream(struct tls *tls, struct sse_emitter_options options)
 
 /* -- the server ----------------------------------------------------------------------------- */
 
-/* For a handshake and a request together, and for the client to read its answer. */
+/* The time limit for handshake and request together, and for the client to read its answer. */
 #define REQUEST_MS 10000
 #define LINGER_MS 2000
 
@@ -121,7 +121,8 @@ static struct tls *open_tls(SSL_CTX *context, int fd)
     return tls;
 }
 
-/* Waits for what SSL lacked for `result`. False: the connection has failed, or the time is up. */
+/* After SSL returned `result`, waits until SSL can continue. Returns false if the connection has failed or the time
+ * is up. */
 static bool wait_for_client(const struct tls *tls, int result, int64_t end)
 {
     struct pollfd wait = {.fd = tls->fd};
@@ -151,7 +152,7 @@ static bool shake_hands(const struct tls *tls, int64_t end)
     return result == 1;
 }
 
-/* The text is short enough to leave as a whole. */
+/* The text is so short that SSL_write sends it whole. */
 static bool send_text(const struct tls *tls, const char *text, size_t size, int64_t end)
 {
     int result;
@@ -163,7 +164,7 @@ static bool send_text(const struct tls *tls, const char *text, size_t size, int6
     return result > 0;
 }
 
-/* Whether there is a request. One that cannot be read is one: it is answered. */
+/* Returns whether there is a request to answer. A malformed request counts, because it is answered too. */
 static bool read_request(const struct tls *tls, struct request *request, int64_t end)
 {
     enum request_progress progress = REQUEST_MORE;
@@ -184,8 +185,8 @@ static bool read_request(const struct tls *tls, struct request *request, int64_t
     return true;
 }
 
-/* Lets the client close first: what it still sends would reset the connection, and it would lose the answer.
- */
+/* Lets the client close first, because closing a socket with unread input resets the connection, and the client
+ * would lose the answer. */
 static void send_answer(const struct tls *tls, const char *answer, size_t size)
 {
     const int64_t end = service_now_ms() + LINGER_MS;
@@ -202,7 +203,7 @@ static void send_answer(const struct tls *tls, const char *answer, size_t size)
             break;
 }
 
-/* Whether the connection is the emitter's now. */
+/* Returns whether the emitter owns the connection now. */
 static bool answer_with_stream(struct server *server, struct tls *tls, const struct request *request)
 {
     const struct sse_http_options http = request_http_options(request);
@@ -218,7 +219,7 @@ static bool answer_with_stream(struct server *server, struct tls *tls, const str
     return !error;
 }
 
-/* Whether the connection is the emitter's now. */
+/* Returns whether the emitter owns the connection now. */
 static bool answer(struct server *server, struct tls *tls, struct request *request)
 {
     char text[REQUEST_ANSWER_SIZE];
@@ -242,11 +243,11 @@ static void serve(void *user)
         close_tls(connection->tls);
     request_free(request);
     free(connection);
-    /* The service does not wait until the thread's own end, where OpenSSL would free this. */
+    /* OpenSSL would free this only when the thread ends, and the service does not wait for that. */
     OPENSSL_thread_stop();
 }
 
-/* 0, or a positive errno. */
+/* Returns 0, or a positive errno. */
 static int serve_connection(struct server *server, int fd)
 {
     struct connection *connection = malloc(sizeof(*connection));
@@ -272,7 +273,7 @@ static int accept_one(struct server *server)
     return fd < 0 ? errno : serve_connection(server, fd);
 }
 
-/* In a thread of its own, until the listening socket is shut down. */
+/* Runs in its own thread until the listening socket is shut down. */
 static void *accept_all(void *user)
 {
     const struct timespec pause = {.tv_nsec = SERVICE_PAUSE_MS * 1000000};

@@ -38,7 +38,7 @@ static int on_url(http_parser *parser, const char *data, size_t size)
     return append(&request->target, data, size, TARGET_SIZE_MAX);
 }
 
-/* The parser limits the header, and each name and value may come in pieces. */
+/* The parser limits the header's size, and may deliver a name or value in pieces. */
 static int on_field(http_parser *parser, const char *data, size_t size)
 {
     struct request *request = parser->data;
@@ -49,7 +49,7 @@ static int on_field(http_parser *parser, const char *data, size_t size)
     return append(&request->name, data, size, HTTP_MAX_HEADER_SIZE);
 }
 
-/* The name is whole. */
+/* The name is complete when its value begins. */
 static int begin_value(struct request *request)
 {
     request->in_value = true;

@@ -12,12 +12,12 @@
 #include <unistd.h>
 
 #define DRAIN_MS 2000
-/* For what a server still does when the emitter has ended: its last frames, its own time-outs. */
+/* Time for a server's own work after the emitter has ended: its last frames, its own time-outs. */
 #define GRACE_MS 500
 #define SAY_AGAIN_MS 60000
 #define DESCRIPTORS_MAX 65536
 
-/* What a client may have queued. An event must fit into it, with the id that it gets. */
+/* The most bytes queued for one client. An event and its assigned id must fit into it. */
 #define QUEUE_BYTES ((size_t)1 << 20)
 #define EVENT_SIZE_MAX (QUEUE_BYTES - SSE_ASSIGNED_ID_SIZE - sizeof("id: "))
 
@@ -39,7 +39,7 @@ static void explain(const char *program)
     fprintf(stderr,
             "usage: %s [--name NAME]... [PORT [HEARTBEAT_MS [STREAMS_MAX]]]\n"
             "GET /events?topic=T streams, POST /publish?topic=T publishes its body.\n"
-            "NAME is one by which clients know the server, beside localhost and its addresses.\n",
+            "Clients may reach the server as localhost, by IP address, or by each NAME.\n",
             program);
     exit(2);
 }
@@ -50,7 +50,7 @@ static void fail(const char *what, int error)
     exit(1);
 }
 
-/* The next event to publish. NULL: the service closes. */
+/* Waits for the next event to publish. Returns NULL when the service closes. */
 static struct service_event *next_event(struct service *service)
 {
     struct service_event *next;
@@ -113,7 +113,7 @@ void service_run(struct service *service)
 
     sigwait(&signals, &received);
     (void)sse_registry_shutdown(service->registry, &options);
-    /* A client that reads nothing must not keep the service. */
+    /* Waits only for a while, because a client may read nothing. */
     (void)sse_registry_wait(service->registry, DRAIN_MS + GRACE_MS);
     pthread_mutex_lock(&service->lock);
     service->over = true;
@@ -180,7 +180,7 @@ static size_t least(size_t left, size_t right)
     return left && (left < right || !right) ? left : right;
 }
 
-/* Streams stay, so they must leave room for requests that are answered at once. */
+/* Streams stay open, so they must leave descriptors to requests that are answered at once. */
 static void limit_streams(struct service *service, size_t wanted)
 {
     const size_t descriptors = service_descriptors();
@@ -341,7 +341,7 @@ bool service_must_pause(struct service *service, int error)
     if (error != EMFILE && error != ENFILE && error != ENOBUFS && error != ENOMEM)
         return false;
     if (!service->said_ms || now - service->said_ms >= SAY_AGAIN_MS) {
-        fprintf(stderr, "accepting pauses: %s\n", strerror(error));
+        fprintf(stderr, "cannot accept new connections for now: %s\n", strerror(error));
         service->said_ms = now;
     }
     return true;

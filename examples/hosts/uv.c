@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libuv: PULL, without copying, in a driven loop. A write's callback consumes what was written and
- * writes the next bytes. libuv has no HTTP: http-parser reads the requests, and the emitter writes the head.
+ * libuv: output PULL without copying, in a driven loop. The callback of a write consumes the written bytes and
+ * writes the next ones. libuv has no HTTP, so http-parser reads the requests, and the emitter writes the head.
  */
 #include "request.h"
 
@@ -12,7 +12,7 @@
 /* -- the adapter ---------------------------------------------------------------------------- */
 
 #define WRITE_PIECES 16
-/* A slow client has stall_ms for this much. */
+/* A slow client must accept this many bytes within stall_ms. */
 #define WRITE_SIZE ((size_t)64 << 10)
 
 struct stream {
@@ -25,7 +25,7 @@ struct stream {
 
 static void write_more(struct stream *stream);
 
-/* Consumed only now, so that the timers of the emitter see a stalled client. */
+/* Consumes the bytes only now, so that the emitter's timers notice a stalled client. */
 static void on_written(uv_write_t *write, int status)
 {
     struct stream *stream = write->data;
@@ -63,8 +63,8 @@ static void on_ready(struct sse_emitter *emitter, unsigned what, void *user)
     write_more(user);
 }
 
-/* Either every byte was written, or what is left will not be. libuv reads what the client sends all the
- * while, so closing does not reset the connection. */
+/* Every byte was written, or the rest never will be. libuv reads the client's input all the time, so closing does
+ * not reset the connection. */
 static void end_stream(struct sse_emitter *emitter, const struct sse_completion *completion, void *user)
 {
     struct stream *stream = user;
@@ -75,7 +75,7 @@ static void end_stream(struct sse_emitter *emitter, const struct sse_completion 
         uv_close((uv_handle_t *)stream->socket, stream->on_close);
 }
 
-/* The socket is closed, by whichever side. */
+/* The socket is closed, by either side. */
 static void close_stream(struct stream *stream)
 {
     stream->socket = NULL;
@@ -83,7 +83,7 @@ static void close_stream(struct stream *stream)
     sse_emitter_close(stream->emitter);
 }
 
-/* `on_close` is for the socket, and calls close_stream. */
+/* `on_close` is the callback of the socket. It must call close_stream. */
 static int open_stream(struct stream **opened, struct sse_emitter_options options, uv_stream_t *socket,
                        uv_close_cb on_close)
 {
@@ -108,13 +108,13 @@ static int open_stream(struct stream **opened, struct sse_emitter_options option
 
 /* -- the server ----------------------------------------------------------------------------- */
 
-/* For a request, and for the client to read its answer. */
+/* The time limit for a request, and for the client to read its answer. */
 #define REQUEST_MS 10000
 
 struct server {
     struct service service;
     struct sse_loop *streams;
-    struct connection *first; /* of those that are no streams, the oldest first */
+    struct connection *first; /* connections that are not streams, the oldest first */
     struct connection **last;
     uv_loop_t loop;
     uv_tcp_t listener;
@@ -140,7 +140,7 @@ struct connection {
 
 static void on_deadline(uv_timer_t *timer);
 
-/* All have the same time, so the first of the list is the next whose time is up. */
+/* All connections have the same time limit, so the first one in the list is the next to expire. */
 static void limit_time(struct server *server, struct connection *connection)
 {
     connection->end = uv_now(&server->loop) + REQUEST_MS;
@@ -194,7 +194,8 @@ static void on_deadline(uv_timer_t *timer)
         uv_timer_start(timer, on_deadline, server->first->end - now, 0);
 }
 
-/* The client closes: what it still sends would reset the connection, and it would lose the answer. */
+/* The client must close first, because closing a socket with unread input resets the connection, and the client
+ * would lose the answer. */
 static void on_answered(uv_write_t *write, int status)
 {
     struct connection *connection = write->handle->data;
@@ -262,7 +263,7 @@ static void on_read(uv_stream_t *socket, ssize_t size, const uv_buf_t *buffer)
         answer(connection, socket->loop->data);
 }
 
-/* Each piece has been looked at before the next one is read. */
+/* One buffer is enough, because each piece is handled before the next one is read. */
 static void give_buffer(uv_handle_t *socket, size_t size, uv_buf_t *buffer)
 {
     struct server *server = socket->loop->data;
@@ -271,7 +272,7 @@ static void give_buffer(uv_handle_t *socket, size_t size, uv_buf_t *buffer)
     *buffer = uv_buf_init(server->input, sizeof(server->input));
 }
 
-/* Without free descriptors libuv closes what has come, by one that it has kept for that. */
+/* Without free descriptors, libuv accepts with a spare descriptor and closes the connection. */
 static void on_connection(uv_stream_t *listener, int status)
 {
     struct server *server = listener->loop->data;
@@ -323,7 +324,7 @@ static void turn(uv_async_t *async)
     struct server *server = async->loop->data;
     int timeout = sse_loop_turn(server->streams);
 
-    /* A timer of 0 would run again before libuv looks at its sockets. */
+    /* A timer of 0 would run again before libuv checks its sockets. */
     if (!timeout)
         wake(server);
     uv_update_time(&server->loop);

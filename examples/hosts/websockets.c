@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libwebsockets, its HTTP/1 side: PULL. Its service thread reads from an emitter when the socket has room.
- * The loop of the streams is polled, and libwebsockets waits for its descriptor, because only a polled loop
- * watches sockets: libwebsockets reads no more from a client that it answers.
+ * libwebsockets over HTTP/1: output PULL. Its service thread reads from an emitter when the socket has room. The
+ * loop of the streams is polled, because only a polled loop watches sockets, and libwebsockets itself reads nothing
+ * from a client while it answers. libwebsockets waits for the loop's descriptor.
  */
 #include "service.h"
 
@@ -21,7 +21,8 @@ struct stream {
     bool is_idle;
 };
 
-/* What the client sends while nothing is written would make the poll return over and over. */
+/* While nothing is written, libwebsockets must not poll for input: unread input would make poll return over and
+ * over. */
 static void set_idle(struct stream *stream, bool is_idle)
 {
     if (stream->is_idle != is_idle)
@@ -29,7 +30,7 @@ static void set_idle(struct stream *stream, bool is_idle)
     stream->is_idle = is_idle;
 }
 
-/* LWS_CALLBACK_HTTP_WRITEABLE: what was written before has left the process. The callback returns the
+/* Called for LWS_CALLBACK_HTTP_WRITEABLE: the kernel has accepted all earlier bytes. The callback returns the
  * result; -1 closes the connection. */
 static int write_stream(struct stream *stream)
 {
@@ -54,7 +55,7 @@ static void on_ready(struct sse_emitter *emitter, unsigned what, void *user)
     lws_callback_on_writable(stream->wsi);
 }
 
-/* A client that reads nothing is never writable again. */
+/* A client that reads nothing never becomes writable again, so its socket is shut down. */
 static void end_stream(struct sse_emitter *emitter, const struct sse_completion *completion, void *user)
 {
     const struct stream *stream = user;
@@ -73,7 +74,7 @@ static void close_stream(struct stream *stream)
     sse_emitter_close(stream->emitter);
 }
 
-/* libwebsockets does not chunk: the emitter does, and writes the head as well. */
+/* libwebsockets does not chunk, so the emitter does. The emitter writes the head as well. */
 static int open_stream(struct stream **opened, struct sse_emitter_options options, struct lws *wsi)
 {
     struct stream *stream = calloc(1, sizeof(*stream));
@@ -107,16 +108,16 @@ struct server {
     struct lws_context *context;
 };
 
-/* A request with more than this is dropped. */
+/* A request with a larger head is dropped. */
 #define HEAD_SIZE_MAX 16384
 
-/* Of one request. */
+/* The state of one request. */
 struct session {
     struct service_query query;
     struct stream *stream;
     struct body body;
-    int status;     /* what service_route said, or why it is refused */
-    int64_t end_ms; /* of its body */
+    int status;     /* the result of service_route, or the status to refuse it with */
+    int64_t end_ms; /* when its body must be complete */
 };
 
 static void wake(void *user)
@@ -133,7 +134,7 @@ static int answer(struct lws *wsi, int status)
     return lws_http_transaction_completed(wsi) ? -1 : 0;
 }
 
-/* What does not fit is replaced by something that nobody takes for right. */
+/* A value that does not fit is replaced by one that is never valid. */
 static struct sse_text copied(int length, char *bytes, size_t size)
 {
     if (length >= 0)
@@ -158,7 +159,7 @@ static struct sse_text copy(struct lws *wsi, enum lws_token_indexes token, char 
     return copied(lws_hdr_copy(wsi, bytes, (int)size, token), bytes, size);
 }
 
-/* libwebsockets has decoded the query. It must not be decoded again, or "%2541" would become "A". */
+/* libwebsockets has decoded the query already. Decoding it again would turn "%2541" into "A". */
 static void read_query(struct service_query *query, struct lws *wsi)
 {
     char argument[sizeof("topic=") + SSE_TOPIC_SIZE_MAX];
@@ -189,8 +190,8 @@ static struct sse_http_options http_options(struct lws *wsi)
                                      .header_count = 1};
 }
 
-/* A whole response at once, and the end of the connection. These are the first bytes on this socket, so there
- * is room. `error` 0: the head of a stream. */
+/* Writes a whole response, and ends the connection. These are the first bytes on this socket, so it has room.
+ * `error` 0: writes the head of a stream. */
 static int answer_at_once(struct lws *wsi, int error)
 {
     const struct sse_http_options http = http_options(wsi);
@@ -241,13 +242,13 @@ static int route(const struct service *service, struct lws *wsi, const char *pat
         .fetch_site = copy_custom(wsi, "sec-fetch-site:", fetch_site, sizeof(fetch_site))};
     int status = service_route(service, sse_str(method_of(wsi)), sse_str(path), &page), refused = 0;
 
-    /* If there are several, they are joined by commas. */
+    /* The values of a repeated field are joined by commas. */
     if (copy(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH, length, sizeof(length)).ptr)
         refused = body_check_length(length, 1);
     return status == SERVICE_PUBLISH && refused ? refused : status;
 }
 
-/* libwebsockets leaves this to its user. */
+/* libwebsockets does not send this itself. */
 static int let_continue(struct lws *wsi)
 {
     static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -277,7 +278,7 @@ static int on_request(struct server *server, struct session *session, struct lws
     }
 }
 
-/* A body that turns out to be too large is read to its end. -1: its time is up. */
+/* A body that becomes too large is read to its end. Returns -1 when its time is up. */
 static int append(struct service *service, struct session *session, const char *data, size_t size)
 {
     if (service_now_ms() >= session->end_ms)
@@ -332,7 +333,7 @@ static int handle(struct lws *wsi, enum lws_callback_reasons reason, void *user,
     }
 }
 
-/* libwebsockets closes the descriptors that it waits for, so it gets one of its own. */
+/* libwebsockets closes the descriptors that it waits for, so it gets a duplicate. */
 static bool wait_for(struct sse_loop *streams, struct lws_vhost *vhost)
 {
     const lws_sock_file_fd_type descriptor = {.filefd = dup(sse_loop_fd(streams))};
@@ -353,8 +354,8 @@ int main(int argc, char **argv)
     lws_set_log_level(LLL_ERR, NULL);
     info.user = &server;
     info.max_http_header_data = HEAD_SIZE_MAX;
-    /* It accepts no more then. What it does not count must have room, or accepting would fail over and over.
-     */
+    /* At this number libwebsockets stops accepting. It does not count every descriptor, so some must stay free, or
+     * accepting would fail over and over. */
     info.fd_limit_per_thread = (unsigned)(descriptors > 2 * SERVICE_SPARE ? descriptors - SERVICE_SPARE : 1);
     server.context = lws_create_context(&info);
     if (!server.context || sse_loop_new(&server.streams, NULL))
@@ -368,7 +369,7 @@ int main(int argc, char **argv)
         return 1;
     while (!service_is_over(&server.service) && lws_service(server.context, 0) >= 0)
         continue;
-    /* From here on no thread wakes the context. */
+    /* No thread wakes the context any more. */
     service_close(&server.service);
     lws_context_destroy(server.context);
     sse_loop_free(server.streams);

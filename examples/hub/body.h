@@ -11,17 +11,17 @@
 struct body {
     struct buffer bytes;
     enum request_framing framing;
-    size_t left; /**< bytes still to come, with REQUEST_FRAMING_LENGTH */
+    size_t left; /**< bytes that are still missing, with REQUEST_FRAMING_LENGTH */
     size_t limit;
     struct chunked chunked;
 };
 
-/** Prepares for the body that the head of `request` tells of. Returns 0, or 413 if that is over `limit`. */
+/** Prepares for the body that the head of `request` announces. Returns 0, or 413 if that is over `limit`. */
 int body_begin(struct body *body, const struct request *request, size_t limit);
 
 /**
- * Takes bytes. Returns 0 if more are needed, 1 if the body is complete (bytes after it are not
- * looked at), otherwise the HTTP status to refuse the request with.
+ * Adds bytes to the body. Returns 0 if more are needed, 1 if the body is complete (later bytes are ignored),
+ * otherwise the HTTP status to refuse the request with.
  */
 int body_feed(struct body *body, const char *bytes, size_t size);
 

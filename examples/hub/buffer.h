@@ -2,7 +2,7 @@
 #ifndef HUB_BUFFER_H
 #define HUB_BUFFER_H
 
-/** Bytes that grow. All members zero is an empty buffer. */
+/** A buffer that grows. All members zero is an empty buffer. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,7 +11,7 @@ struct buffer {
     char *bytes;
     size_t length;
     size_t capacity;
-    /** An allocation failed. What comes later is not appended, so one look at the end suffices. */
+    /** An allocation failed. Nothing is appended after that, so you can check once at the end. */
     bool failed;
 };
 

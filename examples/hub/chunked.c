@@ -30,7 +30,7 @@ static int take_size_byte(struct chunked *chunked, char byte, size_t limit)
     return 0;
 }
 
-/** A byte of an extension or a trailer, up to the CR that leads to `after`. */
+/** Reads a byte of an extension or a trailer. CR ends it and leads to the state `after`. */
 static int pass_over(struct chunked *chunked, char byte, enum chunked_state after)
 {
     unsigned char code = (unsigned char)byte;

@@ -2,7 +2,7 @@
 #ifndef HUB_CHUNKED_H
 #define HUB_CHUNKED_H
 
-/** Decodes a chunked body, strictly: RFC 9112 section 7.1. Extensions and trailers are passed over. */
+/** Decodes a chunked body strictly: RFC 9112 section 7.1. Extensions and trailers are skipped. */
 
 #include "buffer.h"
 
@@ -21,18 +21,17 @@ enum chunked_state {
     CHUNKED_END_LF
 };
 
-/** All members zero is the beginning of a body. */
+/** The state at the beginning has all members zero. */
 struct chunked {
     enum chunked_state state;
-    size_t left;        /**< bytes of this chunk that are still to come */
-    unsigned digits;    /**< of the size of this chunk */
+    size_t left;        /**< bytes of this chunk that are still missing */
+    unsigned digits;    /**< digits of this chunk's size so far */
     size_t passed_over; /**< bytes of extensions and trailers */
 };
 
 /**
- * Appends what `bytes` decode to. Returns 0 if more are needed, 1 at the end of the body (bytes
- * after it are not looked at), otherwise an HTTP status: 400, or 413 if the body is larger than
- * `limit`.
+ * Appends the decoded bytes. Returns 0 if more are needed, 1 at the end of the body (later bytes are ignored),
+ * otherwise an HTTP status: 400, or 413 if the body is larger than `limit`.
  */
 int chunked_feed(struct chunked *chunked, const char *bytes, size_t size, struct buffer *body, size_t limit);
 

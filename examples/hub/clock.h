@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-/** Milliseconds of a clock that never goes back. */
+/** The time in milliseconds. The clock never goes back. */
 int64_t clock_now_ms(void);
 
 #endif

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Small things that the other scripts share: embed.py makes one module of all of them.
+// Helpers of the other scripts. embed.py makes one module of all scripts.
 
 const REQUEST_TIMEOUT_MS = 10000;
 
 const byId = (id) => document.getElementById(id);
 
 function setText(id, text) {
-    // An unchanged text is left alone, so that screen readers do not repeat it.
+    // Does not set an unchanged text, so that screen readers do not repeat it.
     if (byId(id).textContent !== text) {
         byId(id).textContent = text;
     }

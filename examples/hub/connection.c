@@ -17,7 +17,7 @@
 #define RESPONSE_MS 5000
 #define LINGER_MS 2000
 
-/* A client that is one too many has less time for its request. */
+/* A client above the limit of connections has less time for its request. */
 #define SHED_REQUEST_MS 2000
 
 /* The most that is read from one connection in one turn of the server. */
@@ -37,7 +37,7 @@ static void close_now(struct connection *connection)
     connection->state = CONNECTION_CLOSED;
 }
 
-/* To close while the client still sends would answer with a reset, which may overtake the response. */
+/* Closing while the client still sends would reset the connection, and the client could lose the response. */
 static void begin_linger(struct connection *connection)
 {
     if (connection->input_ended || shutdown(connection->fd, SHUT_WR) < 0) {
@@ -102,7 +102,7 @@ static void begin_stream(struct connection *connection)
         respond(connection, &response);
         return;
     }
-    /* The descriptor is the library's now. */
+    /* The library owns the descriptor now. */
     connection->fd = -1;
     connection->state = CONNECTION_CLOSED;
 }
@@ -114,9 +114,9 @@ static void refuse_body(struct connection *connection, int status)
     if (status == 413)
         publish_refuse_size(&response);
     else if (status == 503)
-        response_error(&response, status, "there is no memory for the body now", NULL);
+        response_error(&response, status, "no memory is free for the body; try again later", NULL);
     else
-        response_error(&response, status, "the chunks of the body are malformed", NULL);
+        response_error(&response, status, "the body is not correctly chunked: see RFC 9112 section 7.1", NULL);
     respond(connection, &response);
 }
 
@@ -142,7 +142,7 @@ static void take_body(struct connection *connection, const char *bytes, size_t s
     respond(connection, &response);
 }
 
-/** The client may wait for this before it sends its body: RFC 9110 section 10.1.1. */
+/** The client may wait for this response before it sends its body: RFC 9110 section 10.1.1. */
 static void invite_body(struct connection *connection)
 {
     const struct request *request = &connection->request;
@@ -169,7 +169,7 @@ static void begin_body(struct connection *connection, const char *bytes, size_t 
         take_body(connection, bytes, size);
 }
 
-/* Nobody but an EventSource must take the answer for success. */
+/* Only an EventSource understands this answer. For any other client it would look like success. */
 static void refuse(struct connection *connection)
 {
     const struct request *request = &connection->request;
@@ -178,7 +178,7 @@ static void refuse(struct connection *connection)
     if (ascii_equals(request->method, "GET") && routes_has_stream(request->path))
         stream_refuse(connection->hub, request, -EAGAIN, &response);
     else
-        response_error(&response, 503, "there are too many connections", NULL);
+        response_error(&response, 503, "too many connections; try again later", NULL);
     respond(connection, &response);
 }
 
@@ -224,7 +224,7 @@ static void on_input_end(struct connection *connection)
 {
     connection->input_ended = true;
     if (connection->state == CONNECTION_READING && connection->has_begun)
-        respond_error(connection, 400, "the request ends too early");
+        respond_error(connection, 400, "the connection was closed before the request was complete");
     else if (connection->state != CONNECTION_RESPONDING)
         close_now(connection);
 }
@@ -292,7 +292,7 @@ void connection_check_deadline(struct connection *connection, int64_t now_ms)
     if (connection->state == CONNECTION_CLOSED || now_ms < connection->deadline_ms)
         return;
     if (connection->state == CONNECTION_READING && connection->has_begun)
-        respond_error(connection, 408, "the request took too long");
+        respond_error(connection, 408, "the request was not complete in time; send it again");
     else
         close_now(connection);
 }

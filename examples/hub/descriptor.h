@@ -6,8 +6,8 @@
 int descriptor_prepare(int fd);
 
 /**
- * Opens /dev/null for each of standard input, output and error that is closed. Otherwise a socket would get
- * its number, and be read or written to in its place. Returns 0 or a negative errno.
+ * Opens /dev/null for each of standard input, output and error that is closed. Otherwise a socket would get its
+ * number, and library functions would read from it or write messages to it. Returns 0 or a negative errno.
  */
 int descriptor_fill_standard(void);
 

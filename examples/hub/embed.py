@@ -24,7 +24,7 @@ def read_text(path):
         text = file.read()
     # A browser turns CR LF into LF before it hashes.
     if "\r" in text:
-        sys.exit(f"embed.py: {path}: line ends must be LF alone")
+        sys.exit(f"embed.py: {path}: line ends must be LF")
     return text
 
 

@@ -10,10 +10,10 @@
 
 #define BODY_BYTES_MAX ((size_t)64 << 20)
 
-/* Without a history, a topic is listed for so long after its last use. */
+/* Without a history, a topic stays in the list for this long after its last use. */
 #define TOPIC_KEEP_MS 60000
 
-/* A topic as a JSON string in a comment: six bytes for one at most, and what stands around it. */
+/* The longest comment that names a topic as a JSON string: up to six bytes for each byte of the name. */
 #define TOPIC_COMMENT_MAX (6 * SSE_TOPIC_SIZE_MAX + 64)
 
 static int make_registry(struct hub *hub)
@@ -34,7 +34,7 @@ static int make_registry(struct hub *hub)
     return sse_registry_new(&hub->registry, &registry);
 }
 
-/* A watcher is somebody who looks at the page: what it missed is gone, and it is told so. */
+/* A watcher is a viewer of the page. It gets no replay, so it is notified of a gap. */
 static int make_watchers(struct hub *hub)
 {
     const struct sse_registry_options registry = {
@@ -130,7 +130,7 @@ size_t hub_body_bytes_max(const struct hub *hub)
     return four_bodies > BODY_BYTES_MAX ? four_bodies : BODY_BYTES_MAX;
 }
 
-/** The most that the line with an assigned id needs. */
+/** The longest line with an assigned id. */
 static size_t id_size(const struct hub *hub, const struct sse_event *event)
 {
     return event->id.ptr || hub->options.history_events == 0 ? 0 : strlen("id: \n") + SSE_ASSIGNED_ID_SIZE;
@@ -141,7 +141,7 @@ size_t hub_watcher_queue_bytes(const struct hub *hub)
     return hub->options.queue_bytes + TOPIC_COMMENT_MAX;
 }
 
-/* The event has been published: if a watcher cannot have it, that is no error. */
+/* The event has been published. If a watcher cannot get it, that is not an error. */
 static void show(const struct hub *hub, struct sse_text topic, const struct sse_event *event,
                  const struct sse_delivery *delivery)
 {
@@ -221,7 +221,7 @@ int hub_shut_down(struct hub *hub)
 {
     const struct sse_event final_event = {
         .type = sse_str("farewell"),
-        .data = sse_str("The hub is going away. Please come back."),
+        .data = sse_str("The hub is shutting down. Please reconnect."),
     };
     const struct sse_shutdown_options shutdown = {
         .size = sizeof(shutdown),

@@ -8,7 +8,7 @@
 #define READ_SIZE 16384
 #define CHARACTER_SIZE_MAX 4
 
-/* What an event needs beside its data: "data: ", an id, two line ends and the blank line. */
+/* The parts of an event beside its data: "data: ", an id, two line ends and the blank line. */
 #define OVERHEAD (sizeof("data: \nid: \n\n") + SSE_ASSIGNED_ID_SIZE)
 
 void input_begin(struct input *input, struct hub *hub, int fd)
@@ -21,7 +21,7 @@ static size_t character_size(const unsigned char *bytes, size_t size)
 {
     unsigned char first = bytes[0];
     size_t wanted = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-    /* These bounds keep out overlong forms, surrogates, and what lies above U+10FFFF. */
+    /* These bounds exclude overlong forms, surrogates, and everything above U+10FFFF. */
     unsigned char lowest = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
     unsigned char highest = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
 
@@ -66,7 +66,7 @@ static void end_line(struct input *input)
     repair(&repaired, &input->line);
     error = publish(input->hub, &repaired);
     if (error < 0)
-        fprintf(stderr, "hub: a line of standard input is lost: %s\n", strerror(-error));
+        fprintf(stderr, "hub: a line of standard input was not published: %s\n", strerror(-error));
     else
         ++input->hub->statistics.lines;
     buffer_release(&repaired);
@@ -74,7 +74,7 @@ static void end_line(struct input *input)
     input->cost = 0;
 }
 
-/** The most bytes that a byte needs on the wire: CR begins a new line of data, and what is not UTF-8
+/** The most bytes that one byte can need on the wire: CR begins a new line of data, and a byte that is not UTF-8
  *  becomes three bytes. */
 static size_t cost_of(unsigned char byte)
 {
@@ -88,7 +88,7 @@ static void take_byte(struct input *input, char byte)
     size_t cost = cost_of((unsigned char)byte);
     bool inside = ((unsigned char)byte & 0xc0) == 0x80;
 
-    /* A character is not cut, unless it has no end. */
+    /* A character is not split, unless its continuation bytes never end. */
     if (input->cost + cost + (inside ? 0 : 3 * CHARACTER_SIZE_MAX) > input->limit)
         end_line(input);
     buffer_append(&input->line, &byte, 1);

@@ -3,8 +3,8 @@
 #define HUB_INPUT_H
 
 /**
- * Standard input, each line of which is published to everyone. A line ends at LF or CR LF. A line that is
- * too long for an event is cut between two characters. Bytes that are not UTF-8 become U+FFFD.
+ * Publishes each line of standard input to everyone. A line ends at LF or CR LF. A line that is too long for an
+ * event is split between two characters. Bytes that are not UTF-8 become U+FFFD.
  */
 
 #include "buffer.h"
@@ -18,10 +18,10 @@ struct input {
     size_t limit; /**< of `cost` */
 };
 
-/** Reads `fd`, which stays the caller's; -1 for nothing to read. */
+/** Reads from `fd`, which the caller closes. -1: there is nothing to read. */
 void input_begin(struct input *input, struct hub *hub, int fd);
 
-/** Reads what is there, up to a bound: to be called when poll says so. */
+/** Reads a limited number of bytes. Call it when poll reports input. */
 void input_read(struct input *input);
 
 void input_end(struct input *input);

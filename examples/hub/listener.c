@@ -87,7 +87,7 @@ static int accept_error(int number)
     case EINVAL:
         return -number;
     default:
-        /* accept(2) passes on what the network reported for one connection. */
+        /* accept(2) also returns network errors of the new connection. They do not concern the listener. */
         return -ECONNABORTED;
     }
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The hub: a small server of Server-Sent Events, in one thread. server waits, connection is one request,
- * request and body read it, routes decides. stream, publish and hub are where the library comes in:
- * stream gives it the descriptor of a client, and from then on its loop does the work.
+ * The hub: a small server of Server-Sent Events, in one thread. server waits for all descriptors. connection,
+ * request and body read one request, and routes decides about it. stream, publish and hub use the library: stream
+ * gives it the descriptor of a client, and from then on the library's loop does the work.
  */
 #include "descriptor.h"
 #include "hub.h"

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-/** In front of each block, and as well aligned as the block must be. */
+/** In front of each block. Its size keeps the block correctly aligned. */
 union header {
     size_t size;
     max_align_t alignment;

@@ -8,7 +8,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-/* A small event with its id must fit into the queue. */
+/* The smallest queue must have room for a small event with its id. */
 #define QUEUE_BYTES_MIN 1024
 #define QUEUE_BYTES_MAX ((size_t)1 << 30)
 #define MILLISECONDS_MAX ((uint64_t)SSE_RETRY_MAX)
@@ -26,49 +26,49 @@ static const char help[] =
     "  curl -N http://127.0.0.1:8080/watch                 every event of every topic\n"
     "  curl http://127.0.0.1:8080/topics                   also: /stats, /metrics for Prometheus\n"
     "\n"
-    "Times are in milliseconds, sizes in bytes; the defaults stand in brackets.\n"
+    "Times are in milliseconds, sizes in bytes. Defaults are in brackets.\n"
     "\n"
     "  --listen ADDR:PORT   where to listen; port 0 picks one (127.0.0.1:8080)\n"
     "  --stdin              broadcast each line of standard input\n"
-    "  --name NAME          a name by which the hub is reached, beside that of --listen, localhost, and\n"
-    "                       IP addresses; may be given several times\n"
+    "  --name NAME          a name by which clients reach the hub, beside that of --listen, localhost\n"
+    "                       and IP addresses; may be given several times\n"
     "  --cors ORIGIN        let pages of this origin, or of all with '*', use the hub\n"
-    "  --token TOKEN        demand 'Authorization: Bearer TOKEN' to publish, to complete, and to see\n"
+    "  --token TOKEN        require 'Authorization: Bearer TOKEN' to publish, to complete, and to see\n"
     "                       all topics\n"
-    "  --poller POLLER      what waits for the descriptors: epoll, poll, or best (best)\n"
+    "  --poller POLLER      how to wait for descriptors: epoll, poll, or best (best)\n"
     "\n"
     "Each stream:\n"
-    "  --heartbeat MS       a comment after so long without a byte; 0 for none (15000)\n"
+    "  --heartbeat MS       send a comment after this much silence; 0 for never (15000)\n"
     "  --lifetime MS        end each stream at this age; 0 for never (0)\n"
-    "  --stall MS           end a stream whose client takes nothing for so long; 0 for never (30000)\n"
-    "  --retry MS           reconnection time that clients are told; 0 for none (2000)\n"
-    "  --queue-bytes N      most bytes that wait for one client, 1024 or more (1048576)\n"
-    "  --overflow POLICY    what gives way when they are too many (close):\n"
-    "                         close        the stream ends; its client comes back for the rest\n"
-    "                         drop-newest  the event that came last\n"
-    "                         drop-oldest  those that have waited longest\n"
-    "                         coalesce     those of which a newer one has the same key, which\n"
-    "                                      is given as in POST /publish?topic=a&key=price\n"
+    "  --stall MS           end a stream whose client reads nothing for this long; 0 for never (30000)\n"
+    "  --retry MS           reconnection time to send to clients; 0 for none (2000)\n"
+    "  --queue-bytes N      most bytes queued for one client, 1024 or more (1048576)\n"
+    "  --overflow POLICY    what to do when this queue is full (close):\n"
+    "                         close        end the stream; its client reconnects for the rest\n"
+    "                         drop-newest  drop the newest event\n"
+    "                         drop-oldest  drop the oldest events\n"
+    "                         coalesce     drop events that a newer one with the same key replaces;\n"
+    "                                      give the key as in POST /publish?topic=a&key=price\n"
     "\n"
-    "What is kept for clients that come back with a Last-Event-ID. Events get ids; an event of the\n"
-    "type 'gap' tells a client that some are lost, one of the type 'replay' how many were sent again:\n"
+    "The history, for clients that reconnect with a Last-Event-ID. Events get ids. An event of the type\n"
+    "'gap' tells a client that events are lost; one of the type 'replay', how many were sent again:\n"
     "  --history-events N   most events; 0 for no history and no ids (10000)\n"
-    "  --history-bytes N    most bytes, with what each event costs beside its text (16777216)\n"
-    "  --history-age MS     forget events of this age; 0 for never (3600000)\n"
+    "  --history-bytes N    most bytes, with the overhead of each event (16777216)\n"
+    "  --history-age MS     discard events of this age; 0 for never (3600000)\n"
     "\n"
-    "All streams together; those of /watch are counted apart, with the same bounds:\n"
-    "  --budget N           most bytes that wait for all clients, then the slowest one's stream\n"
-    "                       ends; 0 for no bound (268435456)\n"
-    "  --max-clients N      most streams; 0 for no bound (0)\n"
-    "  --max-per-topic N    most streams of one topic; 0 for no bound (0)\n"
-    "  --admission POLICY   who gives way when a stream is one too many (refuse):\n"
-    "                         refuse       the new client is told to come back later\n"
-    "                         newest       the oldest stream ends\n"
+    "All streams together. Streams of /watch are counted separately, with the same limits:\n"
+    "  --budget N           most bytes queued for all clients; above it, the stream of the slowest\n"
+    "                       client ends; 0 for no limit (268435456)\n"
+    "  --max-clients N      most streams; 0 for no limit (0)\n"
+    "  --max-per-topic N    most streams of one topic; 0 for no limit (0)\n"
+    "  --admission POLICY   what to do when there are too many streams (refuse):\n"
+    "                         refuse       tell the new client to reconnect later\n"
+    "                         newest       end the oldest stream\n"
     "\n"
-    "The end, at SIGTERM or SIGINT; a second one does not wait:\n"
-    "  --grace MS           time for what waits to be sent; 0 for none (5000)\n"
+    "The shutdown, at SIGTERM or SIGINT. A second signal ends the hub at once:\n"
+    "  --grace MS           time to write the queued bytes; 0 for none (5000)\n"
     "  --retry-range MIN-MAX\n"
-    "                       each client comes back after a time of its own from this range\n"
+    "                       each client gets a random reconnection time from this range\n"
     "                       (1000-5000)\n"
     "\n"
     "  --help               show this\n";
@@ -136,7 +136,7 @@ static bool read_token(struct options *options, const char *value)
 {
     for (const char *byte = value; *byte; ++byte) {
         if (*byte <= ' ' || *byte > '~')
-            return refuse("--token may hold visible ASCII only, or no header could carry it");
+            return refuse("--token must be visible ASCII characters, because a header carries it");
     }
     if (*value == '\0')
         return refuse("--token must not be empty");
@@ -144,7 +144,7 @@ static bool read_token(struct options *options, const char *value)
     return true;
 }
 
-/** The index of a word, or -1. */
+/** Returns the index of a word, or -1. */
 static int find_word(const char *value, const char *const *words, int count)
 {
     for (int i = 0; i < count; ++i) {
@@ -216,7 +216,7 @@ static bool read_retry_range(struct options *options, const char *value)
     return true;
 }
 
-/** An option with a value: `read` reads it, or it is a number that goes to one of the others. */
+/** An option with a value. `read` reads it; without `read` it is a number for one of the other members. */
 struct option {
     const char *name;
     bool (*read)(struct options *options, const char *value);
@@ -276,7 +276,7 @@ static bool read_value(struct options *options, const struct option *option, con
     return true;
 }
 
-/** Splits `--name=value`; returns the value, or NULL if there is no `=`. */
+/** Splits `--name=value`. Returns the value, or NULL if there is no `=`. */
 static const char *split_argument(const char *argument, char *name, size_t size)
 {
     const char *equals = strchr(argument, '=');

@@ -14,18 +14,19 @@
 #define OPTIONS_PORT_SIZE 6
 #define OPTIONS_NAMES_MAX 16
 
-/** All times in milliseconds; 0 is what --help says. */
+/** All times are in milliseconds. --help explains 0. */
 struct options {
     char host[OPTIONS_HOST_SIZE]; /**< an address or a name; IPv6 without its brackets */
     char port[OPTIONS_PORT_SIZE]; /**< digits */
     bool read_stdin;
     struct sse_text cors_origin;              /**< absent for none */
-    struct sse_text names[OPTIONS_NAMES_MAX]; /**< by which the hub is reached; first that of --listen */
+    struct sse_text names[OPTIONS_NAMES_MAX]; /**< names by which clients reach the hub; the first is that of
+                                               *   --listen */
     size_t name_count;
     struct sse_text token; /**< absent for none */
     enum sse_poller poller;
 
-    /* Of each stream. */
+    /* Limits of each stream. */
     int64_t heartbeat_ms;
     int64_t lifetime_ms;
     int64_t stall_ms;
@@ -33,7 +34,7 @@ struct options {
     size_t queue_bytes;
     enum sse_overflow overflow;
 
-    /* Of all together. */
+    /* Limits of all streams together. */
     size_t history_events;
     size_t history_bytes;
     int64_t history_age_ms;
@@ -42,7 +43,7 @@ struct options {
     size_t topic_clients_max;
     enum sse_admission admission;
 
-    /* Of the shutdown. */
+    /* For the shutdown. */
     int64_t grace_ms;
     int64_t retry_min_ms;
     int64_t retry_max_ms;

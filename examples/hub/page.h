@@ -14,7 +14,7 @@ extern const char hub_page[];
 /** The size of the page in bytes, without the NUL. */
 extern const size_t hub_page_size;
 
-/** The value of the Content-Security-Policy header for this very page. */
+/** The value of the Content-Security-Policy header for this page. */
 extern const char hub_page_content_security_policy[];
 
 #endif

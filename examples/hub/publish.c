@@ -10,7 +10,7 @@ enum parameter { TOPIC, TYPE, ID, RETRY, KEY, PARAMETERS };
 
 static const char *const names[PARAMETERS] = {"topic", "type", "id", "retry", "key"};
 
-/** The parameters of a query, decoded, each at most once; absent if they are not there. */
+/** The decoded parameters of a query, each at most once; absent if the query does not have it. */
 struct parameters {
     struct sse_text values[PARAMETERS];
     char bytes[REQUEST_HEAD_MAX]; /* decoding never makes a query longer */
@@ -26,14 +26,14 @@ static bool refuse(struct response *response, const char *error, const char *fie
 static void refuse_error(struct response *response, int error)
 {
     if (error == -ENOMEM)
-        response_error(response, 503, "out of memory", NULL);
+        response_error(response, 503, "out of memory; try again later", NULL);
     else
         response_error(response, 500, "the event could not be published", NULL);
 }
 
 void publish_refuse_size(struct response *response)
 {
-    response_error(response, 413, "the event is larger than the queue of a client", "data");
+    response_error(response, 413, "the event is larger than the queue of a client: see --queue-bytes", "data");
 }
 
 static bool read_parameter(struct parameters *parameters, struct sse_text text, size_t count,
@@ -48,19 +48,19 @@ static bool read_parameter(struct parameters *parameters, struct sse_text text, 
         if (size != -ENOENT)
             break;
     }
-    /* Front ends add parameters of their own. */
+    /* Unknown parameters are ignored, because proxies add their own. */
     if (i == count)
         return true;
     if (size < 0)
-        return refuse(response, "the parameter has a broken escape or a NUL, or is not UTF-8", names[i]);
+        return refuse(response, "the parameter must be UTF-8 without NUL, correctly percent-encoded", names[i]);
     if (parameters->values[i].ptr)
-        return refuse(response, "the parameter is there twice", names[i]);
+        return refuse(response, "the parameter must occur only once", names[i]);
     parameters->values[i] = (struct sse_text){.ptr = bytes, .len = (size_t)size};
     parameters->used += (size_t)size;
     return true;
 }
 
-/** Reads a query of the first `count` parameters. */
+/** Reads a query that may have the first `count` parameters. */
 static bool read_parameters(struct parameters *parameters, struct sse_text query, size_t count,
                             struct response *response)
 {
@@ -95,7 +95,7 @@ static bool read_retry(struct sse_text text, int64_t *retry_ms, struct response 
     return true;
 }
 
-/** Id, type and topic are UTF-8 already: see sse_http_parameter. */
+/** sse_http_parameter has checked that id, type and topic are UTF-8. */
 static void refuse_event(struct response *response, const struct sse_event *event, int error)
 {
     const struct sse_event without_id = {.type = event->type, .data = sse_str("")};
@@ -103,12 +103,12 @@ static void refuse_event(struct response *response, const struct sse_event *even
     if (error == -EMSGSIZE)
         publish_refuse_size(response);
     else if (error == -EILSEQ)
-        refuse(response, "the data is not UTF-8", "data");
+        refuse(response, "the data must be UTF-8", "data");
     else if (error == -EINVAL && sse_event_encode(&without_id, NULL, 0) < 0)
-        refuse(response, "a type has no line ends", "type");
+        refuse(response, "a type must not contain line ends", "type");
     else if (error == -EINVAL)
         refuse(response,
-               "an id has no control bytes, no white space at its ends, and does not look like one that the "
+               "an id must not contain control bytes, begin or end with white space, or look like one that the "
                "hub assigns",
                "id");
     else

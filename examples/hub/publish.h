@@ -8,14 +8,14 @@
 #include "request.h"
 #include "response.h"
 
-/** Publishes the event that query and body tell of. */
+/** Publishes the event of the query and the body. */
 void publish_event(struct hub *hub, const struct request *request, struct sse_text body,
                    struct response *response);
 
-/** The answer to an event that no queue can hold. */
+/** The answer to an event that does not fit into a queue. */
 void publish_refuse_size(struct response *response);
 
-/** Ends the streams of a topic, or all. */
+/** Completes the streams of a topic, or all streams. */
 void publish_complete(struct hub *hub, const struct request *request, struct response *response);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What is published, and which streams are ended, from the page.
+// The form of the page that publishes events and ends streams.
 
 const fields = byId('publish-form').elements;
 

@@ -31,17 +31,17 @@ static struct sse_text next_line(struct sse_text *rest)
 static int parse_version(struct request *request, struct sse_text version)
 {
     if (version.len != 8 || memcmp(version.ptr, "HTTP/", 5) != 0 || version.ptr[6] != '.')
-        return refuse(request, 400, "the request line does not end in an HTTP version");
+        return refuse(request, 400, "the request line must end in an HTTP version");
     if (ascii_hex_value(version.ptr[5]) < 0 || ascii_hex_value(version.ptr[5]) > 9 ||
         ascii_hex_value(version.ptr[7]) < 0 || ascii_hex_value(version.ptr[7]) > 9)
-        return refuse(request, 400, "the request line does not end in an HTTP version");
+        return refuse(request, 400, "the request line must end in an HTTP version");
     if (version.ptr[5] != '1')
-        return refuse(request, 505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
+        return refuse(request, 505, "the HTTP version must be 1.0 or 1.1");
     request->version = version.ptr[7] == '0' ? SSE_HTTP_1_0 : SSE_HTTP_1_1;
     return 0;
 }
 
-/** Takes scheme and authority off a target in absolute form; false if it has none. */
+/** Removes scheme and authority from a target in absolute form. Returns false if it has no authority. */
 static bool strip_authority(struct sse_text *target)
 {
     static const char *const schemes[] = {"http://", "https://"};
@@ -69,14 +69,14 @@ static int parse_target(struct request *request, struct sse_text target)
 
     for (size_t i = 0; i < target.len; ++i) {
         if (is_control(target.ptr[i]) || target.ptr[i] == '#')
-            return refuse(request, 400, "the target holds a byte that no target may hold");
+            return refuse(request, 400, "the target contains a byte that must be percent-encoded");
     }
     if (ascii_equals(target, "*") && ascii_equals(request->method, "OPTIONS")) {
         request->path = target;
         return 0;
     }
     if (target.len == 0 || (target.ptr[0] != '/' && !strip_authority(&target)))
-        return refuse(request, 400, "the target is no path");
+        return refuse(request, 400, "the target must be a path");
     request->path = target;
     mark = target.len > 0 ? memchr(target.ptr, '?', target.len) : NULL;
     if (mark) {
@@ -96,17 +96,17 @@ static int parse_request_line(struct request *request, struct sse_text line)
     int status;
 
     if (!space || space == line.ptr)
-        return refuse(request, 400, "the request line is not METHOD TARGET VERSION");
+        return refuse(request, 400, "the request line must be METHOD TARGET VERSION");
     request->method = (struct sse_text){.ptr = line.ptr, .len = (size_t)(space - line.ptr)};
     for (size_t i = 0; i < request->method.len; ++i) {
         if (!ascii_is_token_byte(request->method.ptr[i]))
-            return refuse(request, 400, "the method is no token");
+            return refuse(request, 400, "the method must be a token");
     }
     target.ptr = space + 1;
     target.len = line.len - request->method.len - 1;
     space = memchr(target.ptr, ' ', target.len);
     if (!space)
-        return refuse(request, 400, "the request line is not METHOD TARGET VERSION");
+        return refuse(request, 400, "the request line must be METHOD TARGET VERSION");
     status = parse_version(request, (struct sse_text){
                                         .ptr = space + 1,
                                         .len = target.len - (size_t)(space - target.ptr) - 1,
@@ -122,7 +122,7 @@ static int parse_header(struct request *request, struct sse_text line)
     while (header.name.len < line.len && ascii_is_token_byte(line.ptr[header.name.len]))
         ++header.name.len;
     if (header.name.len == 0 || header.name.len == line.len || line.ptr[header.name.len] != ':')
-        return refuse(request, 400, "a header line is not NAME:VALUE");
+        return refuse(request, 400, "a header line must be NAME:VALUE");
     if (request->header_count == REQUEST_HEADERS_MAX)
         return refuse(request, 431, "too many header fields");
     header.value.ptr = line.ptr + header.name.len + 1;
@@ -132,17 +132,17 @@ static int parse_header(struct request *request, struct sse_text line)
     return 0;
 }
 
-/** The fields that must not be there twice, since nobody can say which one counts. */
+/** Fields that must not occur twice, because it would be ambiguous which one counts. */
 static int check_single_headers(struct request *request)
 {
     static const char *const names[] = {"Host", "Authorization", "Origin", "Sec-Fetch-Site"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); ++i) {
         if (request_header_count(request, names[i]) > 1)
-            return refuse(request, 400, "a header field that must be single is there twice");
+            return refuse(request, 400, "a header field that may occur only once occurs twice");
     }
     if (request->version == SSE_HTTP_1_1 && request_header_count(request, "Host") == 0)
-        return refuse(request, 400, "there is no Host header");
+        return refuse(request, 400, "the Host header is missing");
     return 0;
 }
 
@@ -151,7 +151,7 @@ static int parse_content_length(struct request *request, struct sse_text value)
     uint64_t length;
 
     if (!ascii_is_digits(value))
-        return refuse(request, 400, "Content-Length is no number");
+        return refuse(request, 400, "Content-Length must be a number");
     if (!ascii_to_number(value, UINT64_MAX, &length))
         return refuse(request, 413, "the body is too large");
     if (request->framing == REQUEST_FRAMING_LENGTH && request->content_length != length)
@@ -173,11 +173,11 @@ static int parse_framing(struct request *request)
     if (status != 0 || codings == 0)
         return status;
     if (request->framing == REQUEST_FRAMING_LENGTH)
-        return refuse(request, 400, "there are both Content-Length and Transfer-Encoding");
+        return refuse(request, 400, "Content-Length and Transfer-Encoding must not both occur");
     if (codings > 1 || request->version == SSE_HTTP_1_0)
-        return refuse(request, 400, "Transfer-Encoding cannot be used so");
+        return refuse(request, 400, "Transfer-Encoding must occur only once, in HTTP/1.1");
     if (!ascii_equals_ignoring_case(request_header(request, "Transfer-Encoding"), "chunked"))
-        return refuse(request, 501, "the only Transfer-Encoding known here is chunked");
+        return refuse(request, 501, "the only Transfer-Encoding supported is chunked");
     request->framing = REQUEST_FRAMING_CHUNKED;
     return 0;
 }
@@ -207,9 +207,9 @@ static int end_line(struct request *request)
     }
     if (request->lines > 0)
         return HEAD_COMPLETE;
-    /* One empty line before the request line is passed over: RFC 9112 section 2.2. */
+    /* One empty line before the request line is skipped: RFC 9112 section 2.2. */
     if (request->skipped_empty_line)
-        return refuse(request, 400, "there is no request line");
+        return refuse(request, 400, "the request line is missing");
     request->skipped_empty_line = true;
     request->length = 0;
     request->line_start = 0;
@@ -221,12 +221,12 @@ static int take_byte(struct request *request, char byte)
     bool after_cr = request->length > 0 && request->head[request->length - 1] == '\r';
 
     if (byte == '\n' && !after_cr)
-        return refuse(request, 400, "a line ends in LF without CR");
+        return refuse(request, 400, "a line must end in CR LF, not in LF");
     if (byte != '\n' && after_cr)
-        return refuse(request, 400, "there is a CR without LF");
-    /* Other control bytes may stand in a value, as in an id that another server gave. */
+        return refuse(request, 400, "a CR must be followed by LF");
+    /* Other control bytes may occur in a value, for example in an id that another server assigned. */
     if (byte == '\0')
-        return refuse(request, 400, "the head holds a NUL");
+        return refuse(request, 400, "the head must not contain a NUL");
     if (request->length == REQUEST_HEAD_MAX && request->lines == 0)
         return refuse(request, 414, "the target is too long");
     if (request->length == REQUEST_HEAD_MAX)

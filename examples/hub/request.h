@@ -3,8 +3,8 @@
 #define HUB_REQUEST_H
 
 /**
- * The head of a request, read byte by byte and strictly: RFC 9112 sections 2 to 6. What could be
- * read in two ways is refused.
+ * Reads the head of a request byte by byte, strictly: RFC 9112 sections 2 to 6. A head that could be understood in
+ * two ways is refused.
  */
 
 #include <sse/http.h>
@@ -14,7 +14,7 @@
 #define REQUEST_HEAD_MAX 16384
 #define REQUEST_HEADERS_MAX 128
 
-/** How the length of the body is told. */
+/** How the head gives the length of the body. */
 enum request_framing { REQUEST_FRAMING_NONE, REQUEST_FRAMING_LENGTH, REQUEST_FRAMING_CHUNKED };
 
 /** All members zero is a request of which nothing has been read. */
@@ -28,7 +28,7 @@ struct request {
     enum request_framing framing;
     uint64_t content_length; /**< with REQUEST_FRAMING_LENGTH */
 
-    const char *error; /**< what is wrong with it, once request_feed has returned a status */
+    const char *error; /**< the error in the request, once request_feed has returned a status */
 
     char head[REQUEST_HEAD_MAX];
     size_t length;
@@ -38,20 +38,20 @@ struct request {
 };
 
 /**
- * Takes bytes of the head, `*used` of them. Returns 0 if more are needed, 1 if the head is
- * complete, otherwise the HTTP status to refuse it with.
+ * Reads `*used` bytes of the head. Returns 0 if more are needed, 1 if the head is complete, otherwise the HTTP
+ * status to refuse the request with.
  */
 int request_feed(struct request *request, const char *bytes, size_t size, size_t *used);
 
-/** How often a header field is there. */
+/** Returns how often a header field occurs. */
 size_t request_header_count(const struct request *request, const char *name);
 
-/** The value of the first header field of that name; absent if there is none. */
+/** Returns the value of the first header field of that name; absent if there is none. */
 struct sse_text request_header(const struct request *request, const char *name);
 
 /**
- * The values of all header fields of that name, joined by commas as RFC 9110 section 5.3 has it,
- * in a buffer of REQUEST_HEAD_MAX bytes; absent if there is none.
+ * Writes the values of all header fields of that name, joined by commas (RFC 9110 section 5.3), to a buffer of
+ * REQUEST_HEAD_MAX bytes. Absent if there is none.
  */
 struct sse_text request_joined_header(const struct request *request, const char *name, char *buffer);
 

@@ -17,8 +17,8 @@ struct route {
     const char *allow;
     route_handler *get; /* and HEAD */
     route_handler *post;
-    bool open_to_all; /* whatever page asks, and by whatever name */
-    bool needs_token; /* if there is one; so does every POST */
+    bool open_to_all; /* open to pages of every origin, and by every name */
+    bool needs_token; /* needs the token, if there is one; so does every POST */
 };
 
 static enum route_action get_page(struct hub *hub, const struct request *request, struct response *response)
@@ -73,11 +73,11 @@ static enum route_action post_publish(struct hub *hub, const struct request *req
     struct sse_text expectation = request_header(request, "Expect");
 
     if (request->framing == REQUEST_FRAMING_NONE)
-        response_error(response, 411, "there is neither Content-Length nor Transfer-Encoding", NULL);
+        response_error(response, 411, "a POST needs Content-Length or Transfer-Encoding", NULL);
     else if (request->framing == REQUEST_FRAMING_LENGTH && request->content_length > hub_message_max(hub))
         publish_refuse_size(response);
     else if (expectation.ptr && !ascii_equals_ignoring_case(expectation, "100-continue"))
-        response_error(response, 417, "the only expectation known here is 100-continue", NULL);
+        response_error(response, 417, "the only expectation supported is 100-continue", NULL);
     else
         return ROUTE_BODY;
     return ROUTE_RESPOND;
@@ -110,7 +110,7 @@ static const struct route *find_route(struct sse_text path)
     return NULL;
 }
 
-/** The browser asks whether a page of another origin may send what it is about to send. */
+/** Answers a preflight: the browser asks whether a page of another origin may send a request. */
 static enum route_action allow_preflight(struct response *response)
 {
     response->status = 204;
@@ -124,13 +124,13 @@ static enum route_action allow_preflight(struct response *response)
 static enum route_action refuse_method(const struct hub *hub, const struct route *route,
                                        struct response *response)
 {
-    response_error(response, 405, "this path does not take this method", NULL);
+    response_error(response, 405, "this path does not support this method; see Allow", NULL);
     buffer_format(&response->headers, "Allow: %s%s\r\n", route->allow,
                   hub->options.cors_origin.ptr ? ", OPTIONS" : "");
     return ROUTE_RESPOND;
 }
 
-/** Compares every byte of `given`, so that the time shows nothing. `token` is not empty. */
+/** Compares every byte of `given`, so that the time does not reveal the token. `token` is not empty. */
 static bool equals_in_constant_time(struct sse_text given, struct sse_text token)
 {
     volatile unsigned char difference = given.len != token.len;
@@ -152,7 +152,7 @@ static bool has_token(const struct request *request, struct sse_text token)
     return equals_in_constant_time(ascii_trim(value), token);
 }
 
-/** Whether a page may do this: false if it has been refused. */
+/** Returns whether a page may do this. If not, the request has been refused. */
 static bool may_act(const struct hub *hub, const struct request *request, struct response *response)
 {
     const struct options *options = &hub->options;
@@ -177,7 +177,7 @@ static bool is_authorised(const struct hub *hub, const struct request *request, 
 {
     if (!hub->options.token.ptr || has_token(request, hub->options.token))
         return true;
-    response_error(response, 401, "the token is missing or wrong", NULL);
+    response_error(response, 401, "the header 'Authorization: Bearer TOKEN' is missing or wrong", NULL);
     buffer_text(&response->headers, "WWW-Authenticate: Bearer\r\n");
     return false;
 }
@@ -209,7 +209,7 @@ enum route_action routes_take_head(struct hub *hub, const struct request *reques
         (route || ascii_equals(request->path, "*")))
         return allow_preflight(response);
     if (!route) {
-        response_error(response, 404, "there is nothing at this path", NULL);
+        response_error(response, 404, "there is nothing at this path; / shows the page", NULL);
         return ROUTE_RESPOND;
     }
     handler = posts ? route->post : head || ascii_equals(request->method, "GET") ? route->get : NULL;

@@ -2,7 +2,7 @@
 #ifndef HUB_ROUTES_H
 #define HUB_ROUTES_H
 
-/** Which request gets which answer. */
+/** Decides which request gets which answer. */
 
 #include "hub.h"
 #include "request.h"
@@ -10,7 +10,7 @@
 
 enum route_action {
     ROUTE_RESPOND, /**< the response is filled in */
-    ROUTE_BODY,    /**< the body is wanted first: then publish_event */
+    ROUTE_BODY,    /**< read the body first, then call publish_event */
     ROUTE_STREAM   /**< the connection becomes a stream */
 };
 

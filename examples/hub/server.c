@@ -10,25 +10,26 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* Descriptors that are no connections: the standard three, listener, signals, the loop's, some to spare. */
+/* Descriptors that are not connections: the standard three, listener, signals, the loop's, and some spare ones. */
 #define DESCRIPTORS_RESERVED 16
 #define CONNECTIONS_MAX 65536
-/* Connections that are kept free to refuse clients politely; a part of all, up to this. */
+/* Connections that stay free to refuse clients politely: a share of all, but at most this many. */
 #define SHED_MAX 64
 
 #define ACCEPTS_PER_TURN 64
 #define ACCEPT_REST_MS 250
 
-/* Where the loop of the streams has no descriptor to wait for. */
+/* How often the loop of the streams is called if it has no descriptor to wait for. */
 #define DISPATCH_INTERVAL_MS 20
 
-/* To look at every deadline in every turn would cost much when there are many requests. */
+/* Deadlines are checked only this often, because checking them all in every turn is expensive with many
+ * requests. */
 #define CHECK_MS 100
 
 /* Listener, signals, standard input, the loop. */
 #define DESCRIPTORS_WAITED_FOR 4
 
-/* The system often grants less than the streams that are wanted, unless a program asks. */
+/* Raises the limit of descriptors, because the system often grants fewer than the hub's streams need. */
 static void raise_limit(struct rlimit *limit)
 {
     const rlim_t wanted = CONNECTIONS_MAX + DESCRIPTORS_RESERVED;
@@ -118,7 +119,7 @@ int server_begin(struct server *server, struct hub *hub, int listener)
     return error;
 }
 
-/** Connections of all kinds: requests and streams. */
+/** Returns the number of connections of all kinds: requests and streams. */
 static size_t count_all(const struct server *server)
 {
     return server->count + sse_loop_count(server->hub->loop);
@@ -148,7 +149,7 @@ static int next_timeout(const struct server *server, int64_t now_ms)
     return timeout;
 }
 
-/** Listens as long as one more connection can be taken. */
+/** Listens only while one more connection can be accepted. */
 static int choose_listening(struct server *server, int64_t now_ms)
 {
     bool listens = count_all(server) < server->connections_max && now_ms >= server->accept_again_ms;
@@ -169,7 +170,7 @@ static void forget(struct server *server, struct connection *connection)
     connection_free(connection);
 }
 
-/** Forgets a connection that is closed, and otherwise waits for what it wants now. */
+/** Removes a connection that is closed, and otherwise waits for what it needs now. */
 static void settle(struct server *server, struct connection *connection)
 {
     short events = connection_events(connection);
@@ -201,12 +202,12 @@ static void add(struct server *server, int fd, bool shed)
     server->connections[server->count++] = connection;
 }
 
-/** Until others have given something back, it is no use to try again, and no use to say it again. */
+/** Pauses until descriptors or memory are free, and prints this once. */
 static void rest(struct server *server, int error, int64_t now_ms)
 {
     server->accept_again_ms = now_ms + ACCEPT_REST_MS;
     if (!server->is_short)
-        fprintf(stderr, "hub: accepting pauses: %s\n", strerror(-error));
+        fprintf(stderr, "hub: cannot accept new connections for now: %s\n", strerror(-error));
     server->is_short = true;
 }
 
@@ -253,7 +254,7 @@ static void stop(struct server *server, int64_t now_ms)
     server->listener = -1;
     end_input(server);
     if (error < 0) {
-        fprintf(stderr, "hub: the streams are broken off: %s\n", strerror(-error));
+        fprintf(stderr, "hub: the shutdown failed, so the streams are aborted: %s\n", strerror(-error));
         server->stop_deadline_ms = now_ms;
     }
     for (size_t i = server->count; i-- > 0;) {
@@ -270,7 +271,7 @@ static void take_signals(struct server *server, int64_t now_ms)
         stop(server, now_ms);
         --signals;
     }
-    /* A second signal asks not to wait. */
+    /* A second signal means: do not wait. */
     if (signals > 0)
         server->stop_deadline_ms = now_ms;
 }
@@ -298,7 +299,7 @@ static void act(struct server *server, const struct waiter_event *event, int64_t
     }
 }
 
-/* Signals come last: they close the listener and connections that other events may be about. */
+/* Signals come last, because they close the listener and connections that other events may belong to. */
 static int turn(struct server *server, const struct waiter_event *events, int count)
 {
     int64_t now_ms = clock_now_ms();

@@ -26,7 +26,7 @@ function duration(nanoseconds) {
     return `${Number((nanoseconds / size).toPrecision(2))} ${unit}`;
 }
 
-/** A number of an answer, also of one that is not what it should be. */
+/** Reads a number of an answer. A wrong answer gives 0. */
 function read(stats, ...names) {
     const value = names.reduce((object, name) => Object(object)[name], stats);
     return isNumber(value) ? value : 0;
@@ -68,7 +68,7 @@ function makeGraph(name, label, kind) {
     return (part) => figure.querySelector(`.${part}`);
 }
 
-/** The next of 1, 2, 5, 10, 20 and so on, or of the powers of two for bytes. */
+/** The next number of 1, 2, 5, 10, 20 and so on, or the next power of two for bytes. */
 function roundUp(number, format) {
     if (format === bytes) {
         return 2 ** Math.ceil(Math.log2(Math.max(number, 1024)));
@@ -93,7 +93,7 @@ function drawLine(graph, part) {
     part('detail').textContent = graph.detail(samples.at(-1).stats);
 }
 
-/* Latencies: buckets of powers of two, of which those from 1 µs to 17 s are drawn. */
+/* The buckets of latencies are powers of two. Those from 1 µs to 17 s are drawn. */
 const FIRST_BUCKET = 10;
 const LAST_BUCKET = 34;
 
@@ -104,7 +104,7 @@ function bucketsOf({ stats }) {
     })) : [];
 }
 
-/** What has been added in the window; all there is if nothing is known of before. */
+/** What was added during the window, or since the start if earlier numbers are not known. */
 function recentBuckets() {
     const before = bucketsOf(samples[0]);
     const all = bucketsOf(samples.at(-1));
@@ -167,7 +167,7 @@ function showNumbers(numbers) {
 
 function showStats(stats) {
     const time = performance.now();
-    // Counters that fall are those of another hub.
+    // If a counter has decreased, another hub answers now.
     if (samples.length > 0 && read(stats, 'uptime_ms') < read(samples.at(-1).stats, 'uptime_ms')) {
         samples = [];
     }
@@ -188,7 +188,7 @@ async function refreshStats() {
             }
             showStats(parseObject(await response.text()));
         } catch {
-            // The state of the stream tells that the server is away; the old numbers stay.
+            // The state of the stream shows that the server is not reachable. The old numbers stay.
         }
     }
     setTimeout(refreshStats, STATS_INTERVAL_MS);

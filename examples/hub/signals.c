@@ -10,7 +10,7 @@
 
 static const int numbers[] = {SIGTERM, SIGINT};
 
-/* A signal handler has no other way to know it. */
+/* Global, because a signal handler gets no argument. */
 static volatile sig_atomic_t write_end = -1;
 
 static void on_signal(int number)
@@ -18,7 +18,7 @@ static void on_signal(int number)
     int saved = errno;
     ssize_t written = write((int)write_end, "", 1);
 
-    /* A full pipe is as good as one more byte. */
+    /* If the pipe is full, it is readable anyway. */
     (void)written;
     (void)number;
     errno = saved;
@@ -36,7 +36,7 @@ static int handle(void (*handler)(int))
     return 0;
 }
 
-/* A client that has left is an error of the write, and so is a standard output that is closed. */
+/* A disconnected client or a closed standard output makes the write return an error. */
 static int ignore_broken_pipes(void)
 {
     struct sigaction action = {.sa_handler = SIG_IGN};
@@ -76,7 +76,7 @@ int signals_take(struct signals *signals)
 
 void signals_end(struct signals *signals)
 {
-    /* One more must not keep the hub from telling how it ended. */
+    /* Another signal must not stop the hub before it has printed how it ended. */
     handle(SIG_IGN);
     close((int)write_end);
     close(signals->fd);

@@ -2,7 +2,8 @@
 #ifndef HUB_SIGNALS_H
 #define HUB_SIGNALS_H
 
-/** SIGTERM and SIGINT as bytes in a pipe, so that poll sees them; SIGPIPE is ignored. One in a process. */
+/** Writes a byte into a pipe for each SIGTERM or SIGINT, so that poll notices them. SIGPIPE is ignored. At most one
+ *  in a process. */
 
 struct signals {
     int fd; /**< readable when a signal has come */
@@ -11,10 +12,10 @@ struct signals {
 /** Returns 0 or a negative errno. */
 int signals_begin(struct signals *signals);
 
-/** Takes the signals that have come; returns how many. */
+/** Removes the bytes of the signals that have come, and returns their number. */
 int signals_take(struct signals *signals);
 
-/** From now on they are ignored: the program is about to end. */
+/** Ignores further signals, because the program is about to end. */
 void signals_end(struct signals *signals);
 
 #endif

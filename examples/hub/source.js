@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-// What EventSource does, by fetch: it hears every type, shows the bytes, and can say why it was refused.
+// An EventSource made with fetch. It receives events of every type, shows the bytes, and reports why it was
+// refused.
 
 const RETRY_MS = 3000;
 
 const utf8 = new TextEncoder();
 
-/** A header takes one character for each byte. */
+/** A header carries one byte in each character. */
 function toHeader(text) {
     return Array.from(utf8.encode(text), (byte) => String.fromCharCode(byte)).join('');
 }
@@ -18,7 +19,8 @@ class StreamReader {
     #id;
     #block = {};
 
-    /** `on.event` gets each event; `on.line` a line that belongs to none, as a heartbeat; `on.retry` a time. */
+    /** Calls `on.event` for each event, `on.line` for a line that belongs to no event, such as a heartbeat, and
+     *  `on.retry` for a reconnection time. */
     constructor(lastId, on) {
         this.lastId = lastId;
         this.#id = lastId;
@@ -31,7 +33,7 @@ class StreamReader {
     }
 
     feed(text) {
-        // A CR at the end may be half of a CR LF.
+        // A CR at the end may be the first half of a CR LF.
         const start = this.#rest.endsWith('\r') ? 1 : 0;
         const parts = (this.#rest.slice(this.#rest.length - start) + text).split(/\r\n|\n|\r(?!$)/);
         parts[0] = this.#rest.slice(0, this.#rest.length - start) + parts[0];
@@ -77,8 +79,8 @@ class StreamReader {
 }
 
 /**
- * A stream that reconnects until it is closed or refused. `on` has `open`, `event`, `line`, `broken` when it ended
- * and will be tried again, and `refused` with what the server said.
+ * A stream that reconnects until it is closed or refused. `on` also has `open`; `broken`, called when the stream
+ * has ended and will be tried again; and `refused`, called with the server's answer.
  */
 class Source {
     #url;
@@ -119,7 +121,7 @@ class Source {
         if (this.#lastId !== '') {
             headers['Last-Event-ID'] = toHeader(this.#lastId);
         }
-        // A connection that fails is tried again, like one that ended.
+        // A connection that fails is tried again, like a stream that has ended.
         const response = await fetch(this.#url, { headers, cache: 'no-store', signal: this.#abort.signal })
             .catch(() => null);
         if (response === null) {

@@ -7,17 +7,17 @@
 
 #include <inttypes.h>
 
-/* The buckets of the library's histogram that Prometheus gets: from about 1 microsecond to 17 seconds. */
+/* The buckets of the library's histogram that Prometheus receives: from about 1 microsecond to 17 seconds. */
 #define FIRST_BUCKET 10
 #define LAST_BUCKET 34
 
 #define NANOSECONDS_PER_SECOND 1e9
 
-/** One number, as GET /stats and as GET /metrics have it. */
+/** One number of GET /stats and GET /metrics. */
 struct figure {
     const char *name;
     const char *metric;
-    bool rises; /**< it is a counter, and no gauge */
+    bool rises; /**< a counter; otherwise a gauge */
     uint64_t value;
     const char *help;
 };
@@ -45,27 +45,27 @@ static void write_figures(const struct hub *hub, const struct counts *counts, st
     const size_t connections = own->requests + stats->remaining + counts->watchers.remaining;
     const struct figure figures[] = {
         {"connections", "connections", false, connections, "Open connections, streams included"},
-        {"accepted", "connections_accepted", true, own->accepted, "Connections that were accepted"},
-        {"shed", "clients_shed", true, own->shed, "Clients that were told to come back later"},
-        {"lines", "stdin_lines", true, own->lines, "Events that came from standard input"},
+        {"accepted", "connections_accepted", true, own->accepted, "Connections accepted"},
+        {"shed", "clients_shed", true, own->shed, "Clients refused and told to reconnect later"},
+        {"lines", "stdin_lines", true, own->lines, "Events from standard input"},
         {"memory_bytes", "memory_bytes", false, hub->memory.bytes, "Memory that the library uses"},
         {"memory_blocks", "memory_blocks", false, hub->memory.blocks, "Blocks of that memory"},
         {"watchers", "watchers", false, counts->watchers.emitters, "Streams of /watch"},
         {"emitters", "streams", false, stats->emitters, "Streams of /events"},
         {"topics", "topics", false, stats->topics, "Topics with subscribers or history"},
-        {"backlog_bytes", "queued_bytes", false, stats->backlog_bytes, "Bytes that wait for clients"},
-        {"history_events", "history_events", false, stats->history_events, "Events that are retained"},
+        {"backlog_bytes", "queued_bytes", false, stats->backlog_bytes, "Bytes queued for clients"},
+        {"history_events", "history_events", false, stats->history_events, "Events retained"},
         {"history_bytes", "history_bytes", false, stats->history_bytes, "Memory of these events"},
-        {"added", "streams_opened", true, stats->added, "Streams that were opened"},
-        {"refused", "streams_refused", true, stats->refused, "Streams over --max-clients or --max-per-topic"},
-        {"published", "events_published", true, stats->published, "Events that were published"},
-        {"queued", "deliveries", true, stats->queued, "Events times their receivers"},
-        {"written", "events_written", true, stats->events_written, "Events written whole, for each client"},
+        {"added", "streams_opened", true, stats->added, "Streams opened"},
+        {"refused", "streams_refused", true, stats->refused, "Streams refused by --max-clients or --max-per-topic"},
+        {"published", "events_published", true, stats->published, "Events published"},
+        {"queued", "deliveries", true, stats->queued, "Events published, for each receiver"},
+        {"written", "events_written", true, stats->events_written, "Events fully written, for each client"},
         {"bytes", "bytes_written", true, stats->bytes_written, "Bytes written to streams"},
-        {"dropped", "events_dropped", true, stats->dropped, "Events that a client did not get"},
-        {"replays", "replays", true, stats->replays, "Clients that came back and missed nothing"},
-        {"replayed", "events_replayed", true, stats->replayed, "Events that were sent again"},
-        {"gaps", "gaps", true, stats->gaps, "Clients that came back and missed events"},
+        {"dropped", "events_dropped", true, stats->dropped, "Events dropped, for each client"},
+        {"replays", "replays", true, stats->replays, "Clients that reconnected and missed nothing"},
+        {"replayed", "events_replayed", true, stats->replayed, "Events replayed"},
+        {"gaps", "gaps", true, stats->gaps, "Clients that reconnected and missed events"},
     };
 
     for (size_t i = 0; i < sizeof(figures) / sizeof(figures[0]); ++i)
@@ -98,7 +98,7 @@ static void write_closed(const struct sse_registry_stats *stats, struct buffer *
     buffer_text(json, "}");
 }
 
-/** Each bucket with its upper bound; it begins at half of that. */
+/** Each bucket with its upper bound. It begins at half of the bound. */
 static void write_latency(const struct sse_registry_stats *stats, struct buffer *json)
 {
     json_name(json, "latency");
@@ -156,7 +156,7 @@ static void write_ended(const struct sse_registry_stats *stats, struct buffer *t
                       stats->ended_by[i]);
 }
 
-/* Without a sum, which the library does not count. */
+/* There is no sum, because the library does not compute one. */
 static void write_histogram(const struct sse_registry_stats *stats, struct buffer *text)
 {
     uint64_t count = 0;

@@ -2,7 +2,7 @@
 #ifndef HUB_STATISTICS_H
 #define HUB_STATISTICS_H
 
-/** GET /stats and GET /metrics: the counts of the hub, and those of its registries. */
+/** GET /stats and GET /metrics: the counters of the hub and of its registries. */
 
 #include "buffer.h"
 
@@ -14,7 +14,7 @@ struct statistics {
     int64_t started_ms;
     uint64_t requests; /**< connections without a stream, now */
     uint64_t accepted;
-    uint64_t shed;  /**< clients that were told to come back later */
+    uint64_t shed;  /**< clients that were told to reconnect later */
     uint64_t lines; /**< events that came from standard input */
 };
 

@@ -15,12 +15,12 @@ static const struct sse_http_header connection_close = {
     .value = {.ptr = "close", .len = 5},
 };
 
-/** What a request asks for. */
+/** The content of a request. */
 struct wish {
     struct sse_text topics[WISH_TOPICS_MAX];
     size_t topic_count;
     struct sse_text last_event_id;
-    bool watches;                       /**< all topics */
+    bool watches;                       /**< it asks for all topics */
     char topic_bytes[REQUEST_HEAD_MAX]; /* decoding never makes a query longer */
     char joined[REQUEST_HEAD_MAX];      /* of Accept, then of Last-Event-ID */
     char id_bytes[SSE_ID_SIZE_MAX + 1];
@@ -46,11 +46,11 @@ static bool read_topics(struct wish *wish, struct sse_text query, struct respons
         char *bytes = wish->topic_bytes + used;
         ssize_t size = sse_http_parameter(parameter, "topic", 0, bytes, sizeof(wish->topic_bytes) - used);
 
-        /* The last event id, or what a front end added. */
+        /* The parameter of the last event id, or one that a proxy added. */
         if (size == -ENOENT)
             continue;
         if (size < 0)
-            return refuse(response, "a topic has a broken escape or a NUL, or is not UTF-8", "topic");
+            return refuse(response, "a topic must be UTF-8 without NUL, correctly percent-encoded", "topic");
         if (wish->topic_count == WISH_TOPICS_MAX)
             return refuse(response, "too many topics", "topic");
         wish->topics[wish->topic_count++] = (struct sse_text){.ptr = bytes, .len = (size_t)size};
@@ -66,12 +66,12 @@ static bool read_wish(struct wish *wish, const struct request *request, struct r
     wish->topic_count = 0;
     wish->watches = stream_watches(request);
     if (!sse_http_accepts(request_joined_header(request, "Accept", wish->joined))) {
-        response_error(response, 406, "this is text/event-stream, which Accept does not admit", NULL);
+        response_error(response, 406, "this is text/event-stream, but the Accept header does not allow it", NULL);
         return false;
     }
     if (!wish->watches && !read_topics(wish, request->query, response))
         return false;
-    /* Two of them together are an id that nobody had: a gap. */
+    /* Two such ids together are an id that never existed, which makes a gap. */
     size = sse_http_last_event_id(request_joined_header(request, "Last-Event-ID", wish->joined),
                                   request->query, wish->id_bytes, sizeof(wish->id_bytes));
     wish->last_event_id = (struct sse_text){.ptr = wish->id_bytes, .len = size > 0 ? (size_t)size : 0};
@@ -97,7 +97,7 @@ static void on_completion(struct sse_emitter *emitter, const struct sse_completi
     sse_emitter_close(emitter);
 }
 
-/** For timers, where the library has a default for 0. */
+/** The value for a timer, where 0 would mean the library's default. */
 static int64_t timer(int64_t milliseconds)
 {
     return milliseconds > 0 ? milliseconds : SSE_TIMER_OFF;
@@ -131,7 +131,7 @@ static int make_emitter(struct sse_emitter **emitter, const struct hub *hub, int
     return sse_emitter_new(emitter, &emitter_options, replay);
 }
 
-/* An EventSource cannot know by itself which events are a replay. */
+/* An EventSource cannot tell which events are a replay. */
 static void report_replay(struct sse_emitter *emitter, size_t messages)
 {
     struct sse_event event = {.type = sse_str("replay")};
@@ -154,7 +154,7 @@ bool stream_begin(struct hub *hub, int fd, const struct request *request, struct
         return false;
     error = make_emitter(&emitter, hub, fd, &wish, &http, &replay);
     if (error == -EBADMSG)
-        return refuse(response, "a topic is empty or too long", "topic");
+        return refuse(response, "a topic must not be empty or too long", "topic");
     if (error < 0) {
         stream_refuse(hub, request, error, response);
         return false;

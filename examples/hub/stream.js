@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// The stream: what is followed, and what comes.
+// The stream section of the page: which topics are followed, and the events that arrive.
 
 const ROWS_MAX = 500;
-/* What the hub itself says in a stream. */
+/* The types of the events that the hub itself sends in a stream. */
 const MARKS = { gap: onGap, replay: onReplay, farewell: onFarewell };
 
 let source = null;
@@ -27,7 +27,7 @@ function setState(state, label, notice = '') {
     setText('connect-button', source === null ? 'Connect' : 'Disconnect');
 }
 
-// `after`: the id of the last event that was seen, to go on from there.
+// `after`: the id of the last event that was received. The stream continues after it.
 function connect(after = '') {
     const query = encodePairs('?', topics.map((topic) => ['topic', topic]));
     source?.close();
@@ -99,13 +99,12 @@ function addRow(row) {
     }
 }
 
-/* What the hub says about the stream: an event that was published with one of these types looks the
- * same, so what it says is shown, and never trusted. */
+/* Events of the hub itself. A client can publish events with the same types, so the page only displays them. */
 
 function onGap({ data, id, raw }) {
     const [asked = '', oldest = ''] = data.split('\n');
     const after = asked === '' ? 'after the last one' : `after ${asked}`;
-    const next = oldest === '' ? 'what is published from now on' : oldest;
+    const next = oldest === '' ? 'the next event that is published' : oldest;
     gaps += 1;
     setText('gaps', String(gaps));
     noteId(id);
@@ -137,7 +136,7 @@ function addMark(kind, title, text, raw) {
     addRow(row);
 }
 
-/** A line that belongs to no event shows in the raw stream alone. */
+/** A line that belongs to no event is shown only in the raw stream. */
 function onLine(line) {
     const row = makeFrom('wire-row', line);
     row.querySelector('span').textContent = line === ':' ? 'Heartbeat' : 'Reconnection time';
@@ -170,7 +169,7 @@ function makeRow({ type, data, id, comments, raw }) {
     return row;
 }
 
-/** While everything is followed, a comment of each event names its topic. */
+/** While everything is followed, a comment in front of each event names its topic. */
 function describeTopic(comments) {
     const quoted = comments.find((comment) => /^topic "/.test(comment))?.slice('topic '.length);
     if (quoted === undefined) {
@@ -183,7 +182,7 @@ function describeTopic(comments) {
     }
 }
 
-// An event that has no id of its own carries the one before.
+// An event without its own id has the id of the event before it.
 function describeId(id) {
     const kept = id === byId('last-event-id').textContent;
     return id === '' ? '' : `id ${kept ? 'still ' : ''}${id}`;
@@ -223,8 +222,8 @@ function toggleRaw() {
     showRaw(byId('raw-button').getAttribute('aria-pressed') !== 'true');
 }
 
-/* What to follow: in a field, in the list of topics, and in the address as #topic=a&topic=b; nothing of these
- * is everything. */
+/* The topics to follow are in a field, in the list of topics, and in the address as #topic=a&topic=b. Without
+ * topics, everything is followed. */
 
 function follow(wanted) {
     const before = topics;
@@ -252,7 +251,7 @@ function followAddress() {
     follow(new URLSearchParams(location.hash.slice(1)).getAll('topic').filter(Boolean));
 }
 
-// A name that was not typed here may hold a comma: a field that was not edited is not split.
+// A field that was not edited is not split, because a name from elsewhere may contain a comma.
 function followField(event) {
     const text = byId('followed').value;
     const edited = text !== topics.join(', ');
@@ -267,7 +266,7 @@ byId('pause-button').addEventListener('click', togglePause);
 byId('clear-button').addEventListener('click', clearList);
 byId('connect-button').addEventListener('click', toggleConnection);
 window.addEventListener('hashchange', followAddress);
-// A page that is kept for the back button holds no stream meanwhile.
+// A page that the browser keeps for the back button must not hold a stream.
 window.addEventListener('pagehide', () => source?.close());
 window.addEventListener('pageshow', (event) => event.persisted && source && connect(lastId));
 

@@ -16,7 +16,7 @@ static int compare(struct sse_text left, struct sse_text right)
     return left.len < right.len ? -1 : left.len > right.len;
 }
 
-/** The place of the first topic that does not come before `name`. */
+/** The place of the first topic that does not sort before `name`. */
 static size_t find_place(const struct topics *topics, struct sse_text name)
 {
     size_t low = 0;
@@ -69,7 +69,7 @@ static struct topic *insert(struct topics *topics, struct sse_text name)
     return item;
 }
 
-/** Finds or makes a topic, which is used now. NULL without memory. */
+/** Finds or adds a topic and marks it as used now. Returns NULL without memory. */
 static struct topic *use(struct topics *topics, struct sse_text name)
 {
     size_t place = find_place(topics, name);

@@ -3,19 +3,19 @@
 #define HUB_TOPICS_H
 
 /**
- * The topics that were used lately, for GET /topics. The registry counts their subscribers; here are their
- * names, how many events they had, and when they were last used.
+ * The topics that were used recently, for GET /topics. The registry counts their subscribers. This list has their
+ * names, their numbers of events, and the time of their last use.
  */
 
 #include "buffer.h"
 
 #include <sse/registry.h>
 
-/** When there are more, the one that was not used for the longest time is forgotten. */
+/** When there are more, the least recently used topic is removed. */
 #define TOPICS_MAX 1000
 
 struct topic {
-    struct sse_text name; /**< allocated */
+    struct sse_text name; /**< allocated elements */
     uint64_t published;
     int64_t used_ms;
 };
@@ -26,13 +26,13 @@ struct topics {
     size_t count;
 };
 
-/** Notes that a topic was subscribed to. Without memory it is not noted. */
+/** Records that a topic was subscribed to. Without memory, nothing is recorded. */
 void topics_note_subscriber(struct topics *topics, struct sse_text name);
 
-/** Notes that an event was published. */
+/** Records that an event was published. */
 void topics_note_event(struct topics *topics, struct sse_text name);
 
-/** Forgets topics without subscribers that were not used for `keep_ms`; 0 keeps them. */
+/** Removes topics without subscribers that were not used for `keep_ms`; 0 keeps all. */
 void topics_forget_unused(struct topics *topics, struct sse_registry *registry, int64_t keep_ms);
 
 /** Writes them as a JSON array. */

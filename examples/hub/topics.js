@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The topics that exist, with their subscribers; a click follows one.
+// The list of topics with their subscribers. A click follows a topic.
 
 const TOPICS_INTERVAL_MS = 1000;
 const FRESH_MS = 3000;
@@ -12,7 +12,7 @@ function ago(milliseconds) {
     return found ? `${Math.floor(milliseconds / found[0])} ${found[1]} ago` : 'now';
 }
 
-/** The buttons of the list but the first, which is for everything. */
+/** The buttons of the list except the first one, which is for everything. */
 function topicButtons() {
     return [...byId('topic-list').querySelectorAll('button')].slice(1);
 }
@@ -40,7 +40,7 @@ function setPart(button, part, text) {
     }
 }
 
-/** Keeps the buttons that are there already, so that the focus stays where it is. */
+/** Keeps the existing buttons, so that the focus does not move. */
 function showTopics(list) {
     const known = new Map(topicButtons().map((button) => [button.dataset.topic, button.parentElement]));
     const items = list.map(({ topic, subscribers, published, unused_ms: unused }) => {
@@ -61,7 +61,7 @@ function showTopics(list) {
     showFollowed();
 }
 
-/** The topics of an answer, also of one that is not what it should be. */
+/** Reads the topics of an answer. A wrong answer gives none. */
 function readTopics(answer) {
     const list = Array.isArray(answer.topics) ? answer.topics : [];
     return list.map(Object).filter(({ topic }) => typeof topic === 'string').map((item) => ({
@@ -80,8 +80,8 @@ async function refreshTopics() {
         if (response?.ok) {
             showTopics(readTopics(answer));
         }
-        // Without an answer the state of the stream tells that the server is away; the old list stays.
-        setText('topics-notice', response === null || response.ok ? '' : `No list: ${answer.error}.`);
+        // Without an answer the old list stays. The state of the stream shows that the server is not reachable.
+        setText('topics-notice', response === null || response.ok ? '' : `No list of topics: ${answer.error}.`);
     }
     setTimeout(refreshTopics, TOPICS_INTERVAL_MS);
 }

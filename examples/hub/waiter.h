@@ -3,8 +3,8 @@
 #define HUB_WAITER_H
 
 /**
- * Waits for many descriptors: with epoll(7) if there is one, so that those where nothing happens cost
- * nothing, otherwise with poll(2).
+ * Waits for many descriptors: with epoll(7) where it exists, because then inactive descriptors cost nothing,
+ * otherwise with poll(2).
  */
 
 #include <sse/loop.h>
@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/** The most that one wait reports. */
+/** The most events that one wait reports. */
 #define WAITER_EVENTS_MAX 64
 
 struct waiter_event {
@@ -28,20 +28,20 @@ struct waiter {
     void **users;
     size_t count;
     size_t capacity;
-    size_t next; /**< where the next wait begins to report, so that every descriptor has its turn */
+    size_t next; /**< where the next wait begins to report, so that no descriptor is left out for long */
 };
 
-/** `capacity` descriptors at most. Returns 0 or a negative errno. */
+/** For at most `capacity` descriptors. Returns 0 or a negative errno. */
 int waiter_begin(struct waiter *waiter, enum sse_poller poller, size_t capacity);
 
-/** Waits for a descriptor, in place of what it waited for before if `is_known`. Returns 0 or a negative
- * errno: -EPERM for a file, which is always ready. */
+/** Waits for these events of a descriptor. With `is_known`, they replace the earlier ones. Returns 0 or a negative
+ *  errno: -EPERM for a file, which is always ready. */
 int waiter_set(struct waiter *waiter, int fd, short events, void *user, bool is_known);
 
-/** Forgets a descriptor, which may be closed already. */
+/** Removes a descriptor. It may already be closed. */
 void waiter_remove(struct waiter *waiter, int fd, const void *user);
 
-/** Returns how many events it has put into `events`, or a negative errno. A signal is no error. */
+/** Fills `events` and returns their number, or a negative errno. A signal is not an error. */
 int waiter_wait(struct waiter *waiter, int timeout_ms, struct waiter_event *events);
 
 void waiter_end(struct waiter *waiter);

@@ -7,12 +7,12 @@
 
 #include <errno.h>
 
-/* In this file, false means: not now. The client comes back with the id that it has. */
+/* In this file, false means: not possible now. The client reconnects later with the id that it has. */
 
-/* Entries that one command reads. */
+/* The number of entries that one command reads. */
 #define PAGE 64
 
-/** What one client missed. */
+/** The replay of one client. */
 struct gap {
     struct bridge *bridge;
     struct sse_emitter *emitter;
@@ -66,8 +66,8 @@ static redisReply *read_page(const struct gap *gap)
                          PAGE);
 }
 
-/* A page begins with the entry that the client has. Redis trims the oldest entries first, so no later entry
- * is gone while this one is there. */
+/* A page begins with the client's last entry. Redis trims the oldest entries first, so while this entry exists, no
+ * later one was trimmed. */
 static bool check_page(struct gap *gap, const redisReply *page)
 {
     struct entry first = {.topic = {NULL, 0}};
@@ -78,7 +78,7 @@ static bool check_page(struct gap *gap, const redisReply *page)
     if (page->elements && place_is_same(first.place, gap->have))
         return true;
     place_format(gap->have, have);
-    /* Redis gave the id once more, and the client does not have this entry. */
+    /* Redis has assigned the id a second time, and the client does not have this entry. */
     if (page->elements && !place_compare(first.place, gap->have))
         gap->have = place_before(gap->have);
     return tell_of_gap(gap, sse_str(have), first.event.id, sse_str(NULL));
@@ -95,7 +95,7 @@ static bool fill_page(struct gap *gap)
     return sent;
 }
 
-/* A paused emitter accepts events without a limit, so this function stops when many are queued. */
+/* A paused emitter accepts events without a limit, so this function stops when many events are queued. */
 static bool fill(struct gap *gap, struct place end)
 {
     bool missed = place_compare(gap->have, end) < 0;
@@ -109,7 +109,7 @@ static bool fill(struct gap *gap, struct place end)
     return true;
 }
 
-/* Before its first event, a registry has no newest one. It publishes what comes after the start. */
+/* Before its first event, a registry has no newest event. It publishes the events after the start. */
 static struct place newest_place(struct bridge *bridge, const struct sse_replay *replay)
 {
     struct place newest;
@@ -136,12 +136,13 @@ static bool close_gap(struct gap *gap, const struct sse_replay *replay)
         return fill(gap, newest) && !sse_emitter_start(gap->emitter, true);
     if (place_compare(gap->have, oldest) < 0)
         return fill(gap, place_before(oldest)) && !sse_emitter_start(gap->emitter, true);
-    /* The registry does not know the id, and has queued events that the client may have: false drops them. */
+    /* The registry does not know the id, and it may have queued events that the client has already. Returning false
+     * drops them. */
     return fill(gap, newest) && !sse_emitter_start(gap->emitter, false);
 }
 
-/* The node that the client comes from may have been ahead of this one. An id beyond the end of the stream is
- * no reason to wait. */
+/* The client's earlier node may have read further than this node. If the id is beyond the end of the stream, there
+ * is nothing to wait for. */
 static bool is_ready_for(struct bridge *bridge, struct sse_text asked)
 {
     const struct store store = {.redis = &bridge->commands, .stream = bridge->stream};
@@ -156,8 +157,8 @@ static bool is_ready_for(struct bridge *bridge, struct sse_text asked)
     return place_compare(place, end) > 0 || progress_await(&bridge->current.progress, place);
 }
 
-/* While the emitter is paused, live events queue up behind what is sent here, so no event is lost or sent
- * twice. */
+/* While the emitter is paused, live events are queued behind the events that are sent here, so no event is lost or
+ * sent twice. */
 static bool begin_paused(struct gap *gap, const struct sse_replay *replay, bool is_new)
 {
     if (is_new && client_ready(gap->emitter, gap->options->last_event_id) < 0)

@@ -18,7 +18,7 @@ int client_ready(struct sse_emitter *emitter, struct sse_text id)
     return sse_emitter_send(emitter, &event);
 }
 
-/* Other bytes could forge a line of the data. */
+/* Any other byte might begin a new line in the data. */
 static bool can_be_id(struct sse_text text)
 {
     return sse_event_encode(&(struct sse_event){.id = text}, NULL, 0) > 0;

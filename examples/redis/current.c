@@ -42,7 +42,7 @@ static int shut_down(struct sse_registry *registry, const struct sse_event *fina
     return sse_registry_shutdown(registry, &options);
 }
 
-/* Without memory for the final event, the clients are told of the gap when they come back. */
+/* Without memory for the final event, the clients learn of the gap when they reconnect. */
 int current_replace(struct current *current, struct place start, const struct sse_event *final_event)
 {
     struct sse_registry *next, *before;

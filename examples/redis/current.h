@@ -3,9 +3,9 @@
 #define REDIS_CURRENT_H
 
 /**
- * The registry that clients join, and how far this node has read the stream. Both change together when the
- * stream goes back: the registry retains events that Redis no longer has, and their ids are out of order with
- * those that come. So a new registry takes its place.
+ * The registry that clients join, and how far this node has read the stream. When Redis loses entries, both are
+ * replaced together: the registry retains events that Redis does not have any more, and their ids are not in order
+ * with the ids of new events.
  *
  * Any thread may call any function.
  */
@@ -27,11 +27,11 @@ int current_open(struct current *current, const struct sse_registry_options *opt
 /** Returns a new reference. */
 struct sse_registry *current_registry(struct current *current);
 
-/** The same; `*published` is the place of the last event that this registry has published. */
+/** Returns a new reference. `*published` is the place of the last event that this registry has published. */
 struct sse_registry *current_registry_at(struct current *current, struct place *published);
 
-/** Makes a registry that begins at `start`, and ends the streams of the one before with this event. Their
- *  clients come back soon. Returns 0, or a negative errno with nothing changed. */
+/** Makes a registry that begins at `start`, and ends the streams of the previous one with this event. Their clients
+ *  reconnect soon. Returns 0, or a negative errno with nothing changed. */
 int current_replace(struct current *current, struct place start, const struct sse_event *final_event);
 
 /** Ends all streams with this event. Returns 0 or a negative errno. */

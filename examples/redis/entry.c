@@ -14,7 +14,7 @@ static bool is(struct sse_text text, const char *expected)
     return text.len == strlen(expected) && !memcmp(text.ptr, expected, text.len);
 }
 
-/* Its data has two lines, as in client.h. The second one is empty. */
+/* The data has two lines, as in client.h. The second line is empty. */
 static void take_gap(struct entry *entry, struct sse_text id)
 {
     struct place place;

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #define READ_SIZE 4096
-/* For all bodies together: 64 of the largest. */
+/* The limit for all bodies together: 64 of the largest size. */
 #define BODY_BYTES_MAX ((size_t)64 * ENTRY_EVENT_MAX)
 
 struct incoming *incoming_new(struct incoming_totals *totals, int fd)
@@ -58,7 +58,7 @@ static enum incoming_progress take_body(struct incoming *incoming, const char *b
     return *status == 1 ? INCOMING_WHOLE : INCOMING_BAD;
 }
 
-/* What came behind the head stays in the socket until it is known whether the body is wanted. */
+/* Bytes after the head stay in the socket until it is known whether the body is needed. */
 static enum incoming_progress take_head(struct incoming *incoming, const char *bytes, size_t size,
                                         int *status)
 {
@@ -115,7 +115,7 @@ enum incoming_progress incoming_read_body(struct incoming *incoming, int *status
     *status = body_begin(&incoming->body, &incoming->request, ENTRY_EVENT_MAX);
     if (*status != 0)
         return INCOMING_BAD;
-    /* A body of no bytes is whole. */
+    /* A body without bytes is complete. */
     progress = take_body(incoming, "", 0, status);
     if (progress == INCOMING_MORE)
         invite(incoming);

@@ -12,7 +12,7 @@
 
 #define REQUEST_MS 5000
 #define LINGER_MS 2000
-/* What a client has at least when there are too many. */
+/* The time that each client has at least, even if there are too many clients. */
 #define PATIENCE_MS 500
 #define ACCEPTS_PER_TURN 64
 #define ACCEPT_PAUSE_MS 200
@@ -22,7 +22,7 @@ enum poll_index { POLL_STOP, POLL_ANSWERED, POLL_LISTENER, POLL_CONNECTIONS };
 
 /* -- one connection ------------------------------------------------------------------------------ */
 
-/* It is not in the list any more. */
+/* The connection must not be in the list any more. */
 static void drop(struct intake *intake, size_t index)
 {
     intake->connections[index] = intake->connections[--intake->count];
@@ -91,7 +91,7 @@ static void end_in_time(struct intake *intake, int64_t now_ms)
 
 /* -- all of them --------------------------------------------------------------------------------- */
 
-/* Those that workers have answered, and that became no stream, wait for their clients to close. */
+/* Workers have answered these connections, which did not become streams. They wait for their clients to close. */
 static void take_answered(struct intake *intake, int64_t now_ms)
 {
     struct incoming *incoming;
@@ -106,7 +106,8 @@ static void take_answered(struct intake *intake, int64_t now_ms)
     }
 }
 
-/* Whoever has waited longest has had the most time. NULL: all connections are with workers. */
+/* Returns the connection that has waited longest, because it has had the most time. NULL: all connections are with
+ * workers. */
 static struct incoming **find_oldest(const struct intake *intake)
 {
     struct incoming **oldest = intake->count ? intake->connections : NULL;
@@ -118,7 +119,7 @@ static struct incoming **find_oldest(const struct intake *intake)
     return oldest;
 }
 
-/* When another connection may be accepted, if no worker is done before. */
+/* The time of the next accept, unless a worker finishes earlier. */
 static int64_t room_ms(const struct intake *intake)
 {
     struct incoming **oldest;
@@ -142,12 +143,12 @@ static void make_room(struct intake *intake)
     *oldest = intake->connections[--intake->count];
 }
 
-/* The connection waits in the kernel until descriptors are free. */
+/* The connection stays in the kernel's queue until descriptors are free. */
 static void pause_accepting(struct intake *intake, int error, int64_t now_ms)
 {
     intake->accept_again_ms = now_ms + ACCEPT_PAUSE_MS;
     if (now_ms >= intake->say_again_ms)
-        fprintf(stderr, "redis_hub: accepting pauses: %s\n", strerror(-error));
+        fprintf(stderr, "redis_hub: cannot accept new connections for now: %s\n", strerror(-error));
     intake->say_again_ms = now_ms + SAY_AGAIN_MS;
 }
 
@@ -194,14 +195,14 @@ static int fill_polls(struct intake *intake, int64_t now_ms)
 
 static void take_input(struct intake *intake)
 {
-    /* Backwards, because the last one takes the place of one that is dropped. */
+    /* Goes backwards, because a dropped connection is replaced by the last one. */
     for (size_t i = intake->count; i > 0; i--) {
         if (intake->polls[POLL_CONNECTIONS + i - 1].revents && !read_from(intake, intake->connections[i - 1]))
             drop(intake, i - 1);
     }
 }
 
-/* Nothing has come in then, except perhaps the end. */
+/* Treats all connections as without input, and waits a moment for the end. */
 static void wait_a_little(struct intake *intake)
 {
     for (size_t i = 0; i < POLL_CONNECTIONS + intake->count; i++)
@@ -217,7 +218,7 @@ static void *take_all(void *user)
         int timeout = fill_polls(intake, clock_now_ms());
         int64_t now_ms;
 
-        /* The system may have no memory, or the process may no longer have so many descriptors. */
+        /* poll can fail: the system may be out of memory, or the limit of descriptors may have been lowered. */
         if (poll(intake->polls, (nfds_t)(POLL_CONNECTIONS + intake->count), timeout) < 0)
             wait_a_little(intake);
         now_ms = clock_now_ms();

@@ -3,8 +3,8 @@
 #define REDIS_INTAKE_H
 
 /**
- * One thread that accepts connections and reads all requests. A whole request goes to a worker. So a client
- * that is silent or slow costs a descriptor for a few seconds, and no thread.
+ * One thread that accepts connections and reads all requests. It passes complete requests to workers. So a silent
+ * or slow client occupies a descriptor for a few seconds, and no thread.
  */
 
 #include "workers.h"
@@ -14,7 +14,7 @@
 struct intake {
     struct workers *workers;
     int listener;
-    int stop[2]; /**< a pipe; the thread ends when it does */
+    int stop[2]; /**< a pipe; the thread ends when the pipe ends */
     struct incoming_totals totals;
     size_t connections_max;
     struct incoming **connections; /**< those that are not with a worker */
@@ -28,7 +28,7 @@ struct intake {
 /** Returns 0 or a negative errno. */
 int intake_start(struct intake *intake, struct workers *workers, int listener, size_t connections_max);
 
-/** Closes the connections whose request is not whole. Call it before workers_stop. */
+/** Closes the connections with incomplete requests. Call it before workers_stop. */
 void intake_stop(struct intake *intake);
 
 /** Call it after workers_stop. */

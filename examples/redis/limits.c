@@ -5,7 +5,7 @@
 #include <sys/resource.h>
 
 #define DESCRIPTORS_WANTED 65536
-/* The standard three, the listener, pipes, the loop's, Redis', some to spare. */
+/* The standard three, the listener, pipes, the loop's, those of Redis, and some spare ones. */
 #define DESCRIPTORS_RESERVED 32
 #define REQUESTS_MAX 1024
 

@@ -24,22 +24,23 @@ void progress_close(struct progress *progress);
 /** This node publishes only what comes after `start`. */
 void progress_begin(struct progress *progress, struct place start);
 
-/** Everything up to `place` has been read and published. `event`: an event was published with this place. */
+/** Records that everything up to `place` has been read and published. `event`: an event with this place was
+ *  published. */
 void progress_note(struct progress *progress, struct place place, bool event);
 
 bool progress_has_begun(struct progress *progress);
 
-/** Where the node began. */
+/** Returns the place at which the node began. */
 struct place progress_start(struct progress *progress);
 
-/** The place of the last entry that was read. */
+/** Returns the place of the last entry that was read. */
 struct place progress_read(struct progress *progress);
 
-/** The place of the last event that was published; before the first one, the start. */
+/** Returns the place of the last event that was published, or the start before the first one. */
 struct place progress_published(struct progress *progress);
 
-/** Waits up to two seconds until everything up to `place` has been published. Returns whether it has. Only
- * some threads may wait: the others are told at once that it has not, so that they can do something else. */
+/** Waits up to two seconds until everything up to `place` has been published. Returns whether it has. Only a
+ *  limited number of threads may wait. For the others it returns false at once, so that they can do other work. */
 bool progress_await(struct progress *progress, struct place place);
 
 #endif

@@ -8,7 +8,7 @@
 
 static _Atomic uint64_t state;
 
-/* Two nodes must not draw the same numbers. */
+/* Two nodes must not generate the same numbers. */
 void random_open(void)
 {
     uint64_t seed = 0;

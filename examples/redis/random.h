@@ -2,11 +2,11 @@
 #ifndef REDIS_RANDOM_H
 #define REDIS_RANDOM_H
 
-/** Random numbers, for delays and for marks. Not for secrets. Any thread. */
+/** Random numbers for delays and marks. Do not use them for secrets. Any thread may call these functions. */
 
 #include <stdint.h>
 
-/** Call it once, before threads start. */
+/** Call it once, before you start threads. */
 void random_open(void);
 
 uint64_t random_bits(void);

@@ -7,9 +7,9 @@
 #include <errno.h>
 #include <stdio.h>
 
-/* In this file, false means: not now. Nothing is lost, because the next attempt reads the same entries. */
+/* In this file, false means: not possible now. Nothing is lost, because the next attempt reads the same entries. */
 
-/** What is to be done with entries that were read. */
+/** What must be done with entries that were read. */
 enum verdict { VERDICT_NOT_NOW, VERDICT_PUBLISH, VERDICT_READ_AGAIN };
 
 static bool publish(struct bridge *bridge, struct sse_text topic, const struct sse_event *event, int *error)
@@ -21,7 +21,7 @@ static bool publish(struct bridge *bridge, struct sse_text topic, const struct s
     return *error != -ENOMEM;
 }
 
-/* Nodes publish only what entry_check accepts. Other programs may write something else. */
+/* Nodes publish only what entry_check accepts, but other programs may add other entries. */
 static bool publish_entry(struct bridge *bridge, const redisReply *reply)
 {
     struct entry entry;
@@ -31,14 +31,14 @@ static bool publish_entry(struct bridge *bridge, const redisReply *reply)
     if (!entry.error && !publish(bridge, entry.topic, &entry.event, &entry.error))
         return false;
     if (entry.error && entry.error != -ENOENT)
-        fprintf(stderr, "the entry %s is no event: %s\n", entry.id, strerror(-entry.error));
+        fprintf(stderr, "the entry %s is not an event and was skipped: %s\n", entry.id, strerror(-entry.error));
     progress_note(&bridge->current.progress, entry.place, !entry.error);
     if (entry.is_gap)
         atomic_fetch_add(&bridge->told, 1);
     return true;
 }
 
-/* Tells every client that the entries between `read` and `next` are lost. */
+/* Notifies every client that the entries between `read` and `next` are lost. */
 static bool publish_gap(struct bridge *bridge, struct place read, const redisReply *next_reply)
 {
     char last[PLACE_SIZE], id[PLACE_SIZE], data[2 * PLACE_SIZE];
@@ -50,7 +50,7 @@ static bool publish_gap(struct bridge *bridge, struct place read, const redisRep
     if (!entry_read(next_reply, &next))
         return false;
     before = place_before(next.place);
-    fprintf(stderr, "reader: entries after %s were trimmed before they were read\n",
+    fprintf(stderr, "reader: entries after %s were trimmed before they were read; keep more entries (-k)\n",
             place_format(read, last));
     snprintf(data, sizeof(data), "%s\n%s", last, next.id);
     gap.data = sse_str(data);
@@ -62,8 +62,8 @@ static bool publish_gap(struct bridge *bridge, struct place read, const redisRep
     return true;
 }
 
-/* The stream may hold entries that this node has not read, with ids below the last one that it read. Nobody
- * can say which they are. So the node begins with a new entry, whose id every node will know. */
+/* The stream may contain entries that this node has not read and whose ids are below the last one that it read.
+ * Nobody can tell which they are. So the node begins at a new entry, whose id every node will know. */
 static bool begin_anew(struct bridge *bridge, const struct store *store, struct place read)
 {
     char last[PLACE_SIZE], id[PLACE_SIZE], data[PLACE_SIZE + 1];
@@ -73,7 +73,7 @@ static bool begin_anew(struct bridge *bridge, const struct store *store, struct 
     if (!store_tell_gap(store, read, &start))
         return false;
     store_forget(&bridge->store);
-    fprintf(stderr, "reader: the stream went back behind %s, and begins anew\n", place_format(read, last));
+    fprintf(stderr, "reader: Redis has lost the entry %s; clients get a gap event\n", place_format(read, last));
     snprintf(data, sizeof(data), "%s\n", last);
     gap.data = sse_str(data);
     gap.id = sse_str(place_format(start, id));
@@ -84,7 +84,7 @@ static bool begin_anew(struct bridge *bridge, const struct store *store, struct 
     return true;
 }
 
-/* The last entry that was read is gone. */
+/* The last entry that was read does not exist any more. */
 static enum verdict judge_gap(struct bridge *bridge, struct place read, const redisReply *entries)
 {
     const struct store store = {.redis = &bridge->reader, .stream = bridge->stream};
@@ -93,16 +93,16 @@ static enum verdict judge_gap(struct bridge *bridge, struct place read, const re
 
     if (!store_first(&store, &first, &empty))
         return VERDICT_NOT_NOW;
-    /* The entries are of the stream that is gone, or have been passed by. */
+    /* The entries are from the lost stream, or were passed already. */
     if (empty || place_compare(first, read) <= 0)
         return begin_anew(bridge, &store, read) ? VERDICT_READ_AGAIN : VERDICT_NOT_NOW;
-    /* Everything up to there was trimmed. */
+    /* All entries up to that one were trimmed. */
     if (!entries || !entries->elements)
         return VERDICT_READ_AGAIN;
     return publish_gap(bridge, read, entries->element[0]) ? VERDICT_PUBLISH : VERDICT_NOT_NOW;
 }
 
-/* Redis trims the oldest entries first, so no later entry is gone while the last one that was read is there.
+/* Redis trims the oldest entries first, so while the last entry that was read exists, no later one was trimmed.
  * `entries` were read after it. */
 static enum verdict check_for_gap(struct bridge *bridge, const redisReply *entries)
 {
@@ -124,7 +124,7 @@ static bool publish_entries(struct bridge *bridge, const redisReply *entries)
     return true;
 }
 
-/* Another Redis may have taken over. */
+/* Another Redis server may have taken over. */
 static bool confirm_accepted(struct bridge *bridge)
 {
     unsigned connection = redis_connection(&bridge->reader);
@@ -137,7 +137,7 @@ static bool confirm_accepted(struct bridge *bridge)
     return true;
 }
 
-/* The reply is nil after a while without entries, otherwise [[stream, [entry, ...]]]. */
+/* The reply is nil if no entry came for a while, otherwise [[stream, [entry, ...]]]. */
 static bool read_more(struct bridge *bridge)
 {
     char after[PLACE_SIZE];
@@ -152,7 +152,7 @@ static bool read_more(struct bridge *bridge)
     return done && confirm_accepted(bridge);
 }
 
-/* What is in the stream already is not published. bridge.c gives it to clients who ask for it. */
+/* Entries that are already in the stream are not published. bridge.c sends them to clients who ask for them. */
 static bool begin(struct bridge *bridge)
 {
     const struct store store = {.redis = &bridge->reader, .stream = bridge->stream};

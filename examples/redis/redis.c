@@ -44,20 +44,20 @@ static void fail(struct redis *redis, const char *why)
     int64_t delay = DELAY_FIRST_MS << (redis->failures < DOUBLINGS_MAX ? redis->failures : DOUBLINGS_MAX);
 
     if (!redis->failures++)
-        fprintf(stderr, "%s: Redis is away: %s\n", redis->name, why);
+        fprintf(stderr, "%s: Redis does not answer, trying again: %s\n", redis->name, why);
     if (delay > DELAY_MAX_MS)
         delay = DELAY_MAX_MS;
     redis->retry_at_ms = clock_now_ms() + random_between(delay / 2, delay);
     disconnect(redis);
 }
 
-/* A command that is sent to a Redis that has left would be one of unknown outcome. */
+/* If the connection is closed, sending a command would leave its outcome unknown. So check first. */
 static void drop_if_closed(struct redis *redis)
 {
     struct pollfd state = {.fd = redis->context->fd, .events = POLLIN};
     char byte;
 
-    /* Between commands Redis sends nothing. */
+    /* Redis sends nothing between commands, so readable means closed. */
     if (poll(&state, 1, 0) > 0 && recv(state.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0)
         disconnect(redis);
 }
@@ -80,12 +80,12 @@ static bool connect_if_need_be(struct redis *redis)
     return false;
 }
 
-/* Every error tells of the state of the server: it is loading, is no longer the master, has no memory, cannot
- * write its file. The next command connects again, perhaps to another server with the same name. */
+/* Every error is about the state of the server: it is loading, is not the master any more, has no memory, or cannot
+ * write its file. The next command connects again, perhaps to another server of the same name. */
 static void refuse(struct redis *redis, const char *why)
 {
     if (!redis->refused)
-        fprintf(stderr, "%s: Redis refuses: %s\n", redis->name, why);
+        fprintf(stderr, "%s: Redis refuses the command: %s\n", redis->name, why);
     redis->refused = true;
     disconnect(redis);
 }
@@ -126,7 +126,7 @@ static redisReply *ask(struct redis *redis, struct redis_receipt *receipt, const
     return reply;
 }
 
-/* WAIT counts the replicas that have the writes of its own connection. */
+/* WAIT counts the replicas that have the writes of its own connection only. */
 static bool have_replicas(struct redis *redis, int replicas)
 {
     redisReply *reply = checked(redis, redisCommand(redis->context, "WAIT %d %d", replicas, REPLICAS_MS));

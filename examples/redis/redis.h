@@ -3,9 +3,8 @@
 #define REDIS_REDIS_H
 
 /**
- * A connection to Redis that reconnects. While Redis is away, commands fail at once. The next attempt to
- * connect comes after a delay that doubles up to a limit. Half of the delay is random, so that the nodes do
- * not all connect at once.
+ * A connection to Redis that reconnects. While Redis does not answer, commands fail at once. The delay before the
+ * next attempt doubles up to a limit. Half of it is random, so that the nodes do not all connect at the same time.
  */
 
 #include <hiredis/hiredis.h>
@@ -21,17 +20,17 @@ struct redis {
     pthread_mutex_t lock;
     pthread_cond_t stop;
     redisContext *context;
-    unsigned connection; /**< the number of this connection; it counts up */
+    unsigned connection; /**< the number of this connection; each new one has a higher number */
     int64_t retry_at_ms;
-    unsigned failures; /**< in a row */
-    bool refused;      /**< this has been reported */
+    unsigned failures; /**< failures in a row */
+    bool refused;      /**< the failure has been reported */
     bool stopping;
 };
 
-/** What became of a command. */
+/** The outcome of a command. */
 enum redis_outcome {
     REDIS_DONE,    /**< there is a reply */
-    REDIS_REFUSED, /**< Redis has not executed it: it is away, is still loading, or has said no */
+    REDIS_REFUSED, /**< Redis has not executed it: it does not answer, is still loading, or has refused */
     REDIS_UNKNOWN  /**< it was sent, and no answer came in time. Redis may execute it, even later */
 };
 
@@ -44,27 +43,27 @@ struct redis_receipt {
 void redis_open(struct redis *redis, const char *name, const char *host, int port);
 
 /**
- * Sends a command in the format of redisCommand and returns the reply: free it with freeReplyObject. NULL if
- * the outcome is not REDIS_DONE.
+ * Sends a command in the format of redisCommand and returns the reply. Free it with freeReplyObject. Returns NULL
+ * if the outcome is not REDIS_DONE.
  *
  * Threads: any; they take turns.
  */
 redisReply *redis_command(struct redis *redis, const char *format, ...);
 
 /**
- * The same for a command that writes. With `replicas` above 0 it also waits until that many replicas have the
- * write; if they do not in time, the outcome is unknown. `*receipt` tells what became of it.
+ * Does the same for a command that writes. With `replicas` above 0 it also waits until that many replicas have the
+ * write. If they do not have it in time, the outcome is unknown. `*receipt` is the outcome.
  */
 redisReply *redis_write(struct redis *redis, int replicas, struct redis_receipt *receipt, const char *format,
                         ...);
 
-/** The number of the connection. Another one means that another Redis may answer. */
+/** Returns the number of the connection. After a change, another Redis server may answer. */
 unsigned redis_connection(struct redis *redis);
 
-/** Call it after a command has failed. It waits until the next attempt is due, or until redis_stop. */
+/** Call it after a command has failed. It waits until the next attempt is due, or until redis_stop is called. */
 void redis_pause(struct redis *redis);
 
-/** Waits for the command that is running. Every later command fails. */
+/** Waits for the running command. Every later command fails. */
 void redis_stop(struct redis *redis);
 
 void redis_close(struct redis *redis);

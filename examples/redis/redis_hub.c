@@ -14,14 +14,14 @@
  *     -q PORT      of Redis (6379)
  *     -s STREAM    the name of the stream (events)
  *     -k KEEP      the fewest entries that the stream keeps (100000)
- *     -n EVENTS    that the node itself retains (10000)
+ *     -n EVENTS    the most events that the node itself retains (10000)
  *     -a NAME      by which clients know this node or the proxy in front, without a port; up to 16 times
- *     -w REPLICAS  that must have an event before it is accepted (0)
- *     -t MS        the reconnection time that clients are told (none)
+ *     -w REPLICAS  the replicas that must have an event before it is accepted (0)
+ *     -t MS        the reconnection time to send to clients (none)
  *
- * Run Redis with `appendonly yes` and `appendfsync always`, otherwise it may lose events that it accepted. A
- * replica that takes over may lack the newest ones: see -w. What Redis has lost, clients may have received
- * already, or not. Those that this node knows of are told of a gap.
+ * Run Redis with `appendonly yes` and `appendfsync always`, otherwise it may lose accepted events. A replica that
+ * takes over may lack the newest events: see -w. Clients may or may not have received events that Redis has lost.
+ * If this node knows of such a loss, it notifies the clients of a gap.
  *
  * bridge.c and reader.c connect the registry to Redis. Everything else is an ordinary server. SIGTERM and
  * SIGINT end it with a final event for each client.
@@ -112,10 +112,10 @@ static int listen_on(const char *port)
     return fd;
 }
 
-/* Every thread inherits the mask. The main thread waits for the signals. */
+/* Every thread inherits the mask. Only the main thread waits for the signals. */
 static void block_signals(sigset_t *signals)
 {
-    /* hiredis writes without MSG_NOSIGNAL. */
+    /* hiredis writes without MSG_NOSIGNAL, so SIGPIPE must be ignored. */
     signal(SIGPIPE, SIG_IGN);
     sigemptyset(signals);
     sigaddset(signals, SIGTERM);
@@ -129,7 +129,7 @@ static void *drive(void *user)
     return NULL;
 }
 
-/* Returns when every stream has ended: with its final event, or when its time was up. */
+/* Returns when every stream has ended, with its final event or because its time was up. */
 static void shut_down(struct node *node, pthread_t driver)
 {
     const struct sse_event final_event = {.type = sse_str("farewell"), .data = sse_str("")};

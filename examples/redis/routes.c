@@ -11,7 +11,7 @@
 
 #define TOPICS_MAX 64
 
-/** What a client asks for. */
+/** The content of a client's request. */
 struct wish {
     struct sse_text topics[TOPICS_MAX];
     size_t topic_count;
@@ -95,18 +95,18 @@ static void report_error(struct node *node, int fd, const struct request *reques
 {
     if (error == -EAGAIN) {
         atomic_fetch_add(&node->refused, 1);
-        answer_refuse(fd, request, 503, "not stored: Redis is away, or refuses");
+        answer_refuse(fd, request, 503, "not stored: Redis does not answer, or refuses; send it again later");
     } else if (error == -ETIMEDOUT) {
         atomic_fetch_add(&node->unknown, 1);
         answer_refuse(fd, request, 504, "unknown: Redis did not answer in time, and may store the event");
     } else if (error == -EEXIST) {
-        answer_refuse(fd, request, 422, "the Idempotency-Key belongs to another event");
+        answer_refuse(fd, request, 422, "the Idempotency-Key belongs to another event; choose a new one");
     } else {
         answer_refuse(fd, request, error == -EMSGSIZE ? 413 : 400, strerror(-error));
     }
 }
 
-/* Absent if the query does not have it. */
+/* Absent if the query does not have the parameter. */
 static int read_parameter(const struct request *request, const char *name, char *bytes,
                           struct sse_text *value)
 {
@@ -181,7 +181,7 @@ static int check_key(const struct request *request, const char **why)
     return 400;
 }
 
-/* Counts, too, are nothing for a foreign page. */
+/* Pages of other origins must not see the counters either. */
 static int check_origin(const struct node *node, const struct request *request, const char **why)
 {
     const struct origin_request page = {.host = request_header(request, "Host"),
@@ -202,7 +202,7 @@ int routes_check(const struct node *node, const struct request *request, const c
     int status;
 
     if (!is_publish && !is_path(request, "/events") && !is_path(request, "/stats")) {
-        *why = "there are GET /events, POST /publish and GET /stats";
+        *why = "the paths are GET /events, POST /publish and GET /stats";
         return 404;
     }
     if (is_publish ? !post : !get)

@@ -13,16 +13,16 @@
  * publish:
  *
  *     202   Redis has the event; its id
- *     400   the event is none, or has no topic
+ *     400   the event is not valid, or has no topic
  *     413   it is too large
  *     422   its Idempotency-Key belongs to another event
  *     503   refused. It is not stored: send it again later
- *     504   nobody knows. Redis did not answer in time, and may have stored it, or may store it later
+ *     504   unknown: Redis did not answer in time, and may have stored it, or may store it later
  *
- * After 504, or after no answer, a publisher that must not double its event sends it again with the same
- * Idempotency-Key, a header field of 1 to 255 visible ASCII characters that it chose for this event. It sends
- * the key with the first attempt already. For 24 hours an event with this key is stored once, and every
- * attempt gets the same id. Without a key nobody can tell a second attempt from a second event.
+ * To publish an event exactly once, choose an Idempotency-Key for it: a header field of 1 to 255 visible ASCII
+ * characters. Send the key with the first attempt. After 504 or no answer, send the event again with the same key.
+ * For 24 hours an event with this key is stored only once, and every attempt gets the same id. Without a key, a
+ * second attempt is a second event.
  */
 
 #include "../origin.h"
@@ -36,17 +36,17 @@ struct node {
     struct bridge *bridge;
     struct sse_loop *loop;
     struct origin_rules origins;
-    int64_t retry_ms; /**< that every client is told; 0: none */
+    int64_t retry_ms; /**< sent to every client; 0: none */
     atomic_ullong accepted;
     atomic_ullong refused;
     atomic_ullong unknown;
 };
 
-/** Looks at the head of a request. Returns 0, or the status to refuse it with; `*why` may say why. */
+/** Checks the head of a request. Returns 0, or the status to refuse it with; `*why` may give the reason. */
 int routes_check(const struct node *node, const struct request *request, const char **why);
 
-/** Answers a whole request that routes_check has passed. Returns true if the library owns the descriptor now.
- */
+/** Answers a complete request that routes_check has accepted. Returns true if the library owns the descriptor
+ *  now. */
 bool routes_answer(struct node *node, int fd, const struct request *request, const struct body *body);
 
 #endif

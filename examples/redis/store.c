@@ -10,8 +10,8 @@
 
 #define MARK_SIZE 9
 
-/* Redis runs this as one step. The keys are the stream and what is remembered of the publisher's key. The
- * reply has the id and the mark of the entry; it is nil if the key belongs to another event. */
+/* Redis runs this script as one step. The keys are the stream and the record of the publisher's key. The reply is
+ * the id and the mark of the entry, or nil if the key belongs to another event. */
 static const char append_once[] =
     "local sum = redis.sha1hex(redis.sha1hex(ARGV[3]) .. redis.sha1hex(ARGV[4]) .. redis.sha1hex(ARGV[5])) "
     "local known = redis.call('HMGET', KEYS[2], 'sum', 'id', 'mark') "
@@ -27,7 +27,7 @@ static const char *make_mark(char *text)
 {
     uint32_t mark = (uint32_t)random_bits();
 
-    /* 0 is no mark. */
+    /* 0 means: no mark. */
     snprintf(text, MARK_SIZE, "%08" PRIx32, mark ? mark : 1);
     return text;
 }
@@ -72,7 +72,7 @@ static int read_append_once(const redisReply *reply, struct place *place)
     return -ETIMEDOUT;
 }
 
-/* The braces put the key beside the stream in a cluster. */
+/* The braces put the record into the same slot as the stream in a cluster. */
 static int append_with_key(const struct store *store, struct sse_text topic, const struct sse_event *event,
                            struct sse_text key, struct place *place, unsigned *connection)
 {
@@ -108,7 +108,7 @@ bool store_tell_gap(const struct store *store, struct place lost, struct place *
     return add(store, "gap", place_format(lost, id), place);
 }
 
-/* Reads the first entry of a reply. False: there was no reply, or it is none of entries. */
+/* Reads the first entry of a reply. Returns false without a reply, or if it is not a list of entries. */
 static bool take_first(redisReply *reply, struct place *place, bool *empty)
 {
     struct entry entry;
@@ -153,7 +153,8 @@ bool store_has(const struct store *store, struct place place, bool *there)
 
 /* -- what was accepted --------------------------------------------------------------------------- */
 
-/* Whether an accepted event is there, was trimmed, or is lost and clients are told. False: Redis is away. */
+/* Checks an accepted event: it exists, was trimmed, or is lost and clients are notified. Returns false if Redis
+ * does not answer. */
 static bool confirm(const struct store *store, struct place accepted)
 {
     struct place first, gap;
@@ -170,8 +171,8 @@ static bool confirm(const struct store *store, struct place accepted)
     return store_tell_gap(store, accepted, &gap);
 }
 
-/* Threads may come here in another order than Redis took their events. Of one connection the last event
- * counts, because a Redis that has it has those before. */
+/* Threads may come here in another order than Redis executed their commands. For one connection, the last event is
+ * enough, because a Redis that has it has the earlier ones too. */
 static int note_accepted(struct store *store, struct place place, unsigned connection)
 {
     bool is_older = connection < store->connection, is_same = connection == store->connection;

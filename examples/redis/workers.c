@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-/* The next request. NULL: the end. */
+/* Returns the next request, or NULL at the end. */
 static struct incoming *next_request(struct workers *workers)
 {
     struct incoming *next;

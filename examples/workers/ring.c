@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* An entry: its number, the sizes of its texts, their bytes. */
+/* An entry consists of its number, the sizes of its texts, and their bytes. */
 enum { TOPIC, TYPE, DATA, KEY, TEXTS };
 #define HEAD_WORDS 3
 #define ABSENT UINT32_MAX
@@ -98,8 +98,8 @@ static void unpack(struct ring_entry *entry)
     entry->event.key = next_text(&bytes, entry, KEY);
 }
 
-/* Each load acquires: if it sees a word of a later event, the load of `oldest` sees that this one was
- * discarded for it. */
+/* Each load acquires. So if it sees a word of a later event, the load of `oldest` sees that this event was
+ * discarded. */
 int ring_read(const struct ring *ring, uint64_t number, struct ring_entry *entry)
 {
     const size_t most = words_of(ring->event_bytes);
@@ -137,7 +137,7 @@ static uint64_t size_of(struct sse_text text)
     return text.ptr ? text.len : ABSENT;
 }
 
-/* Everything but the number is written before the lock is taken. */
+/* All members except the number are written before the lock is taken. */
 static uint64_t *pack(struct sse_text topic, const struct sse_event *event, size_t *count)
 {
     const struct sse_text texts[TEXTS] = {topic, event->type, event->data, event->key};
@@ -159,7 +159,7 @@ static uint64_t *pack(struct sse_text topic, const struct sse_event *event, size
     return words;
 }
 
-/* A lock whose owner has died is taken over. What it has not published is of no event. */
+/* Takes over the lock if its owner has died. The words that the owner wrote belong to no event yet. */
 static int lock(struct ring *ring)
 {
     struct timespec until;
@@ -202,7 +202,7 @@ static uint64_t append(struct ring *ring, uint64_t *words, size_t count)
     return number;
 }
 
-/* A full pipe wakes as well. */
+/* If the pipe is full, it is readable anyway. */
 static void wake(const struct ring *ring, size_t place)
 {
     ssize_t written = write(ring->pipes[place][1], "", 1);
@@ -251,7 +251,7 @@ static bool is_free(uint64_t owner)
     return !owner || (kill((pid_t)owner, 0) < 0 && errno == ESRCH);
 }
 
-/* A publisher writes only while the reader sleeps: a few bytes, and never more than the pipe holds. */
+/* A publisher writes only while the reader sleeps, so the pipe never holds more than a few bytes. */
 void ring_begin(struct ring *ring, int place)
 {
     char bytes[4096];
@@ -288,9 +288,9 @@ int ring_fd(const struct ring *ring, int place)
     return ring->pipes[place][0];
 }
 
-/* A publisher stores `newest` and then looks who sleeps; the reader says that it sleeps and then looks at
- * `newest`. So one of them sees the other. A publisher that dies in between has not changed `asleep`: the
- * next one wakes the reader. */
+/* A publisher stores `newest` and then reads `asleep`. The reader stores `asleep` and then reads `newest`. So at
+ * least one of them sees the other's change. A publisher that dies in between has not changed `asleep`, so the next
+ * publisher wakes the reader. */
 bool ring_sleep(struct ring *ring, int place, uint64_t read)
 {
     struct seat *seat = &ring->seats[place];

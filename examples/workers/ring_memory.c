@@ -140,7 +140,7 @@ void ring_free(struct ring *ring)
                 close(ring->pipes[reader][end]);
         }
     }
-    /* The lock is left: other processes may be using it. */
+    /* The lock is not destroyed, because other processes may use it. */
     if (ring->shared)
         munmap(ring->shared, ring->size);
     free(ring);

@@ -2,26 +2,26 @@
 #ifndef WORKERS_RING_MEMORY_H
 #define WORKERS_RING_MEMORY_H
 
-/** What ring.c and ring_memory.c share. Others use ring.h. */
+/** Internals that ring.c and ring_memory.c share. Other files use ring.h. */
 
 #include "ring.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 
-/** A place of a reader. */
+/** The place of a reader. */
 struct seat {
-    _Atomic uint64_t owner;  /* its process; 0: nobody */
+    _Atomic uint64_t owner;  /* its process; 0: the place is free */
     _Atomic uint64_t asleep; /* it wants to be woken */
 };
 
 /**
- * What is shared. The entry of the event n begins at places[n % slots] and ends where the next one begins;
- * places count words since the beginning, and the words of the ring are taken modulo their number.
+ * The shared memory. The entry of event n begins at places[n % slots] and ends where the next entry begins. Places
+ * count words since the beginning; take them modulo the number of words.
  *
- * Everything that a publisher changes before it moves `newest` is of no event: so there is nothing to repair
- * after its death. `oldest` moves before a word of the oldest event is overwritten: a reader that finds
- * `oldest` at or below its event after it has copied it has copied the event.
+ * Everything that a publisher changes before it moves `newest` belongs to no event, so there is nothing to repair
+ * after its death. `oldest` moves before a word of the oldest event is overwritten. So if a reader has copied an
+ * event and then finds `oldest` at or below it, the copy is complete.
  */
 struct shared {
     pthread_mutex_t lock; /* one publisher at a time */
@@ -29,7 +29,7 @@ struct shared {
     _Atomic uint64_t newest;
 };
 
-/** What each process has. It does not change after ring_create. */
+/** The part of each process. It does not change after ring_create. */
 struct ring {
     struct shared *shared;
     struct seat *seats;
@@ -44,7 +44,7 @@ struct ring {
     int pipes[][2];
 };
 
-/** The places of ring.c where a test lets a process die. A program has no such places. */
+/** Points in ring.c at which a test lets a process die. A normal build has none. */
 
 enum ring_stop {
     RING_STOP_PACKED,

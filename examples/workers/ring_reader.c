@@ -19,7 +19,7 @@ struct ring_reader {
     struct ring_entry *entry;
 };
 
-/** A client whose stream begins. */
+/** A client whose stream is being opened. */
 struct joining {
     struct ring_reader *reader;
     struct sse_emitter *emitter;
@@ -31,20 +31,20 @@ struct joining {
 
 /* -- the registry follows the ring -------------------------------------------------------------- */
 
-/** The event that tells of a gap, and its texts. */
+/** The gap event and its texts. */
 struct gap {
     struct sse_event event;
     char id[RING_ID_SIZE];
     char data[2 * RING_ID_SIZE + SSE_ID_SIZE_MAX];
 };
 
-/* Another text than an id could forge a line of the data. */
+/* An id contains no line ends. Any other text might forge a line of the data. */
 static bool can_be_id(struct sse_text text)
 {
     return text.len <= SSE_ID_SIZE_MAX && sse_event_encode(&(struct sse_event){.id = text}, NULL, 0) > 0;
 }
 
-/* `next` follows the gap; 0: nothing does. The client goes on from `id`. */
+/* `next` is the number of the event after the gap; 0: there is none. The client continues from `id`. */
 static const struct sse_event *describe_gap(const struct ring_reader *reader, struct gap *gap,
                                             struct sse_text asked, uint64_t next, uint64_t id)
 {
@@ -60,7 +60,7 @@ static const struct sse_event *describe_gap(const struct ring_reader *reader, st
     return &gap->event;
 }
 
-/* Every event up to `last` that was not published is lost for the clients of this process. */
+/* For the clients of this process, every unpublished event up to `last` is lost. */
 static int publish_gap(struct ring_reader *reader, uint64_t last)
 {
     char read[RING_ID_SIZE];
@@ -85,14 +85,14 @@ static int publish_entry(struct ring_reader *reader)
     error = sse_registry_publish(reader->options.registry, entry->topic, &entry->event, NULL);
     if (error == -ENOMEM)
         return error;
-    /* An event that this registry refuses must not stop those behind it. */
+    /* If the registry refuses an event, the next ones must still be published. */
     if (error)
         return publish_gap(reader, reader->read + 1);
     reader->read++;
     return 0;
 }
 
-/* Returns 1 if there was an event, 0 if there is none. */
+/* Returns 1 if there was an event, otherwise 0. */
 static int publish_next(struct ring_reader *reader)
 {
     int result = ring_read(reader->options.ring, reader->read + 1, reader->entry);
@@ -106,7 +106,7 @@ static int publish_next(struct ring_reader *reader)
     return result ? result : 1;
 }
 
-/* Publishers that never stop do not keep it: it ends with what is the newest event now. */
+/* Ends at the event that is the newest now, so publishers that never stop cannot keep it busy for ever. */
 static int catch_up(struct ring_reader *reader)
 {
     const uint64_t newest = ring_newest(reader->options.ring);
@@ -143,7 +143,7 @@ static bool is_wanted(const struct sse_emitter_options *options, struct sse_text
     return !topic.ptr;
 }
 
-/* False as well if the stream has ended. */
+/* Also returns false if the stream has ended. */
 static bool has_room(struct sse_emitter *emitter)
 {
     struct sse_emitter_info info;
@@ -159,7 +159,7 @@ static bool tell_gap(struct joining *joining, struct sse_text asked, uint64_t ne
     return !sse_emitter_send(joining->emitter, describe_gap(joining->reader, &gap, asked, next, id));
 }
 
-/* What is gone from the ring while it is sent is a gap as well. */
+/* Events that were overwritten during the replay are a gap too. */
 static bool skip_lost(struct joining *joining)
 {
     const uint64_t oldest = ring_oldest(joining->reader->options.ring);
@@ -197,7 +197,7 @@ static bool send_missed(struct joining *joining)
     return true;
 }
 
-/* From here the client goes on, whatever becomes of the events of other topics. */
+/* The client continues from this id, even if all later events belong to other topics. */
 static bool send_place(struct joining *joining, struct sse_text type)
 {
     char id[RING_ID_SIZE];
@@ -221,7 +221,7 @@ static bool begin(struct joining *joining)
     return send_missed(joining) && send_place(joining, sse_str(NULL));
 }
 
-/* Not for secrets: so that clients do not come back together. */
+/* Spreads the reconnects of clients. Do not use these numbers for secrets. */
 static int64_t short_retry(void)
 {
     struct timespec now;
@@ -230,7 +230,7 @@ static int64_t short_retry(void)
     return RETRY_MIN_MS + now.tv_nsec / 1000 % (RETRY_MAX_MS - RETRY_MIN_MS);
 }
 
-/* What waits behind the pause is dropped: the client comes back with the id that it has. */
+/* Drops the events that are queued behind the pause. The client reconnects with the id that it has. */
 static void send_away(struct sse_emitter *emitter)
 {
     (void)sse_emitter_send(emitter, &(struct sse_event){.retry_ms = short_retry()});

@@ -4,12 +4,12 @@
 #include "ring_reader.h"
 #include "toy_http.h"
 
-/* After a failure for want of memory. */
+/* The pause after a failure without memory. */
 #define AGAIN_MS 100
-/* For what a loop still does after the streams have ended. */
+/* Time for the loop's work after the streams have ended. */
 #define GRACE_MS 3000
 
-/* toy_http.h passes nothing to its handlers. */
+/* Static, because toy_http.h passes nothing to its handlers. */
 static struct worker {
     const struct worker_options *options;
     struct sse_registry *registry;
@@ -60,9 +60,9 @@ static void respond_to_publisher(int fd, int error, const char *id)
     else if (error == -EMSGSIZE)
         toy_respond(fd, "413 Content Too Large", "the event is too large\n");
     else if (error == -ENOMEM || error == -ETIMEDOUT)
-        toy_respond(fd, "503 Service Unavailable", "the event was not published\n");
+        toy_respond(fd, "503 Service Unavailable", "the event was not published; send it again later\n");
     else
-        toy_respond(fd, "400 Bad Request", "that is no event, or no topic\n");
+        toy_respond(fd, "400 Bad Request", "the event must be UTF-8, and needs a topic\n");
 }
 
 static void publish(int fd, const struct toy_request *request)
@@ -74,7 +74,7 @@ static void publish(int fd, const struct toy_request *request)
         fd, ring_publish(worker.options->ring, parameter(request, "topic", topic_bytes), &event, id), id);
 }
 
-/* Says which worker answers, so that one can see that there are several. */
+/* Returns the worker's number, to show that there are several workers. */
 static void tell_process(int fd)
 {
     char text[32];
@@ -92,7 +92,7 @@ static bool answer(int fd, const struct toy_request *request)
     else if (toy_is(request, "GET /worker"))
         tell_process(fd);
     else
-        toy_respond(fd, "404 Not Found", "there are GET /events, GET /worker and POST /publish\n");
+        toy_respond(fd, "404 Not Found", "the paths are GET /events, GET /worker and POST /publish\n");
     return false;
 }
 
@@ -104,8 +104,8 @@ static void *run_loop(void *loop)
     return NULL;
 }
 
-/* Publishes what comes in the ring, until a signal comes. A parent that has died starts no worker any more:
- * then this one ends as well. */
+/* Publishes the events of the ring until a signal comes. If the parent has died, this worker ends too, because
+ * nobody would replace workers any more. */
 static void *follow(void *unused)
 {
     struct pollfd polls[] = {{.fd = toy_stop_pipe[0], .events = POLLIN},
@@ -125,7 +125,7 @@ static void *follow(void *unused)
 
 /* -- the life of the worker --------------------------------------------------------------------- */
 
-/* The signals that toy_listen watches for are the parent's. From here they are this process's. */
+/* toy_listen watches for signals in the parent. From here on, this process watches for its own. */
 static void watch_signals(void)
 {
     const struct sigaction action = {.sa_handler = toy_on_signal, .sa_flags = SA_RESTART};

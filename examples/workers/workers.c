@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A server of several processes. Each accepts connections, publishes, and has streams, in a registry of its
- * own; a ring in shared memory makes them one (ring.h, ring_reader.h):
+ * A server of several processes. Each accepts connections, publishes, and has streams in its own registry. A ring
+ * in shared memory connects them (ring.h, ring_reader.h):
  *
  *     workers -p 8080 -w 4 &
  *     curl -N 'http://127.0.0.1:8080/events?topic=news'
@@ -11,11 +11,11 @@
  *
  *     -p PORT      to listen on (8080)
  *     -w WORKERS   processes (4)
- *     -n EVENTS    that the ring retains (65,536)
- *     -t MS        the reconnection time that clients are told (none)
+ *     -n EVENTS    the most events that the ring retains (65,536)
+ *     -t MS        the reconnection time to send to clients (none)
  *
- * The parent serves nobody. It starts a new worker for each that dies. SIGHUP replaces all workers: new ones
- * start, the old ones send their clients away and end. SIGTERM and SIGINT end the server.
+ * The parent serves no clients. It starts a new worker for each one that dies. SIGHUP replaces all workers: new
+ * ones start, and the old ones end their streams and exit. SIGTERM and SIGINT end the server.
  */
 #include "toy_http.h"
 #include "worker.h"
@@ -23,10 +23,10 @@
 #include <sys/wait.h>
 
 #define WORKERS_MAX 16
-/* A worker that has not lived this long is replaced only then, so that a fault does not make the parent
- * spin. */
+/* A worker that has died earlier than this is replaced only after this time, so that a fault does not make the
+ * parent spin. */
 #define LIFE_MIN_MS 1000
-/* From SIGTERM to SIGKILL. A worker needs at most about six seconds, if it is not stopped. */
+/* From SIGTERM to SIGKILL. A worker that is not stopped needs at most about six seconds. */
 #define END_MS 10000
 
 struct place {
@@ -36,7 +36,7 @@ struct place {
 
 struct server {
     struct worker_options options;
-    int lifeline; /* the parent's end: only the parent has it, so it ends with the parent */
+    int lifeline; /* the parent's end of the pipe; only the parent has it, so the pipe ends with the parent */
     sigset_t signals;
     int workers;
     struct place places[WORKERS_MAX];
@@ -69,7 +69,7 @@ static void forget(struct server *server, pid_t worker)
     }
 }
 
-/* Workers that were replaced by a reload have no place any more. Returns whether a worker is left. */
+/* Workers that a reload has replaced have no slot any more. Returns whether a worker is left. */
 static bool reap(struct server *server)
 {
     pid_t worker;
@@ -84,7 +84,7 @@ static bool reap(struct server *server)
     return worker == 0;
 }
 
-/* Returns the milliseconds until a worker is to be started; -1: none is missing. */
+/* Returns the milliseconds until the next worker must be started; -1: none is missing. */
 static int64_t start_missing(struct server *server)
 {
     int64_t next = -1;
@@ -114,7 +114,7 @@ static void reload(struct server *server)
 
 /* -- signals ------------------------------------------------------------------------------------ */
 
-/* SIGCHLD is ignored by default, and what is ignored may not be waited for. */
+/* SIGCHLD is ignored by default, and a program may not wait for an ignored signal. */
 static void note_child(int number)
 {
     (void)number;
@@ -133,7 +133,7 @@ static void block_signals(struct server *server)
     sigprocmask(SIG_BLOCK, &server->signals, NULL);
 }
 
-/* Returns the signal; 0 when the time is up. */
+/* Returns the signal, or 0 when the time is up. */
 static int next_signal(const struct server *server, int64_t milliseconds)
 {
     const struct timespec time = {.tv_sec = (time_t)(milliseconds / 1000),
@@ -164,7 +164,7 @@ static void signal_all(const struct server *server, int number)
     }
 }
 
-/* Waits for all, those of an earlier reload too. */
+/* Waits for all workers, those of an earlier reload too. */
 static void end_workers(struct server *server)
 {
     const int64_t deadline = toy_now() + END_MS;

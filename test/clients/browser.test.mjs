@@ -171,7 +171,7 @@ test('the page says why it may not see all topics, and sees them with the token'
     const { hub, proxy, page } = scene;
     await page.goto(proxy.url);
     await page.waitForSelector('#state[data-state="closed"]');
-    assert.match(await page.textContent('#notice'), /401.*token is missing.*Type the token/);
+    assert.match(await page.textContent('#notice'), /401.*Bearer TOKEN.*Type the token/);
     await page.fill('#publish-form [name=token]', 'open-sesame');
     await page.click('#connect-button');
     await page.waitForSelector('#state[data-state="open"]');
@@ -185,7 +185,7 @@ test('a page that is reached by a name that the hub does not know gets nothing, 
     const url = proxy.url.replace('127.0.0.1', 'rebound.example');
     await page.goto(url);
     await page.waitForSelector('#state[data-state="closed"]');
-    assert.match(await page.textContent('#notice'), /403.*not known by this Host/);
+    assert.match(await page.textContent('#notice'), /403.*does not know the name in Host/);
     const statuses = await page.evaluate(async () => {
         const paths = ['stats', 'metrics', 'topics', 'watch', 'events?topic=a', 'publish', 'complete'];
         const methodOf = (path) => (/^[pc]/.test(path) ? 'POST' : 'GET');

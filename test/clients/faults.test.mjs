@@ -111,11 +111,11 @@ test('without free descriptors the hub pauses, says so once, and goes on', async
     // Long enough for it to have tried several times.
     await until(() => performance.now() > start + 1500, 'the time');
     assert.ok(cpuMilliseconds(hub.pid) - before < 500, 'it spins');
-    assert.equal(hub.stderr, 'hub: accepting pauses: Too many open files\n');
+    assert.equal(hub.stderr, 'hub: cannot accept new connections for now: Too many open files\n');
     assert.deepEqual([stream.ended, stream.error], [false, null]);
     limitDescriptors(hub.pid, 4096);
     await Promise.all(waiting.map((peer) => peer.untilReceived('HTTP/1.1 200 OK')));
-    assert.equal(hub.stderr, 'hub: accepting pauses: Too many open files\n');
+    assert.equal(hub.stderr, 'hub: cannot accept new connections for now: Too many open files\n');
 });
 
 test('bodies that do not come to an end are bounded together', async (t) => {

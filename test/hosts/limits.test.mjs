@@ -148,7 +148,7 @@ function defineTests(entry, build) {
             // A thread that turned without end would never wait, however little of a processor it gets.
             assert.ok(busy < SAMPLES * 0.8, `busy in ${busy} samples`);
             assert.ok(host.stderr.length < 20000, host.stderr.slice(0, 2000));
-            assert.ok(host.stderr.split('accepting pauses').length <= 2, host.stderr.slice(0, 2000));
+            assert.ok(host.stderr.split('cannot accept new connections').length <= 2, host.stderr.slice(0, 2000));
             raws.forEach((raw) => raw.close());
             await until(async () => (await publish(host)).status === 202, 'an answer');
             await until(() => host.descriptors() <= idle, `${idle} descriptors`, () => `of ${host.descriptors()}`);

@@ -148,10 +148,10 @@ test('without free descriptors accepting pauses, which is said once, and goes on
     limit(Math.min(...descriptors.map((fd) => fd + 1).filter((fd) => !descriptors.includes(fd))));
     // One may come in by the descriptor of a connection that was about to close.
     const waiting = rawMany(t, one, `GET /stats HTTP/1.1\r\n${HOST}`, 20);
-    await until(() => one.stderr.includes('accepting pauses'), 'the message', () => one.stderr);
+    await until(() => one.stderr.includes('cannot accept new connections'), 'the message', () => one.stderr);
     // Time enough to say it again and again.
     const busy = await countBusy(one, 100);
-    assert.equal(one.stderr.match(/accepting pauses/g).length, 1, one.stderr);
+    assert.equal(one.stderr.match(/cannot accept new connections/g).length, 1, one.stderr);
     assert.ok(busy < 80, `busy in ${busy} of 100 samples`);
     limit(before);
     waiting.forEach(({ socket }) => socket.write('\r\n'));

@@ -292,7 +292,8 @@ static void a_refusal_says_why(void **state)
     struct origin_request request = {.host = sse_str("evil.example")};
 
     (void)state;
-    assert_string_equal(origin_refusal(&rules, &request), "the server is not known by this Host");
+    assert_string_equal(origin_refusal(&rules, &request),
+                        "the server does not know the name in Host; add it to the server's names");
     request = (struct origin_request){sse_str("localhost"), sse_str("http://evil.example"), sse_str(NULL)};
     assert_string_equal(origin_refusal(&rules, &request), "pages of another origin may not do this");
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* The life of a process of Apache: registry and loop, from its first request to its last. */
+/* What each process of Apache starts with its first request and frees at its end: the registry and the loop. */
 #include "mod_sse.h"
 
 #include <http_log.h>
 #include <signal.h>
 
 #define DRAIN_MS 2000
-/* For what Apache still does when an emitter has ended. */
+/* Apache may still need this time when an emitter has ended. */
 #define GRACE_MS 500
 
 APLOG_USE_MODULE(sse);
@@ -19,7 +19,7 @@ static void *run(void *loop)
     return NULL;
 }
 
-/* Signals are for the threads of Apache. */
+/* Blocks all signals, because Apache's own threads handle them. */
 static int start_loop(void)
 {
     sigset_t all, before;
@@ -36,8 +36,8 @@ static int start_loop(void)
     return -error;
 }
 
-/* If it is not graceful, Apache has closed the connections already. A graceful stop may be followed by
- * another. */
+/* If the stop is not graceful, Apache has closed the connections already. A second stop may follow a graceful
+ * one. */
 void child_stop(apr_pool_t *pool, int graceful)
 {
     const struct sse_event final_event = {.type = sse_str("final"), .data = sse_str("")};
@@ -52,8 +52,7 @@ void child_stop(apr_pool_t *pool, int graceful)
         (void)sse_registry_shutdown(child.registry, &options);
 }
 
-/* The threads of Apache have ended, but mod_http2 does not wait for its own for ever: then nothing may be
- * freed. */
+/* Apache's threads have ended. mod_http2 may still run threads of its own; then nothing may be freed. */
 static apr_status_t end(void *data)
 {
     (void)data;
@@ -77,7 +76,7 @@ void child_start(apr_pool_t *pool, server_rec *server)
     if (!error && (error = start_loop()))
         sse_registry_unref(registry);
     if (error) {
-        ap_log_error(APLOG_MARK, APLOG_CRIT, -error, server, "mod_sse cannot start");
+        ap_log_error(APLOG_MARK, APLOG_CRIT, -error, server, "mod_sse cannot start its registry and loop");
         return;
     }
     child.registry = registry;

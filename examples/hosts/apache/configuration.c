@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What sse.conf may say, and what Apache must have for it. */
+/* The directives of sse.conf, and the settings of Apache that the module requires. */
 #include "mod_sse.h"
 
 #include <ap_mpm.h>
@@ -19,16 +19,16 @@ static const char *set_number(cmd_parms *command, void *directory, const char *t
 
     (void)directory;
     if (*end || value < 1 || value > 86400000)
-        return "a number of 1 to 86400000 is needed";
+        return "needs a number from 1 to 86400000";
     *number = (int)value;
     return ap_check_cmd_context(command, GLOBAL_ONLY);
 }
 
 const command_rec commands[] = {
     AP_INIT_TAKE1("SseStreams", set_number, &child.streams_max, RSRC_CONF,
-                  "the most streams at a time; default: three quarters of ThreadsPerChild"),
+                  "the most streams at one time; default: three quarters of ThreadsPerChild"),
     AP_INIT_TAKE1("SseHeartbeat", set_number, &child.heartbeat_ms, RSRC_CONF,
-                  "milliseconds of silence after which a comment is sent; default: 15000"),
+                  "milliseconds of silence before a comment is sent; default: 15000"),
     {.name = NULL}};
 
 int set_defaults(apr_pool_t *pool, apr_pool_t *log, apr_pool_t *temporary)
@@ -48,7 +48,7 @@ int check_configuration(apr_pool_t *pool, apr_pool_t *log, apr_pool_t *temporary
     ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
     ap_mpm_query(AP_MPMQ_MAX_DAEMONS, &processes);
     if (threaded == AP_MPMQ_NOT_SUPPORTED) {
-        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, server, "mod_sse needs mpm_event or mpm_worker");
+        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, server, "mod_sse needs mpm_event or mpm_worker; enable one");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     if (!child.streams_max)

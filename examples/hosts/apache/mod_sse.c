@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A module of Apache httpd 2.4, for mpm_event and mpm_worker; sse.conf tells how to set it up. PULL: a thread
- * of Apache waits for each stream and writes it. A polled loop in a thread of its own watches the sockets and
- * runs the timers.
+ * A module of Apache httpd 2.4, for mpm_event and mpm_worker. sse.conf shows how to set it up. Output PULL: for
+ * each stream, a thread of Apache waits for bytes and writes them. A polled loop in its own thread watches the
+ * sockets and runs the timers.
  *
- * Why a thread for each stream. Under mpm_event a handler may return SUSPENDED, and the connection is then
- * nobody's until the module ends it. Apache 2.4 has no call that gives such a connection back to the server,
- * and process_socket() in mpm_event still writes to the connection after it has run the hook
- * suspend_connection, the last that a module hears of it. So a module never knows when it may end a suspended
- * connection, and frees it under that thread's feet now and then. Version 2.5 has ap_mpm_resume_suspended().
+ * Why each stream has a thread: under mpm_event a handler may return SUSPENDED. Then the module must end the
+ * connection itself, because Apache 2.4 has no call that returns it to the server. But process_socket() in
+ * mpm_event still writes to the connection after it has run the hook suspend_connection, and no later hook tells
+ * the module that this write is done. So the module cannot know when it may end a suspended connection, and would
+ * sometimes free it while Apache's thread still uses it. Version 2.5 has ap_mpm_resume_suspended().
  */
 #include "mod_sse.h"
 

@@ -10,17 +10,17 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-/** What one client's queue may hold. A larger event is refused. */
+/** The most bytes queued for one client. A larger event is refused. */
 #define QUEUE_BYTES (1 << 20)
 
-/** What each process of Apache has of its own: an event reaches the streams of one process. */
+/** The state of one process of Apache. Processes share nothing, so an event reaches the streams of one process. */
 struct child {
     struct sse_registry *registry; /**< NULL: it could not be made */
     struct sse_loop *loop;         /**< runs timers and watches sockets; it never writes */
     pthread_t thread;              /**< the loop's */
     int heartbeat_ms;
     int streams_max;
-    atomic_int streams;   /**< threads of Apache that serve a stream */
+    atomic_int streams;   /**< threads of Apache that serve streams */
     atomic_size_t bodies; /**< for body_append */
 };
 
@@ -35,7 +35,7 @@ int check_configuration(apr_pool_t *pool, apr_pool_t *log, apr_pool_t *temporary
 void child_start(apr_pool_t *pool, server_rec *server);
 void child_stop(apr_pool_t *pool, int graceful);
 
-/** Whether the page from which a request comes may make it. */
+/** Whether the page that sent a request may make it. */
 bool page_may_act(const request_rec *r);
 
 /** The handlers `sse` and `sse-publish`. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Pages of other sites may neither listen nor publish. */
+/* Refuses requests of other sites' pages: they may neither listen nor publish. */
 #include "mod_sse.h"
 
 #include "../../origin.h"
@@ -9,8 +9,8 @@ static struct sse_text header(const request_rec *r, const char *name)
     return sse_str(apr_table_get(r->headers_in, name));
 }
 
-/* ServerName and ServerAlias of the virtual host, which is the default one if no other has the name in Host.
- */
+/* ServerName and ServerAlias are those of the virtual host. Apache uses the default one if no other has the name in
+ * Host. */
 bool page_may_act(const request_rec *r)
 {
     const apr_array_header_t *aliases = r->server->names;

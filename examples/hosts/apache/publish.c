@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* POST: the body becomes the data of an event of the topic in the query. */
+/* POST: publishes the body as the data of an event. The topic is in the query. */
 #include "mod_sse.h"
 
 #include "../body.h"
@@ -8,7 +8,7 @@
 #include <http_protocol.h>
 #include <http_request.h>
 
-/* OK, or the status to answer with. Apache refuses a length that it cannot read. */
+/* Returns OK, or the status to answer with. Apache itself refuses a length that it cannot read. */
 static int read_body(request_rec *r, struct body *body)
 {
     char bytes[8192];
@@ -22,7 +22,7 @@ static int read_body(request_rec *r, struct body *body)
     return status || !size ? status : HTTP_BAD_REQUEST;
 }
 
-/* -EMSGSIZE: larger than a stream of the topic may have queued. */
+/* -EMSGSIZE: the event is larger than the queue of a client. */
 static int status_of(int error)
 {
     switch (error) {

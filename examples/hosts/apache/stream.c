@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* GET: the events of the topics in the query. The thread of Apache that has the request serves its stream. */
+/* GET: streams the events of the topics in the query. Apache's thread of this request serves the stream. */
 #include "mod_sse.h"
 
 #include <apr_portable.h>
@@ -20,7 +20,7 @@ APLOG_USE_MODULE(sse);
 
 #define PIECES 16
 #define STALL_MS 30000
-/* A client that ends a stream of HTTP/2 closes no socket: mod_http2 sets a flag, which nobody reports. */
+/* If a client ends its stream of HTTP/2, no socket is closed. mod_http2 only sets a flag, which must be polled. */
 #define LOOK_MS 1000
 
 static void release_stream(void *user)
@@ -28,9 +28,9 @@ static void release_stream(void *user)
     close((int)(intptr_t)user);
 }
 
-/* The thread may be inside a write to a client that reads nothing. The other streams of an HTTP/2 connection
- * end too, and their clients come back. A stream that its client closed is another matter: the connection
- * stays. */
+/* The thread may be blocked in a write to a client that reads nothing. Then the other streams of this HTTP/2
+ * connection end too, and their clients reconnect. But if only the client has closed its stream, the connection
+ * stays open. */
 static void break_connection(struct sse_emitter *emitter, const struct sse_completion *completion, void *user)
 {
     (void)emitter;
@@ -38,7 +38,7 @@ static void break_connection(struct sse_emitter *emitter, const struct sse_compl
         shutdown((int)(intptr_t)user, SHUT_RDWR);
 }
 
-/* A descriptor of our own: when Apache is stopped, it closes its sockets while threads still use them. */
+/* A duplicate, because a stopping Apache closes its sockets while threads still use them. */
 static int duplicate_socket(const request_rec *r)
 {
     const unsigned stall_ms = STALL_MS;
@@ -48,7 +48,7 @@ static int duplicate_socket(const request_rec *r)
 
     if (!apr_os_sock_get(&number, ap_get_conn_socket(master ? master : r->connection)))
         socket = fcntl(number, F_DUPFD_CLOEXEC, 3);
-    /* A client that vanished without a word would keep the thread for a quarter of an hour. */
+    /* Without this time limit, a client whose network has vanished would occupy the thread for about 15 minutes. */
     if (socket >= 0)
         (void)setsockopt(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, &stall_ms, sizeof(stall_ms));
     return socket;
@@ -74,7 +74,7 @@ static int open_stream(struct sse_emitter **emitter, struct sse_emitter_options 
     return error;
 }
 
-/* mod_deflate and mod_brotli heed these variables, but neither `identity` nor `no-transform` in the head. */
+/* Only these variables stop mod_deflate and mod_brotli. They ignore `identity` and `no-transform` in the head. */
 static void write_head(request_rec *r)
 {
     struct sse_http_header headers[8];
@@ -106,8 +106,7 @@ static size_t size_of(const struct iovec *pieces, int count)
     return size;
 }
 
-/* Returns when the stream has ended, by whichever side. If it was not graceful, Apache must break the
- * response off. */
+/* Returns when either side has ended the stream. If the end was not graceful, Apache must abort the response. */
 static void write_stream(request_rec *r, struct sse_emitter *emitter)
 {
     const int timeout_ms = r->connection->master ? LOOK_MS : -1;
@@ -138,7 +137,7 @@ struct query {
     size_t id_size;
 };
 
-/* Counts threads, not emitters: a thread may be inside a write when its emitter has ended. */
+/* Counts threads, not emitters, because a thread may still be in a write when its emitter has ended. */
 static bool take_thread(void)
 {
     if (atomic_fetch_add(&child.streams, 1) < child.streams_max)
@@ -147,7 +146,7 @@ static bool take_thread(void)
     return false;
 }
 
-/* The size of the topic; 0: there is none of that number. */
+/* Returns the size of the topic, or 0 if there are not that many topics. */
 static ssize_t read_topic(request_rec *r, size_t index, struct sse_text *topic)
 {
     const struct sse_text encoded = sse_str(r->args);
@@ -189,7 +188,7 @@ static struct sse_emitter_options options_for(const struct query *query)
                                         .queue_bytes = QUEUE_BYTES};
 }
 
-/* An EventSource gives up at any status but 200. The header is for the others. */
+/* EventSource gives up at any status but 200. Retry-After is for other clients. */
 static int refuse(request_rec *r, int error)
 {
     struct sse_http_refusal refusal;

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# configure.sh SOURCE DIRECTORY: what nginx's configure finds out about the system, as headers in DIRECTORY. SOURCE
-# is nginx's source, of the version and with the options of the nginx that loads the module.
+# configure.sh SOURCE DIRECTORY: runs nginx's configure and puts the headers that it makes into DIRECTORY. SOURCE is
+# the source of the nginx that will load the module: the same version, with the same options.
 set -eu
 source=$1
 directory=$2
@@ -10,7 +10,7 @@ rm -rf "$place"
 mkdir -p "$place"
 cp -rs "$source/auto" "$source/src" "$source/configure" "$place"
 cd "$place"
-# Debian's package names the options.
+# Debian's package records the options.
 options=$(sed -n 's/^NGX_CONF_FLAGS=(\(.*\))$/\1/p' "$source/conf_flags" 2>/dev/null || true)
 # shellcheck disable=SC2086
 ./configure ${options:---with-compat --with-threads --with-http_ssl_module --with-http_v2_module} >configure.log

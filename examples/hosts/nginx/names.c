@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What nginx looks for in a module that it loads. nginx's own build makes these lists; meson's needs them. */
+/* The lists that nginx looks for when it loads a module. nginx's own build generates them; a build with meson needs
+ * this file. */
 #include "module.h"
 
 extern ngx_module_t *ngx_modules[];

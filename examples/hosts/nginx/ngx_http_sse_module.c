@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A module of nginx: PULL in a driven loop, one of each worker.
+ * A module of nginx: output PULL in a driven loop. Each worker has its own loop.
  *
  *     location /events { sse; }
  *     location /publish { sse_publish; }
  *
- * stream.c and worker.c are the adapter; shared.c is for several workers. The rest is what every module has:
- * directives here, requests in requests.c.
+ * stream.c and worker.c are the adapter. shared.c is for several workers. Every module has the rest: directives in
+ * this file, requests in requests.c.
  */
 #include "module.h"
 #include "requests.h"
@@ -17,7 +17,7 @@
 
 struct settings {
     ngx_int_t streams;    /* the most streams of a worker; 0: three quarters of its connections */
-    ngx_int_t history;    /* events that are kept for clients that come back */
+    ngx_int_t history;    /* events retained for clients that reconnect */
     ngx_msec_t heartbeat; /* 0: the library's default */
     ngx_flag_t shared;    /* the workers share a ring */
     bool is_used;
@@ -94,8 +94,8 @@ static void *make_settings(ngx_conf_t *conf)
     return settings;
 }
 
-/* In the master, before it starts workers. A reload keeps the ring: workers of before still use it, and
- * clients come back with its ids. */
+/* Made in the master before it starts workers. A reload keeps the ring, because old workers still use it and
+ * clients reconnect with its ids. */
 static struct ring *ring;
 
 static char *make_ring(ngx_conf_t *conf, const struct settings *settings)
@@ -106,7 +106,7 @@ static char *make_ring(ngx_conf_t *conf, const struct settings *settings)
 
     if (!error)
         return NGX_CONF_OK;
-    ngx_conf_log_error(NGX_LOG_EMERG, conf, -error, "sse_shared: there is no ring");
+    ngx_conf_log_error(NGX_LOG_EMERG, conf, -error, "sse_shared: the ring in shared memory could not be made");
     return NGX_CONF_ERROR;
 }
 
@@ -126,7 +126,8 @@ static void *make_rules(ngx_conf_t *conf)
     return ngx_pcalloc(conf->pool, sizeof(struct origin_rules));
 }
 
-/* The names that server_name spells out: nginx itself forgets them after it has read the configuration. */
+/* Copies the plain names of server_name, because nginx discards its own list after it has read the
+ * configuration. */
 static char *complete_rules(ngx_conf_t *conf, void *parent, void *made)
 {
     const ngx_http_core_srv_conf_t *server = ngx_http_conf_get_module_srv_conf(conf, ngx_http_core_module);
@@ -161,12 +162,12 @@ static ngx_int_t check_workers(ngx_cycle_t *cycle)
 
     if (settings && !settings->shared && core->worker_processes > 1)
         ngx_log_error(NGX_LOG_WARN, cycle->log, 0,
-                      "sse: an event reaches the streams of one worker alone: set worker_processes to 1, or "
+                      "sse: an event reaches the streams of one worker only: set worker_processes to 1, or "
                       "sse_shared on");
     return NGX_OK;
 }
 
-/* nginx calls it in its cache manager as well, which serves nobody. */
+/* nginx also calls it in its cache manager, which serves no requests. */
 static ngx_int_t start_worker(ngx_cycle_t *cycle)
 {
     struct settings *settings = settings_in(cycle);
@@ -174,12 +175,12 @@ static ngx_int_t start_worker(ngx_cycle_t *cycle)
 
     if (!settings || (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE))
         return NGX_OK;
-    /* The ring is a history by itself. */
+    /* The ring itself is the history. */
     if (!settings->shared) {
         options.history.events = (size_t)settings->history;
         options.gap_type = sse_str("gap");
     }
-    /* A stream takes a connection, and other requests need some. */
+    /* A stream uses one connection, so some must stay free for other requests. */
     options.emitters_max = settings->streams ? (size_t)settings->streams : cycle->connection_n / 4 * 3;
     return ngx_sse_open_worker(&settings->worker, &options, settings->shared ? ring : NULL, cycle);
 }

@@ -7,7 +7,7 @@
 #include "../../origin.h"
 
 #define TOPICS_MAX 16
-/* An event must fit into the queue with the id that it gets. */
+/* An event and its assigned id must fit into a client's queue. */
 #define EVENT_SIZE_MAX (NGX_SSE_QUEUE_BYTES - SSE_ASSIGNED_ID_SIZE - sizeof("id: "))
 
 struct topics {
@@ -25,7 +25,7 @@ static bool is_named(const ngx_table_elt_t *field, const char *name)
     return field->key.len == strlen(name) && !ngx_strncasecmp(field->key.data, (u_char *)name, strlen(name));
 }
 
-/* False: the field comes twice. */
+/* Returns false if the field occurs twice. */
 static bool read_header(const ngx_http_request_t *request, const char *name, struct sse_text *value)
 {
     *value = sse_str(NULL);
@@ -43,7 +43,7 @@ static bool read_header(const ngx_http_request_t *request, const char *name, str
     return true;
 }
 
-/* Whether a page that a browser shows may do this; whatever is no browser may. */
+/* Returns false for a request that a browser sends for a page of another site. */
 static bool may_act(const ngx_http_request_t *request)
 {
     const struct origin_rules *rules = ngx_http_get_module_srv_conf(request, ngx_http_sse_module);
@@ -74,7 +74,8 @@ static ngx_int_t accept_event(ngx_http_request_t *request)
     return ngx_http_send_header(request);
 }
 
-/* A client that would only come back is told when: an error status would end an EventSource for good. */
+/* EventSource closes for good at an error status, so a client that may try again gets a reconnection time
+ * instead. */
 static ngx_int_t refuse_stream(ngx_http_request_t *request, int error)
 {
     struct sse_http_refusal refusal = {.status = NGX_HTTP_INTERNAL_SERVER_ERROR};
@@ -98,7 +99,7 @@ static ngx_int_t refuse_stream(ngx_http_request_t *request, int error)
 
 /* -- GET of a stream ------------------------------------------------------------------------ */
 
-/* The number of topics; 0: there is none, there are too many, or one cannot be read. */
+/* Returns the number of topics, or 0 if there are none or too many, or one cannot be decoded. */
 static size_t read_topics(struct topics *topics, struct sse_text query)
 {
     for (size_t count = 0; count <= TOPICS_MAX; count++) {
@@ -157,7 +158,7 @@ ngx_int_t ngx_sse_serve_events(const struct ngx_sse_worker *worker, ngx_http_req
 
 /* -- POST of an event ----------------------------------------------------------------------- */
 
-/* The body, in one piece; NULL: no memory, or its file cannot be read. */
+/* Returns the body in one piece, or NULL without memory or if its file cannot be read. */
 static u_char *read_body(ngx_http_request_t *request, size_t *size)
 {
     ngx_chain_t *const first = request->request_body ? request->request_body->bufs : NULL;
@@ -172,7 +173,7 @@ static u_char *read_body(ngx_http_request_t *request, size_t *size)
         ngx_buf_t *piece = link->buf;
         const size_t length = (size_t)ngx_buf_size(piece);
 
-        /* An empty body is a piece that is neither. */
+        /* The buffer of an empty body is neither in memory nor in a file. */
         if (ngx_buf_in_memory(piece))
             memcpy(end, piece->pos, length);
         else if (piece->in_file &&
@@ -197,7 +198,7 @@ static ngx_int_t publish(const struct ngx_sse_worker *worker, ngx_http_request_t
     encoded = sse_event_encode(&event, NULL, 0);
     if (topic_size < 1 || topic_size > SSE_TOPIC_SIZE_MAX || encoded < 0)
         return NGX_HTTP_BAD_REQUEST;
-    /* It would end every stream of its topic. */
+    /* An event that does not fit would end every stream of its topic. */
     if ((size_t)encoded > EVENT_SIZE_MAX)
         return NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
     error = ngx_sse_publish(worker, (struct sse_text){topic, (size_t)topic_size}, &event);

@@ -2,7 +2,7 @@
 #ifndef NGX_SSE_REQUESTS_H
 #define NGX_SSE_REQUESTS_H
 
-/** The two requests that the module answers. Content handlers: they return what such a handler does. */
+/** The two requests that the module answers. These are content handlers and return their results. */
 
 #include <ngx_config.h>
 #include <ngx_core.h>

@@ -5,7 +5,7 @@
 
 #define AGAIN_MS 100
 
-/* Whatever is left comes after the requests of others. */
+/* Serves other requests first, and the rest of the events after them. */
 static void on_news(ngx_event_t *event)
 {
     const ngx_connection_t *news = event->data;
@@ -33,7 +33,7 @@ ngx_int_t ngx_sse_open_reader(struct ngx_sse_worker *worker, struct ring *ring, 
     if (!worker->news)
         return NGX_ERROR;
     worker->news->data = worker;
-    /* The descriptor stays the reader's. */
+    /* nginx must not close the descriptor: it belongs to the reader. */
     worker->news->shared = 1;
     worker->news->read->handler = on_news;
     worker->news->read->log = cycle->log;

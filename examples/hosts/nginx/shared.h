@@ -2,12 +2,12 @@
 #ifndef NGX_SSE_SHARED_H
 #define NGX_SSE_SHARED_H
 
-/** What is different if the workers share a ring: examples/workers/ring.h. */
+/** The difference for workers that share a ring: see examples/workers/ring.h. */
 
 #include "worker.h"
 
-/** The ring's events come to the worker's registry from now on. `ring` NULL: there is nothing to do. NGX_OK
- * or NGX_ERROR. */
+/** From now on, the ring's events are published to the worker's registry. `ring` NULL: does nothing. Returns NGX_OK
+ *  or NGX_ERROR. */
 ngx_int_t ngx_sse_open_reader(struct ngx_sse_worker *worker, struct ring *ring, ngx_cycle_t *cycle);
 void ngx_sse_close_reader(struct ngx_sse_worker *worker);
 

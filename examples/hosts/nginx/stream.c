@@ -7,15 +7,15 @@
 
 #define HEADERS 8
 #define CHUNK_PIECES 16
-/* A slow client has stall_ms for each chunk. */
+/* A slow client must accept each chunk within stall_ms. */
 #define CHUNK_SIZE ((size_t)64 << 10)
 
 struct stream {
     struct sse_emitter *emitter;
-    ngx_http_request_t *request; /* NULL once nginx has ended it */
+    ngx_http_request_t *request; /* NULL once nginx has ended the request */
     ngx_chain_t *free;
     ngx_chain_t *busy;
-    size_t writing; /* bytes that were shown to nginx, and are consumed when it has written them */
+    size_t writing; /* bytes that were passed to nginx, and are consumed when nginx has written them */
     bool is_waiting;
 };
 
@@ -49,7 +49,7 @@ static ngx_chain_t *make_link(struct stream *stream, u_char *bytes, size_t size)
     return link;
 }
 
-/* Without copying: the bytes are the emitter's. */
+/* The bytes are not copied: they stay in the emitter. */
 static ngx_chain_t *make_chain(struct stream *stream, const struct iovec *shown, int count)
 {
     ngx_chain_t *first = NULL, **next = &first;
@@ -67,13 +67,13 @@ static ngx_chain_t *make_chain(struct stream *stream, const struct iovec *shown,
         last = (*next)->buf;
         next = &(*next)->next;
     }
-    /* Or nginx waits for more. */
+    /* Without it nginx would wait for more bytes. */
     last->flush = 1;
     return first;
 }
 
-/* What nginx answered to bytes. NGX_AGAIN means that it has taken all of them, so they must not be given to
- * it again; it still reads them where they are. False: nothing more can be written now. */
+/* Handles nginx's answer to bytes. With NGX_AGAIN nginx has accepted all of them and still reads them where they
+ * are, so they must not be passed again. Returns false if nothing more can be written now. */
 static bool is_written(struct stream *stream, ngx_chain_t *given, ngx_int_t result)
 {
     ngx_chain_update_chains(stream->request->pool, &stream->free, &stream->busy, &given, tag());
@@ -128,7 +128,7 @@ static void on_ready(struct sse_emitter *emitter, unsigned what, void *user)
         write_more(stream);
 }
 
-/* A client that takes nothing would not learn of it. */
+/* A client that reads nothing would not learn otherwise that its stream has ended. */
 static void on_completion(struct sse_emitter *emitter, const struct sse_completion *completion, void *user)
 {
     struct stream *stream = user;
@@ -140,7 +140,7 @@ static void on_completion(struct sse_emitter *emitter, const struct sse_completi
         end_request(stream, NGX_ERROR);
 }
 
-/* nginx ends the request: the client has left, or the response is complete. */
+/* nginx ends the request: the client has disconnected, or the response is complete. */
 static void leave(void *data)
 {
     struct stream *stream = data;
@@ -149,7 +149,7 @@ static void leave(void *data)
     (void)sse_emitter_abort(stream->emitter, -ECONNRESET);
 }
 
-/* Not sooner: frames of HTTP/2 that hold the emitter's bytes may outlive the request. */
+/* Closes only now, because HTTP/2 frames with the emitter's bytes may outlive the request. */
 static void let_go(void *data)
 {
     struct stream *stream = data;
@@ -172,7 +172,7 @@ static ngx_int_t add_header(ngx_http_request_t *request, const struct sse_http_h
     if (!field)
         return NGX_ERROR;
     *field = (ngx_table_elt_t){.hash = 1, .key = name, .value = value};
-    /* nginx compresses nothing that has one. */
+    /* nginx does not compress a response that has this field. */
     if (!strcmp(header->name.ptr, "content-encoding"))
         request->headers_out.content_encoding = field;
     return NGX_OK;
@@ -190,7 +190,7 @@ ngx_int_t ngx_sse_set_head(ngx_http_request_t *request)
     return NGX_OK;
 }
 
-/* The first bytes follow in the loop's next turn, by on_ready: with them the head leaves. */
+/* on_ready sends the first bytes in the loop's next turn, and the head with them. */
 static ngx_int_t begin(ngx_http_request_t *request)
 {
     ngx_int_t result = ngx_sse_set_head(request);
@@ -202,7 +202,7 @@ static ngx_int_t begin(ngx_http_request_t *request)
     request->main->count++;
     request->read_event_handler = ngx_http_test_reading;
     request->write_event_handler = on_writable;
-    /* A client that has left meanwhile is not told of again. */
+    /* A disconnect in the meantime is not reported again, so check for it once. */
     ngx_post_event(request->connection->read, &ngx_posted_events);
     return NGX_DONE;
 }

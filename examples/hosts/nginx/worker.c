@@ -6,11 +6,11 @@
 #include <unistd.h>
 
 #define DRAIN_MS 5000
-/* While the worker quits: how long nginx may take to close a connection whose stream has ended. */
+/* How often a quitting worker checks whether nginx has closed the connections whose streams have ended. */
 #define CHECK_MS 100
 
-/* Any thread and, with a ring, any process: so not ngx_post_event. ngx_notify would not do either: it has one
- * handler for the whole worker, which is the thread pool's. */
+/* Runs in any thread and, with a ring, for any process, so ngx_post_event is not possible. ngx_notify is not
+ * possible either: each worker has one handler for it, and the thread pool uses it. */
 static void on_wake(struct sse_loop *loop, void *user)
 {
     const struct ngx_sse_worker *worker = user;
@@ -18,11 +18,11 @@ static void on_wake(struct sse_loop *loop, void *user)
     ssize_t written = write(worker->wake->fd, &one, sizeof(one));
 
     (void)loop;
-    /* A counter that is full wakes as well. */
+    /* If the counter is full, the descriptor is readable anyway. */
     (void)written;
 }
 
-/* A worker that quits exits as soon as there is no timer: until every stream has ended there is one. */
+/* A quitting worker exits as soon as it has no timer, so there is a timer until every stream has ended. */
 static void serve(struct ngx_sse_worker *worker)
 {
     ngx_event_t *event = worker->wake->read;
@@ -33,7 +33,7 @@ static void serve(struct ngx_sse_worker *worker)
     }
     if (wait <= 0 && worker->is_quitting && sse_loop_count(worker->loop))
         wait = CHECK_MS;
-    /* Set anew: nginx leaves a timer as it is that would move by less than 300 ms. */
+    /* Removes the timer first, because nginx does not move a timer by less than 300 ms. */
     if (event->timer_set)
         ngx_del_timer(event);
     if (wait > 0)
@@ -52,7 +52,7 @@ static void end_streams(struct ngx_sse_worker *worker)
     worker->is_quitting = !sse_registry_shutdown(worker->registry, &options);
 }
 
-/* The eventfd is readable, the time is over, work was left, or the worker is to quit. */
+/* The eventfd is readable, the timer has expired, work was left, or the worker is quitting. */
 static void on_event(ngx_event_t *event)
 {
     ngx_connection_t *wake = event->data;
@@ -80,7 +80,7 @@ static ngx_int_t open_wake(struct ngx_sse_worker *worker, ngx_cycle_t *cycle)
     worker->wake->read->handler = on_event;
     worker->wake->read->log = cycle->log;
     worker->wake->write->log = cycle->log;
-    /* A worker that is to quit calls the handlers of idle connections. */
+    /* nginx calls the handlers of idle connections when the worker quits. */
     worker->wake->idle = 1;
     return ngx_handle_read_event(worker->wake->read, 0);
 }
