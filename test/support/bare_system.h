@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /**
- * Included before every file of the library by the suite compilers: takes away what POSIX has not, and what
- * macOS, FreeBSD, OpenBSD, NetBSD or illumos lack, or once lacked, of POSIX. The library still compiles.
+ * The suite `compilers` includes this before every file of the library. It removes what POSIX does not define, and
+ * what macOS, FreeBSD, OpenBSD, NetBSD or illumos lack, or once lacked, of POSIX. The library must still compile.
  */
 
 #define SSE_BARE_SYSTEM

@@ -14,7 +14,8 @@ static const char *const place_names[PLACES] = {
 
 void scene_enter(struct scene *scene, enum scene_place place)
 {
-    /* Callbacks of a program contain cancellation points; the library must not let them be any. */
+    /* Callbacks of a program may contain cancellation points. The library must not let a thread be cancelled
+     * there. */
     pthread_testcancel();
     scene->calls[place]++;
     if (scene->place != place || scene->acted || !scene->ready)
@@ -65,7 +66,7 @@ static void on_completion(struct sse_emitter *emitter, const struct sse_completi
     scene->completion = *completion;
     if (scene->registry)
         require(sse_registry_count(scene->registry, sse_str(NULL)) == 0);
-    /* Never while a callback of the output runs. */
+    /* Must not be called while a callback of the output runs. */
     require(scene->place > IN_BLOCKED || scene->left || !scene->acted);
     scene_enter(scene, IN_COMPLETION);
 }

@@ -3,8 +3,8 @@
 #define SUPPORT_CALLBACK_SCENE_H
 
 /**
- * One emitter, one registry and one driven loop for tests in which something is done inside a chosen
- * callback: it stays there, closes the emitter, is cancelled.
+ * One emitter, one registry and one driven loop for tests that act inside a chosen callback: the thread stays
+ * there, closes the emitter, or is cancelled.
  */
 
 #include "schedule.h"
@@ -26,8 +26,8 @@ enum scene_place {
     PLACES
 };
 
-/* What is done in one of the callbacks, once. Without a lock, but for the last members: the library itself
- * has to keep the threads apart. */
+/* The action in one of the callbacks, once. Most members have no lock, because the library itself must keep the
+ * threads apart. */
 struct scene {
     struct fake_platform fake;
     struct sse_platform platform;
@@ -36,12 +36,12 @@ struct scene {
     struct sse_loop *loop;
     enum scene_place place;
     void (*act)(struct scene *scene);
-    bool ready; /* it is to act from now on */
+    bool ready; /* the next callback acts */
     bool acted;
-    bool left;      /* the callback that acted has returned, or nearly */
-    bool full;      /* the output takes nothing */
-    bool refuses;   /* the output takes nothing this once */
-    bool cancelled; /* and went on */
+    bool left;      /* the callback that acted has returned, or is about to */
+    bool full;      /* the output accepts nothing */
+    bool refuses;   /* the output accepts nothing once */
+    bool cancelled; /* and continued */
     size_t calls[PLACES];
     struct sse_completion completion;
     int fd; /* -1: the output is a callback, or the test */
@@ -54,27 +54,26 @@ struct scene {
     atomic_uint returned;
 };
 
-/** An emitter whose beginning has been written, and that is a member. Its output is full for IN_BLOCKED. */
+/** An emitter that is a member and whose first bytes have been written. For IN_BLOCKED its output is full. */
 struct scene *scene_open(enum scene_place place, void (*act)(struct scene *scene));
 
-/** The same with a socket, in the same loop; nobody acts. */
+/** The same with a socket, in the same loop. No callback acts. */
 struct scene *scene_open_descriptor(void);
 
-/** From now on it acts. */
+/** From now on the chosen callback acts. */
 void scene_begin(struct scene *scene);
 
-/** Frees loop and registry, if the test has not, and checks callbacks and memory. The emitter must have been
- *  closed. */
+/** Frees loop and registry, if the test has not, and checks callbacks and memory. Close the emitter before. */
 void scene_close(struct scene *scene);
 
-/** To be called by whatever stands for the callback in this place. */
+/** Call it in the function that replaces the callback in this place. */
 void scene_enter(struct scene *scene, enum scene_place place);
 
 int scene_send(struct scene *scene);
 int scene_publish(struct scene *scene);
-/** One turn of the loop; what it returned. */
+/** Takes one turn of the loop and returns its result. */
 int scene_turn(struct scene *scene);
-/** Turns until nothing is left. */
+/** Takes turns until no work is left. */
 void scene_settle(struct scene *scene);
 
 void scene_unref_registry(struct scene *scene);
@@ -83,10 +82,10 @@ void scene_free_loop(struct scene *scene);
 struct sse_emitter_info scene_info(struct scene *scene);
 enum sse_state scene_state(struct scene *scene);
 
-/** Brings the callback about in which the scene acts, in the calling thread. */
+/** Causes the callback in which the scene acts, in the calling thread. */
 void scene_bring_about(struct scene *scene);
 
-/** What `act` may be: stays until it is told that it may leave. */
+/** A possible `act`: stays in the callback until the test lets it leave. */
 void scene_stay(struct scene *scene);
 void scene_say_inside(struct scene *scene);
 void scene_wait_until_inside(struct scene *scene);

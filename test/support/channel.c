@@ -19,8 +19,8 @@
 #include <termios.h>
 #include <unistd.h>
 
-/* Text with short and very long lines. It repeats after a prime number of bytes; the rest lets any piece
- * lie in one run. */
+/* Text with short and very long lines. It repeats after a prime number of bytes. The buffer is larger, so that
+ * every piece is contiguous. */
 #define PERIOD 131071
 
 static char text[PERIOD + CHANNEL_WRITE_MAX];

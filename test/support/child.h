@@ -2,7 +2,7 @@
 #ifndef SUPPORT_CHILD_H
 #define SUPPORT_CHILD_H
 
-/** Parts of a test that run in a process of their own: what they do to signals and limits ends with it. */
+/** Runs parts of a test in a child process, so that changes of signals and limits end with it. */
 
 #include <stdbool.h>
 

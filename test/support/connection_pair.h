@@ -20,13 +20,13 @@ void connection_close(const struct connection *connection);
 /** Writes `size` zeros. */
 void connection_send(int fd, size_t size);
 
-/** Waits for what happens in the kernel of a loopback connection a moment later. */
+/** Waits for kernel events of a loopback connection, which may come a moment later. */
 void connection_await(int fd, short events);
 
-/** Whether there is something to read, the end included. */
+/** Whether there is something to read, or the end. */
 bool connection_has_input(int fd);
 
-/** Reads to the end, which must not be a reset, and compares. */
+/** Reads to the end and compares. The end must not be a reset. */
 void connection_read_to_the_end(int fd, const char *expected);
 
 #endif

@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* No test opens more. */
+/* No test opens more descriptors. */
 #define DESCRIPTORS_MAX 2048
 
 static void check(bool holds, const char *what)

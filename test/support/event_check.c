@@ -6,7 +6,7 @@
 
 #define CANARY 0xa5
 
-/* A client, and what it has to get next. */
+/* A client, and the event that it must report next. */
 static struct event_source_parser *client;
 static const struct sse_event *next, *end;
 static struct event_source_text last_id;
@@ -35,7 +35,7 @@ void event_expect(bool holds, const struct sse_event *event, const char *what)
     abort();
 }
 
-/* Whether the client has these data: line ends are LF. */
+/* Whether these are the event's data, with line ends changed to LF. */
 static bool arrives_as(struct sse_text sent, const char *bytes, size_t length)
 {
     size_t at = 0;
@@ -56,7 +56,7 @@ static bool same(struct sse_text text, const char *bytes, size_t length)
     return text.len == length && (!length || !memcmp(text.ptr, bytes, length));
 }
 
-/* Events without data make no event at the client, but may change its id. */
+/* Events without data are not reported by the client, but may change its last id. */
 static void skip_to_data(void)
 {
     for (; next < end && !next->data.ptr; next++) {
@@ -129,7 +129,7 @@ void event_check_end(void)
     client = NULL;
 }
 
-/* In memory of this size. */
+/* Allocates memory of exactly this size. */
 static void check_buffer(const struct sse_event *event, ssize_t result, size_t size,
                          const struct event_source_text *wire)
 {

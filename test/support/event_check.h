@@ -3,25 +3,25 @@
 #define TEST_EVENT_CHECK_H
 
 /*
- * The encoder, judged by its reference and by a client that parses the bytes. All events go through one
- * client, one after the other, so that what one leaves behind for the next is seen too.
+ * Compares the encoder with its reference, and with a client that parses the bytes. All events go through one
+ * client, one after the other, so that the effect of an event on the next one is tested too.
  */
 
 #include "event_reference.h"
 
-/* Aborts with a message and the event in which it happened, unless it holds. */
+/* If `holds` is false, aborts with a message and the event. */
 void event_expect(bool holds, const struct sse_event *event, const char *what);
 
-/* sse_event_encode with buffers of every kind: the bytes are the reference's, and no other is touched. The
- * buffers end where their memory does. Returns the error of the event, or 0. */
+/* Calls sse_event_encode with buffers of every kind. The bytes must be the reference's, and no other byte may be
+ * touched. Each buffer ends where its memory ends. Returns the error of the event, or 0. */
 int event_check_bytes(const struct sse_event *event);
 
-/* These bytes are those of `count` events, of which none has an error and all texts are UTF-8. The client
- * gets them in pieces of this size, 0: in one. */
+/* Checks the bytes of `count` valid events whose texts are all UTF-8. The client receives them in pieces of this
+ * size; 0: in one piece. */
 void event_check_client(const struct sse_event *events, size_t count, const void *bytes, size_t size,
                         size_t piece);
 
-/* Forgets the client. The next one is new. */
+/* Replaces the client by a new one. */
 void event_check_end(void);
 
 #endif

@@ -40,7 +40,7 @@ static void add_field(struct event_source_text *wire, const char *name, struct s
     add_string(wire, "\n");
 }
 
-/* The bytes of the character that begins here, or 0: put together and judged as a number. */
+/* Returns the size of the character that begins here, or 0. It computes the character's number and checks it. */
 static size_t character_length(const unsigned char *at, size_t left)
 {
     static const struct {

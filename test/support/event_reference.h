@@ -3,18 +3,19 @@
 #define TEST_EVENT_REFERENCE_H
 
 /*
- * The encoder once more, byte by byte from <sse/event.h>, with no thought for speed. It shares no code with
- * the library.
+ * A second encoder, written byte by byte from <sse/event.h>. It is slow and simple, and shares no code with the
+ * library.
  */
 
 #include "event_source_parser.h"
 
 #include <sse/event.h>
 
-/* What sse_event_encode returns for the contents of an event, or 0. Lengths and the key are not judged. */
+/* Returns the result of sse_event_encode for the contents of an event, or 0. Lengths and the key are not
+ * checked. */
 int event_reference_error(const struct sse_event *event);
 
-/* Appends the bytes of an event without an error. */
+/* Appends the bytes of a valid event. */
 void event_reference_encode(struct event_source_text *wire, const struct sse_event *event);
 
 /* RFC 3629, without surrogates. */

@@ -13,7 +13,7 @@ struct event_source_parser {
     struct event_source_text line;
     struct event_source_text data;
     struct event_source_text type;
-    struct event_source_text id_buffer; /* committed to last_event_id by the blank line */
+    struct event_source_text id_buffer; /* becomes last_event_id at the blank line */
     struct event_source_text last_event_id;
     int64_t reconnection_time;
     bool first_line;
@@ -22,7 +22,7 @@ struct event_source_parser {
 
 struct event_source_recorder {
     struct event_source_parser *parser;
-    struct event_source_text events; /* type, data and id of each, every one after its length */
+    struct event_source_text events; /* type, data and id of each event, every one after its length */
     struct event_source_text text;
 };
 
@@ -133,9 +133,8 @@ void event_source_text_free(struct event_source_text *text)
 }
 
 /*
- * Looks at the sequence that begins with a byte above 0x7f, by the table of the WHATWG UTF-8
- * decoder. Returns how many bytes it takes: all of a valid sequence, or the longest beginning of
- * one that the bytes allow, which stands for a single U+FFFD.
+ * Examines the sequence that begins with a byte above 0x7f, by the table of the WHATWG UTF-8 decoder. Returns its
+ * size: all bytes of a valid sequence, or of a broken one the longest valid beginning, which becomes one U+FFFD.
  */
 static size_t utf8_sequence(const unsigned char *bytes, size_t length, bool *valid)
 {
@@ -171,7 +170,7 @@ static size_t utf8_sequence(const unsigned char *bytes, size_t length, bool *val
     return taken;
 }
 
-/* By words, because the tests feed long lines some ten thousand times. */
+/* Compares whole words, because the tests pass long lines some ten thousand times. */
 static size_t ascii_length(const unsigned char *bytes, size_t length)
 {
     size_t position = 0;
@@ -289,8 +288,8 @@ static void process_line(struct event_source_parser *parser, const char *line, s
 }
 
 /*
- * The standard decodes first and splits lines afterwards. Decoding line by line is the same: CR and
- * LF are never part of a longer UTF-8 sequence, not even of a broken one.
+ * The standard decodes first and splits lines afterwards. Decoding line by line gives the same result, because CR
+ * and LF are never part of a longer UTF-8 sequence, not even of a broken one.
  */
 static void end_line(struct event_source_parser *parser)
 {
@@ -312,7 +311,7 @@ void event_source_parser_feed(struct event_source_parser *parser, const void *by
 {
     const char *at = length > 0 ? bytes : "";
     const char *end = at + length;
-    const char *line_feed = at; /* the first one from `at` on, or `end` */
+    const char *line_feed = at; /* returns the first one from `at` on, or `end` */
 
     while (at < end) {
         bool second_half_of_crlf = parser->after_carriage_return && *at == '\n';

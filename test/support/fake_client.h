@@ -3,8 +3,8 @@
 #define SUPPORT_FAKE_CLIENT_H
 
 /**
- * A client of the server under test: an emitter that writes to a fake output or is pulled from, what
- * it was sent, and what its callbacks said. Timers are off unless a test sets them.
+ * A client of the tested server: an emitter with a fake output, or with output PULL; the bytes that it received;
+ * and a record of its callbacks. Timers are off unless a test sets them.
  *
  * It aborts if a callback runs in another thread than its owner's, or, with a loop, outside of a turn.
  */
@@ -15,13 +15,13 @@
 #include <sse/emitter.h>
 
 struct fake_client {
-    struct fake_output output; /* what was pulled lands here too */
+    struct fake_output output; /* pulled bytes are stored here too */
     struct sse_emitter_options options;
     struct sse_emitter *emitter;
     struct sse_replay replay; /* how its subscription began */
-    /** Set before it is opened, in place of options.loop; NULL: it has a thread of its own ... */
+    /** Set it before you open the client, instead of options.loop. NULL: the client has its own thread ... */
     struct fake_loop *loop;
-    /** ... this one: the one that called fake_client_init. */
+    /** ... this one, which called fake_client_init. */
     pthread_t owner;
     char *text;
 
@@ -32,10 +32,10 @@ struct fake_client {
     unsigned errors;
     unsigned completions;
     unsigned releases;
-    enum sse_reason timeout;          /* that on_timeout was given */
-    int error;                        /* that on_error was given */
-    struct sse_completion completion; /* its id is not valid any longer */
-    char last_id[512];                /* but this one is */
+    enum sse_reason timeout;          /* the argument of on_timeout */
+    int error;                        /* the argument of on_error */
+    struct sse_completion completion; /* the id in it is not valid any more */
+    char last_id[512];                /* the copy of the id, which stays valid */
 
     /** Called in on_ready. */
     void (*act)(struct fake_client *client, void *user);
@@ -45,7 +45,7 @@ struct fake_client {
 /** Sets the options; a test may change them before it opens the client. */
 void fake_client_init(struct fake_client *client, struct fake_platform *fake, enum sse_output output);
 
-/** Makes the emitter and returns what sse_emitter_new returned. */
+/** Makes the emitter. Returns the result of sse_emitter_new. */
 int fake_client_try_open(struct fake_client *client);
 
 /** The same; aborts on an error. */
@@ -55,25 +55,25 @@ void fake_client_open(struct fake_client *client);
 void fake_client_new(struct fake_client *client, struct fake_platform *fake, enum sse_output output,
                      struct fake_loop *loop);
 
-/** Pulls all there is. Returns what the last read did: 0, or how the stream ended. */
+/** Pulls all bytes. Returns the result of the last read: 0, or how the stream ended. */
 ssize_t fake_client_pull(struct fake_client *client);
 
-/** What it was sent since the last fake_client_forget, with a NUL behind it. */
+/** Returns what the client received since the last fake_client_forget. A NUL follows. */
 const char *fake_client_text(struct fake_client *client);
-/** The same, without the comment that a raw stream begins with. */
+/** Returns the same without the comment at the beginning of a raw stream. */
 const char *fake_client_events(struct fake_client *client);
 void fake_client_forget(struct fake_client *client);
 
-/** Gives the output room for so many bytes more, SIZE_MAX for no end, and flushes; with a loop, in a turn. */
+/** Gives the output room for this many more bytes, or without limit for SIZE_MAX. Then flushes; with a loop, in a
+ *  turn. */
 void fake_client_make_room(struct fake_client *client, size_t room);
 
 struct sse_emitter_info fake_client_info(const struct fake_client *client);
 
-/** Closes the emitter, as the owner of a connection does, takes the turns that release it, and gives all
- *  memory back. */
+/** Closes the emitter, as the owner of a connection does, takes the turns that release it, and frees all memory. */
 void fake_client_free(struct fake_client *client);
 
-/** Those of `count` clients that are there. */
+/** Calls fake_client_end for those of `count` clients that are open. */
 void fake_clients_free(struct fake_client *clients, size_t count);
 
 #endif

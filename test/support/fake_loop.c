@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* No test leaves more work. */
+/* No test leaves more work than this. */
 #define TURNS_MAX 100000
 
 static void fail(const char *what)
@@ -65,7 +65,7 @@ int fake_loop_settle(struct fake_loop *loop)
     do {
         result = fake_loop_turn(loop);
         if (++turns > TURNS_MAX)
-            fail("it does not come to rest");
+            fail("work is left after the most turns");
     } while (!result || atomic_load(&loop->woken));
     return result;
 }

@@ -3,8 +3,8 @@
 #define SUPPORT_FAKE_LOOP_H
 
 /**
- * A driven loop whose turns a test takes itself. It aborts if on_wake comes twice before a turn, or from
- * inside a turn of the same thread.
+ * A driven loop. The test takes its turns itself. It aborts if on_wake runs twice before a turn, or inside a turn
+ * of the same thread.
  */
 
 #include "fake_platform.h"
@@ -17,7 +17,7 @@ struct fake_loop {
     atomic_uint wakes;     /* since the beginning */
     atomic_bool woken;     /* since the last turn began */
     atomic_bool inside;    /* a turn, or the end of the loop */
-    pthread_t thread;      /* that is inside */
+    pthread_t thread;      /* the thread that is inside */
     /** Called in on_wake. */
     void (*act)(struct fake_loop *loop, void *user);
     void *act_user;
@@ -25,16 +25,16 @@ struct fake_loop {
 
 void fake_loop_open(struct fake_loop *loop, struct fake_platform *fake);
 
-/** One turn. Returns what it returned; aborts on an error. */
+/** Takes one turn and returns its result. Aborts on an error. */
 int fake_loop_turn(struct fake_loop *loop);
 
-/** Turns until no work is left. Returns what the last turn returned. */
+/** Takes turns until no work is left. Returns the result of the last turn. */
 int fake_loop_settle(struct fake_loop *loop);
 
 /** Whether the calling thread is inside a turn. */
 bool fake_loop_is_inside(const struct fake_loop *loop);
 
-/** Frees it, with the emitters that are left; nothing if it is not open. */
+/** Frees the loop, with the emitters that are left. Does nothing if the loop is not open. */
 void fake_loop_close(struct fake_loop *loop);
 
 #endif

@@ -66,7 +66,7 @@ static void fail(const char *what)
     abort();
 }
 
-/* As <sse/emitter.h> promises it. */
+/* These are rules of <sse/emitter.h>. */
 static void check_pieces(const struct iovec *iov, int count)
 {
     if (count < 1 || count > PIECES_MAX)

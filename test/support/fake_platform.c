@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* In front of every block; the same bytes again behind it. */
+/* In front of every block. The same guard bytes follow the block. */
 struct guard {
     _Alignas(max_align_t) uint64_t mark;
     struct fake_platform *fake;
@@ -32,7 +32,7 @@ static bool must_fail(struct fake_platform *fake)
     return atomic_load(&fake->fail_from_there_on) ? attempt >= nth : attempt == nth;
 }
 
-/* Whatever is read of a block that is freed is none of what was there. The compiler would leave out a memset
+/* Overwrites a freed block, so that a read after the free returns other bytes. The compiler would remove a memset
  * before a free. */
 static void *(*volatile fill)(void *block, int byte, size_t size) = memset;
 
@@ -61,7 +61,7 @@ static void deallocate(void *block, void *user)
     struct guard *guard = (struct guard *)block - 1;
 
     if (guard->mark != mark_alive)
-        fail("deallocated a block that is none, or twice");
+        fail("deallocated an unknown block, or a block twice");
     if (guard->fake != fake)
         fail("deallocated in another platform");
     if (memcmp((char *)block + guard->size, &mark_alive, sizeof(mark_alive)))
@@ -79,7 +79,7 @@ static uint64_t now(void *user)
     return atomic_load(&((struct fake_platform *)user)->now);
 }
 
-/* xorshift64*: any sequence that a seed reproduces will do. */
+/* xorshift64*. Any generator is suitable that a seed can repeat. */
 static uint64_t next_random(void *user)
 {
     struct fake_platform *fake = user;

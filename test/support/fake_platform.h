@@ -3,8 +3,8 @@
 #define SUPPORT_FAKE_PLATFORM_H
 
 /**
- * A platform whose clock stands still until a test moves it, whose chance is a seed, and whose
- * allocator counts, guards every block, and fails when told to. Safe for several threads.
+ * A platform for tests. Its clock moves only when a test moves it, its random numbers come from a seed, and its
+ * allocator counts, guards every block, and fails when a test says so. Safe for several threads.
  */
 
 #include <sse/platform.h>
@@ -12,10 +12,10 @@
 #include <stdbool.h>
 
 struct fake_platform {
-    struct sse_platform platform; /* hand out its address */
+    struct sse_platform platform; /* pass its address to the library */
     _Atomic uint64_t now;         /* nanoseconds */
     _Atomic uint64_t random;
-    atomic_size_t blocks; /* allocated at present */
+    atomic_size_t blocks; /* allocated now */
     atomic_size_t bytes;
     atomic_size_t allocations; /* since the beginning */
     /** The allocation that fails, counted from 1 since fake_platform_fail_at; 0: none. */
@@ -28,7 +28,7 @@ void fake_platform_init(struct fake_platform *fake);
 
 void fake_platform_advance_ms(struct fake_platform *fake, uint64_t milliseconds);
 
-/** From now on the `nth` allocation fails, and if `for_good` all after it; 0 ends it. */
+/** From now on the `nth` allocation fails, and with `for_good` all after it. 0: none fails. */
 void fake_platform_fail_at(struct fake_platform *fake, size_t nth, bool for_good);
 
 /** Aborts with a message if blocks are still allocated. */

@@ -20,7 +20,7 @@ struct plan {
     atomic_int made;
     atomic_int first;
     atomic_int left;
-    atomic_int error; /* or, below 0, how many bytes the call is made with */
+    atomic_int error; /* below 0: the negative number of bytes that the call is made with */
     void (*_Atomic before)(void *user);
     void *user;
 };
@@ -90,7 +90,7 @@ static bool fails(enum faulty_call call, int *error)
     return true;
 }
 
-/* The bytes that a call is made with. False: it is not made. */
+/* Returns the number of bytes to make the call with. Returns false if the call is not made. */
 static bool allows(enum faulty_call call, size_t *size, int *error)
 {
     if (!fails(call, error))
@@ -102,7 +102,7 @@ static bool allows(enum faulty_call call, size_t *size, int *error)
     return true;
 }
 
-/* The same for pieces: those that a call is to be made with. */
+/* The same for pieces. */
 static bool allows_pieces(enum faulty_call call, struct iovec *first, struct iovec **iov, size_t *count,
                           int *error)
 {
@@ -237,7 +237,7 @@ int __wrap_poll(struct pollfd *polls, nfds_t count, int timeout)
     return fails(FAULTY_POLL, &error) ? result_of(error) : __real_poll(polls, count, timeout);
 }
 
-/* Every operation that is used takes an int, or nothing. */
+/* Every fcntl operation that the library uses takes an int, or nothing. */
 int __wrap_fcntl(int fd, int operation, ...)
 {
     va_list arguments;
@@ -249,7 +249,7 @@ int __wrap_fcntl(int fd, int operation, ...)
     return fails(FAULTY_FCNTL, &error) ? result_of(error) : __real_fcntl(fd, operation, argument);
 }
 
-/* With 64-bit offsets glibc gives it this name. */
+/* With 64-bit offsets glibc uses this name. */
 int __wrap_fcntl64(int fd, int operation, ...)
 {
     va_list arguments;
@@ -337,7 +337,7 @@ int __wrap_fstat(int fd, struct stat *status)
     return fails(FAULTY_FSTAT, &error) ? result_of(error) : __real_fstat(fd, status);
 }
 
-/* No mode: nothing is created. */
+/* There is no mode, because the library creates no file. */
 int __wrap_open(const char *path, int flags, ...)
 {
     int error;
@@ -345,7 +345,7 @@ int __wrap_open(const char *path, int flags, ...)
     return fails(FAULTY_OPEN, &error) ? result_of(error) : __real_open(path, flags);
 }
 
-/* With 64-bit offsets glibc gives them these names. */
+/* With 64-bit offsets glibc uses these names. */
 int __wrap_fstat64(int fd, struct stat *status)
 {
     return __wrap_fstat(fd, status);
@@ -364,7 +364,7 @@ int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t 
                                             : __real_setsockopt(fd, level, name, value, size);
 }
 
-/* These return their error. What was not made is not to be used. */
+/* These calls return their error. An object that was not made must not be used. */
 static int refuse(void *object, size_t size, int error)
 {
     memset(object, 0xa5, size);

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: MIT
-# What the suite portability builds with: cmocka for any compiler, and meson's description of it.
+# For the suite portability: builds cmocka with any compiler, and describes the compiler to meson.
 
 foreign=$SSE_BUILD/portability
 cmocka_source=$foreign/cmocka
 
-# apt reads package sources from lists of its own here, so that the machine's stay as they are.
+# apt uses separate lists of package sources here, so that the machine's lists do not change.
 apt_source() {
     apt-get -qq -o Dir::Etc::SourceList="$foreign/apt/sources.list" -o Dir::Etc::SourceParts="$foreign/apt/parts" \
         -o Dir::State::Lists="$foreign/apt/lists" -o Dir::Cache="$foreign/apt/cache" "$@"
 }
 
-# fetch_cmocka: the source from which Debian builds its package, once.
+# fetch_cmocka: fetches the source of Debian's package, once.
 fetch_cmocka() {
     [ ! -e "$cmocka_source/src/cmocka.c" ] || return 0
     have apt-get || return 1

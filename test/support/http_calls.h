@@ -3,8 +3,8 @@
 #define TEST_HTTP_CALLS_H
 
 /*
- * The functions of <sse/http.h> that write a response, called in every way: each size of buffer, each
- * function for a fault of the options.
+ * Calls the functions of <sse/http.h> that write a response in every way: with each size of buffer, and each
+ * function for a wrong option.
  */
 
 #include <sse/http.h>
@@ -17,19 +17,19 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-/* What memory holds that no function may write to. */
+/* The content of memory that no function may write to. */
 #define CANARY 0xa5
 
 typedef ssize_t (*http_write)(void *buffer, size_t size, const struct sse_http_options *options);
 
-/* Refuses with a retry of 2 seconds. */
+/* Refuses with a reconnection time of 2 seconds. */
 ssize_t http_refuse_for_now(void *buffer, size_t size, const struct sse_http_options *options);
 
 struct sse_http_options http_options(void);
 
-/* A copy with nothing readable behind it, so that sanitizers see a read past the end. */
+/* Copies a text to memory that ends where the text ends, so that sanitizers notice a read past the end. */
 struct sse_text exact_copy(const char *text, size_t length);
-/* A pattern, repeated up to a length. */
+/* Repeats a pattern up to a length. */
 struct sse_text repeated_text(const char *pattern, size_t length);
 
 void free_text(struct sse_text text);
@@ -39,7 +39,7 @@ bool is_untouched(const void *bytes, size_t length);
 void expect_output(http_write write, const struct sse_http_options *options, const char *expected);
 void expect_error(http_write write, const struct sse_http_options *options, int error);
 
-/* The same error from every function that takes options. */
+/* Every function that takes options must return the same error. */
 void expect_error_everywhere(const struct sse_http_options *options, int error);
 void expect_success_everywhere(const struct sse_http_options *options);
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 # Runs suites; sourced by run.sh.
 
-# run_suite NAME: its results are in $SSE_BUILD/results-NAME, a line each: name, passed, failed, skipped, reason.
+# run_suite NAME: runs a suite. Its results are lines in $SSE_BUILD/results-NAME: name, passed, failed, skipped,
+# reason.
 run_suite() {
     began=$(date +%s)
     echo "== $1"
@@ -15,7 +16,8 @@ run_suite() {
     echo "== $1: $(($(date +%s) - began)) seconds"
 }
 
-# run_lane SUITE...: one after the other. What a suite prints is in $SSE_BUILD/output/SUITE once it has ended.
+# run_lane SUITE...: runs suites one after the other. When a suite has ended, its output is in
+# $SSE_BUILD/output/SUITE.
 run_lane() {
     for suite in "$@"; do
         run_suite "$suite" >"$SSE_BUILD/output/$suite.part" 2>&1

@@ -128,7 +128,7 @@ int loop_client_try_open(struct loop_client *client, const struct sse_emitter_op
     return sse_emitter_new(&client->emitter, &all, NULL);
 }
 
-/* One read of the client's, which waits for nothing but the client's end. */
+/* Reads once from the client. Waits only for the client's end. */
 static size_t receive_at_once(struct loop_client *client, void *buffer, size_t size)
 {
     struct pollfd poll_fd = {.fd = client->fd, .events = POLLIN};
@@ -174,7 +174,7 @@ void loop_client_reset(struct loop_client *client)
     loop_client_leave(client);
 }
 
-/* Another thread may be running the loop. */
+/* Another thread may run the loop. */
 static void dispatch_or_yield(struct loop_client *client)
 {
     int error = sse_loop_dispatch(client->stage->loop, 0);
@@ -228,7 +228,7 @@ size_t loop_client_fill(struct loop_client *client)
     return total;
 }
 
-/* Waits neither in the loop nor for the client, so that each can go on when the other does. */
+/* Waits neither in the loop nor for the client, because each may need the other to continue. */
 static size_t receive(struct loop_client *client, void *buffer, size_t size)
 {
     ssize_t received;

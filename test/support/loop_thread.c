@@ -48,7 +48,7 @@ static bool is_stopping(struct loop_thread *thread)
     return stopping;
 }
 
-/* False when it is to end. */
+/* Returns false when the thread must end. */
 static bool wait_for_wake(struct loop_thread *thread)
 {
     bool woken;
@@ -140,7 +140,7 @@ void loop_thread_free_loop(struct loop_thread *thread)
 {
     const struct loop_thread *before = mine;
 
-    /* Helgrind and DRD take a store for a plain one, but not an exchange. */
+    /* Helgrind and DRD treat an atomic store as a plain one, but not an exchange. */
     (void)atomic_exchange_explicit(&thread->freeing, true, memory_order_relaxed);
     mine = thread;
     sse_loop_free(thread->loop);

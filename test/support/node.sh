@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: MIT
-# What the suites whose clients run in node share; sourced by them, after suite.sh.
+# Shared by the suites with clients in node. They source it after suite.sh.
 
-# What is installed, and the tests, which find it above them.
+# The installed packages and the tests. node looks for packages in the folders above the tests.
 workplace=$SSE_BUILD/clients-node
 SSE_ARTEFACTS=$SSE_BUILD/artefacts
 export SSE_ARTEFACTS
 
-# Sanitizers watch the servers while the clients are at it, and look for leaks when they end.
+# Sanitizers watch the servers while the clients run, and check for leaks when the servers end.
 SSE_EXAMPLES=$SSE_BUILD/examples/asan/examples
 SSE_HUB=$SSE_EXAMPLES/hub
 export SSE_EXAMPLES SSE_HUB
 
-# The hub and the examples that serve.
+# Builds the hub and the examples that are servers.
 build_servers() {
     build_examples asan examples/hub examples/quickstart examples/01_hello_fd examples/02_loop_thread \
         examples/03_own_poll_loop examples/04_thread_per_connection examples/05_payment_page examples/06_epoll \
@@ -20,7 +20,7 @@ build_servers() {
     export UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1"
 }
 
-# What the lock file names is installed once, until the lock file changes.
+# Installs the packages of the lock file once, and again when the lock file changes.
 install_packages() {
     mkdir -p "$workplace" "$SSE_ARTEFACTS"
     if [ -d "$workplace/node_modules" ] &&
@@ -31,14 +31,14 @@ install_packages() {
     cp "$SSE_ROOT/test/clients/package.json" "$SSE_ROOT/test/clients/package-lock.json" "$workplace" &&
         (cd "$workplace" && npm ci --ignore-scripts --no-audit --no-fund) >"$SSE_BUILD/npm.log" 2>&1 &&
         return 0
-    # So that the next run tries again.
+    # The next run must try again.
     rm -rf "$workplace/node_modules"
     cat "$SSE_BUILD/npm.log"
     return 1
 }
 
-# install_clients SKIP: curl, node and the packages; the tests are put beside them. Runs SKIP REASON if
-# that cannot be.
+# install_clients SKIP: installs curl, node and the packages, and puts the tests beside them. If that is impossible,
+# runs SKIP REASON.
 install_clients() {
     install curl || "$1" "curl cannot be installed"
     install node || "$1" "node cannot be installed"
@@ -50,7 +50,7 @@ install_clients() {
         mkdir "$workplace/$directory"
         cp "$SSE_ROOT/test/$directory"/*.mjs "$workplace/$directory"
     done
-    # All is on the loopback interface.
+    # All servers and clients use the loopback interface.
     unset http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
 }
 
@@ -60,19 +60,19 @@ install_chromium() {
     export SSE_CHROMIUM
 }
 
-# count WHAT LOG: the number that the test runner ends with; 0 if it came to no end.
+# count WHAT LOG: prints the number at the end of the test runner's output, or 0 if the runner did not finish.
 count() {
     sed -n "s/^# $1 //p" "$2" | grep . || echo 0
 }
 
-# Most of the time the tests wait. node before 20.10 runs their files one after the other.
+# The tests mostly wait, so their files run at the same time. node before 20.10 runs them one after the other.
 files_at_a_time() {
     if node --help | grep -q -e --test-concurrency; then
         echo --test-concurrency=3
     fi
 }
 
-# run_tests NAME SECONDS FILE...: files by their path in test/.
+# run_tests NAME SECONDS FILE...: runs these files, each given by its path in test/.
 run_tests() {
     name=$1
     seconds=$2

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Some are too large for an encoder's fast path. */
+/* Some sizes are too large for an encoder's fast path. */
 static size_t filler_size(const struct numbered_key *key)
 {
     size_t varied = (key->sequence * 37 + key->publisher * 11) % 90;
@@ -47,7 +47,7 @@ void numbered_stream_free(struct numbered_stream *stream)
     *stream = (struct numbered_stream){.bytes = NULL};
 }
 
-/* What is still to be taken apart. */
+/* The bytes that have not been parsed yet. */
 struct rest {
     const char *at;
     size_t size;
@@ -60,7 +60,7 @@ static void skip(struct rest *rest, size_t size)
     rest->size -= size;
 }
 
-/* Whether the rest begins with these bytes; a rest that ends within them sets *truncated. */
+/* Whether the rest begins with these bytes. If the rest ends within them, sets *truncated. */
 static bool begins_with(const struct rest *rest, const char *bytes, size_t size, bool *truncated)
 {
     if (rest->size >= size)
@@ -120,7 +120,7 @@ static bool read_number(const char **at, unsigned *number)
     return *end == ' ';
 }
 
-/* The four numbers at the beginning of an event's data; the recorded bytes end in a NUL. */
+/* Reads the four numbers at the beginning of an event's data. The recorded bytes end in a NUL. */
 static bool read_key(const struct rest *rest, struct numbered_key *key)
 {
     const char *at = rest->at;
@@ -138,7 +138,7 @@ static bool read_key(const struct rest *rest, struct numbered_key *key)
            read_number(&at, &key->registry) && read_number(&at, &key->target);
 }
 
-/** What each publisher's next event must be newer than: published, and sent to one alone. */
+/** The last event of each publisher: published, and sent to one emitter. The next one must be newer. */
 struct newest {
     unsigned sequences[2][NUMBERED_PUBLISHERS_MAX];
     bool paused;
@@ -154,7 +154,7 @@ static void check_next(struct newest *newest, const struct numbered_key *key)
     *sequence = key->sequence + 1;
 }
 
-/* The beginning of an event that was truncated so early that its numbers are not all there. */
+/* Handles the beginning of an event that was truncated within its numbers. */
 static bool is_truncated_early(const struct rest *rest)
 {
     const char *at = rest->at;
@@ -193,7 +193,7 @@ static bool take_comment(struct rest *rest, bool *truncated)
     return take(rest, wire.bytes, wire.size, truncated);
 }
 
-/* What a shutdown tells each client. */
+/* The final event of a shutdown. */
 static bool take_last_retry(struct rest *rest, bool *truncated)
 {
     char retry[32];
@@ -258,7 +258,7 @@ static bool concerns(const struct numbered_key *key, unsigned registry)
     return key->registry == registry && key->target != NUMBERED_TO_ONE;
 }
 
-/* The position of the next event of the registry, or the end. */
+/* Returns the position of the next event of the registry, or the end. */
 static size_t next_position(const struct numbered_list *list, size_t from, unsigned registry)
 {
     while (from < list->count && !concerns(&list->keys[from], registry))
@@ -266,14 +266,14 @@ static size_t next_position(const struct numbered_list *list, size_t from, unsig
     return from;
 }
 
-/* Merges the lists: an event may go when it is the first of all lists that still have it. */
+/* Merges the lists. An event may be taken when it is the first of all lists that still contain it. */
 struct merge {
     const struct numbered_list *lists;
     size_t count;
     unsigned registry;
     size_t *positions;
-    unsigned *holders; /* by event: the lists that have it */
-    unsigned *fronts;  /* by event: the lists that have it first */
+    unsigned *holders; /* for each event, the lists that contain it */
+    unsigned *fronts;  /* for each event, the lists that begin with it */
 };
 
 static void come_to_front(struct merge *merge, size_t list, size_t from)

@@ -3,9 +3,9 @@
 #define SUPPORT_NUMBERED_EVENT_H
 
 /**
- * Events that say who published them, as which of its events, through which registry and to whom;
- * the rest of their bytes follows from that. So a recorded stream can be taken apart strictly, and
- * the order of several be compared. One thread at a time; what is not as it must be aborts.
+ * Events that contain their publisher, their number, their registry and their target. All other bytes follow from
+ * these. So a test can parse a recorded stream strictly, and compare the order of several streams. Only one thread
+ * at a time may use it. It aborts on any error.
  */
 
 #include <sse/event.h>
@@ -20,7 +20,7 @@
 
 struct numbered_key {
     unsigned publisher;
-    unsigned sequence; /* grows with each event of the publisher */
+    unsigned sequence; /* increases with each event of the publisher */
     unsigned registry;
     unsigned target;
 };
@@ -30,14 +30,14 @@ struct numbered_event {
     char data[NUMBERED_DATA_MAX];
 };
 
-/** Fills an event; its text lives in `text`. */
+/** Fills in an event. Its text is in `text`. */
 struct sse_event numbered_event(const struct numbered_key *key, struct numbered_event *text);
 
-/** The reconnection time behind the head that a stream may begin with. */
+/** The reconnection time that may follow the head at the beginning of a stream. */
 #define NUMBERED_RETRY_MS 3000
-#define NUMBERED_LAST_RETRY_MS 4321 /* of a shutdown */
+#define NUMBERED_LAST_RETRY_MS 4321 /* the reconnection time of a shutdown */
 
-/** Recorded bytes, followed by a NUL once there are any. Start from all zero. */
+/** Recorded bytes. After the first one, a NUL follows them. Start with all members zero. */
 struct numbered_stream {
     char *bytes;
     size_t size;
@@ -47,27 +47,27 @@ struct numbered_stream {
 void numbered_stream_append(struct numbered_stream *stream, const void *bytes, size_t size);
 void numbered_stream_free(struct numbered_stream *stream);
 
-/** What a stream holds. */
+/** The content of a stream. */
 struct numbered_list {
-    struct numbered_key *keys; /* of the whole events */
+    struct numbered_key *keys; /* of the complete events */
     size_t count;
-    bool whole;      /* nothing is left over behind the last whole event */
-    bool last_chunk; /* and it ends with a last chunk */
+    bool whole;      /* no bytes are left after the last complete event */
+    bool last_chunk; /* the stream ends with a last chunk */
 };
 
-/** What is known of a stream before it is taken apart. */
+/** What is known about a stream before it is parsed. */
 struct numbered_form {
-    bool has_head; /* it begins with the head that sse_http_head writes, and a reconnection time */
+    bool has_head; /* it begins with the head of sse_http_head, and a reconnection time */
     bool chunked;
-    bool paused; /* what was sent to it alone may have overtaken what was published */
+    bool paused; /* events that were sent to this emitter may be ahead of published ones */
 };
 
-/** Takes a stream apart; the events of each publisher must be in order. */
+/** Parses a stream. The events of each publisher must be in order. */
 void numbered_list_init(struct numbered_list *list, const struct numbered_stream *stream,
                         const struct numbered_form *form);
 void numbered_list_free(struct numbered_list *list);
 
-/** Whether one order exists in which the events published through a registry appear in all lists. */
+/** Whether the events published through a registry have one order that all lists agree with. */
 bool numbered_lists_agree(const struct numbered_list *lists, size_t count, unsigned registry);
 
 #endif

@@ -2,19 +2,19 @@
 # Installs what is missing, from Debian's packages. Sourced by suite.sh.
 . "$SSE_ROOT/test/support/services.sh"
 
-# Debian has servers where not every user looks for programs.
+# Debian installs servers in folders that are not in every user's PATH.
 PATH=$PATH:/usr/sbin:/sbin
 
 apt_log=$SSE_BUILD/apt.log
 apt_updated=$SSE_BUILD/apt-updated
-# What one suite could not install, the next one does not try again.
+# Packages that one suite could not install. The next suites do not try again.
 not_installed=$SSE_BUILD/not-installed
 
 have() {
     command -v "$1" >/dev/null 2>&1
 }
 
-# is_there WANTED: a command or a file; or one of several, with | between them.
+# is_there WANTED: whether a command or a file exists, or one of several with | between them.
 is_there() (
     IFS='|'
     for wanted in $1; do
@@ -25,7 +25,7 @@ is_there() (
     exit 1
 )
 
-# wanted_by SUITE...: the lines of the table that count for these suites, without the suites.
+# wanted_by SUITE...: prints the lines of the table for these suites, without their column.
 wanted_by() {
     awk -v suites="$*" '
         BEGIN { split(suites, names, " "); for (i in names) chosen[names[i]] }
@@ -41,7 +41,7 @@ wanted_by() {
         }' "$SSE_ROOT/test/support/packages"
 }
 
-# missing_packages SUITE...: Debian's packages of what is not there.
+# missing_packages SUITE...: prints the Debian packages that are missing.
 missing_packages() {
     wanted_by "$@" | while read -r wanted packages; do
         is_there "$wanted" || echo "$packages"
@@ -61,10 +61,10 @@ as_root() {
     fi
 }
 
-# can_install PACKAGE...: whether there is apt, and the right to use it; says what to do otherwise.
+# can_install PACKAGE...: whether apt exists and may be used. Otherwise prints what to do.
 can_install() {
     if ! have apt-get; then
-        echo "install by hand what these packages of Debian hold: $*" >&2
+        echo "there is no apt-get; install the contents of these Debian packages yourself: $*" >&2
         return 1
     fi
     if [ "$(id -u)" -ne 0 ] && ! have sudo; then
@@ -73,7 +73,7 @@ can_install() {
     fi
 }
 
-# Another apt may be at work. It waits for dpkg's lock by itself, but not for the one of the lists.
+# Another apt may be running. apt-get itself waits for dpkg's lock, but not for the lock of the lists.
 update_lists() {
     tries=0
     while ! as_root apt-get -qq update >"$apt_log" 2>&1; do
@@ -100,7 +100,7 @@ apt_install() (
         --no-install-recommends "$@" >"$apt_log" 2>&1 || { cat "$apt_log" >&2; exit 1; }
 )
 
-# install WANTED [PACKAGE...]: installs the packages, or those that the table names, unless it is there.
+# install WANTED [PACKAGE...]: unless WANTED exists, installs these packages, or those in the table.
 install() {
     wanted=$1
     shift
@@ -116,8 +116,8 @@ install() {
     return 1
 }
 
-# prepare SUITE...: says what the suites will install, and installs it together. What cannot be installed, each
-# suite tries again by itself, and skips.
+# prepare SUITE...: prints what the suites will install, and installs it all. Each suite tries again to install what
+# is still missing, and skips if that fails.
 prepare() {
     : >"$not_installed"
     packages=$(missing_packages "$@")

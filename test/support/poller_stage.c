@@ -64,7 +64,7 @@ bool poller_stage_is_epoll(const struct poller_stage *stage)
 
 void poller_pair_open(struct poller_pair *pair)
 {
-    static uint32_t generation = UINT32_MAX - 2; /* it may wrap round */
+    static uint32_t generation = UINT32_MAX - 2; /* the number may wrap around */
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair->ends), 0);
     assert_int_equal(fcntl(pair->ends[0], F_SETFL, O_NONBLOCK), 0);

@@ -16,13 +16,13 @@ struct poller_stage {
     struct poller_event events[POLLER_EVENTS_MAX];
 };
 
-/** The first end is what the poller waits for. */
+/** The poller waits for the first end. */
 struct poller_pair {
     int ends[2]; /* -1: closed */
     uint32_t generation;
 };
 
-/** For cmocka: *state is a make_poller ** and becomes the stage. The end fails if there is a leak. */
+/** For cmocka: *state is a make_poller ** and becomes the stage. The teardown fails if there is a leak. */
 int poller_stage_set_up(void **state);
 int poller_stage_tear_down(void **state);
 
@@ -32,35 +32,35 @@ int poller_stage_tear_down(void **state);
 #function, function, poller_stage_set_up, poller_stage_tear_down, (void *)(uintptr_t)(maker)         \
     }
 
-/** Runs a group for each kind of poller that the library was built with; the number of tests that failed. */
+/** Runs a group for each kind of poller in this build. Returns the number of tests that failed. */
 int poller_stage_run(int (*run)(make_poller *const *maker, const char *name));
 
 bool poller_stage_is_epoll(const struct poller_stage *stage);
 
-/** Opens a pair of stream sockets, of which the first does not block, with a new generation. */
+/** Opens a pair of stream sockets with a new generation. The first socket does not block. */
 void poller_pair_open(struct poller_pair *pair);
 void poller_pair_close(struct poller_pair *pair);
 void poller_pair_close_end(struct poller_pair *pair, int end);
 
-/** The same with the poller: opens and adds, removes and closes. */
+/** Does the same with the poller: opens and adds, or removes and closes. */
 void poller_pair_add(struct poller_stage *stage, struct poller_pair *pair, unsigned interest);
 void poller_pair_remove(struct poller_stage *stage, struct poller_pair *pair);
 
 void poller_pair_change(struct poller_stage *stage, const struct poller_pair *pair, unsigned interest);
 
-/** One wait that does not wait: the number of events. */
+/** Polls once without waiting. Returns the number of events. */
 int poller_stage_wait(struct poller_stage *stage);
 
-/** Waits until nothing is reported that is reported only once. */
+/** Polls until there are only events that are reported again each time. */
 void poller_stage_settle(struct poller_stage *stage);
 
-/** What one wait reports of this pair; 0: nothing. */
+/** Returns what one poll reports of this pair; 0: nothing. */
 unsigned poller_stage_happened(struct poller_stage *stage, const struct poller_pair *pair);
 
 /** Sends a byte to the first end. */
 void poller_pair_send(const struct poller_pair *pair);
 
-/** Writes until a socket takes no more; reads until it has no more. */
+/** Writes until the socket accepts no more, or reads until it has no more. */
 void poller_pair_fill(int fd);
 void poller_pair_empty(int fd);
 

@@ -46,7 +46,7 @@ static void check_callbacks(const struct racing_client *client)
     require(!get(&client->inside) && get(&client->gone));
 }
 
-/* A paused stream drops what waits when it ends. */
+/* A paused stream drops its queued events when it ends. */
 static void check_graceful(const struct racing_client *client, const struct numbered_list *list)
 {
     enum sse_reason reason = client->completion.reason;
@@ -61,7 +61,7 @@ static void check_graceful(const struct racing_client *client, const struct numb
     require(list->last_chunk == client->plan.chunked);
 }
 
-/* Of a client that left, or that consumed after the end, some bytes are not known or not counted. */
+/* If the client disconnected, or consumed after the end, some bytes are unknown or not counted. */
 static void check_counts(const struct racing_client *client, const struct numbered_list *list)
 {
     const struct sse_completion *completion = &client->completion;
@@ -85,7 +85,7 @@ static void check_counts(const struct racing_client *client, const struct number
     require(strcmp(id, client->last_event_id) == 0);
 }
 
-/* The library has closed the descriptor: the other end knows. */
+/* The library has closed the descriptor, so the other end notices it. */
 static void check_closed(const struct racing_client *client)
 {
     char byte;

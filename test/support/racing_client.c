@@ -8,18 +8,19 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Calls that the thread is inside of, and that must not run callbacks. */
+/* The running calls that must not run callbacks. */
 static _Thread_local unsigned calls;
-/* The emitter without a loop whose work the thread does. */
+/* The emitter without a loop whose work the thread is doing. */
 static _Thread_local const struct racing_client *own;
 
-/** What the thread did before it began to do the work of an emitter. */
+/** The state of the thread before it began to do the work of an emitter. */
 struct working {
     const struct racing_client *own;
     unsigned calls;
 };
 
-/* The calls of an emitter's own thread run its callbacks. Those of others, and with a loop all, do not. */
+/* Calls of an emitter's own thread run its callbacks. Calls of other threads do not, and with a loop no call
+ * does. */
 static struct working begin_work(const struct racing_client *client)
 {
     struct working before = {own, calls};
@@ -50,7 +51,7 @@ static bool get(const atomic_bool *flag)
     return atomic_load_explicit(flag, memory_order_relaxed);
 }
 
-/* Helgrind and DRD take a store for a plain one, but not an exchange. */
+/* Helgrind and DRD treat an atomic store as a plain one, but not an exchange. */
 static void set(atomic_bool *flag, bool value)
 {
     (void)atomic_exchange_explicit(flag, value, memory_order_relaxed);
@@ -61,13 +62,13 @@ static unsigned count(const atomic_uint *counter)
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-/* The old value. */
+/* Returns the old value. */
 static unsigned add(atomic_uint *counter)
 {
     return atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
 
-/* In the thread of its owner, and not inside a call that only queues. */
+/* Whether it runs in the owner's thread, and not inside a call that only queues. */
 static void check_thread(const struct racing_client *client)
 {
     require(calls == 0);
@@ -103,7 +104,7 @@ static void be_gone(struct racing_client *client)
     set(&client->gone, true);
 }
 
-/* What the output does now: the bytes it takes, or an error. */
+/* Decides the result of this write: the number of accepted bytes, or an error. */
 static ssize_t choose_result(struct racing_client *client, size_t offered)
 {
     static const ssize_t failures[] = {-EPIPE, -ECONNRESET, -EIO};
@@ -165,7 +166,7 @@ static void on_ready(struct sse_emitter *emitter, unsigned what, void *user)
     leave_output(client);
 }
 
-/* One that ends is not in its output any more, and its callbacks come one after the other. */
+/* An emitter that has ended does not use its output any more, and its callbacks run one after the other. */
 static void enter_end(struct racing_client *client)
 {
     check_thread(client);
@@ -209,7 +210,8 @@ static void on_completion(struct sse_emitter *emitter, const struct sse_completi
     visit(client, IN_COMPLETION);
 }
 
-/* Once its loop is freed, it runs in the thread that releases the last reference; without a loop, always. */
+/* Once its loop is freed, on_release runs in the thread that releases the last reference. Without a loop it always
+ * does. */
 static void on_release(void *user)
 {
     struct racing_client *client = user;
@@ -322,7 +324,7 @@ void racing_client_close(struct racing_client *client, bool from_outside)
     require(dup2(client->plan.trap, client->fd) == client->fd);
 }
 
-/* What a peek shows stays valid even if the emitter ends before it is consumed. */
+/* The peeked bytes stay valid even if the emitter ends before they are consumed. */
 static int take_by_peek(struct racing_client *client, struct schedule_random *random)
 {
     struct iovec iov[3];

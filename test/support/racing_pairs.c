@@ -177,7 +177,7 @@ static void look_at_stats(struct part *part)
     require(sse_registry_wait(part->subject->registry, 0) <= 0);
 }
 
-/* Another emitter joins, and leaves its place again: the cap is one. */
+/* Another emitter joins and frees its place again. The cap is one. */
 static void join_and_evict(struct part *part)
 {
     const struct sse_emitter_options options = {

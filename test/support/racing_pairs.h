@@ -10,18 +10,18 @@
 
 extern const struct sse_text pairs_topic;
 
-/** What two threads meet on. Each has a reference to the emitter and to the registry. */
+/** The objects of a pair. Each thread has a reference to the emitter and to the registry. */
 struct subject {
     struct racing_client *client;
     struct sse_registry *registry;
     struct loop_thread loop;
 };
 
-/** One thread's part in it. */
+/** The role of one thread. */
 struct part {
     struct subject *subject;
     struct schedule_random random;
-    unsigned number; /* as a publisher */
+    unsigned number; /* its number as a publisher */
     unsigned attempts;
     unsigned accepted;
     bool closed; /* it has closed the emitter */
@@ -35,16 +35,16 @@ enum kind { CALLBACK, KEPT_FD, OWNED_FD, POLLED_FD, PULL, PULL_ALONE, KINDS };
 struct operation {
     const char *name;
     void (*run)(struct part *part);
-    unsigned kinds; /* a bit for each that knows it */
+    unsigned kinds; /* a bit for each kind of emitter that has the call */
     unsigned needs; /* the bits below */
 };
 
 #define NEEDS_EMITTER 1u
 #define NEEDS_REGISTRY 2u
-#define IS_TURNER 4u    /* one at a time: the thread of the loop, or of the emitter */
-#define IS_CLOSER 8u    /* one in all */
+#define IS_TURNER 4u    /* one thread at a time: the thread of the loop, or of the emitter */
+#define IS_CLOSER 8u    /* only one of the two threads may make it */
 #define IS_NEWCOMER 16u /* another emitter joins ... */
-#define COUNTS 32u      /* ... and this one would count it */
+#define COUNTS 32u      /* ... and would be counted by this call */
 
 #define PAIRS_OPERATIONS 27
 
@@ -53,7 +53,7 @@ extern const struct operation pairs_operations[PAIRS_OPERATIONS];
 /** Whether two threads may make these calls at the same time. */
 bool pairs_may_meet(const struct operation *one, const struct operation *other, enum kind kind);
 
-/* What the test itself does with a part too. */
+/* Functions that the test also calls itself. */
 void pairs_send(struct part *part);
 void pairs_pump(struct part *part);
 void pairs_unref(struct part *part);

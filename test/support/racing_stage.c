@@ -7,13 +7,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* More than everything that is queued needs. */
+/* More bytes than all queues together need. */
 #define SETTLING_MAX 100000
 
 const struct sse_text stage_topics[STAGE_TOPICS] = {{"news", 4}, {"chat/1", 6}, {"user:42", 7}, {"x", 1}};
 
 static _Thread_local struct stage_worker *self;
-static struct racing_stage *present; /* for the threads of the loops */
+static struct racing_stage *present; /* the threads of the loops */
 
 struct stage_worker *stage_self(void)
 {
@@ -198,7 +198,7 @@ static void turn_loops(struct racing_stage *stage)
         loop_thread_turn(&stage->loops[i]);
 }
 
-/* The threads of the loops have run until nothing was left, so whoever is to be told has been. */
+/* The threads of the loops have run until no work was left, so every notification has been made. */
 static void check_told(struct racing_stage *stage)
 {
     for (unsigned i = 0; i < STAGE_PLACES; i++)
@@ -214,7 +214,7 @@ static bool has_ended(struct racing_client *client)
     return info.state == SSE_STATE_CLOSED;
 }
 
-/* The reliable ones receive all that is left, and end well. */
+/* The reliable clients receive everything that is left, and end gracefully. */
 static void finish_reliable(struct racing_stage *stage)
 {
     for (unsigned i = STAGE_SLOTS; i < STAGE_SLOTS + STAGE_RELIABLE; i++) {
@@ -272,7 +272,7 @@ static void unref_registries(struct racing_stage *stage)
         sse_registry_unref(stage->registries[i]);
 }
 
-/* Registries, loops and clients go in every order. */
+/* Frees registries, loops and clients in every order. */
 static void finish_others(struct racing_stage *stage)
 {
     unsigned choice = schedule_below(&self->random, 4);
@@ -304,7 +304,7 @@ static bool is_for(const struct stage_event *event, const struct racing_client *
     return event->key.registry == 0;
 }
 
-/* A reliable client has everything that was accepted for it, and nothing else. */
+/* A reliable client has received all events that were accepted for it, and nothing else. */
 static void check_complete(const struct racing_stage *stage, const struct racing_client *client,
                            const struct numbered_list *list)
 {

@@ -59,7 +59,7 @@ struct fake_client *prepare(size_t which, enum sse_output output)
     return client;
 }
 
-/* Each letter is a topic. */
+/* Each letter names a topic. */
 static size_t split(struct sse_text *names, const char *topics)
 {
     size_t number = strlen(topics);

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-# What the suites of the sanitizers share; sourced by them.
+# Shared by the suites with sanitizers. They source it.
 
 export ASAN_OPTIONS="detect_leaks=1:abort_on_error=1"
 export UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1"
 export TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1"
 
-# The examples run under sanitizers in the suites that use them. A report needs no more than line numbers.
+# Other suites run the examples under sanitizers. A report needs only line numbers.
 without_examples="-Dexamples=disabled -Dwerror=true -Doptimization=1 -Ddebug=false -Dc_args=-g1"
 
 # run_asan COMPILER "MESON OPTIONS" [meson test arguments...]
@@ -20,11 +20,11 @@ run_asan() {
 
 # run_tsan COMPILER "MESON OPTIONS"
 run_tsan() {
-    # Older runtimes of TSan cannot live with much randomness in the address space.
+    # Older runtimes of TSan fail if addresses are too random.
     if have setarch && setarch -R true 2>/dev/null; then
         SSE_TEST_WRAPPER="setarch -R"
     fi
-    # Only tests that start threads have anything to show to TSan.
+    # TSan is only useful for tests that start threads.
     racing=$(cd "$SSE_ROOT/test/unit" &&
         grep -lE 'pthread_create|"(racing_|callback_scene|loop_stage|loop_thread)' test_*.c | sed 's/^test_//; s/\.c$//')
     # shellcheck disable=SC2086

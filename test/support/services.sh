@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-# Debian's packages of servers start and enable their services. Tests start their own servers: a service that
-# was not there before an installation neither runs nor is enabled after it. Others are left alone.
+# Debian's packages of servers start and enable their services. Tests start their own servers, so a service that is
+# new after an installation is stopped and disabled. Other services do not change.
 
 policy=/usr/sbin/policy-rc.d
 policy_title="# Made by test/run.sh for the time of an installation: services that are new are not started."
@@ -13,7 +13,7 @@ list_services() {
     done | grep -v '[@ ]' | sort -u
 }
 
-# A file that is there already is the user's, or one of ours that an interrupted run left.
+# A file that exists already belongs to the user, or is ours from an interrupted run.
 may_set_policy() {
     [ ! -e "$policy" ] || grep -qxF "$policy_title" "$policy"
 }
@@ -24,14 +24,13 @@ before_services() {
     {
         echo '#!/bin/sh'
         echo "$policy_title"
-        # Called with options, the name of the service, and what is to be done.
-        # shellcheck disable=SC2016
+        # Called with options, the name of the service, and the action. shellcheck disable=SC2016
         echo 'for name in "$@"; do case $name in -*) ;; *) break ;; esac; done'
         echo "grep -qxF -e \"\$name\" -e \"\$name.service\" '$services_before' || exit 101"
     } | as_root tee "$policy" >/dev/null && as_root chmod 755 "$policy"
 }
 
-# stop_service NAME: it may run all the same, where the policy is the user's.
+# stop_service NAME: the service may run in spite of our policy, if the user has another one.
 stop_service() {
     case $1 in
     *.service | *.socket | *.timer | *.path)
@@ -39,7 +38,7 @@ stop_service() {
         if have systemctl; then
             as_root systemctl disable "$1"
         else
-            # It works for the scripts of packages alone.
+            # The policy works only for the scripts of packages.
             as_root env DPKG_MAINTSCRIPT_PACKAGE=none deb-systemd-helper disable "$1"
         fi
         ;;

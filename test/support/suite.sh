@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# What the suites share; sourced by them.
+# Shared by all suites. They source it.
 
 # record NAME PASSED FAILED SKIPPED [REASON]
 record() {
@@ -16,13 +16,13 @@ install_build_tools() {
 
 install_clang() {
     install clang || return 1
-    # The runtime of the sanitizers is a package of its own.
+    # The runtime of the sanitizers is in a separate package.
     install "$(clang --print-runtime-dir)/libclang_rt.tsan-$(uname -m).a" \
         "libclang-rt-$(clang -dumpversion | cut -d. -f1)-dev"
 }
 
-# build NAME CC "MESON OPTIONS" [TARGET...]: in a directory of its own, $SSE_BUILD/NAME, which several suites may
-# use: one builds at a time. If it fails, the first errors are shown and recorded.
+# build NAME CC "MESON OPTIONS" [TARGET...]: builds in $SSE_BUILD/NAME. Several suites may use the directory, and
+# one builds at a time. If it fails, the first errors are printed and recorded.
 build() {
     directory=$SSE_BUILD/$1
     log=$directory.log
@@ -37,7 +37,7 @@ build_alone() {
     compiler=$2
     options=$3
     shift 3
-    # There may be packages now that were missing then.
+    # Packages that were missing then may be installed now.
     missing=$(missing_packages hosts redis peers)
     if [ ! -f "$directory/build.ninja" ]; then
         rm -rf "$directory"
@@ -50,19 +50,19 @@ build_alone() {
     ninja -C "$directory" "$@" >"$log" 2>&1
 }
 
-# build_default [TARGET...]: with the default compiler, optimised as a distribution would do it.
+# build_default [TARGET...]: builds with the default compiler, optimised as in a distribution.
 build_default() {
     build unit "${CC:-cc}" "-Dwerror=true -Doptimization=2 -Ddebug=true -Dtests=enabled -Dexamples=enabled
         -Ddefault_library=both" "$@"
 }
 
-# build_clang [TARGET...]: the same with the other compiler.
+# build_clang [TARGET...]: builds the same with clang.
 build_clang() {
     build clang-O2 clang "-Dwerror=true -Doptimization=2 -Ddebug=false -Dtests=enabled -Dexamples=enabled
         -Ddefault_library=both" "$@"
 }
 
-# build_examples asan|tsan TARGET...: the servers of examples/, watched by sanitizers.
+# build_examples asan|tsan TARGET...: builds the servers of examples/ with sanitizers.
 build_examples() {
     case $1 in
     asan) sanitizers=address,undefined ;;
@@ -75,7 +75,7 @@ build_examples() {
 }
 
 # build_and_test NAME CC "MESON OPTIONS" [TEST...]: builds everything, or only these tests, runs the tests, and
-# records them one by one as cmocka counts them.
+# records the number of cmocka's single tests.
 build_and_test() {
     name=$1
     compiler=$2
@@ -103,15 +103,15 @@ run_built_tests() {
     [ "$status" -eq 0 ] || cat "$log"
 }
 
-# count_tests NAME CMOCKA_OUTPUT STATUS MESON_OUTPUT: single tests where cmocka printed them, and the
-# checks, which are programs without cmocka.
+# count_tests NAME CMOCKA_OUTPUT STATUS MESON_OUTPUT: counts the single tests that cmocka printed, and the checks,
+# which are programs without cmocka.
 count_tests() {
     passed=$(grep -c '^\[       OK \]' "$2")
     failed=$(sed -nE 's/^\[  FAILED  \] ([0-9]+) test\(s\), listed below:$/\1/p' "$2" | awk '{ n += $1 } END { print n + 0 }')
     skipped=$(grep -cE '^\[  SKIPPED \] [a-zA-Z0-9_]+$' "$2")
     checks=$(grep -cE ':checks / .* OK ' "$4")
     skipped_checks=$(sed -nE 's/.*:checks \/ ([a-z_]+) +SKIP .*/\1/p' "$4")
-    # Programs that failed and how they ended, so that the last lines of a run tell it.
+    # The failed programs and how they ended, for the last lines of a run.
     failures=$(sed -nE 's/^ *[0-9]+\/[0-9]+ [^/]*\/ ([a-z_]+) +(FAIL|TIMEOUT|ERROR) +[0-9.]+s *(.*)$/\1: \2 \3;/p' "$4" | sort -u)
     broken=$(grep -cE '^\[  ERROR   \] [a-zA-Z0-9_]+$' "$2")
     killed=$(echo "$failures" | grep -cE 'TIMEOUT|killed by signal')

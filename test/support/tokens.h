@@ -2,7 +2,7 @@
 #ifndef SUPPORT_TOKENS_H
 #define SUPPORT_TOKENS_H
 
-/** A semaphore. Not every system has barriers, or sem_init: macOS has neither. */
+/** A semaphore. macOS has neither barriers nor sem_init, so this one is portable. */
 
 #include <pthread.h>
 
@@ -19,7 +19,7 @@ void tokens_add(struct tokens *tokens);
 /** Waits until there is one. */
 void tokens_take(struct tokens *tokens);
 
-/** Takes those that are left. */
+/** Takes all that are left. */
 void tokens_clear(struct tokens *tokens);
 
 #endif

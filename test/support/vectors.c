@@ -11,7 +11,7 @@
 /* A typing error in a row must not exhaust the memory. */
 #define REPEAT_SIZE_MAX ((size_t)64 << 20)
 
-/* Readers return NULL, or a static text that says what is wrong. */
+/* Each reader returns NULL, or a static text that describes the error. */
 
 struct cursor {
     const char *at;
@@ -126,7 +126,7 @@ static const char *read_quoted(struct cursor *cursor, struct event_source_text *
     return problem;
 }
 
-/* Beyond the range of the type, the nearest value in it. */
+/* A number beyond the range of the type becomes the nearest value in it. */
 static const char *read_integer(struct cursor *cursor, int64_t *value)
 {
     bool negative = consume(cursor, "-");
@@ -173,7 +173,7 @@ static const char *read_repeat_arguments(struct cursor *cursor, struct event_sou
     return NULL;
 }
 
-/* With the raw quote: the same letters as text have it escaped. */
+/* Searches for the raw quote, because in text the same letters are escaped. */
 static bool at_repeat(const struct cursor *cursor)
 {
     return starts_with(*cursor, "REPEAT(\"");
@@ -198,7 +198,7 @@ static bool at_value(const struct cursor *cursor)
     return starts_with(*cursor, "\"") || at_repeat(cursor);
 }
 
-/* Several pieces may stand next to one another: "a"REPEAT("x",3)"b". */
+/* Several pieces may follow one another: "a"REPEAT("x",3)"b". */
 static const char *read_value(struct cursor *cursor, struct event_source_text *text)
 {
     const char *problem = at_value(cursor) ? NULL : "quoted text or REPEAT expected";
@@ -209,7 +209,7 @@ static const char *read_value(struct cursor *cursor, struct event_source_text *t
     return problem;
 }
 
-/* Hands the memory of `text` over. */
+/* Moves the memory of `text`. */
 static struct vector_text take_text(struct event_source_text *text)
 {
     event_source_text_append(text, NULL, 0);
@@ -311,7 +311,7 @@ static const char *read_wire(struct cursor column, struct vector *vector)
     return problem;
 }
 
-/* Reads every quoted text and spells it again, so that two spellings of one byte compare equal. */
+/* Reads every quoted text and writes it again, so that two spellings of one byte compare equal. */
 static const char *read_dispatch(struct cursor column, struct vector *vector)
 {
     struct event_source_text dispatch = {0};
@@ -396,7 +396,7 @@ static const char *read_columns(struct vector *vector, struct cursor input, stru
     return problem;
 }
 
-/* Returns whether there was a column left. */
+/* Returns whether there was another column. */
 static bool next_column(struct cursor *line, struct cursor *column)
 {
     column->at = line->at;

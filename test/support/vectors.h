@@ -3,15 +3,15 @@
 #define TEST_VECTORS_H
 
 /*
- * Reader of the conformance vectors: tab-separated rows of name, input_event, expected_wire,
- * expected_client_dispatch and source. Test support: a failed allocation aborts.
+ * Reads the conformance vectors: tab-separated rows of name, input_event, expected_wire, expected_client_dispatch
+ * and source. A failed allocation aborts.
  */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* `bytes` is never NULL if present, and is followed by a NUL that is not counted. */
+/* If present, `bytes` is never NULL. A NUL that is not counted follows it. */
 struct vector_text {
     const char *bytes;
     size_t length;
@@ -24,16 +24,16 @@ struct vector_event {
     struct vector_text id;
     struct vector_text comment;
     bool has_retry;
-    int64_t retry; /* beyond the range of the type, the nearest value in it */
+    int64_t retry; /* a number beyond the range of the type is the nearest value in it */
 };
 
 enum vector_kind {
-    VECTOR_ENCODE, /* events that must give exactly the wire, and that the dispatch */
+    VECTOR_ENCODE, /* events that must give exactly this wire, and the wire this dispatch */
     VECTOR_REJECT, /* events that must be refused with `expected_error` */
     VECTOR_STREAM, /* a wire without events, as another server may send it */
-    VECTOR_OTHER,  /* prose about HTTP; `dispatch` is as in the file */
-    /* `problem` says why, and only line, name and source can be relied on. A test must fail on such
-     * a row, not skip it. */
+    VECTOR_OTHER,  /* a text about HTTP; `dispatch` is as in the file */
+    /* `problem` gives the reason. Only line, name and source are reliable. A test must fail on such a row, not skip
+     * it. */
     VECTOR_UNREADABLE,
 };
 
@@ -49,18 +49,18 @@ struct vector {
     struct vector_text wire;
     size_t *boundaries; /* offsets into the wire at which a new write begins, ascending */
     size_t boundary_count;
-    char *dispatch;     /* REPEAT expanded, escapes as event_source_recorder_text spells them */
-    int expected_error; /* EINVAL and the like, 0 if none */
+    char *dispatch;     /* REPEAT is expanded, escapes are as in event_source_recorder_text */
+    int expected_error; /* EINVAL and so on; 0 if none */
 };
 
 /*
- * Reads all rows of a file; the header, empty lines and lines that begin with `#` are no rows.
- * Returns 0, or a negative errno value with the outputs untouched. A row that cannot be understood
- * is returned as VECTOR_UNREADABLE. To be released with vectors_free.
+ * Reads all rows of a file, without the header, empty lines, and lines that begin with `#`. Returns 0, or a
+ * negative errno with the outputs untouched. A row with an error is returned as VECTOR_UNREADABLE. Free the rows
+ * with vectors_free.
  */
 int vectors_load(const char *path, struct vector **vectors, size_t *count);
 
-/* The same from memory. */
+/* Reads from memory. */
 void vectors_parse(const char *text, size_t length, struct vector **vectors, size_t *count);
 
 void vectors_free(struct vector *vectors, size_t count);
