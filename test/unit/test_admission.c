@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Caps: who is refused, and who leaves for a newer one. */
+/* Caps: which clients are refused, and which are evicted for a newer one. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,7 +27,7 @@ static int try_enter(size_t which, const char *topics)
     return join(prepare(which, SSE_OUTPUT_CALLBACK), topics, absent);
 }
 
-/* One whose stream does not leave, so that it drains when it is completed. */
+/* An emitter whose bytes cannot be written, so that it drains when it is completed. */
 static struct fake_client *enter_slow(size_t which, const char *topics)
 {
     struct fake_client *client = enter(which, topics);
@@ -66,7 +66,7 @@ static void a_full_registry_refuses(void **state)
     assert_int_equal(stats().added, 5);
 }
 
-/* All topics or none, the registry included. */
+/* The emitter subscribes to all topics and joins the registry, or nothing happens. */
 static void a_full_topic_refuses(void **state)
 {
     (void)state;
@@ -95,7 +95,7 @@ static void a_full_topic_refuses(void **state)
     assert_int_equal(stats().added, 3);
 }
 
-/* The cap has places for one more, and the list names it twice: that is one place. */
+/* One place is free, and the list names the topic twice. Both names need only one place. */
 static void a_topic_that_is_named_twice_takes_one_place(void **state)
 {
     (void)state;
@@ -106,7 +106,7 @@ static void a_topic_that_is_named_twice_takes_one_place(void **state)
     assert_int_equal(count("c"), 1);
 }
 
-/* A draining emitter still has its place. */
+/* A draining emitter still occupies its place. */
 static void a_place_is_free_when_the_end_is_reached(void **state)
 {
     (void)state;
@@ -119,8 +119,9 @@ static void a_place_is_free_when_the_end_is_reached(void **state)
     assert_int_equal(try_enter(1, "a"), 0);
 }
 
-/* The newcomer is in, and the oldest out, when the call returns; the end itself is the loop's. Row M8. */
-static void the_oldest_leaves_at_once(void **state)
+/* When the call returns, the newcomer is a member and the oldest is not. The loop does the rest of the end. Row
+ * M8. */
+static void the_oldest_is_evicted_at_once(void **state)
 {
     (void)state;
     use_caps(SSE_ADMISSION_EVICT_OLDEST, 3, 0);
@@ -157,7 +158,7 @@ static void the_newest_of_a_topic_stay(void **state)
     expect_open(&clients[1]);
     expect_open(&clients[2]);
     enter(4, "ab");
-    /* The oldest of a was 2, and left b with it: 1 need not go. */
+    /* The oldest of a was 2, and its end also freed its place in b. So 1 stays. */
     expect_completed(2);
     assert_int_equal(count("a"), 2);
     assert_int_equal(count("b"), 2);
@@ -166,7 +167,7 @@ static void the_newest_of_a_topic_stay(void **state)
     expect_open(&clients[4]);
 }
 
-/* One topic after the other is over its cap, and the same emitter is the oldest of both. */
+/* Both topics are over their cap, and the same emitter is the oldest of both. */
 static void one_emitter_may_be_the_oldest_of_several_topics(void **state)
 {
     (void)state;
@@ -181,8 +182,9 @@ static void one_emitter_may_be_the_oldest_of_several_topics(void **state)
     assert_int_equal(count("a") + count("b") + count("c") + count("d"), 4);
 }
 
-/* Whoever was evicted writes the rest outside of the cap. For each that comes one goes, and not more. */
-static void those_that_drain_do_not_cost_others_their_place(void **state)
+/* An evicted emitter writes its queued bytes while it does not count. For each newcomer one is evicted, and no
+ * more. */
+static void evicted_emitters_drain_outside_of_the_cap(void **state)
 {
     (void)state;
     use_caps(SSE_ADMISSION_EVICT_OLDEST, 2, 2);
@@ -206,8 +208,8 @@ static void those_that_drain_do_not_cost_others_their_place(void **state)
     expect_open(&clients[5]);
 }
 
-/* What counts is how long it has had the topic, not how long it has been in the registry. */
-static void the_oldest_of_a_topic_is_who_has_it_longest(void **state)
+/* The time of the subscription counts, not the time of joining the registry. */
+static void the_oldest_of_a_topic_has_subscribed_first(void **state)
 {
     (void)state;
     use_caps(SSE_ADMISSION_EVICT_OLDEST, 0, 2);
@@ -226,8 +228,8 @@ static void the_oldest_of_a_topic_is_who_has_it_longest(void **state)
     expect_completed(0);
 }
 
-/* The server was faster: it completed the oldest itself, which has its place until the end. */
-static void one_that_drains_already_may_be_the_oldest(void **state)
+/* The server itself has already completed the oldest, which keeps its place until its end. */
+static void the_oldest_may_be_draining_already(void **state)
 {
     (void)state;
     use_caps(SSE_ADMISSION_EVICT_OLDEST, 2, 0);
@@ -244,8 +246,8 @@ static void one_that_drains_already_may_be_the_oldest(void **state)
     assert_int_equal(stats().ended_by[SSE_REASON_COMPLETED], 1);
 }
 
-/* Nobody goes for one that could not come. */
-static void a_subscription_that_fails_sends_nobody_away(void **state)
+/* If the newcomer cannot join, nobody is evicted. */
+static void a_failed_subscription_evicts_nobody(void **state)
 {
     const struct sse_shutdown_options shutdown = {.size = sizeof(shutdown), .drain_ms = 1000};
 
@@ -278,7 +280,7 @@ static void a_subscription_that_fails_sends_nobody_away(void **state)
     assert_int_equal(subscribe(&clients[2], "y", absent, NULL), -ECONNREFUSED);
 }
 
-/* A page that opens itself anew whenever it is closed: each end brings the next newcomer. */
+/* A page that reconnects whenever it is closed: each end causes the next newcomer. */
 static struct sse_emitter_options originals;
 static size_t next_newcomer;
 
@@ -291,7 +293,7 @@ static void let_the_next_in(struct sse_emitter *emitter, const struct sse_comple
     assert_int_equal(count("a"), 2);
 }
 
-static void an_end_may_bring_the_next_newcomer(void **state)
+static void clients_may_reconnect_at_each_eviction(void **state)
 {
     (void)state;
     use_caps(SSE_ADMISSION_EVICT_OLDEST, 2, 2);
@@ -323,7 +325,7 @@ static void an_unknown_admission_is_refused(void **state)
     assert_null(made);
 }
 
-/* Random comings and goings against a plain list of who should be there. */
+/* Random joins and ends, compared with a plain list of the expected members. */
 static void random_arrivals_match_a_model(void **state)
 {
     size_t order[CLIENTS], present = 0;
@@ -353,7 +355,7 @@ static void random_arrivals_match_a_model(void **state)
     }
 }
 
-/* The open one that came first, or `end`. */
+/* Returns the open emitter that joined first, or `end`. */
 static size_t first_open(const struct fake_client *many, size_t from, size_t end)
 {
     while (from < end && fake_client_info(&many[from]).state != SSE_STATE_OPEN)
@@ -369,8 +371,8 @@ static void open_one_of_many(struct fake_client *client)
     assert_int_equal(join(client, "ab", absent), 0);
 }
 
-/* Whatever order of ends from the middle has gone before, each newcomer costs the oldest its place. */
-static void the_oldest_of_many_leave_in_order(void **state)
+/* After ends in any order, each newcomer evicts the oldest. */
+static void many_are_evicted_in_order(void **state)
 {
     struct fake_client *many = calloc(2 * MANY, sizeof(*many));
     size_t oldest = 0, next = 0;
@@ -391,7 +393,7 @@ static void the_oldest_of_many_leave_in_order(void **state)
         assert_true(first_open(many, oldest, next) > oldest);
         assert_int_equal(count("a"), MANY);
     }
-    /* Nobody else had to go. */
+    /* No other emitter was evicted. */
     oldest = first_open(many, oldest, next);
     for (size_t i = oldest; i < next; i++)
         assert_int_not_equal(fake_client_info(&many[i]).state, SSE_STATE_DRAINING);
@@ -416,17 +418,17 @@ int main(void)
         STAGE_TEST(a_full_topic_refuses),
         STAGE_TEST(a_topic_that_is_named_twice_takes_one_place),
         STAGE_TEST(a_place_is_free_when_the_end_is_reached),
-        STAGE_TEST(the_oldest_leaves_at_once),
+        STAGE_TEST(the_oldest_is_evicted_at_once),
         STAGE_TEST(the_newest_of_a_topic_stay),
         STAGE_TEST(one_emitter_may_be_the_oldest_of_several_topics),
-        STAGE_TEST(those_that_drain_do_not_cost_others_their_place),
-        STAGE_TEST(the_oldest_of_a_topic_is_who_has_it_longest),
-        STAGE_TEST(one_that_drains_already_may_be_the_oldest),
-        STAGE_TEST(a_subscription_that_fails_sends_nobody_away),
-        STAGE_TEST(an_end_may_bring_the_next_newcomer),
+        STAGE_TEST(evicted_emitters_drain_outside_of_the_cap),
+        STAGE_TEST(the_oldest_of_a_topic_has_subscribed_first),
+        STAGE_TEST(the_oldest_may_be_draining_already),
+        STAGE_TEST(a_failed_subscription_evicts_nobody),
+        STAGE_TEST(clients_may_reconnect_at_each_eviction),
         STAGE_TEST(an_unknown_admission_is_refused),
         STAGE_TEST(random_arrivals_match_a_model),
-        STAGE_TEST(the_oldest_of_many_leave_in_order),
+        STAGE_TEST(many_are_evicted_in_order),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,10 +12,10 @@
 #include <string.h>
 
 #define PLACES (20 * ARRAY_SEGMENT)
-/* What one place more or less may cost: a new segment, and a new list of all segments. */
+/* The most that one more or one less place may cost: a new segment, and a new list of all segments. */
 #define BYTES_MAX (2 * ARRAY_SEGMENT * sizeof(void *))
 
-/* Counts its blocks, and what the call under way has asked for; has no block to give once `left` is 0. */
+/* Counts its blocks and the bytes of the current call. Fails once `left` is 0. */
 struct counting_platform {
     struct sse_platform platform;
     size_t blocks;
@@ -123,7 +123,7 @@ static void one_place_less_gives_back_no_more_than_a_segment(void **state)
     assert_int_equal(counting.blocks, 0);
 }
 
-/* Places of other sizes lie side by side up to a segment, and none is lost. */
+/* Places of any size are contiguous up to a segment, and none is lost. */
 static void places_have_the_size_asked_for(void **state)
 {
     static const size_t sizes[] = {1, 12, 16, 40};
@@ -146,7 +146,7 @@ static void places_have_the_size_asked_for(void **state)
     }
 }
 
-/* By the block that doubles, and by segments behind it. */
+/* First one block that doubles, then segments. */
 static void many_places_are_reserved_at_once(void **state)
 {
     static const size_t counts[] = {1, 3, 64, ARRAY_SEGMENT - 1, ARRAY_SEGMENT, ARRAY_SEGMENT + 1, PLACES};
@@ -176,7 +176,7 @@ static void too_many_places_are_refused(void **state)
     assert_int_equal(array.capacity, 0);
 }
 
-/* At each place where memory is asked for, each of the blocks asked for. */
+/* At each place that allocates, each of its allocations fails. */
 static void failure_to_reserve_loses_nothing(void **state)
 {
     struct counting_platform counting;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A publisher that is faster than the loop writes to sockets itself, so that nobody overflows. */
+/* A publisher that is faster than the loop writes to sockets itself, so that no queue overflows. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -105,7 +105,7 @@ static struct sse_delivery publish_number(unsigned number)
     return publish_event('t', (struct sse_event){.data = sse_str(data)});
 }
 
-/* The loop has no turn at all meanwhile, and only some peers read. */
+/* The loop takes no turn at all, and only some peers read. */
 static void a_healthy_socket_never_overflows(void **state)
 {
     (void)state;
@@ -130,8 +130,8 @@ static void a_healthy_socket_never_overflows(void **state)
     }
 }
 
-/* Up to half of the limit nothing is written: the loop does it in one call. Then the publisher writes, and
- * the loop only what is left. */
+/* Up to half of the limit, only the loop writes, in one call. Then the publisher writes, and the loop writes only
+ * what is left. */
 static void a_publisher_that_is_not_ahead_only_queues(void **state)
 {
     char byte;
@@ -150,7 +150,7 @@ static void a_publisher_that_is_not_ahead_only_queues(void **state)
     assert_int_equal(peers[0].next, LIMIT / 2 + 1);
 }
 
-/* What is no socket is written to in the same way. */
+/* The publisher writes to a pipe in the same way. */
 static void a_pipe_is_written_to_by_the_publisher(void **state)
 {
     struct fake_client *client = prepare(0, SSE_OUTPUT_FD);
@@ -173,7 +173,7 @@ static void a_pipe_is_written_to_by_the_publisher(void **state)
     close(ends[0]);
 }
 
-/* A peer that does not read: the socket is known to be full, and then the limit counts. */
+/* The peer does not read, so the socket is known to be full. Then the limit counts. */
 static void a_full_socket_overflows(void **state)
 {
     struct sse_delivery delivery = {.ended = 0};
@@ -205,8 +205,8 @@ static void a_full_socket_overflows(void **state)
     assert_int_equal(peers[2].next, published);
 }
 
-/* The peer is gone: the publisher finds out, and the callbacks are the loop's all the same. */
-static void a_departure_is_found_by_the_publisher(void **state)
+/* The client has disconnected. The publisher notices it, but the loop runs the callbacks. */
+static void a_publisher_notices_a_disconnect(void **state)
 {
     (void)state;
     enter_socket(0, SSE_OVERFLOW_END);
@@ -231,7 +231,7 @@ int main(void)
         PEER_TEST(a_publisher_that_is_not_ahead_only_queues),
         PEER_TEST(a_pipe_is_written_to_by_the_publisher),
         PEER_TEST(a_full_socket_overflows),
-        PEER_TEST(a_departure_is_found_by_the_publisher),
+        PEER_TEST(a_publisher_notices_a_disconnect),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a call borrows is the caller's again when it returns: it may be overwritten and freed. Fault 6. */
+/* When a call returns, the caller may overwrite and free the memory that it passed. Fault 6. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,7 +16,7 @@
 static struct sse_text lent[LENT_MAX];
 static size_t lent_count;
 
-/* A text in a block of its own. */
+/* A text in its own block. */
 static struct sse_text lend(const char *string)
 {
     size_t size = strlen(string);
@@ -48,7 +48,7 @@ static struct sse_event lend_event(const char *data, const char *id)
 
 #define WIRE(data, id) ": note\nevent: type\ndata: " data "\nid: " id "\n\n"
 
-/* `alone`: in no registry and without a loop, so that the sender writes. */
+/* `alone`: in no registry and without a loop, so the sender itself writes. */
 static struct fake_client *enter_full(enum sse_overflow overflow, bool alone)
 {
     struct fake_client *client = prepare(0, SSE_OUTPUT_CALLBACK);
@@ -72,8 +72,8 @@ static void send_lent(struct fake_client *client, const char *data, const char *
     take_back();
 }
 
-/* Small events, and one that has no room on a stack; by its key each replaces the one before. */
-static void events_that_are_queued(void **state)
+/* Small events, and one that is too large for the stack. Each replaces the one before, by its key. */
+static void queued_events(void **state)
 {
     char large[4000];
 
@@ -109,8 +109,8 @@ static void publish_lent(const char *topic, const char *data, const char *id)
     take_back();
 }
 
-/* What a registry keeps: its options, topics, events and their ids. */
-static void what_a_registry_keeps(void **state)
+/* A registry copies its options, topics, events and ids. */
+static void texts_of_a_registry(void **state)
 {
     struct sse_text topics[2];
     struct fake_client *client;
@@ -140,7 +140,7 @@ static void what_a_registry_keeps(void **state)
                         "event: gap\ndata: unknown\ndata: \nid: " ID("4") "\n\n");
 }
 
-/* The last that clients get. */
+/* The final event. */
 static void the_final_event(void **state)
 {
     struct fake_client *client = enter_full(SSE_OVERFLOW_END, false);
@@ -155,7 +155,7 @@ static void the_final_event(void **state)
     assert_string_equal(fake_client_text(client), WIRE("bye", "9"));
 }
 
-/* A new emitter: what it is subscribed to, and its head. */
+/* A new emitter copies its topics and its head. */
 static void the_options_of_an_emitter(void **state)
 {
     struct fake_client *client = prepare(0, SSE_OUTPUT_CALLBACK);
@@ -187,8 +187,8 @@ static void the_options_of_an_emitter(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        STAGE_TEST(events_that_are_queued),
-        STAGE_TEST(what_a_registry_keeps),
+        STAGE_TEST(queued_events),
+        STAGE_TEST(texts_of_a_registry),
         STAGE_TEST(the_final_event),
         STAGE_TEST(the_options_of_an_emitter),
     };

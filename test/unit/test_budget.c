@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The budget of all queues together: who ends, and who does not. */
+/* The budget of all queues together: which emitters end, and which do not. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -36,7 +36,7 @@ static struct sse_event event_of_size(size_t size)
     return (struct sse_event){.data = {letters, size - strlen("data: \n\n")}};
 }
 
-/* Queues what has this size on the wire. */
+/* Queues an event of this size on the wire. */
 static void queue_size(struct fake_client *client, size_t size)
 {
     struct sse_event event = event_of_size(size);
@@ -44,7 +44,7 @@ static void queue_size(struct fake_client *client, size_t size)
     assert_int_equal(sse_emitter_send(client->emitter, &event), 0);
 }
 
-/* And lets the loop try to write it. */
+/* Lets the loop try to write it too. */
 static void send_size(struct fake_client *client, size_t size)
 {
     queue_size(client, size);
@@ -56,7 +56,7 @@ static void publish_size(size_t size)
     (void)publish_event('t', event_of_size(size));
 }
 
-/* Over the budget, not at it; the largest backlog first; no more than it takes. Row H1. */
+/* An emitter ends only above the budget, the largest backlog first, and no more than necessary. Row H1. */
 static void the_largest_backlog_ends_first(void **state)
 {
     (void)state;
@@ -85,8 +85,8 @@ static void the_largest_backlog_ends_first(void **state)
     expect_open(&clients[2]);
 }
 
-/* What the loop has not had the chance to write ends nobody, up to four times the budget. */
-static void a_loop_without_a_turn_ends_nobody(void **state)
+/* Bytes that the loop has not tried to write yet end no emitter, up to four times the budget. */
+static void before_the_turn_no_emitter_ends(void **state)
 {
     (void)state;
     use_budget(100);
@@ -115,8 +115,8 @@ static void a_loop_without_a_turn_ends_nobody(void **state)
     assert_int_equal(stats().emitters, 3);
 }
 
-/* What every output takes in its turn is never a backlog, however many there are. */
-static void what_is_written_in_its_turn_is_no_backlog(void **state)
+/* Bytes that each output accepts in its turn are never a backlog, however many there are. */
+static void bytes_written_in_the_turn_are_no_backlog(void **state)
 {
     (void)state;
     use_budget(30);
@@ -137,7 +137,7 @@ static void what_is_written_in_its_turn_is_no_backlog(void **state)
     assert_int_equal(stats().emitters, 5);
 }
 
-/* Whatever brings the bytes: an event to one, a replay, a final event. */
+/* The bytes may come from an event to one emitter, a replay or a final event. */
 static void every_call_keeps_the_budget(void **state)
 {
     const struct sse_event final_event = {.data = sse_str("0123456789")};
@@ -172,8 +172,8 @@ static void publish_inside(struct fake_output *output, void *user)
     publish_size(60);
 }
 
-/* Its output looks at the bytes at this moment. It pays alone all the same. */
-static void one_that_is_inside_its_output_may_end(void **state)
+/* Its output is reading the bytes at this moment. Still only this emitter ends. */
+static void an_emitter_inside_its_output_may_end(void **state)
 {
     (void)state;
     use_budget(300);
@@ -190,8 +190,8 @@ static void one_that_is_inside_its_output_may_end(void **state)
     assert_int_equal(stats().backlog_bytes, 3 * 60);
 }
 
-/* One that drains outside of the registry is charged to nobody. */
-static void who_left_the_registry_is_not_charged(void **state)
+/* An emitter that drains outside of the registry does not count. */
+static void emitters_outside_of_the_registry_do_not_count(void **state)
 {
     (void)state;
     use_registry((struct sse_registry_options){
@@ -240,7 +240,7 @@ static void close_many(struct fake_client *many, size_t number)
     free(many);
 }
 
-/* The largest ended, and not one too many. */
+/* The largest have ended, and not one too many. */
 static void expect_largest_ended(const struct fake_client *many, const size_t *sizes, size_t number,
                                  size_t budget)
 {
@@ -261,7 +261,7 @@ static void expect_largest_ended(const struct fake_client *many, const size_t *s
     assert_true(largest_left <= smallest_ended);
 }
 
-/* One publish puts thousands over the budget. Row H2. */
+/* One publish puts thousands of emitters over the budget. Row H2. */
 static void many_end_at_once(void **state)
 {
     size_t *sizes = calloc(MANY, sizeof(*sizes));
@@ -289,7 +289,7 @@ static void many_end_at_once(void **state)
     free(sizes);
 }
 
-/* Every width of number, and many of one size. */
+/* Numbers of every size, many of them equal. */
 static void random_backlogs_match_a_model(void **state)
 {
     enum { NUMBER = 40 };
@@ -323,7 +323,7 @@ static struct fake_client *chain;
 static struct sse_emitter_options originals;
 static unsigned depth, ends;
 
-/* The end of each puts the next one over the budget. */
+/* The end of each emitter puts the next one over the budget. */
 static void push_the_next(struct sse_emitter *emitter, const struct sse_completion *completion, void *user)
 {
     assert_int_equal(depth, 0);
@@ -369,11 +369,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         STAGE_TEST(the_largest_backlog_ends_first),
-        STAGE_TEST(a_loop_without_a_turn_ends_nobody),
-        STAGE_TEST(what_is_written_in_its_turn_is_no_backlog),
+        STAGE_TEST(before_the_turn_no_emitter_ends),
+        STAGE_TEST(bytes_written_in_the_turn_are_no_backlog),
         STAGE_TEST(every_call_keeps_the_budget),
-        STAGE_TEST(one_that_is_inside_its_output_may_end),
-        STAGE_TEST(who_left_the_registry_is_not_charged),
+        STAGE_TEST(an_emitter_inside_its_output_may_end),
+        STAGE_TEST(emitters_outside_of_the_registry_do_not_count),
         STAGE_TEST(many_end_at_once),
         STAGE_TEST(random_backlogs_match_a_model),
         STAGE_TEST(callbacks_at_the_end_do_not_nest),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Time enters once per public call: all that it decides, it decides for one moment. */
+/* Each public call reads the clock once, so that all its decisions are for the same time. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -26,7 +26,7 @@ static struct fake_client client, other;
 static const struct sse_event event = {.data = {.ptr = "x", .len = 1}};
 static const struct sse_text topics[] = {{.ptr = "a", .len = 1}, {.ptr = "b", .len = 1}};
 
-/* Each reading is later than the one before, so that two of them would differ. */
+/* Each reading is later than the one before, so a second reading would differ. */
 static uint64_t read_clock(void *user)
 {
     (void)user;
@@ -122,7 +122,7 @@ static void check_calls(enum sse_output output, bool looped)
     sse_message_unref(message);
 }
 
-static void of_an_emitter(void **state)
+static void calls_of_an_emitter_read_it_once(void **state)
 {
     (void)state;
     for (int i = 0; i < 4; i++)
@@ -130,7 +130,7 @@ static void of_an_emitter(void **state)
 }
 
 /* The loop's turn, or the owner's call, runs the callbacks at the end without another reading. */
-static void of_an_end(void **state)
+static void callbacks_at_the_end_do_not_read_it(void **state)
 {
     (void)state;
     for (int looped = 0; looped < 2; looped++) {
@@ -161,7 +161,7 @@ static int open_member(struct fake_client *of, struct sse_text id)
     return fake_client_try_open(of);
 }
 
-static void of_a_registry(void **state)
+static void calls_of_a_registry_read_it_once(void **state)
 {
     const struct sse_text third = sse_str("c");
     const struct sse_event final = {.data = sse_str("bye")};
@@ -175,7 +175,7 @@ static void of_a_registry(void **state)
     EXPECT_READINGS(1, sse_registry_publish(registry, topics[0], &event, NULL));
     EXPECT_READINGS(1, sse_registry_publish(registry, sse_str(NULL), &event, NULL));
     EXPECT_READINGS(1, sse_registry_publish(registry, sse_str("nobody"), &event, NULL));
-    /* With an eviction and a replay. */
+    /* This one evicts an emitter and replays events. */
     EXPECT_READINGS(1, open_member(&other, sse_str("E-0000000000000000")));
     assert_int_equal(other.replay.outcome, SSE_REPLAY_COMPLETE);
     EXPECT_READINGS(
@@ -191,8 +191,8 @@ static void of_a_registry(void **state)
     assert_int_equal(other.completion.reason, SSE_REASON_SHUTDOWN);
 }
 
-/* Once for every 64 emitters: a long turn does not take old times for new ones. Row M9. */
-static void of_a_turn(void **state)
+/* A turn reads the clock once for every 64 emitters, so a long turn does not use an old time. Row M9. */
+static void a_turn_reads_it_once_for_64_emitters(void **state)
 {
     static struct fake_client crowd[CROWD];
 
@@ -219,10 +219,10 @@ static void of_a_turn(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(of_an_emitter),
-        TEST(of_an_end),
-        TEST(of_a_registry),
-        TEST(of_a_turn),
+        TEST(calls_of_an_emitter_read_it_once),
+        TEST(callbacks_at_the_end_do_not_read_it),
+        TEST(calls_of_a_registry_read_it_once),
+        TEST(a_turn_reads_it_once_for_64_emitters),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A descriptor of the library is closed once, whoever ends its emitter, and however many do so at the same
- * time: a second close would be another file's. Fault 25. */
+/* The library closes each of its descriptors once, even if several threads end the emitter at the same time. A
+ * second close would close another file. Fault 25. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -32,7 +32,7 @@ int __wrap_close(int fd)
     return __real_close(fd);
 }
 
-/* One of those who end the emitters, each in a way of its own and in a random order of calls. */
+/* A thread that ends the emitters, with its own kind of call and in a random order. */
 struct ender {
     struct loop_client *clients;
     struct schedule_random random;
@@ -66,7 +66,7 @@ static void *end_all(void *user)
     return NULL;
 }
 
-static void two_end_the_same(void **state)
+static void two_threads_end_one_emitter(void **state)
 {
     static struct loop_client clients[CLIENTS];
     struct ender enders[2];
@@ -105,8 +105,8 @@ static void two_end_the_same(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(two_end_the_same, &pollers[0]),
-        TEST(two_end_the_same, &pollers[1]),
+        TEST(two_threads_end_one_emitter, &pollers[0]),
+        TEST(two_threads_end_one_emitter, &pollers[1]),
     };
 
     return _cmocka_run_group_tests("close once", tests, loop_stage_has(SSE_POLLER_EPOLL) ? 2 : 1, NULL, NULL);

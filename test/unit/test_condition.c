@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a condition is asked to wait for: by which clock, until when, and never longer than a day at a time.
- */
+/* How a condition waits: by which clock, until when, and never longer than a day at a time. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,7 +19,7 @@
 #define SECOND UINT64_C(1000000000)
 #define DAY (86400 * SECOND)
 
-/* Where a condition knows no other clock, a wait by CLOCK_REALTIME is short. */
+/* Where a condition has no other clock, a wait by CLOCK_REALTIME is short. */
 #ifdef SSE_BARE_SYSTEM
 #define CLOCK CLOCK_REALTIME
 #define LONGEST (SECOND / 10)
@@ -31,7 +30,7 @@
 
 #define NO_CLOCK (-1)
 
-/* What makes a condition. */
+/* The calls that make a condition. */
 enum step { NO_STEP, STEP_ATTRIBUTES, STEP_CLOCK, STEP_CONDITION };
 
 /* How it was called. */
@@ -42,7 +41,7 @@ static struct {
     int cancel_state;
     clockid_t clock;
     enum step failing;
-    int attributes; /* that are there */
+    int attributes; /* conditions and attributes that exist */
 } scene;
 
 int __wrap_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *lock);
@@ -81,7 +80,7 @@ int __wrap_pthread_cond_timedwait(pthread_cond_t *condition, pthread_mutex_t *lo
     return ETIMEDOUT;
 }
 
-/* Whether it is this call that fails. */
+/* Whether this call fails. */
 static bool fails(enum step step)
 {
     return scene.failing == step;
@@ -116,7 +115,7 @@ int __wrap_pthread_cond_init(pthread_cond_t *condition, const pthread_condattr_t
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* Waits for a time from now on, and returns for how long it was asked to, in nanoseconds. */
+/* Waits for this time. Returns the time for which the system was asked to wait, in nanoseconds. */
 static uint64_t wait_for(uint64_t duration)
 {
     uint64_t before, until;
@@ -144,7 +143,8 @@ static int set_up(void **state)
     return 0;
 }
 
-/* The sum of a long wait and the time would not fit into every time_t. Whoever waits looks again. */
+/* A long wait plus the time would not fit into every time_t. So the wait is shorter, and the caller checks
+ * again. */
 static void no_wait_is_longer_than_the_longest(void **state)
 {
     static const uint64_t days[] = {2, 25, 30000, UINT64_MAX / DAY - 1};
@@ -157,8 +157,8 @@ static void no_wait_is_longer_than_the_longest(void **state)
     assert_int_equal(scene.waits, 0);
 }
 
-/* No shorter than it is to be, and by no more than the test was kept from going on. */
-static void a_short_wait_is_as_long_as_it_is(void **state)
+/* The wait is not too short, and too long only by the time that the test itself was delayed. */
+static void a_short_wait_lasts_as_long_as_asked(void **state)
 {
     static const uint64_t durations[] = {LONGEST / 24, LONGEST / 24 + LONGEST / 2 + 999, LONGEST - LONGEST / 86400};
 
@@ -167,14 +167,14 @@ static void a_short_wait_is_as_long_as_it_is(void **state)
         assert_in_range(wait_for(durations[i]), durations[i], durations[i] + 3600 * SECOND);
 }
 
-static void what_is_due_is_not_waited_for(void **state)
+static void a_past_deadline_is_not_waited_for(void **state)
 {
     (void)state;
     assert_int_equal(wait_for(0), 0);
     assert_int_equal(scene.timed_waits + scene.waits, 0);
 }
 
-static void what_is_never_due_is_waited_for_without_a_limit(void **state)
+static void without_a_deadline_a_wait_has_no_limit(void **state)
 {
     (void)state;
     (void)wait_for(DEADLINE_NEVER);
@@ -182,7 +182,7 @@ static void what_is_never_due_is_waited_for_without_a_limit(void **state)
     assert_int_equal(scene.timed_waits, 0);
 }
 
-/* One whose clock cannot be set would wait by the wrong one. */
+/* A condition whose clock cannot be set is refused, because it would wait by the wrong clock. */
 static void a_condition_is_made_whole_or_not_at_all(void **state)
 {
     (void)state;
@@ -215,9 +215,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(no_wait_is_longer_than_the_longest, set_up),
-        cmocka_unit_test_setup(a_short_wait_is_as_long_as_it_is, set_up),
-        cmocka_unit_test_setup(what_is_due_is_not_waited_for, set_up),
-        cmocka_unit_test_setup(what_is_never_due_is_waited_for_without_a_limit, set_up),
+        cmocka_unit_test_setup(a_short_wait_lasts_as_long_as_asked, set_up),
+        cmocka_unit_test_setup(a_past_deadline_is_not_waited_for, set_up),
+        cmocka_unit_test_setup(without_a_deadline_a_wait_has_no_limit, set_up),
         cmocka_unit_test_setup(a_condition_is_made_whole_or_not_at_all, set_up),
         cmocka_unit_test_setup(no_wait_is_a_cancellation_point, set_up),
     };

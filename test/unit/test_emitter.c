@@ -69,7 +69,7 @@ static bool is_pull(void)
     return client.options.output == SSE_OUTPUT_PULL;
 }
 
-/* What the owner does next: a turn, or a call. */
+/* Does the owner's work: a turn, or a call. */
 static void let_owner_work(void)
 {
     if (client.loop)
@@ -78,7 +78,7 @@ static void let_owner_work(void)
         (void)sse_emitter_flush(client.emitter);
 }
 
-/* The client has received everything so far. */
+/* Whether the client has received everything so far. */
 static void receive(void)
 {
     let_owner_work();
@@ -100,14 +100,14 @@ static void expect_unchanged(const struct sse_emitter_info *before)
     assert_int_equal(after.dropped, before->dropped);
 }
 
-/* Where an emitter stands: first the states, then the closed one by each reason. */
+/* The stages of an emitter: first the states, then the end by each reason. */
 enum stage { PAUSED, EMPTY, BACKLOG, DRAINING, CLOSED };
 
 static const struct {
     enum sse_reason reason;
     int error;
-    int answer;      /* of calls after the end */
-    enum stage from; /* what comes before it */
+    int answer;      /* the answer of calls after the end */
+    enum stage from; /* the stage before it */
     uint64_t after_ms;
     const char *log;
 } ends[] = {
@@ -196,8 +196,8 @@ enum call {
 };
 
 #define SOME 1000  /* any answer above 0 */
-#define ENDED 1001 /* the answer of the reason */
-#define LATE 1002  /* -EALREADY, or the answer of the reason */
+#define ENDED 1001 /* the answer that belongs to the reason */
+#define LATE 1002  /* -EALREADY, or the answer that belongs to the reason */
 
 static int call_with_message(struct sse_emitter *emitter)
 {
@@ -250,7 +250,7 @@ static int call(struct sse_emitter *emitter, enum call which)
     }
 }
 
-/* For CALLBACK and for PULL: paused, empty, with a backlog, draining, closed. */
+/* The columns for CALLBACK and for PULL: paused, empty, with a backlog, draining, closed. */
 static const int expected[CALLS][2][5] = {
     [START] = {{0, -EALREADY, -EALREADY, LATE, LATE}, {0, -EALREADY, -EALREADY, LATE, LATE}},
     [COMPLETE] = {{0, 0, 0, -EALREADY, -EALREADY}, {0, 0, 0, -EALREADY, -EALREADY}},
@@ -288,7 +288,7 @@ static void check_call(enum call which, enum sse_output output, bool looped, siz
     assert_int_equal(before.reason, closed ? ends[stage - CLOSED].reason : SSE_REASON_NONE);
     assert_int_equal(before.error, closed ? ends[stage - CLOSED].error : 0);
     assert_int_equal(before.paused, stage == PAUSED);
-    /* What was not tried again is written by the call itself, if there is room. */
+    /* The output has not been tried again, so the call itself writes if there is room. */
     if (output == SSE_OUTPUT_CALLBACK && !looped && which == FLUSH)
         wanted = closed ? ENDED : stage == DRAINING ? ENDED : 0;
     clock_reads = 0;
@@ -322,7 +322,7 @@ static void every_call_is_defined_in_every_state(void **state)
     }
 }
 
-static void null_is_refused_or_nothing(void **state)
+static void null_is_refused_or_ignored(void **state)
 {
     static const int odd_errors[] = {0, 1, -4096, INT_MIN, INT_MAX};
     struct sse_emitter_info info;
@@ -356,7 +356,8 @@ static void null_is_refused_or_nothing(void **state)
 #define MEMBER_ENDS_AT(member)                                                                               \
     (offsetof(struct sse_emitter_info, member) + sizeof(((struct sse_emitter_info *)0)->member))
 
-/* An older program gets the members that it has, a later one zeros for those that it alone knows. */
+/* An older program receives the members that it knows. A newer one receives zeros for members that only it
+ * knows. */
 static void info_of_every_size(void **state)
 {
     union {
@@ -410,7 +411,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(every_call_is_defined_in_every_state),
-        TEST(null_is_refused_or_nothing),
+        TEST(null_is_refused_or_ignored),
         TEST(info_of_every_size),
         TEST(every_reason_has_a_name),
     };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Ends at once: every negative errno is an error that a stream may end with. */
+/* Aborts: every negative errno may end a stream. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -54,7 +54,7 @@ static void let_owner_work(void)
         (void)sse_emitter_flush(client.emitter);
 }
 
-/* What the calls on an emitter return themselves, when it has not ended. */
+/* Results of the calls themselves while the emitter has not ended. */
 static bool is_answer(int error)
 {
     static const int answers[] = {SSE_ENDED, -EINVAL,  -EINTR,  -EAGAIN, -EALREADY, -EPERM,    -EDEADLK,
@@ -72,7 +72,8 @@ static bool client_is_gone(int error)
            error == -ENETUNREACH;
 }
 
-/* In the record and in on_error as it is, and in every later call, unless that says something of its own. */
+/* The record and on_error have the errno unchanged. So has every later call, unless the errno would mean another
+ * result. */
 static void check_end(int error, bool by_output)
 {
     enum sse_reason reason = client_is_gone(error) ? SSE_REASON_DISCONNECTED
@@ -118,8 +119,8 @@ static void every_negative_errno_is_accepted(void **state)
     }
 }
 
-/* An end that a write callback reports: an error that looks like a graceful end is none. Row L5. */
-static void every_error_of_a_write_callback_is_told(void **state)
+/* A write callback ends the stream. An error that looks like a graceful end still counts as an error. Row L5. */
+static void every_error_of_a_write_callback_is_reported(void **state)
 {
     (void)state;
     for (int error = -1; error >= LOWEST_ERROR; error--) {
@@ -161,8 +162,8 @@ static void nothing_is_written_afterwards(void **state)
     }
 }
 
-/* A reader that has not consumed all of a graceful stream goes on; of a broken one it gets no more. */
-static void only_a_graceful_end_shows_the_rest(void **state)
+/* After a graceful end a reader may consume the rest. After an abort it receives no more bytes. */
+static void after_an_abort_a_reader_gets_no_more_bytes(void **state)
 {
     (void)state;
     for (int i = 0; i < 4; i++) {
@@ -197,9 +198,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(every_negative_errno_is_accepted),
-        TEST(every_error_of_a_write_callback_is_told),
+        TEST(every_error_of_a_write_callback_is_reported),
         TEST(nothing_is_written_afterwards),
-        TEST(only_a_graceful_end_shows_the_rest),
+        TEST(after_an_abort_a_reader_gets_no_more_bytes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

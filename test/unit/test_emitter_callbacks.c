@@ -25,17 +25,17 @@ static const struct sse_event tick = {.data = {"tick", 4}};
 
 enum place { IN_WRITE, IN_BLOCKED, IN_READY, IN_TIMEOUT, IN_ERROR, IN_COMPLETION, IN_RELEASE, PLACES };
 
-/* What the test keeps of an emitter. `user` is a pointer to it in memory of its own, freed in
- * on_release, so that sanitizers see a callback that comes later. */
+/* The test's data of an emitter. `user` points to it in a separate block that on_release frees, so that sanitizers
+ * notice a later callback. */
 struct client {
     struct fake_platform fake;
     struct fake_loop loop;
     struct sse_emitter *emitter; /* NULL once it is closed */
-    struct sse_emitter *other;   /* in the loop, as is this one if it is `looped` */
+    struct sse_emitter *other;   /* in the loop, like this one if it is `looped` */
     char log[16];                /* a letter for each callback but the write callback, in order */
     struct sse_completion record;
     int told;       /* the reason of on_timeout or the error of on_error */
-    ssize_t result; /* of the write callback, or 0: it takes all */
+    ssize_t result; /* the result of the write callback; 0: it accepts all */
     size_t writes;
     _Atomic int inside;
     int deepest;
@@ -119,7 +119,7 @@ static int open_another(struct client *client, struct sse_emitter **emitter)
     return sse_emitter_new(emitter, &options, NULL);
 }
 
-/* Takes what a PULL emitter begins with, so that it is empty and waits to be told. */
+/* Reads the first bytes of a PULL emitter, so that it is empty and on_ready is armed. */
 static void take_first(struct sse_emitter *emitter)
 {
     char buffer[16];
@@ -175,7 +175,7 @@ static void close_it(struct client *client)
     sse_emitter_close(emitter);
 }
 
-/* Whatever happened: the callbacks at the end ran once each, in their order, and nothing is left. */
+/* Checks that each callback at the end ran once, in order, and that nothing is left. */
 static void finish(struct client *client)
 {
     size_t end;
@@ -308,7 +308,7 @@ static void call_here_or_there(struct client *client)
     pthread_join(thread, NULL);
 }
 
-/* Brings it about that this place is reached. */
+/* Causes the callback in this place. */
 static void lead_to(struct client *client, enum place place)
 {
     if (place == IN_BLOCKED || place == IN_TIMEOUT)
@@ -330,7 +330,7 @@ static void lead_to(struct client *client, enum place place)
     client->result = 0;
 }
 
-/* Open in a callback and of PULL; after the end in a callback and of PULL; on the other one. */
+/* The columns: in a callback and in PULL, open; the same after the end; on the other emitter. */
 static const int expected[CALLS][5] = {
     [START] = {-EALREADY, -EALREADY, LATE, LATE, -EALREADY},
     [COMPLETE] = {0, 0, -EALREADY, -EALREADY, 0},
@@ -355,9 +355,9 @@ static bool is_possible(const struct client *client)
     if (!client->looped && (client->place == IN_BLOCKED || client->place == IN_READY))
         return false;
     if (client->place == IN_RELEASE && !client->on_other)
-        return false; /* it is gone by then */
+        return false; /* it has been freed by then */
     if (client->in_thread && !client->on_other && client->call == CLOSE && open)
-        return false; /* waits for the callback, which waits for the thread */
+        return false; /* would wait for the callback, which waits for the thread */
     if (client->in_thread && !client->on_other && !client->looped)
         return client->pull && client->call <= SEND_MESSAGE && client->call != FLUSH;
     return true;
@@ -372,7 +372,7 @@ static bool is_expected(const struct client *client, int answer)
 
     if (client->call == WAIT && client->in_thread && client->pull && !client->on_other)
         wanted = SOME;
-    /* A loop's end needs no wait, and is no deadlock. */
+    /* The end of a loop has nothing to wait for, so it is not a deadlock. */
     if (client->call == WAIT && client->looped && client->pull && !client->on_other && column >= 2)
         wanted = ENDED;
     if (wanted == SOME)
@@ -421,7 +421,7 @@ static void release_it(struct client *client)
     sse_emitter_unref(emitter);
 }
 
-/* Without a loop the last release is a close, also inside a call that goes on with the emitter. */
+/* Without a loop the last release is a close, also inside a call that still uses the emitter. */
 static void the_last_reference_may_be_released_in_every_callback(void **state)
 {
     (void)state;
@@ -448,7 +448,7 @@ static void send_again(struct client *client)
         client->answer = sse_emitter_send(client->emitter, &tick);
 }
 
-/* A callback that brings about its own next run is never entered inside itself. */
+/* A callback that causes its own next call is never entered inside itself. */
 static void callbacks_do_not_nest(void **state)
 {
     (void)state;
@@ -482,7 +482,7 @@ static void expect_id_in_record(struct client *client)
     assert_memory_equal(id.ptr, LONG_ID, id.len);
 }
 
-/* In a callback that comes before the one that is given the record. */
+/* Runs in a callback before the one that receives the record. */
 static void send_a_longer_id(struct client *client)
 {
     const struct sse_event event = {.id = sse_str("and " LONG_ID), .data = sse_str("x")};

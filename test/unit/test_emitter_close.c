@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* sse_emitter_close: what it ends, what it takes away, and whom it waits for. */
+/* sse_emitter_close: what it ends, what it takes away from the library, and what it waits for. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -67,7 +67,7 @@ static void let_owner_work(void)
         (void)sse_emitter_flush(client.emitter);
 }
 
-/* The stream has begun. */
+/* Lets the stream begin. */
 static void open_client(void)
 {
     fake_client_open(&client);
@@ -86,10 +86,10 @@ static void close_client(void)
     sse_emitter_close(emitter);
 }
 
-/* How an emitter stands when its owner closes it. */
+/* The state of an emitter when its owner closes it. */
 enum before { IDLE, QUEUED, DRAINING, COMPLETED, ABORTED, BEFORE_COUNT };
 
-/* Sends until the output takes no more. */
+/* Sends until the output accepts no more. */
 static void fill(void)
 {
     static char text[1000];
@@ -127,7 +127,7 @@ static void for_each_case(void (*check)(enum before before))
     }
 }
 
-/* With a loop the callbacks are the next turn's; without one they run before close returns. */
+/* With a loop the next turn runs the callbacks. Without one they run before close returns. */
 static void check_end(enum before before)
 {
     bool ended = before == COMPLETED || before == ABORTED;
@@ -155,13 +155,13 @@ static void check_end(enum before before)
     }
 }
 
-static void what_it_ends_is_told_once(void **state)
+static void the_end_is_reported_once(void **state)
 {
     (void)state;
     for_each_case(check_end);
 }
 
-/* Everything that would write, with the output open again. */
+/* Makes every call that could write, after the output has room again. */
 static void try_everything(struct sse_emitter *emitter)
 {
     for (int i = 0; i < 3; i++) {
@@ -176,7 +176,7 @@ static void try_everything(struct sse_emitter *emitter)
     }
 }
 
-/* Its number, or its memory, is somebody else's by now. */
+/* The descriptor's number, or the output's memory, may belong to something else now. */
 static void check_output(enum before before)
 {
     struct sse_emitter *kept = sse_emitter_ref(client.emitter);
@@ -204,13 +204,14 @@ static void check_output(enum before before)
     pair_close(&stranger);
 }
 
-static void the_output_is_never_touched_again(void **state)
+static void the_output_is_never_used_again(void **state)
 {
     (void)state;
     for_each_case(check_output);
 }
 
-/* A driven loop, and an owner without one, cannot go on: the rest is dropped and the descriptor closed. */
+/* A driven loop, and an owner without one, cannot write any more. The rest is dropped, and the descriptor is
+ * closed. */
 static void a_descriptor_of_the_library_is_closed_with_it(void **state)
 {
     (void)state;
@@ -235,7 +236,7 @@ static void close_inside(struct fake_output *output, void *user)
     close_client();
 }
 
-/* Whatever the callback then returns; a large event goes another way than a small one. Fault 35. */
+/* The result of the callback does not matter. A large event takes another path than a small one. Fault 35. */
 static void closed_inside_the_write_callback(void **state)
 {
     static const ssize_t results[] = {0, 1, 12, -EAGAIN, -EINTR, -EPIPE, -EIO, SSIZE_MAX, -SSIZE_MAX - 1};
@@ -293,7 +294,7 @@ static void closed_inside_on_ready(void **state)
     }
 }
 
-/* From another thread: it waits until the callback has returned. */
+/* A close in another thread waits until the callback has returned. */
 struct intrusion {
     pthread_t thread;
     atomic_bool inside, left;
@@ -301,7 +302,7 @@ struct intrusion {
 
 static struct intrusion intrusion;
 
-/* Stays inside until another thread has begun to close it, and a while longer. */
+/* Stays in the callback until another thread has begun to close the emitter, and a while longer. */
 static void stay_inside(void)
 {
     struct sse_emitter *emitter = client.emitter;
@@ -335,8 +336,8 @@ static void *take_turns(void *argument)
     return NULL;
 }
 
-/* The write callback, on_ready of each output, and that of a descriptor that the library owns. */
-static void who_is_inside_is_waited_for(void **state)
+/* The write callback, on_ready of each output, and on_ready with a descriptor that the library owns. */
+static void a_running_callback_is_waited_for(void **state)
 {
     static const enum sse_output outputs[] = {SSE_OUTPUT_CALLBACK, SSE_OUTPUT_CALLBACK, SSE_OUTPUT_PULL,
                                               SSE_OUTPUT_FD, SSE_OUTPUT_FD};
@@ -391,7 +392,7 @@ static void *send_until_it_ends(void *argument)
     return NULL;
 }
 
-/* Another thread sends all the time; the number is a stranger's as soon as close has returned. */
+/* Another thread sends all the time. As soon as close has returned, the number belongs to another file. */
 static void no_send_of_another_thread_writes_after_it(void **state)
 {
     (void)state;
@@ -424,8 +425,9 @@ static void no_send_of_another_thread_writes_after_it(void **state)
     }
 }
 
-/* In place of close: the loop keeps the emitter until it ends; without one nobody could end it. */
-static void a_reference_that_is_only_released(void **state)
+/* A release without a close: with a loop the emitter stays until it ends. Without one nobody could end it, so it is
+ * closed. */
+static void a_release_in_place_of_a_close(void **state)
 {
     (void)state;
     for (int looped = 0; looped < 2; looped++) {
@@ -460,7 +462,7 @@ static void *release_one_of_two(void *emitter)
     return NULL;
 }
 
-/* Neither sees the other's reference for the last one. */
+/* Neither thread mistakes the other's reference for the last one. */
 static void two_threads_release_at_once(void **state)
 {
     struct sse_emitter_options options = {.size = sizeof(options),
@@ -490,14 +492,14 @@ static void two_threads_release_at_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(what_it_ends_is_told_once),
-        TEST(the_output_is_never_touched_again),
+        TEST(the_end_is_reported_once),
+        TEST(the_output_is_never_used_again),
         TEST(a_descriptor_of_the_library_is_closed_with_it),
         TEST(closed_inside_the_write_callback),
         TEST(closed_inside_on_ready),
-        TEST(who_is_inside_is_waited_for),
+        TEST(a_running_callback_is_waited_for),
         TEST(no_send_of_another_thread_writes_after_it),
-        TEST(a_reference_that_is_only_released),
+        TEST(a_release_in_place_of_a_close),
         TEST(two_threads_release_at_once),
     };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* sse_emitter_new does everything or nothing, and begins the stream in one write. */
+/* sse_emitter_new does everything or nothing, and writes the beginning of the stream at once. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -25,7 +25,7 @@
 static struct fake_platform fake;
 static struct fake_loop loop;
 static struct sse_registry *registry;
-static struct fake_client client, earlier; /* the earlier one fills the cap of topic "full" */
+static struct fake_client client, earlier; /* the earlier emitter fills the cap of topic "full" */
 static struct descriptor_pair pair;
 static const struct sse_text topics[] = {{"a", 1}, {"b", 1}, {"c", 1}};
 static const struct sse_text full_topic = {"full", 4}, empty_topic = {"", 0};
@@ -75,7 +75,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* All of it fills the registry's part of the options, with a replay. */
+/* Sets every option of the registry's part, with a replay. */
 static void join(void)
 {
     client.options.registry = registry;
@@ -103,7 +103,8 @@ static void check_server_can_answer(void)
     pair_expect(&pair, ANSWER);
 }
 
-/* Returns what new returned. On an error nothing was written, nobody has left, and the server can answer. */
+/* Returns the result of new. On an error nothing was written, nobody was evicted, and the server can still
+ * answer. */
 static int try_open(void)
 {
     struct sse_emitter *const untouched = (struct sse_emitter *)(uintptr_t)64;
@@ -153,7 +154,7 @@ static void bad_arguments_write_nothing(void **state)
     assert_int_equal(try_open(), -ERANGE);
 }
 
-/* Over a cap nobody is evicted for a connection that then does not come to be. */
+/* Nobody is evicted for a connection that then fails. */
 static void bad_topics_evict_nobody(void **state)
 {
     static char long_topic[SSE_TOPIC_SIZE_MAX + 1];
@@ -237,7 +238,7 @@ static void a_loop_that_finishes_refuses(void **state)
     assert_int_equal(try_open(), -ECONNREFUSED);
 }
 
-/* A polled loop would close it twice. */
+/* A polled loop would close the descriptor twice. */
 static void a_descriptor_that_is_written_to_already_is_refused(void **state)
 {
     struct sse_emitter *first, *twin = NULL;
@@ -275,8 +276,8 @@ static void a_descriptor_that_is_written_to_already_is_refused(void **state)
     "data: x\nid: E-0000000000000003\n\ndata: x\nid: E-0000000000000004\n\n"                                 \
     "data: x\nid: E-0000000000000005\n\n"
 
-/* The boundaries of packets are those of the writes. */
-static void all_leaves_in_one_write(void **state)
+/* The boundaries of packets show the writes. */
+static void the_beginning_is_one_write(void **state)
 {
     static const struct {
         const struct sse_http_options *http;
@@ -290,7 +291,7 @@ static void all_leaves_in_one_write(void **state)
         {NULL, 0, SSE_FRAMING_CHUNKED, false, "2\r\n:\n\r\n"},
         {NULL, 1500, SSE_FRAMING_RAW, true, RETRY REPLAY},
         {&http, 0, SSE_FRAMING_RAW, false, ":\n"},
-        {&http, 0, SSE_FRAMING_CHUNKED, true, ":\n" REPLAY}, /* http decides */
+        {&http, 0, SSE_FRAMING_CHUNKED, true, ":\n" REPLAY}, /* http decides about this */
         {&http, 1500, SSE_FRAMING_RAW, true, RETRY REPLAY},
         {&http_chunked, 0, SSE_FRAMING_RAW, false, "2\r\n:\n\r\n"},
         {&http_chunked, 1500, SSE_FRAMING_RAW, false, "c\r\n" RETRY "\r\n"},
@@ -325,8 +326,8 @@ static void all_leaves_in_one_write(void **state)
     }
 }
 
-/* A write callback does not run inside new: the next turn, or the owner's next call, enters it once. */
-static void a_write_callback_gets_all_at_once(void **state)
+/* new does not call the write callback. The next turn, or the owner's next call, calls it once. */
+static void a_write_callback_gets_the_beginning_in_one_call(void **state)
 {
     (void)state;
     for (int looped = 0; looped < 2; looped++) {
@@ -352,8 +353,8 @@ static void a_write_callback_gets_all_at_once(void **state)
     }
 }
 
-/* That is no error of new: the emitter ends like any other, in its owner's turn. Row C1. */
-static void a_client_that_has_left_already_ends_like_any_other(void **state)
+/* new succeeds: the emitter ends like any other, in its owner's turn. Row C1. */
+static void a_disconnected_client_ends_like_any_other(void **state)
 {
     (void)state;
     for (int looped = 0; looped < 2; looped++) {
@@ -391,9 +392,9 @@ int main(void)
         TEST(a_registry_that_shuts_down_refuses),
         TEST(a_loop_that_finishes_refuses),
         TEST(a_descriptor_that_is_written_to_already_is_refused),
-        TEST(all_leaves_in_one_write),
-        TEST(a_write_callback_gets_all_at_once),
-        TEST(a_client_that_has_left_already_ends_like_any_other),
+        TEST(the_beginning_is_one_write),
+        TEST(a_write_callback_gets_the_beginning_in_one_call),
+        TEST(a_disconnected_client_ends_like_any_other),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Outputs that fail, are slow or full, with and without a loop. */
+/* Outputs that fail, are slow or are full, with and without a loop. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,7 +22,7 @@
 static const struct sse_http_options heads[] = {{.size = sizeof(heads[0])},
                                                 {.size = sizeof(heads[0]), .chunked = true}};
 
-/* A client, and how many events it was sent: the next has that number. */
+/* A client, and the number of events it was sent. The next event has that number. */
 struct receiver {
     struct fake_client client;
     struct fake_loop loop;
@@ -56,7 +56,7 @@ static void finish(struct receiver *receiver)
     fake_platform_check_no_leak(&receiver->fake);
 }
 
-/* A call writes a bounded number of times. */
+/* A call writes only a limited number of times. */
 static void flush_all(struct receiver *receiver)
 {
     size_t size;
@@ -85,7 +85,7 @@ static int send_message(struct receiver *receiver, const struct sse_event *event
     return error;
 }
 
-/* s: small, d: without an id, i and j: with one of 41 and 40 bytes, l: large, and so on. */
+/* s: small, d: without an id, i and j: with an id of 41 and 40 bytes, l: large, and so on. */
 static int send_kind(struct receiver *receiver, char kind)
 {
     char number[16], long_id[320], large[640];
@@ -113,8 +113,8 @@ static bool is_event(char letter)
     return strchr("sdijlzam", letter) != NULL;
 }
 
-/* A letter for each step: an event of that kind, or f: the output is full, p: full after 5 bytes,
- * o: open again, h: a heartbeat is due, c: complete. */
+/* A letter for each step. An event of that kind, or f: the output is full, p: it is full after 5 bytes, o: it has
+ * room again, h: a heartbeat is due, c: complete. */
 static int step(struct receiver *receiver, char letter)
 {
     int error = 0;
@@ -149,7 +149,7 @@ static void run(struct receiver *receiver, const char *steps)
     }
 }
 
-/* The stream as it is when nothing fails, for the caller to free with its client. */
+/* Returns the stream without any fault. The caller frees it with its client. */
 static void run_undisturbed(struct receiver *receiver, unsigned framing, const char *steps)
 {
     prepare(receiver, framing, false);
@@ -177,7 +177,7 @@ static size_t head_size(const struct receiver *receiver)
     return (size_t)sse_http_head(NULL, 0, &heads[receiver->framing]);
 }
 
-/* Feeds what a client makes of the bytes: behind the head, and of whole chunks only. */
+/* Parses the bytes like a client: after the head, and only complete chunks. */
 static void feed(struct event_source_parser *parser, const struct receiver *receiver)
 {
     size_t at = head_size(receiver), size = receiver->client.output.size;
@@ -197,7 +197,7 @@ static void feed(struct event_source_parser *parser, const struct receiver *rece
         event_source_parser_feed(parser, bytes + at, size - at);
 }
 
-/* What an independent client understood is what the completion record says. */
+/* An independent client understood the same events as the completion record counts. */
 static void expect_honest_record(const struct receiver *receiver)
 {
     const struct sse_completion *record = &receiver->client.completion;
@@ -258,8 +258,7 @@ static void a_failed_output_is_left_alone(void **state)
     }
 }
 
-/* Outputs that are slow, full or interrupted at each offset, once or until they are tried again. Fault 9.
- * Fault 10. */
+/* The output is slow, full or interrupted at each offset, once or until it is tried again. Fault 9. Fault 10. */
 static void no_interruption_loses_a_byte(void **state)
 {
     static const ssize_t results[] = {0, -EAGAIN, -EWOULDBLOCK, -EINTR};
@@ -303,7 +302,7 @@ static void no_interruption_loses_a_byte(void **state)
     }
 }
 
-/* Not again for events that come meanwhile: nobody has tried. */
+/* on_ready does not run again for later events, because nobody has tried to write. */
 static void blocked_is_reported_once_for_each_try(void **state)
 {
     static const char *const rows[][2] = {{"sss", ""},     {"fsss", "b"},       {"psss", "b"}, {"fsos", "b"},

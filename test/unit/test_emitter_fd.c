@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Writing to descriptors, in the thread of an owner without a loop. */
+/* Writes to descriptors in the thread of an owner without a loop. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,18 +22,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* An emitter on one end of a pair, and what was accepted for it. */
+/* An emitter on one end of a pair, and the bytes that were accepted for it. */
 struct stream {
     struct fake_platform fake;
     struct fake_client client;
     struct descriptor_pair pair;
     char *expected;
     size_t expected_size;
-    size_t capacity; /* of `expected` */
+    size_t capacity; /* allocated size of `expected` */
     size_t received;
 };
 
-/* Twice as much at a time: AddressSanitizer copies at every growth. */
+/* Doubles the buffer, because AddressSanitizer copies at every growth. */
 static void reserve(struct stream *stream, size_t size)
 {
     if (size <= stream->capacity)
@@ -74,7 +74,7 @@ static void finish(struct stream *stream)
     pair_close(&stream->pair);
 }
 
-/* The data is written where the expected stream has room for it. */
+/* Builds the data inside the expected stream, to avoid a copy. */
 static int send_data(struct stream *stream, size_t size)
 {
     static unsigned number;
@@ -96,7 +96,7 @@ static int send_data(struct stream *stream, size_t size)
     return error;
 }
 
-/* One read; 0 if there is nothing at this moment. */
+/* Reads once. Returns 0 if there is nothing at this moment. */
 static size_t receive_some(struct stream *stream)
 {
     static char buffer[1 << 18];
@@ -115,7 +115,7 @@ static void receive_now(struct stream *stream)
         ;
 }
 
-/* As a server would: lets the client read what has come, and flushes, until everything has arrived. */
+/* Does the work of a server: lets the client read, and flushes, until everything has arrived. */
 static void receive_all(struct stream *stream)
 {
     while (stream->received < stream->expected_size) {
@@ -133,8 +133,8 @@ static void fill(struct stream *stream)
         assert_int_equal(send_data(stream, 700), 0);
 }
 
-/* The body runs in a process of its own: what it does to signals and limits ends with it. A failed
- * assertion there is a failed group of tests, and so an exit status. */
+/* The body runs in a child process, so that its changes of signals and limits end with it. A failed assertion there
+ * makes a failed group of tests, and so an exit status. */
 static void in_child(void (*body)(void **state), const char *name)
 {
     pid_t child = fork();
@@ -216,7 +216,7 @@ static void a_client_that_does_not_read_blocks_nobody(void **state)
     }
 }
 
-static void queued_messages_leave_in_one_call(void **state)
+static void queued_messages_are_written_in_one_call(void **state)
 {
     struct stream stream;
     size_t waiting;
@@ -250,7 +250,7 @@ static void expect_end(struct stream *stream, enum sse_reason reason, int error)
     assert_int_equal(stream->client.completions, 1);
 }
 
-/* The event that finds it out was accepted, or was not: the next one is not. */
+/* The event that meets the disconnect may be accepted or not. The next one is refused. */
 static void lose_client(enum pair_kind kind, bool nonblocking)
 {
     struct stream stream;
@@ -274,7 +274,7 @@ static void lose_clients(void **state)
     }
 }
 
-/* The connection breaks while an event has left in part. Fault 16. */
+/* The connection breaks while an event is written in part. Fault 16. */
 static void a_reset_in_the_middle_of_an_event(void **state)
 {
     struct stream stream;
@@ -387,7 +387,7 @@ static void stream_without_spare_descriptors(void **state)
 }
 
 /* Fault 14. */
-static void in_processes_of_their_own(void **state)
+static void tests_in_child_processes(void **state)
 {
     (void)state;
     in_child(lose_clients, "in a child: a client that has gone raises no signal");
@@ -400,11 +400,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(streams_over_every_descriptor),
         cmocka_unit_test(a_client_that_does_not_read_blocks_nobody),
-        cmocka_unit_test(queued_messages_leave_in_one_call),
+        cmocka_unit_test(queued_messages_are_written_in_one_call),
         cmocka_unit_test(a_reset_in_the_middle_of_an_event),
         cmocka_unit_test(a_half_closed_client_still_receives),
         cmocka_unit_test(a_full_device_is_an_error_of_the_output),
-        cmocka_unit_test(in_processes_of_their_own),
+        cmocka_unit_test(tests_in_child_processes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

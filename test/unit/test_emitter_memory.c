@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A send whose rest found no memory was not accepted, and leaves nothing behind that keeps others waiting. */
+/* If there is no memory for the rest of an event, the send fails and leaves nothing behind that delays others. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -57,7 +57,7 @@ static void fill(void)
             ;
 }
 
-/* The output was full then; nobody has to say that it has room, because nothing waits for it. */
+/* The output was full then, but nobody has to report room, because nothing is queued. */
 static void the_next_event_is_written_at_once(void **state)
 {
     (void)state;
@@ -81,7 +81,7 @@ static void the_next_event_is_written_at_once(void **state)
     pair_close(&pair);
 }
 
-/* Another event was accepted meanwhile, and waits for the room that this one has found missing. */
+/* Another event was accepted in the meantime. It waits for the room that this one did not find. */
 static void queue_another(struct fake_output *output, void *user)
 {
     (void)user;
@@ -90,7 +90,7 @@ static void queue_another(struct fake_output *output, void *user)
     fake_platform_fail_at(&fake, 1, true);
 }
 
-static void what_was_queued_meanwhile_waits_for_room(void **state)
+static void events_queued_meanwhile_wait_for_room(void **state)
 {
     size_t calls;
 
@@ -112,7 +112,7 @@ static void what_was_queued_meanwhile_waits_for_room(void **state)
     fake_client_free(&client);
 }
 
-/* The pause ends while the event is written, and the next one waits behind it. */
+/* The pause ends while the event is written, and the next one is queued behind the pause. */
 static void end_the_pause(struct fake_output *output, void *user)
 {
     (void)user;
@@ -122,7 +122,7 @@ static void end_the_pause(struct fake_output *output, void *user)
     fake_platform_fail_at(&fake, 1, true);
 }
 
-static void what_waits_behind_a_pause_follows(void **state)
+static void events_behind_a_pause_follow(void **state)
 {
     (void)state;
     fake_client_init(&client, &fake, SSE_OUTPUT_CALLBACK);
@@ -148,8 +148,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(the_next_event_is_written_at_once),
-        TEST(what_was_queued_meanwhile_waits_for_room),
-        TEST(what_waits_behind_a_pause_follows),
+        TEST(events_queued_meanwhile_wait_for_room),
+        TEST(events_behind_a_pause_follow),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What sse_emitter_new accepts, and what it makes. */
+/* Which options sse_emitter_new accepts, and what it makes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -52,7 +52,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* Makes an emitter with these options and takes it away again, or sees that nothing has happened. */
+/* Makes an emitter with these options and frees it, or checks that nothing has happened. */
 static int try_options(void)
 {
     int error = fake_client_try_open(&client);
@@ -75,7 +75,7 @@ static void members_have_their_ranges(void **state)
 {
     static const struct {
         size_t offset, size;
-        int error; /* of the first `bad` values; none of the `good` ones that follow */
+        int error; /* the error for each of the first `bad` values; the `good` values after them are accepted */
         int bad, good;
         int64_t values[6];
     } rows[] = {
@@ -114,8 +114,8 @@ static void members_have_their_ranges(void **state)
     }
 }
 
-/* Limits of any size are accepted, and none is less than it says. Row C2. */
-static void large_limits_are_large(void **state)
+/* Limits of any size are accepted, and the real limit is never lower. Row C2. */
+static void large_limits_are_accepted(void **state)
 {
     static const size_t limits[] = {((size_t)1 << 30) + 1, UINT32_MAX, (size_t)UINT32_MAX + 1,
                                     (size_t)UINT32_MAX + 2, SIZE_MAX};
@@ -135,7 +135,7 @@ static void large_limits_are_large(void **state)
     }
 }
 
-/* Each of them is refused alone; what all have in common is accepted. */
+/* Each change alone is refused. The options without a change are accepted. */
 static void options_that_do_not_go_together_are_refused(void **state)
 {
     static const struct sse_text topic = {"t", 1}, absent = {NULL, 1};
@@ -150,7 +150,7 @@ static void options_that_do_not_go_together_are_refused(void **state)
         client.options.topics = &topic;
         client.options.topic_count = 1;
         if (which == 1)
-            client.loop = NULL; /* a registry, and nobody who waits */
+            client.loop = NULL; /* a registry, and nobody who does the work */
         if (which == 2)
             client.options.registry = NULL; /* topics without a registry */
         if (which == 3)
@@ -162,9 +162,9 @@ static void options_that_do_not_go_together_are_refused(void **state)
         if (which == 6)
             client.options.http = &bad_http;
         if (which == 7)
-            client.options.lifetime_jitter_ms = 1; /* of no lifetime */
+            client.options.lifetime_jitter_ms = 1; /* jitter without a lifetime */
         if (which == 8)
-            client.options.watch_fd = 1; /* a driven loop watches nothing */
+            client.options.watch_fd = 1; /* a driven loop watches no descriptor */
         if (which == 9)
             client.options.watch_fd = -1;
         if (try_options() != (which ? -EINVAL : 0))
@@ -178,9 +178,9 @@ static ssize_t write_nothing(void *user, const struct iovec *iov, int count)
     return -EAGAIN;
 }
 
-/* The members that say where the bytes go belong to one output each. Each row differs in one member from the
- * accepted one before it. `open` stands for a socket that is open. */
-static void each_output_has_its_members(void **state)
+/* Each member for the destination of bytes belongs to one output. Each row differs in one member from the accepted
+ * row before it. `open` stands for an open socket. */
+static void members_belong_to_one_output(void **state)
 {
     enum { NONE, OPEN = 1, BAD = -1 };
     static const struct {
@@ -273,7 +273,7 @@ static void the_pointer_may_be_left_out_if_the_loop_keeps_the_emitter(void **sta
     pair_expect(&pair, ":\n");
     pair_leave(&pair);
     fake_platform_advance_ms(&fake, 1);
-    /* A driven loop watches no descriptor: the next write finds out. */
+    /* A driven loop watches no descriptor, so the next write notices the disconnect. */
     fake_loop_close(&loop);
     assert_int_equal(client.completion.reason, SSE_REASON_CLOSED);
     assert_int_equal(client.releases, 1);
@@ -298,8 +298,8 @@ static void bad_pointers_are_refused(void **state)
     assert_null(emitter);
 }
 
-/* A program of a later version: what this library does not know must be zero. One of an earlier: there is
- * none with fewer members. */
+/* A newer program: members that this library does not know must be zero. There is no older program with fewer
+ * members. */
 static void options_of_other_versions(void **state)
 {
     static union {
@@ -330,8 +330,8 @@ static void options_of_other_versions(void **state)
     assert_int_equal(sse_emitter_new(&emitter, &larger.options, NULL), -EINVAL);
 }
 
-/* They are copied: the caller's memory may go. */
-static void nothing_of_the_options_is_needed_afterwards(void **state)
+/* The options are copied, so the caller may free them. */
+static void options_are_copied(void **state)
 {
     struct sse_emitter_options *options = malloc(sizeof(*options));
     char *topic = malloc(1);
@@ -357,7 +357,7 @@ static void nothing_of_the_options_is_needed_afterwards(void **state)
     assert_non_null(strstr(fake_client_text(&client), "data: x\n"));
 }
 
-/* The result of new for a new client, for one who has seen all, and for one that nobody knows. */
+/* The results for a new client, for one that has seen all events, and for one with an unknown id. */
 static void the_result_says_how_the_stream_begins(void **state)
 {
     static const char *const ids[] = {NULL, "", "E-0000000000000002", "E-0000000000000001", "what\n", "E-1"};
@@ -396,15 +396,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(members_have_their_ranges, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(large_limits_are_large, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(large_limits_are_accepted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(options_that_do_not_go_together_are_refused, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(each_output_has_its_members, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(members_belong_to_one_output, set_up, tear_down),
         cmocka_unit_test_setup_teardown(without_a_loop_nobody_calls_on_ready, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_pointer_may_be_left_out_if_the_loop_keeps_the_emitter, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(bad_pointers_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(options_of_other_versions, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(nothing_of_the_options_is_needed_afterwards, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(options_are_copied, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_result_says_how_the_stream_begins, set_up, tear_down),
     };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A paused emitter: what it is sent goes first, without a limit; replay and live events follow. */
+/* A paused emitter: events sent to it are written first, without a limit. Replay and live events follow. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -61,7 +61,7 @@ static int send(const char *data)
     return sse_emitter_send(client.emitter, &(struct sse_event){.data = sse_str(data)});
 }
 
-/* Small limits: neither what it is sent nor the replay is held to them. */
+/* The limits are small, but neither sent events nor the replay are held to them. */
 static void prepare(enum sse_output output, bool looped)
 {
     fake_client_init(&client, &fake, output);
@@ -96,7 +96,7 @@ static void open_client(void)
     fake_client_forget(&client);
 }
 
-/* Each way that an emitter can have an owner. */
+/* Runs a test for each kind of owner. */
 static void for_each_owner(void (*check)(void))
 {
     for (int i = 0; i < 4; i++) {
@@ -132,13 +132,13 @@ static void check_state_first(void)
     assert_int_equal(client.completion.dropped, 0);
 }
 
-static void what_it_is_sent_goes_first(void **state)
+static void sent_events_are_written_first(void **state)
 {
     (void)state;
     for_each_owner(check_state_first);
 }
 
-/* The output takes nothing meanwhile: all of it waits, and nothing ends the client. */
+/* The output accepts nothing during this time. All events are queued, and the emitter does not end. */
 static void check_no_limit(void)
 {
     char *text = malloc(LARGE + 1);
@@ -160,7 +160,7 @@ static void check_no_limit(void)
     assert_int_equal(fake_client_info(&client).queued_messages, MANY);
     assert_int_equal(fake_client_info(&client).state, SSE_STATE_OPEN);
     assert_int_equal(sse_emitter_start(client.emitter, false), 0);
-    /* Neither do they count against what comes next. */
+    /* The earlier events do not count against the next ones. */
     for (int i = 0; i < 3; i++)
         assert_int_equal(send("more"), 0);
     fake_client_make_room(&client, SIZE_MAX);
@@ -178,13 +178,13 @@ static void check_no_limit(void)
     assert_int_equal(client.completion.events, MANY + 3);
 }
 
-static void what_it_is_sent_has_no_limit(void **state)
+static void sent_events_have_no_limit(void **state)
 {
     (void)state;
     for_each_owner(check_no_limit);
 }
 
-/* One event that is larger than the queue is refused all the same. */
+/* A single event that is larger than the queue is still refused. */
 static void check_large_event(void)
 {
     char *text = malloc(LARGE + 200);
@@ -208,7 +208,7 @@ static void a_large_event_ends_nobody(void **state)
     for_each_owner(check_large_event);
 }
 
-/* A replay of many more events than the queue holds, and then the live ones. */
+/* The replay has many more events than the queue may hold. The live events follow. */
 static void replay_and_live_events_wait_in_order(void **state)
 {
     const char *at;
@@ -241,7 +241,7 @@ static void replay_and_live_events_wait_in_order(void **state)
     fake_client_free(&client);
 }
 
-/* The live events that wait behind the pause are held to the limits. */
+/* The live events behind the pause are held to the limits. */
 static void live_events_behind_a_pause_overflow(void **state)
 {
     (void)state;
@@ -289,7 +289,7 @@ static void a_client_is_told_of_a_gap_that_is_not_filled(void **state)
     fill_gap_or_not(true);
 }
 
-/* It is over at its deadline, not a millisecond before; what waits behind it keeps no stall timer running. */
+/* The pause ends exactly at its deadline. Events queued behind it do not run the stall timer. */
 static void check_start_timer(void)
 {
     client.options.stall_ms = 10;
@@ -332,7 +332,7 @@ static void the_deadline_has_a_default(void **state)
     fake_client_free(&client);
 }
 
-/* The connection is not idle for its client. */
+/* For its client, the connection is not idle. */
 static void heartbeats_are_sent_meanwhile(void **state)
 {
     (void)state;
@@ -370,7 +370,7 @@ static void the_deadline_may_be_off_and_ends_with_the_pause(void **state)
     for_each_owner(check_no_deadline);
 }
 
-/* How it ends while it is paused: what it was sent is written if the end is graceful, the rest dropped. */
+/* An end during the pause: if it is graceful, sent events are written and the rest is dropped. */
 static void check_ends(void)
 {
     static const enum sse_reason reasons[] = {SSE_REASON_COMPLETED, SSE_REASON_ABORTED, SSE_REASON_LIFETIME,
@@ -416,7 +416,7 @@ static void check_ends(void)
     }
 }
 
-static void it_may_end_in_every_way(void **state)
+static void a_paused_emitter_may_end_in_every_way(void **state)
 {
     (void)state;
     for_each_owner(check_ends);
@@ -427,8 +427,8 @@ static void it_may_end_in_every_way(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(what_it_is_sent_goes_first),
-        TEST(what_it_is_sent_has_no_limit),
+        TEST(sent_events_are_written_first),
+        TEST(sent_events_have_no_limit),
         TEST(a_large_event_ends_nobody),
         TEST(replay_and_live_events_wait_in_order),
         TEST(live_events_behind_a_pause_overflow),
@@ -437,7 +437,7 @@ int main(void)
         TEST(the_deadline_has_a_default),
         TEST(heartbeats_are_sent_meanwhile),
         TEST(the_deadline_may_be_off_and_ends_with_the_pause),
-        TEST(it_may_end_in_every_way),
+        TEST(a_paused_emitter_may_end_in_every_way),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

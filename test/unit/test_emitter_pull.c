@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Peek, consume and read, and when on_ready says that there is something to read. */
+/* Peek, consume and read, and when on_ready reports that there is something to read. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -25,9 +25,9 @@ static const struct sse_event tick = {.data = {"tick", 4}};
 static struct fake_platform fake;
 static struct fake_loop loop;
 static struct fake_client client;
-static char trace[64]; /* answers of the calls, and callbacks in capitals */
+static char trace[64]; /* results of the calls, and callbacks as capitals */
 static struct iovec shown;
-static const char *in_on_ready; /* what the next one does */
+static const char *in_on_ready; /* action of the next on_ready */
 
 static int set_up(void **state)
 {
@@ -60,7 +60,7 @@ static char sign_of(ssize_t answer)
     return answer == SSE_ENDED ? '$' : answer == -EINTR ? 'I' : answer == -EDEADLK ? 'D' : '!';
 }
 
-/* The callbacks since the last step, behind its answer. Of the end of the client only what comes before its
+/* The callbacks since the last step, appended to its result. After the client's end, only those before its
  * release. */
 static void note_callbacks(void)
 {
@@ -72,7 +72,7 @@ static void note_callbacks(void)
             note((char)(client.log[seen] - 'a' + 'A'));
 }
 
-/* A letter for each call; a digit lets so many seconds pass. */
+/* A letter for each call. A digit lets that many seconds pass. */
 static void act(char action)
 {
     struct sse_emitter *emitter = client.emitter;
@@ -131,7 +131,7 @@ static void prepare(unsigned framing, bool looped)
     in_on_ready = NULL;
 }
 
-/* It has taken the first byte of the body, and is not armed. */
+/* It has consumed the first byte of the body, and on_ready is not armed. */
 static void open_client(void)
 {
     char buffer[16];
@@ -145,7 +145,7 @@ static void open_client(void)
     memset(trace, 0, sizeof(trace));
 }
 
-/* Rows of actions, what they show, and what a chunked stream shows instead; "-" for nothing. */
+/* Rows of actions, their results, and the results of a chunked stream where they differ; "-" for nothing. */
 static void check_rows(const char *rows, bool looped)
 {
     char row[64], actions[24], expected[2][24];
@@ -167,10 +167,10 @@ static void check_rows(const char *rows, bool looped)
     }
 }
 
-static void an_empty_answer_arms_on_ready_once(void **state)
+static void a_result_of_0_arms_on_ready_once(void **state)
 {
     (void)state;
-    /* First what arms, then heartbeats, then ends. */
+    /* First what arms on_ready, then heartbeats, then ends. */
     check_rows("st:- spt:+ pst:0R rst:0R psst:0R pstst:0R prprst:0000R pfst:0R pstpa:0R+ pstpast:0R+ "
                "pstpapst:0R+0R pstrpst:0R+0R pstrrst:0R+0R sptat:+ "
                "1t:- p1t:0R 1tp:+ p1trr:0R+0 pt:0 ptp:00 "
@@ -182,7 +182,7 @@ static void an_empty_answer_arms_on_ready_once(void **state)
 static void without_a_loop_the_calls_do_the_work(void **state)
 {
     (void)state;
-    /* What is read, the waits, interrupts, timers, and ends by the owner. */
+    /* Results of read, the waits, interrupts, timers, and ends by the owner. */
     check_rows("p:0 r:0 w:0 sp:+ sr:+ sw:+ spa:+ spap:+0 sprr:++0 spapw:+00 "
                "iw:I iww:I0 iiww:I0 siww:I+ siwrw:I+0 "
                "1w:+ 1pp:0+ 1rr:0+ 1wrw:++0 "
@@ -191,7 +191,7 @@ static void without_a_loop_the_calls_do_the_work(void **state)
                false);
 }
 
-/* A stream with everything in it. Returns its bytes, for the caller to free. */
+/* A stream with every kind of event. Returns its bytes, which the caller frees. */
 #define LARGE 600
 
 static char *fill(unsigned framing)
@@ -224,7 +224,7 @@ static char *fill(unsigned framing)
     return text;
 }
 
-/* Takes up to `size` bytes by a read, or by a peek at up to `room` pieces and a consume. */
+/* Consumes up to `size` bytes by a read, or by a peek at up to `room` pieces and a consume. */
 static ssize_t take(char *to, size_t size, int room)
 {
     struct iovec iov[9];
@@ -276,7 +276,7 @@ static void pieces_of_every_size_give_the_same_stream(void **state)
     }
 }
 
-static void only_what_was_shown_can_be_consumed(void **state)
+static void only_peeked_bytes_can_be_consumed(void **state)
 {
     struct iovec iov[50];
     char buffer[1000];
@@ -302,8 +302,8 @@ static void only_what_was_shown_can_be_consumed(void **state)
     fake_client_free(&client);
 }
 
-/* Ends that cut a stream off while its reader still looks at what a peek showed. */
-static void what_was_shown_stays_in_memory(void **state)
+/* Aborts while the reader still uses the bytes of a peek. */
+static void peeked_bytes_stay_in_memory(void **state)
 {
     static const char *const ends[] = {"e", "5t", "ssst", "ce", "c5t", "9t"};
 
@@ -320,7 +320,7 @@ static void what_was_shown_stays_in_memory(void **state)
         act('p');
         act_all(ends[i / 8]);
         act_all("sfi1ft");
-        /* A turn that finds it over its limits leaves its reader one more. */
+        /* If a turn finds the queue over its limits, the reader has until the next turn. */
         act_all("t");
         assert_int_equal(fake_client_info(&client).state, SSE_STATE_CLOSED);
         assert_int_equal(fake_client_info(&client).queued_messages, 0);
@@ -341,7 +341,7 @@ static void what_was_shown_stays_in_memory(void **state)
 
 static void on_ready_may_do_anything(void **state)
 {
-    /* The actions, those of the first on_ready, what all show, and the events that are dropped. */
+    /* The actions, those of the first on_ready, the results of all, and the events that are dropped. */
     static const char *const rows[] = {
         "pst:p:0R+C:1", "pst:ra:0R+C:0",    "pst:pap:0R+0C:0", "pstt:rrs:0R+0RC:1", "pst:rs:0R+C:1",
         "pst:c:0RC:1",  "pst:rc:0R+C:0",    "pst:rcp:0R+$C:0", "pst:i:0RC:1",       "pct:p:0R$C:0",
@@ -366,7 +366,7 @@ static void on_ready_may_do_anything(void **state)
     }
 }
 
-/* It never runs once close has returned, and not for the end that close brings. */
+/* on_ready never runs once close has returned, and not for the end that close causes. */
 static void a_closed_emitter_is_not_ready(void **state)
 {
     (void)state;
@@ -390,8 +390,8 @@ static void read_expects(const char *expected)
     assert_memory_equal(buffer, expected, strlen(expected));
 }
 
-/* What was shown may have been written before the client closed its side: only what follows finds that out. */
-static void a_ping_follows_what_was_shown(void **state)
+/* Peeked bytes may have been written before the client closed its side. Only later writes show that. */
+static void a_ping_follows_peeked_bytes(void **state)
 {
     (void)state;
     for (unsigned looped = 0; looped < 2; looped++) {
@@ -402,18 +402,18 @@ static void a_ping_follows_what_was_shown(void **state)
         act('a');
         read_expects(":\n");
         read_expects("");
-        /* More follows anyway. */
+        /* More bytes follow anyway, so there is no ping. */
         act_all("sps");
         assert_int_equal(sse_emitter_ping(client.emitter), 0);
         act('a');
         read_expects(TICK);
         read_expects("");
-        /* What was not consumed is shown again, and written after the ping. */
+        /* The bytes that were not consumed are peeked again, and the ping follows them. */
         act_all("sp");
         assert_int_equal(sse_emitter_ping(client.emitter), 0);
         act_all("pa");
         read_expects("");
-        /* Nothing follows the end. */
+        /* After the end, nothing follows. */
         act_all("sp");
         assert_int_equal(sse_emitter_ping(client.emitter), 0);
         act_all("ca");
@@ -427,12 +427,12 @@ static void a_ping_follows_what_was_shown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(an_empty_answer_arms_on_ready_once),
+        TEST(a_result_of_0_arms_on_ready_once),
         TEST(without_a_loop_the_calls_do_the_work),
         TEST(pieces_of_every_size_give_the_same_stream),
-        TEST(only_what_was_shown_can_be_consumed),
-        TEST(a_ping_follows_what_was_shown),
-        TEST(what_was_shown_stays_in_memory),
+        TEST(only_peeked_bytes_can_be_consumed),
+        TEST(a_ping_follows_peeked_bytes),
+        TEST(peeked_bytes_stay_in_memory),
         TEST(on_ready_may_do_anything),
         TEST(a_closed_emitter_is_not_ready),
     };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Whose the descriptor is, what is set on it, and how it is closed. */
+/* Who owns the descriptor, which options are set on it, and how it is closed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -73,7 +73,7 @@ static int socket_option(int level, int name)
     return value;
 }
 
-/* A client that vanished without a word is found out after stall_ms, and not after many minutes. */
+/* The kernel notices a vanished client after stall_ms, and not only after many minutes. */
 static void the_options_of_the_socket_are_set(void **state)
 {
     static const int64_t stalls[] = {0, 12345, SSE_TIMER_OFF, INT64_MAX};
@@ -102,7 +102,7 @@ static void the_options_of_the_socket_are_set(void **state)
     }
 }
 
-/* How an emitter ends, and what is then the reason. */
+/* The ways in which an emitter ends, and the reason of each. */
 static void end_it(size_t way)
 {
     if (way == 0)
@@ -113,7 +113,7 @@ static void end_it(size_t way)
         fake_platform_advance_ms(&fake, 1000);
     if (way == 3)
         pair_leave(&pair);
-    /* TCP tells of it only once something was sent in vain. */
+    /* TCP reports the disconnect only after something was sent. */
     do {
         if (way == 3)
             (void)sse_emitter_ping(client.emitter);
@@ -130,7 +130,7 @@ static void look_at_descriptor(struct sse_emitter *emitter, const struct sse_com
     was_open = descriptor_is_open(*(int *)user);
 }
 
-/* After on_completion, and not a moment before; without waiting for the owner to close the emitter. */
+/* The descriptor is closed right after on_completion, without waiting for the owner to close the emitter. */
 static void the_descriptor_is_closed_at_the_end(void **state)
 {
     (void)state;
@@ -188,7 +188,7 @@ static void a_descriptor_that_is_kept_is_never_closed(void **state)
     }
 }
 
-/* Closing on unread bytes resets a TCP connection, and a reset takes the last event away. */
+/* Closing with unread bytes resets a TCP connection, and the reset could destroy the last event. */
 static void a_client_that_sends_and_does_not_read_gets_the_last_event(void **state)
 {
     static const char input[60000];
@@ -219,8 +219,9 @@ static void a_client_that_sends_and_does_not_read_gets_the_last_event(void **sta
     }
 }
 
-/* Against the rules: the number of a kept descriptor is another file's. It gets no byte. Fault 24. */
-static void a_number_that_is_another_files_gets_no_byte(void **state)
+/* A violation of the rules: the number of a kept descriptor belongs to another file. That file receives no byte.
+ * Fault 24. */
+static void a_number_of_another_file_gets_no_byte(void **state)
 {
     (void)state;
     for (int kind = 0; kind < PAIR_KINDS; kind++) {
@@ -249,7 +250,7 @@ int main(void)
         TEST(the_descriptor_is_closed_at_the_end),
         TEST(a_descriptor_that_is_kept_is_never_closed),
         TEST(a_client_that_sends_and_does_not_read_gets_the_last_event),
-        TEST(a_number_that_is_another_files_gets_no_byte),
+        TEST(a_number_of_another_file_gets_no_byte),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What an emitter accepts, and what is then written, in both framings. */
+/* Which events an emitter accepts, and what it writes, in both framings. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -51,7 +51,7 @@ static void let_owner_work(void)
         (void)sse_emitter_flush(client.emitter);
 }
 
-/* Opens it, and lets the first byte of the body pass. */
+/* Opens the emitter, and writes the first byte of the body. */
 static void open_client(void)
 {
     fake_client_open(&client);
@@ -61,7 +61,7 @@ static void open_client(void)
     fake_client_forget(&client);
 }
 
-/* For streams whose messages hold one event each, behind the first byte. */
+/* For streams with one event in each message, after the first byte. */
 static void check_accounts(uint64_t accepted)
 {
     struct sse_emitter_info info = fake_client_info(&client);
@@ -81,7 +81,7 @@ static int end_it(size_t way)
     return 0;
 }
 
-/* Nor is there an empty chunk before, however little an event contains. */
+/* There is no empty chunk before it either, however little an event contains. */
 static void only_completion_writes_the_last_chunk(void **state)
 {
     static const struct sse_event events[] = {
@@ -120,7 +120,7 @@ static void only_completion_writes_the_last_chunk(void **state)
     }
 }
 
-static void memory_is_used_only_for_what_waits(void **state)
+static void memory_is_used_only_for_queued_events(void **state)
 {
     static char text[2000];
     const struct sse_event events[] = {
@@ -150,7 +150,7 @@ static void memory_is_used_only_for_what_waits(void **state)
     }
 }
 
-/* An idle one keeps no queue, with a loop neither. */
+/* An idle emitter has no memory for its queue, with a loop neither. */
 static void an_idle_emitter_is_small(void **state)
 {
     (void)state;
@@ -159,13 +159,13 @@ static void an_idle_emitter_is_small(void **state)
         size_t bytes;
 
         prepare(SSE_OUTPUT_CALLBACK, 0, looped);
-        open_client(); /* what the loop keeps for all */
+        open_client(); /* memory of the loop for all emitters */
         bytes = atomic_load(&fake.bytes);
         for (size_t i = 0; i < COUNT(many); i++)
             fake_client_new(&many[i], &fake, SSE_OUTPUT_PULL, client.loop);
         for (size_t i = 0; i < COUNT(many); i++)
             (void)fake_client_pull(&many[i]);
-        /* A pointer of each stands in the loop's heap of timers and in its table of descriptors. */
+        /* Each emitter has a pointer in the loop's heap of timers and in its table of descriptors. */
         assert_true((atomic_load(&fake.bytes) - bytes) / COUNT(many) <= 320 + 5 * sizeof(void *) + 64);
         fake_clients_free(many, COUNT(many));
         fake_client_free(&client);
@@ -174,7 +174,7 @@ static void an_idle_emitter_is_small(void **state)
 
 static void a_full_queue_ends_the_emitter(void **state)
 {
-    /* framing, queue_bytes, queue_messages, room; then accepted, written */
+    /* framing, queue_bytes, queue_messages, room; then the number of events accepted, and written */
     static const unsigned rows[][6] = {
         {0, 12, 0, 0, 1, 0},  {0, 35, 0, 0, 2, 0},   {0, 36, 0, 0, 3, 0},        {0, 36, 0, 11, 3, 0},
         {0, 36, 0, 12, 4, 1}, {0, 36, 0, 24, 5, 2},  {1, 50, 0, 0, 2, 0},        {1, 51, 0, 0, 3, 0},
@@ -270,8 +270,8 @@ static void a_refused_event_leaves_everything_as_it_was(void **state)
     }
 }
 
-/* With a loop a callback output is not entered by the sender; a ping costs nothing where bytes wait. */
-static void a_ping_is_sent_only_when_nothing_waits(void **state)
+/* With a loop the sender does not call a write callback. A ping sends nothing if bytes are queued. */
+static void a_ping_is_sent_only_when_nothing_is_queued(void **state)
 {
     (void)state;
     for (int i = 0; i < 4; i++) {
@@ -304,11 +304,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(only_completion_writes_the_last_chunk),
-        TEST(memory_is_used_only_for_what_waits),
+        TEST(memory_is_used_only_for_queued_events),
         TEST(an_idle_emitter_is_small),
         TEST(a_full_queue_ends_the_emitter),
         TEST(a_refused_event_leaves_everything_as_it_was),
-        TEST(a_ping_is_sent_only_when_nothing_waits),
+        TEST(a_ping_is_sent_only_when_nothing_is_queued),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -56,7 +56,7 @@ static void prepare(enum sse_output output, unsigned framing, bool looped, struc
     client.options.heartbeat_ms = setting.heartbeat_ms;
 }
 
-/* The owner's work; with a loop it returns the time to the next turn. */
+/* Does the owner's work. With a loop it returns the time to the next turn. */
 static int work(void)
 {
     if (client.loop)
@@ -65,7 +65,7 @@ static int work(void)
     return 0;
 }
 
-/* The first byte of the body has passed. */
+/* Writes the first byte of the body. */
 static void open_client(void)
 {
     fake_client_open(&client);
@@ -80,8 +80,8 @@ static enum sse_reason reason_now(void)
     return fake_client_info(&client).reason;
 }
 
-/* A letter for each step: f: the output is full, o: it is open again, s: send, c: complete, u: flush and
- * the owner's work, r: read one byte, t: the owner's work, and a digit: so many milliseconds pass. */
+/* A letter for each step: f: the output is full, o: it has room again, s: send, c: complete, u: flush and the
+ * owner's work, r: read one byte, t: the owner's work. A digit lets that many milliseconds pass. */
 static void run(const char *steps)
 {
     char byte;
@@ -110,7 +110,7 @@ static void work_after(uint64_t milliseconds)
     (void)work();
 }
 
-/* At their millisecond, not one before: step by step, and with leaps of the length that turns return. */
+/* Timers run exactly at their millisecond, in single steps and in steps of the length that turns return. */
 static void timers_end_at_their_time(void **state)
 {
     static const struct {
@@ -192,8 +192,8 @@ static void timers_that_are_off_never_end_it(void **state)
     }
 }
 
-/* A reader so slow that each byte takes nearly all the time that it has. Fault 20. Fault 21. */
-static void who_makes_progress_lives(void **state)
+/* The reader needs nearly all the time that it has for each byte. Fault 20. Fault 21. */
+static void a_client_that_makes_progress_stays_open(void **state)
 {
     static const struct setting setting = {OFF, 0, 100, OFF, OFF};
 
@@ -209,11 +209,11 @@ static void who_makes_progress_lives(void **state)
             client.output.room = 1;
             run(pull ? "rt" : "ut");
             assert_int_equal(reason_now(), SSE_REASON_NONE);
-            /* A turn may come too early for a timer that has moved, never too late. */
+            /* A turn may be too early for a timer that has moved, but never too late. */
             if (looped)
                 assert_in_range(work(), 1, 100);
         }
-        /* Then it is announced as writable again and again, and takes nothing. */
+        /* Then its output is reported as writable again and again, and accepts nothing. */
         for (size_t k = 0; k < 99; k++)
             run("u1ut");
         assert_int_equal(reason_now(), SSE_REASON_NONE);
@@ -225,7 +225,7 @@ static void who_makes_progress_lives(void **state)
     }
 }
 
-/* Over many seeds every tenth of the allowed range is met, and nothing outside of it. */
+/* Over many seeds every tenth of the allowed range occurs, and nothing outside of it. */
 static void times_are_spread(void **state)
 {
     static const struct {
@@ -292,7 +292,7 @@ static void heartbeats_come_only_when_idle(void **state)
         const char *steps = rows[i / 4].steps;
         size_t part = !strchr(steps, 'f') ? 1 : strlen(strchr(steps, 's') ? TICK : ":\n");
 
-        /* An output that gets full does so at each byte of what comes next. */
+        /* The output becomes full at each byte of the next event. */
         for (size_t taken = 0; taken < part; taken++) {
             prepare(SSE_OUTPUT_CALLBACK, i % 2, i / 2 % 2, setting);
             open_client();
@@ -307,8 +307,8 @@ static void heartbeats_come_only_when_idle(void **state)
     }
 }
 
-/* A call that comes when both are due does both, as if it had come in time. */
-static void a_late_turn_runs_all_that_is_due(void **state)
+/* A late call runs both timers, as if it had come in time. */
+static void a_late_turn_runs_all_due_timers(void **state)
 {
     (void)state;
     for (int looped = 0; looped < 2; looped++) {
@@ -322,8 +322,8 @@ static void a_late_turn_runs_all_that_is_due(void **state)
     }
 }
 
-/* In whole milliseconds that have passed, in every record alike. A turn that began before it was made does
- * not make it older than it is. */
+/* Every record has the age in whole milliseconds. A turn that began before the emitter was made does not make it
+ * older. */
 static void the_age_is_exact(void **state)
 {
     static const struct {
@@ -400,10 +400,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(timers_end_at_their_time),
         TEST(timers_that_are_off_never_end_it),
-        TEST(who_makes_progress_lives),
+        TEST(a_client_that_makes_progress_stays_open),
         TEST(times_are_spread),
         TEST(heartbeats_come_only_when_idle),
-        TEST(a_late_turn_runs_all_that_is_due),
+        TEST(a_late_turn_runs_all_due_timers),
         TEST(the_age_is_exact),
         TEST(timeouts_are_rounded_up),
         TEST(a_clock_at_its_end_overflows_nothing),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* An emitter that has a thread of its own: what its wait does, and what ends the wait. */
+/* An emitter that has its own thread: what its wait does, and what ends the wait. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -29,7 +29,7 @@ static struct sse_registry *registry;
 static struct fake_client client;
 static struct descriptor_pair pair;
 
-/* A clock that moves a millisecond each time it is read. */
+/* A clock that advances by a millisecond at each reading. */
 static uint64_t creeping_now(void *user)
 {
     return atomic_fetch_add(&((struct fake_platform *)user)->now, 1000000);
@@ -61,7 +61,7 @@ static void prepare_pull(void)
     client.options.registry = registry;
 }
 
-/* The first byte of the body is consumed. */
+/* Consumes the first byte of the body. */
 static void open_pull(void)
 {
     fake_client_open(&client);
@@ -78,7 +78,7 @@ static void prepare_fd(enum pair_kind kind)
     client.options.queue_bytes = (size_t)32 << 20;
 }
 
-/* More than a pipe or a socket takes at once. Returns the bytes that will arrive. */
+/* Sends more than a pipe or a socket accepts at once. Returns the number of bytes that will arrive. */
 static size_t send_much(void)
 {
     static char text[1000000];
@@ -93,8 +93,8 @@ static size_t send_much(void)
     return size;
 }
 
-/* As in the description of the interface. */
-static void the_least_that_a_program_needs(void **state)
+/* The example in the description of the interface. */
+static void the_smallest_program(void **state)
 {
     (void)state;
     for (int kind = 0; kind < PAIR_KINDS; kind++) {
@@ -113,7 +113,7 @@ static void the_least_that_a_program_needs(void **state)
     }
 }
 
-static void a_wait_on_nothing_lasts_as_long_as_it_is_told(void **state)
+static void an_idle_wait_lasts_its_timeout(void **state)
 {
     (void)state;
     prepare_pull();
@@ -148,7 +148,7 @@ static void a_wait_runs_the_timers(void **state)
     fake_client_free(&client);
 }
 
-/* A client that reads nothing: the wait ends when bytes were queued for stall_ms. */
+/* The client reads nothing, so the wait ends when bytes were queued for stall_ms. */
 static void a_wait_for_a_client_that_reads_nothing_ends(void **state)
 {
     (void)state;
@@ -161,7 +161,7 @@ static void a_wait_for_a_client_that_reads_nothing_ends(void **state)
         client.options.stall_ms = 5;
         client.options.platform = NULL;
         fake_client_open(&client);
-        /* The kernel may find more room than there seemed to be. */
+        /* The kernel may still accept some more bytes. */
         do
             (void)send_much();
         while ((error = sse_emitter_wait(client.emitter, -1)) == 1);
@@ -217,7 +217,7 @@ static void *leave(void *argument)
     return NULL;
 }
 
-static void a_wait_ends_when_the_client_leaves(void **state)
+static void a_wait_ends_when_the_client_disconnects(void **state)
 {
     (void)state;
     for (int kind = 0; kind < PAIR_KINDS; kind++) {
@@ -230,7 +230,7 @@ static void a_wait_ends_when_the_client_leaves(void **state)
         fake_client_open(&client);
         (void)send_much();
         assert_int_equal(pthread_create(&leaver, NULL, leave, NULL), 0);
-        /* The kernel may find more room before the client leaves. */
+        /* The kernel may still accept some more bytes before the client disconnects. */
         while ((error = sse_emitter_wait(client.emitter, -1)) == 1)
             (void)sse_emitter_send(client.emitter, &tick);
         assert_true(error == -EPIPE || error == -ECONNRESET);
@@ -242,7 +242,7 @@ static void a_wait_ends_when_the_client_leaves(void **state)
     }
 }
 
-/* However many there were before it, one wait ends, once. */
+/* Any number of earlier interrupts ends one wait, once. */
 static void an_interrupt_ends_one_wait(void **state)
 {
     (void)state;
@@ -278,12 +278,12 @@ static void a_descriptor_with_a_loop_has_nothing_to_wait_for(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(the_least_that_a_program_needs),
-        TEST(a_wait_on_nothing_lasts_as_long_as_it_is_told),
+        TEST(the_smallest_program),
+        TEST(an_idle_wait_lasts_its_timeout),
         TEST(a_wait_runs_the_timers),
         TEST(a_wait_for_a_client_that_reads_nothing_ends),
         TEST(a_wait_ends_when_every_byte_is_written),
-        TEST(a_wait_ends_when_the_client_leaves),
+        TEST(a_wait_ends_when_the_client_disconnects),
         TEST(an_interrupt_ends_one_wait),
         TEST(a_descriptor_with_a_loop_has_nothing_to_wait_for),
     };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A reader that waits, or suspends itself, while other threads send, end and interrupt. */
+/* A reader that waits, or suspends itself, while other threads send, end the stream and interrupt. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -55,7 +55,7 @@ static void prepare_pull(void)
     client.options.registry = registry;
 }
 
-/* The first byte of the body is consumed. */
+/* Consumes the first byte of the body. */
 static void open_pull(void)
 {
     fake_client_open(&client);
@@ -64,11 +64,11 @@ static void open_pull(void)
     fake_client_forget(&client);
 }
 
-/* What another thread does, and what the wait then returns. */
+/* The action of another thread, and the result of the wait after it. */
 struct help {
     int (*act)(void);
     int result;
-    int chunked_result; /* with the last chunk to consume */
+    int chunked_result; /* the last chunk is there to consume */
 };
 
 static struct tokens start = TOKENS_NONE;
@@ -131,7 +131,7 @@ static void *help(void *argument)
     return NULL;
 }
 
-/* Its callbacks run in the owner's wait: fake_client checks the thread. */
+/* The callbacks run in the owner's wait: fake_client checks the thread. */
 static void another_thread_ends_a_wait(void **state)
 {
     (void)state;
@@ -164,7 +164,7 @@ static void *start_it(void *argument)
     return NULL;
 }
 
-/* What waited behind the pause is there to be read. */
+/* The events behind the pause can be read. */
 static void the_end_of_a_pause_ends_a_wait(void **state)
 {
     (void)state;
@@ -246,8 +246,8 @@ static void *take_turns(void *argument)
     return NULL;
 }
 
-/* A reader that suspends itself at each 0 and goes on when on_ready was called: it would hang if a
- * wake were missed, and the counts would differ if one came twice. */
+/* The reader suspends itself at each 0 and continues when on_ready was called. If a wake were lost it would hang,
+ * and if one came twice the counts would differ. */
 static void no_wake_is_missed(void **state)
 {
     pthread_t sender, turner;
@@ -300,7 +300,7 @@ static void count_end(struct sse_emitter *emitter, const struct sse_completion *
     atomic_fetch_add((atomic_int *)user, 1);
 }
 
-/* With a loop the wait only waits: the loop runs the timers and the callbacks. */
+/* With a loop the wait does nothing else: the loop runs the timers and the callbacks. */
 static void with_a_loop_a_wait_only_waits(void **state)
 {
     atomic_int ends = 0;
@@ -333,7 +333,7 @@ static void with_a_loop_a_wait_only_waits(void **state)
     sse_loop_free(options.loop);
 }
 
-/* It has consumed what there was, and asks nobody to call on_ready. */
+/* It has consumed everything, and on_ready is not armed. */
 static void *consume_and_wait(void *argument)
 {
     struct iovec iov;
@@ -356,7 +356,7 @@ static bool is_waited_for(void)
     return waits;
 }
 
-/* The wait has no limit: that this test ends is what it tests. */
+/* The wait has no limit, so the test passes if it returns. */
 static void the_end_of_the_loop_ends_a_wait(void **state)
 {
     (void)state;
@@ -378,7 +378,7 @@ static void the_end_of_the_loop_ends_a_wait(void **state)
     }
 }
 
-/* It belongs to whoever has it: a thread that accepts, and one that serves. */
+/* One thread accepts the emitter, and another one serves it. */
 static void *serve(void *argument)
 {
     (void)argument;

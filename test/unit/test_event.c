@@ -30,7 +30,7 @@ static unsigned char *allocate(size_t size)
     return bytes;
 }
 
-/* In memory of exactly its size, so that sanitizers see a read past the end. */
+/* Copies a text to memory of exactly its size, so that sanitizers notice a read past the end. */
 static struct sse_text exact_copy(const char *text, size_t length)
 {
     char *copy = (char *)allocate(length);
@@ -61,7 +61,7 @@ static bool is_untouched(const unsigned char *bytes, size_t length)
     return true;
 }
 
-/* The place of a line within an event: comment, event, data, id, retry, blank. -1 for any other. */
+/* The place of a line within an event: comment, event, data, id, retry, blank; -1 for any other. */
 static int rank_of_line(const char *line, size_t length)
 {
     static const char *const names[] = {": ", "event: ", "data: ", "id: ", "retry: "};
@@ -77,8 +77,7 @@ static int rank_of_line(const char *line, size_t length)
     return -1;
 }
 
-/* Every LF ends a line of a kind that the event has, in the order that the protocol wants; there is
- * no CR at all. */
+/* Every LF ends a line of a kind that the event has, in the order of the protocol, and there is no CR. */
 static void check_lines(const struct sse_event *event, const unsigned char *bytes, size_t size)
 {
     const bool present[] = {event->comment.ptr, event->type.ptr, event->data.ptr,
@@ -114,7 +113,7 @@ static void expect_untouched_if_small(const struct sse_event *event, size_t size
     free(small);
 }
 
-/* Measures, tries a buffer that is one too small, and encodes into one of exactly the size. */
+/* Measures, tries a buffer that is one byte too small, and encodes into one of exactly the size. */
 static struct sse_text encode(const struct sse_event *event)
 {
     ssize_t size = sse_event_encode(event, NULL, 0);
@@ -135,7 +134,7 @@ static void expect_error(const struct sse_event *event, int error)
     expect_untouched_if_small(event, 512, error);
 }
 
-/* Into a buffer with room to spare, which is left alone. */
+/* Encodes into a larger buffer, whose rest must not change. */
 static void expect_wire(const struct sse_event *event, const char *expected, size_t size)
 {
     struct sse_text wire = encode(event);
@@ -165,7 +164,7 @@ static struct sse_event event_of(const struct vector_event *from)
     };
 }
 
-/* The bytes are exactly those of the row, and a client makes of them what the row says. Fault 2. */
+/* The bytes are exactly those of the row, and a client reports what the row says. Fault 2. */
 static void encodes_row(void **state)
 {
     const struct vector *row = *state;
@@ -226,8 +225,8 @@ static void dispatch(const struct event_source_event *event, void *user)
     expect_text(client->id, event->last_event_id, event->last_event_id_length);
 }
 
-/* Feeds an event to a client, then a plain one: of the first came what is expected, absent data
- * meaning nothing, and the second is not harmed by it. */
+/* A client parses the event, then a plain one. It must report the first as expected (absent data means no report),
+ * and the second unchanged. */
 static void expect_client(const struct sse_event *event, struct sse_text type, struct sse_text data,
                           struct sse_text id)
 {
@@ -244,7 +243,7 @@ static void expect_client(const struct sse_event *event, struct sse_text type, s
     free_text(wire);
 }
 
-/* Data as clients see it: CR LF and CR have become LF. */
+/* The data as clients report them: CR LF and CR have become LF. */
 static struct sse_text normalised(struct sse_text data)
 {
     char *text = data.ptr ? (char *)allocate(data.len) : NULL;
@@ -326,7 +325,7 @@ static void check_type(struct sse_text text)
         expect_client(&event, text.len ? text : sse_str("message"), sse_str("x"), sse_str(""));
 }
 
-/* It arrives, does no harm, or is refused. */
+/* The event arrives, has no effect, or is refused. */
 static void check_each_field(struct sse_text text)
 {
     check_data(text);
@@ -359,7 +358,7 @@ static void each_byte_in_id_and_type(void **state)
     }
 }
 
-/* The forms that a field can take, absent first, and the lines that each becomes. */
+/* The forms of a field, beginning with absent, and the lines of each. */
 struct form {
     struct sse_text text;
     const char *lines;
@@ -371,7 +370,7 @@ static const struct form datas[] = {
     {{NULL, 0}, ""}, {{"", 0}, "data: \n"}, {{"x\n\ry", 4}, "data: x\ndata: \ndata: y\n"}};
 static const struct form ids[] = {{{NULL, 0}, ""}, {{"", 0}, "id: \n"}, {{"i: d", 4}, "id: i: d\n"}};
 
-/* Where the id stands, or would, and nothing but retry and the blank line come after it. */
+/* The place of the id. Only retry and the blank line follow it. */
 static void check_id_line(const struct sse_event *event)
 {
     struct sse_text wire = encode(event);
@@ -483,7 +482,7 @@ static void null_is_refused(void **state)
     }
 }
 
-/* Clients send an id back in a header, which must not be too long for any server. */
+/* Clients send an id back in a header, so it must be short enough for every server. */
 static void ids_have_a_limit(void **state)
 {
     struct sse_event event = {.id = filled('i', SSE_ID_SIZE_MAX + 1)};
@@ -495,7 +494,7 @@ static void ids_have_a_limit(void **state)
     free_text(event.id);
 }
 
-/* A key is not sent: it changes no byte, and has a limit of its own. */
+/* A key is not sent. It changes no byte, and has its own limit. */
 static void keys_have_their_own_limit(void **state)
 {
     struct sse_text key = filled('k', SSE_KEY_SIZE_MAX + 1);
@@ -541,7 +540,8 @@ static void bytes_that_are_not_utf8_need_trust(void **state)
             free_text(text);
         }
     }
-    /* The end of one field and the beginning of the next are no character, nor what a line end parts. */
+    /* The end of one field and the beginning of the next do not make a character. Neither do the bytes around a
+     * line end. */
     expect_error(&(struct sse_event){.data = sse_str("\xa9"), .type = sse_str("\xc3")}, -EILSEQ);
     expect_error(&(struct sse_event){.data = sse_str("\xc3\n\xa9")}, -EILSEQ);
 }
@@ -586,7 +586,7 @@ static char *map_unreadable(void)
     return page;
 }
 
-/* The sums wrap round to something small when they are added up, or when names are added to them. Fault 5. */
+/* The lengths wrap around to a small sum, alone or with the field names. Fault 5. */
 static void texts_that_are_too_long_are_not_read(void **state)
 {
     static const struct {
@@ -623,7 +623,7 @@ static void texts_that_are_too_long_are_not_read(void **state)
     assert_int_equal(munmap(unreadable, 4096), 0);
 }
 
-/* One more than the limit is refused, and the limit itself is not. */
+/* One byte more than the limit is refused, and the limit itself is accepted. */
 static void check_limit(const struct sse_event *largest, const struct sse_event *too_large)
 {
     unsigned char *bytes = allocate(SSE_EVENT_SIZE_MAX);
@@ -640,7 +640,7 @@ static void check_limit(const struct sse_event *largest, const struct sse_event 
 
 static void the_limit_is_exact_for_each_field(void **state)
 {
-    /* What stands beside the text, the blank line and other fields included. Ids have a limit of their own. */
+    /* The limit includes field names, the blank line and other fields. Ids have their own limit. */
     static const size_t beside[FIELD_COUNT] = {sizeof("data: \n\n") - 1, sizeof(": \n") - 1, 0,
                                                sizeof("event: \ndata: \n\n") - 1};
 
@@ -669,8 +669,8 @@ static struct sse_text repeated(const char *pattern, size_t count, size_t letter
     return text;
 }
 
-/* So many line ends that a search from each of them to the end of the text would not come back. */
-static void the_limit_counts_what_line_ends_become(void **state)
+/* With this many line ends, a search from each of them to the end of the text would not finish. */
+static void the_limit_counts_the_encoded_lines(void **state)
 {
     static const struct {
         const char *pattern;
@@ -707,10 +707,10 @@ static const struct CMUnitTest direct_tests[] = {
     cmocka_unit_test(trust_covers_nothing_but_utf8),
     cmocka_unit_test(texts_that_are_too_long_are_not_read),
     cmocka_unit_test(the_limit_is_exact_for_each_field),
-    cmocka_unit_test(the_limit_counts_what_line_ends_become),
+    cmocka_unit_test(the_limit_counts_the_encoded_lines),
 };
 
-/* One test for each row that is about the encoder, and for each that cannot be read. */
+/* One test for each row about the encoder, and for each unreadable row. */
 static int run_rows(struct vector *rows, size_t count)
 {
     static const CMUnitTestFunction functions[] = {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The encoder against one that goes byte by byte, where words and blocks of them begin and end. */
+/* Compares the encoder with one that handles single bytes, around the boundaries of words and blocks. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,12 +19,12 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define RANDOM_EVENTS 60000
 #define TEXT_MAX 700
-/* Beyond two of the largest blocks that are looked at at once. */
+/* Longer than two of the largest blocks that the encoder handles at once. */
 #define OFFSET_MAX 300
 
 static const unsigned char canary = 0xa5;
 
-/* Into memory of exactly `room` bytes, so that sanitizers see a write past its end. */
+/* Encodes into memory of exactly `room` bytes, so that sanitizers notice a write past its end. */
 static void expect_in_room(const struct sse_event *event, const struct event_source_text *wire, size_t room)
 {
     unsigned char *bytes = malloc(room ? room : 1);
@@ -68,14 +68,14 @@ static void expect_as_reference(const struct sse_event *event)
 
 static uint64_t random_state;
 
-/* A generator of our own, so that a failure is the same everywhere. */
+/* The test's own random numbers, so that a failure is the same everywhere. */
 static unsigned next_random(unsigned below)
 {
     random_state = random_state * UINT64_C(6364136223846793005) + 1442695040888963407u;
     return (unsigned)(random_state >> 33) % below;
 }
 
-/* What texts are made of, rare things in a text of common ones. */
+/* The pieces of texts: rare symbols among common ones. */
 static const char *const common[] = {"a", " ", "x", "{", "~", "0"};
 static const char *const lines[] = {"\n", "\r", "\r\n", "\n\n", "\n\r"};
 static const char *const odd[] = {"\t", "\x01", "\x0b", "\x0e", "\x1f", "\x7f"};
@@ -100,7 +100,7 @@ static unsigned random_length(void)
     return middle + next_random(9) - (middle ? 4 : 0);
 }
 
-/* A third is absent, and half of the others of common letters alone. */
+/* A third of the texts are absent. Half of the others have only common letters. */
 static struct sse_text random_text(void)
 {
     unsigned length = random_length(), rarity = 1 + next_random(60), at = 0;
@@ -154,7 +154,7 @@ static void random_events(void **state)
     }
 }
 
-/* A page between two that must not be touched. */
+/* A page between two pages that must not be touched. */
 static char *map_guarded_page(size_t *page_size)
 {
     size_t size = (size_t)sysconf(_SC_PAGESIZE);
@@ -179,7 +179,8 @@ static void expect_in_each_field(struct sse_text text)
     expect_as_reference(&(struct sse_event){.data = text, .trusted_utf8 = true});
 }
 
-/* The symbol in a text of letters that ends where the page does, and in one that begins with it. */
+/* Puts the symbol into a text of letters that ends at the end of the page, and into one that begins at its
+ * start. */
 static void expect_at_the_edges(char *page, size_t page_size, const char *symbol, size_t before, size_t after)
 {
     size_t size = strlen(symbol), length = before + size + after;
@@ -206,7 +207,7 @@ static void each_symbol_at_each_offset(void **state)
     assert_int_equal(munmap(page - page_size, 3 * page_size), 0);
 }
 
-/* A line end every so many bytes, in each form, from each offset. */
+/* Lines of each length, with each form of line end, from each offset. */
 static void lines_of_each_length(void **state)
 {
     (void)state;
@@ -223,7 +224,7 @@ static void lines_of_each_length(void **state)
         }
 }
 
-/* The count of a block fits into what counts it. */
+/* The count of line ends in a block fits into its type. */
 static void nothing_but_line_ends(void **state)
 {
     static char text[TEXT_MAX];

@@ -11,10 +11,11 @@
 
 #include <cmocka.h>
 
-/* Up to this length a stream is also split in three in every way. */
+/* Streams up to this length are also split in three in every way. */
 #define THREE_WAY_LENGTH_MAX 64
 
-/* Each chunk in memory of its own, gone after the call: reading past it or keeping it is seen. */
+/* Each chunk is in its own block, which is freed after the call, so that sanitizers notice reads past it and
+ * pointers to it. */
 static void feed_chunk(struct event_source_recorder *recorder, const char *bytes, size_t length)
 {
     char *chunk = malloc(length + (length == 0));
@@ -25,7 +26,7 @@ static void feed_chunk(struct event_source_recorder *recorder, const char *bytes
     free(chunk);
 }
 
-/* A row, and what its wire gave when it was fed whole. */
+/* A row, and the result of its wire in one piece. */
 struct subject {
     const struct vector *row;
     struct event_source_recorder *whole;
@@ -121,7 +122,7 @@ static void test_row(void **state)
     event_source_recorder_free(subject.recorder);
 }
 
-/* Checks a stream without NUL in every way of feeding it. */
+/* Parses a stream without NUL in every way of splitting it. */
 static void check_stream(const char *stream, char *dispatch)
 {
     struct vector row = {
@@ -255,7 +256,7 @@ static void test_recorder_escapes_every_byte_that_is_not_plain(void **state)
     event_source_text_free(&text);
 }
 
-/* Reads text that must hold exactly one row. */
+/* Reads text that must contain exactly one row. */
 static struct vector *read_row(const char *text)
 {
     struct vector *rows;
@@ -370,7 +371,7 @@ static void test_reader_knows_expected_errors(void **state)
     }
 }
 
-static void test_reader_reports_what_it_cannot_read(void **state)
+static void test_reader_reports_unreadable_rows(void **state)
 {
     static const struct {
         const char *row;
@@ -408,7 +409,7 @@ static void test_reader_reports_what_it_cannot_read(void **state)
     }
 }
 
-static void test_reader_passes_over_what_is_no_row(void **state)
+static void test_reader_skips_lines_that_are_no_rows(void **state)
 {
     static const char text[] = "name\tinput_event\texpected_wire\texpected_client_dispatch\tsource\r\n"
                                "\r\n# prose\n\n"
@@ -455,8 +456,8 @@ static const struct CMUnitTest direct_tests[] = {
     cmocka_unit_test(test_reader_takes_several_events_and_any_order),
     cmocka_unit_test(test_reader_finds_write_boundaries),
     cmocka_unit_test(test_reader_knows_expected_errors),
-    cmocka_unit_test(test_reader_reports_what_it_cannot_read),
-    cmocka_unit_test(test_reader_passes_over_what_is_no_row),
+    cmocka_unit_test(test_reader_reports_unreadable_rows),
+    cmocka_unit_test(test_reader_skips_lines_that_are_no_rows),
     cmocka_unit_test(test_reader_reports_a_missing_file),
 };
 

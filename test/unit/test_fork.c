@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* In a forked child every call is refused but those that free, and nothing is written. */
+/* In a forked child every call is refused except those that free, and nothing is written. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,7 +27,7 @@ static const struct sse_event event = {.data = {.ptr = "x", .len = 1}};
 static const struct sse_text topic = {.ptr = "a", .len = 1};
 static struct fake_platform fake;
 static struct fake_loop loop;
-/* A callback and a PULL with a loop, and one that has a thread of its own. */
+/* A CALLBACK and a PULL emitter with a loop, and one that has its own thread. */
 static struct fake_client clients[3];
 static struct sse_registry *registry;
 static struct sse_message *message;
@@ -173,7 +173,7 @@ static void every_call_in_a_child_is_refused(void **state)
     assert_int_equal(sse_registry_count(registry, topic), 2);
 }
 
-/* References may be counted, and what the server keeps with an emitter be found, to free it. */
+/* A child may count references and find the server's data of an emitter, in order to free it. */
 static void free_everything(int loop_first)
 {
     CHILD_EXPECT(sse_emitter_user(clients[0].emitter) == &clients[0]);
@@ -181,7 +181,7 @@ static void free_everything(int loop_first)
     sse_registry_unref(sse_registry_ref(registry));
     sse_message_unref(sse_message_ref(message));
     CHILD_EXPECT(!clients[0].releases);
-    /* on_release runs where the reference is released, which is outside of any turn. */
+    /* on_release runs where the reference is released, which is outside of a turn. */
     clients[0].loop = NULL;
     clients[1].loop = NULL;
     if (loop_first)
@@ -245,7 +245,7 @@ static void what_a_child_makes_is_its_own(void **state)
     in_child(make_own_objects, 0);
 }
 
-/* A thread that stays inside the allocator, and so inside a lock, while another one forks. */
+/* A thread stays inside the allocator, and so inside a lock, while another one forks. */
 struct inside {
     struct sse_platform platform;
     atomic_bool stay;
@@ -332,11 +332,11 @@ static void use_polled_loop(int argument)
     expect_refused_by_emitter(member);
     sse_emitter_unref(member);
     sse_loop_free(polled);
-    /* Closed here, and open in the parent. */
+    /* The descriptor is closed in the child, and open in the parent. */
     CHILD_EXPECT(!descriptor_is_open(pair.server));
 }
 
-/* What the client has sent is the parent's to read; a stop in the child is none of the parent's. */
+/* The parent reads the client's input. A stop in the child does not stop the parent's loop. */
 static void a_loop_in_a_child_leaves_the_parent_alone(void **state)
 {
     static const enum sse_poller pollers[] = {SSE_POLLER_BEST, SSE_POLLER_POLL};

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a forked child frees: emitters that ended before the fork, and a registry that the parent waits for.
- */
+/* What a forked child frees: emitters that ended before the fork, and a registry for which the parent waits. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -67,7 +66,7 @@ static void open_emitter(bool looped)
     assert_int_equal(sse_emitter_new(&emitter, &options, NULL), 0);
 }
 
-/* The orders in which what is held may be given up. The second reference goes last, or before the loop. */
+/* The orders in which the references may be released. The second reference is last, or before the loop. */
 enum order { LOOP_LAST, LOOP_FIRST, LOOP_BETWEEN, ORDERS };
 
 static void free_all(enum order order, bool twice)
@@ -94,7 +93,7 @@ static void free_in_child(int argument)
     free_all((enum order)(argument / 2), argument % 2);
 }
 
-/* It had ended, and the parent's loop had looked at it so many times: not yet, or it is finished. */
+/* The emitter had ended, and the parent's loop had taken this many turns: it has not finished yet, or it has. */
 static void held_after_its_end(bool looped, int turns)
 {
     for (int i = 0; i < ORDERS * 2; i++) {
@@ -118,8 +117,8 @@ static void an_emitter_that_has_ended_is_freed_with_its_last_reference(void **st
         held_after_its_end(true, turns);
 }
 
-/* Without a loop, and with nobody who ended it: the child closes its copy of the descriptor, if the library owns
- * it, and the stream goes on in the parent. */
+/* Without a loop and without an end: the child closes its copy of the descriptor, if the library owns it, and the
+ * stream continues in the parent. */
 static void free_what_is_open(int keep_fd)
 {
     sse_emitter_close(emitter);
@@ -154,7 +153,8 @@ static void an_open_emitter_without_a_loop_goes_on_in_the_parent(void **state)
     }
 }
 
-/* It was marked in the turn in which a timer ended it: it has finished, and the loop has it for another turn. */
+/* A timer ended the emitter in the turn in which it was marked. It has finished, but the loop has it for another
+ * turn. */
 static struct sse_emitter *marked;
 
 static ssize_t send_to_marked(void *is_sender, const struct iovec *iov, int count)
@@ -234,7 +234,7 @@ static void *wait_for_all(void *started)
     return NULL;
 }
 
-/* What the parent's thread holds at that moment may stay allocated. */
+/* Memory that the parent's thread uses at that moment may stay allocated. */
 static void free_what_is_waited_for(int argument)
 {
     (void)argument;
@@ -259,7 +259,7 @@ static void a_registry_that_is_waited_for_does_not_hang_the_child(void **state)
         assert_int_equal(pthread_create(&thread, NULL, wait_for_all, &started), 0);
         while (!atomic_load(&started))
             sched_yield();
-        /* Soon it sleeps; how soon decides only what the child meets. */
+        /* The thread soon sleeps. The time before that only decides what the child finds. */
         for (int i = 0; i < 1000; i++)
             sched_yield();
         in_child(free_what_is_waited_for, 0);

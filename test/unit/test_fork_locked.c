@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Locks that another thread of the parent holds when it forks: what they guard stays allocated in the child, which
- * does not hang. */
+/* Another thread of the parent has locks when it forks. The objects behind these locks stay allocated in the child,
+ * which does not hang. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -90,7 +90,7 @@ static void an_emitter_of_which_a_thread_has_the_lock_is_left(void **state)
     pair_close(&pair);
 }
 
-/* The others are freed. */
+/* The other emitters are freed. */
 static void free_loop_with_a_locked_emitter(int unused)
 {
     (void)unused;
@@ -145,7 +145,7 @@ static void a_loop_of_which_a_thread_has_a_lock_is_left(void **state)
     }
 }
 
-/* The poller's lock is its own: a thread that waits has it while it gives memory back. */
+/* The poller has its own lock. A thread that waits has it while it frees memory. */
 static struct {
     struct sse_platform platform;
     atomic_bool stay;

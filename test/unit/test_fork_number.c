@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A child that has the number of its parent, as the first processes of two PID namespaces have. */
+/* A child has the same process number as its parent, as the first processes of two PID namespaces have. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -36,7 +36,7 @@ int __wrap_pthread_atfork(void (*prepare)(void), void (*parent)(void), void (*ch
 
 static const struct sse_emitter_options options = {.size = sizeof(options), .output = SSE_OUTPUT_PULL};
 
-/* It comes first: later there is a handler. */
+/* This test runs first, because later there is a handler. */
 static void without_memory_for_the_handler_nothing_is_made(void **state)
 {
     (void)state;

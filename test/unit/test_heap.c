@@ -17,7 +17,7 @@
 #define OPERATION_COUNT 20000
 #define EXHAUSTIVE_SIZE 6
 
-/* Counts its blocks, and has none to give while `exhausted`. */
+/* Counts its blocks, and fails while `exhausted`. */
 struct counting_platform {
     struct sse_platform platform;
     size_t blocks;
@@ -218,7 +218,7 @@ static void build(struct heap *heap, struct heap_node *nodes, const uint64_t *de
         sse_heap_push(heap, &nodes[i], deadlines[i]);
 }
 
-/* The deadlines of all but `left_out`, each once, come out in order. */
+/* The deadlines of all nodes except `left_out` come out in order, each once. */
 static void expect_drained(struct heap *heap, const uint64_t *deadlines, size_t count, size_t left_out)
 {
     size_t due[EXHAUSTIVE_SIZE] = {0};
@@ -258,8 +258,8 @@ static void check_each_removal_and_update(struct heap *heap, const uint64_t *dea
     }
 }
 
-/* Every way to fill a heap of up to six, equal deadlines included; six is where a node that takes
- * the place of another has to rise. */
+/* Every way to fill a heap of up to six nodes, with equal deadlines. With six, a node that replaces another may
+ * have to rise. */
 static void positions_are_right_after_every_removal(void **state)
 {
     struct heap heap = {.count = 0};
@@ -321,7 +321,7 @@ static void reserved_room_is_enough_without_another_allocation(void **state)
         assert_int_equal(counting.blocks, 1);
         check_order_and_positions(&heap);
     }
-    /* Growing by one at a time costs few allocations. */
+    /* Growing by one at a time needs few allocations. */
     assert_true(counting.allocations <= 32);
     for (size_t i = NODE_COUNT; i-- > 0;) {
         assert_ptr_equal(sse_heap_first(&heap), &nodes[i]);

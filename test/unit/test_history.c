@@ -65,7 +65,7 @@ static void clear(struct history *history)
         sse_history_drop_first(history, &fake.platform);
 }
 
-/* What the history should hold, in the plainest form. */
+/* A plain model of the history. */
 struct model {
     struct history_entry entries[KEPT_MAX];
     size_t count;
@@ -144,7 +144,7 @@ static void drop(struct history *history, struct model *model)
     memmove(&model->entries[0], &model->entries[1], model->count * sizeof(model->entries[0]));
 }
 
-/* The share of pushes drifts, so that the ring fills, wraps, empties and is freed many times. */
+/* The share of pushes changes slowly, so that the ring fills, wraps, empties and is freed many times. */
 static void random_operations_match_a_model(void **state)
 {
     struct history history = {.ring = NULL};
@@ -172,7 +172,7 @@ static void random_operations_match_a_model(void **state)
     clear(&history);
 }
 
-/* A message that only the history holds lives as long as its entry. */
+/* If only the history has a reference to a message, the message lives as long as its entry. */
 static void the_history_holds_a_reference(void **state)
 {
     struct history history = {.ring = NULL};
@@ -188,7 +188,7 @@ static void the_history_holds_a_reference(void **state)
     assert_int_equal(atomic_load(&fake.blocks), POOL_SIZE);
 }
 
-/* The bound on bytes is a bound on memory only if all of a message counts. */
+/* The limit on bytes limits memory only if every part of a message counts. */
 static void the_cost_covers_the_memory(void **state)
 {
     static const char key[SSE_KEY_SIZE_MAX] = "key";
@@ -229,12 +229,12 @@ static void a_failed_reserve_changes_nothing(void **state)
         check(&history, &model);
     }
     check_places(&history, &model);
-    /* Six rings, one of them twice, a list twice, and its segments. */
+    /* Allocates six rings (one of them twice), a list twice, and its segments. */
     assert_in_range(refused, 8, 20);
     clear(&history);
 }
 
-/* The second segment takes a list as well: without either there is neither. */
+/* The second segment needs a list as well. If one allocation fails, neither exists. */
 static void a_list_begins_whole_or_not_at_all(void **state)
 {
     struct history history = {.ring = NULL};
@@ -257,7 +257,7 @@ static void a_list_begins_whole_or_not_at_all(void **state)
     clear(&history);
 }
 
-/* Room that was reserved needs no more memory, and reserving twice takes none either. */
+/* Reserved room needs no more memory, and neither does a second reserve. */
 static void a_reserve_makes_the_push_certain(void **state)
 {
     struct history history = {.ring = NULL};
@@ -274,7 +274,7 @@ static void a_reserve_makes_the_push_certain(void **state)
     clear(&history);
 }
 
-/* However long it is, one entry more takes memory for no more than a segment, or for the list of them. */
+/* One more entry needs memory for at most one segment, or for the list of segments, however long the history is. */
 static void it_grows_in_segments(void **state)
 {
     struct history history = {.ring = NULL};
@@ -294,7 +294,7 @@ static void it_grows_in_segments(void **state)
                         2 * MANY / HISTORY_SEGMENT * sizeof(void *));
     assert_in_range(atomic_load(&fake.bytes), MANY * sizeof(struct history_entry),
                     (MANY + MANY / 16) * sizeof(struct history_entry));
-    /* And it is given back as it becomes shorter. */
+    /* The memory is freed when the history becomes shorter. */
     while (history.count > 1)
         sse_history_drop_first(&history, &fake.platform);
     assert_in_range(atomic_load(&fake.blocks), POOL_SIZE + 1, POOL_SIZE + 4);
@@ -302,7 +302,7 @@ static void it_grows_in_segments(void **state)
     assert_int_equal(atomic_load(&fake.blocks), POOL_SIZE);
 }
 
-/* The ring of a reserve that no push followed is freed. */
+/* The ring of a reserve without a push is freed. */
 static void an_empty_ring_is_trimmed(void **state)
 {
     struct history history = {.ring = NULL};
@@ -320,7 +320,7 @@ static void an_empty_ring_is_trimmed(void **state)
     assert_int_equal(atomic_load(&fake.blocks), POOL_SIZE);
 }
 
-/* A search that looked at every entry would not end within the patience of anybody. */
+/* A search that visited every entry would not finish in reasonable time. */
 static void a_place_is_found_in_few_steps(void **state)
 {
     struct history history = {.ring = NULL};

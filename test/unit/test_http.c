@@ -112,7 +112,7 @@ static void expect_header(const struct sse_http_header *header, const char *name
     assert_memory_equal(header->value.ptr, value, header->value.len);
 }
 
-/* The library's own texts have a NUL behind them. */
+/* A NUL follows each of the library's own texts. */
 static void expect_own_header(const struct sse_http_header *header, const char *name, const char *value)
 {
     expect_header(header, name, value);
@@ -280,7 +280,7 @@ static void writer_stops_at_overflow(void **state)
     assert_true(writer.overflow);
 }
 
-/* The length is a lie: the test would crash if the text were read. */
+/* The length is wrong: the test would crash if the text were read. */
 static void response_that_overflows_is_found_unread(void **state)
 {
     struct http_response response = {.status = 200, .reason = "OK"};

@@ -29,13 +29,13 @@ static void accept_is_matched(void **state)
         const char *accept;
         bool admits;
     } rows[] = {
-        /* Nothing asked for. */
+        /* No preference. */
         {"", true},
         {" \t ", true},
         {",", true},
         {" , ,\t, ", true},
 
-        /* What clients send. */
+        /* Headers of real clients. */
         {"text/event-stream", true},
         {"*/*", true},
         {"application/json, text/event-stream", true},
@@ -46,7 +46,7 @@ static void accept_is_matched(void **state)
         {"text/plain", false},
         {"application/*", false},
 
-        /* Names in any case, and no more and no less than the name. */
+        /* Names match in any case, and only as a whole. */
         {"TEXT/Event-STREAM", true},
         {"Text/*", true},
         {"text/event-strea", false},
@@ -55,7 +55,7 @@ static void accept_is_matched(void **state)
         {"application/event-stream", false},
         {"text/event-stream+json", false},
 
-        /* The list. */
+        /* Lists. */
         {",,text/event-stream,,", true},
         {" \ttext/event-stream\t ", true},
         {"a/b,\ttext/event-stream", true},
@@ -103,7 +103,7 @@ static void accept_is_matched(void **state)
         {"text/event-stream;q=0, text/event-stream", true},
         {"text/event-stream, text/event-stream;q=0", true},
 
-        /* Parameters: the stream is UTF-8, and has no other. */
+        /* Parameters: the stream is UTF-8, and has no other parameter. */
         {"text/event-stream;charset=utf-8", true},
         {"text/event-stream; charset=\"UTF-8\"", true},
         {"text/event-stream; Charset=\"u\\tf-\\8\"", true},
@@ -125,7 +125,7 @@ static void accept_is_matched(void **state)
         {"text/event-stream;level=1;q=0, text/event-stream", true},
         {"text/event-stream;level=\"a;q=0\", */*", true},
 
-        /* What cannot be read is passed over. */
+        /* Parts that cannot be parsed are ignored. */
         {"garbage", true},
         {"text", true},
         {"/", true},
@@ -191,13 +191,13 @@ static void accept_may_hold_any_byte(void **state)
         char accept[] = "a/b,text/event-stream?";
         size_t length = strlen(accept);
 
-        /* Only a byte that ends the media range leaves the name what it is. */
+        /* Only a byte that ends the media range does not change the name. */
         accept[length - 1] = (char)byte;
         assert_int_equal(accepts(accept, length), byte == ' ' || byte == '\t' || byte == ',' || byte == ';');
     }
 }
 
-/* Quadratic time would show here as a test that does not end. */
+/* With quadratic time this test would not finish. */
 static void huge_accept_is_read(void **state)
 {
     static const struct {

@@ -72,7 +72,7 @@ static void header_gives_the_id(void **state)
     expect_rows(rows, COUNT(rows), true);
 }
 
-/* An id that no event can have is an unknown id: a gap, and not an error. */
+/* An id that no event can have is an unknown id. It causes a gap and is not an error. */
 static void header_may_hold_any_byte(void **state)
 {
     (void)state;
@@ -106,7 +106,7 @@ static void query_gives_the_id(void **state)
         {"a&lastEventId=42", "42"},
         {"=x&lastEventId=42", "42"},
 
-        /* The last one counts, whichever name it has, and if it is empty. */
+        /* The last parameter counts, with either name, even if it is empty. */
         {"lastEventId=1&lastEventId=2", "2"},
         {"lastEventId=1&Last-Event-ID=2", "2"},
         {"Last-Event-ID=2&lastEventId=1", "1"},
@@ -146,7 +146,7 @@ static void query_gives_the_id(void **state)
         {"lastEventId=\xe2\x80\xa6", "\xe2\x80\xa6"},
         {"lastEventId=\xe2%80\xa6", "\xe2\x80\xa6"},
 
-        /* A broken percent encoding stands for itself. */
+        /* An invalid percent escape stays as it is. */
         {"lastEventId=%", "%"},
         {"lastEventId=%4", "%4"},
         {"lastEventId=%4&x=1", "%4"},
@@ -165,7 +165,7 @@ static void query_gives_the_id(void **state)
         {"%&%4&lastEventId=42", "42"},
         {"lastEventI%=1&lastEventId=42", "42"},
 
-        /* What no id may hold is an id that is not known. */
+        /* An id with a byte that no id may contain is an unknown id. */
         {"lastEventId=%0d%0aSet-Cookie:a", "\r\nSet-Cookie:a"},
         {"lastEventId=+a+", " a "},
         {"lastEventId=%20", " "},
@@ -205,7 +205,7 @@ static void header_goes_before_the_query(void **state)
     }
 }
 
-/* No id holds a NUL, so what was cut is never taken for another id. */
+/* No id contains a NUL, so a truncated id never equals another one. */
 static void longer_ids_are_cut(void **state)
 {
     static const struct {
@@ -252,7 +252,7 @@ static void bad_arguments_are_refused(void **state)
     assert_int_equal(sse_http_last_event_id(sse_str("1"), broken, buffer, sizeof(buffer)), -EINVAL);
 }
 
-/* Quadratic time would show here as a test that does not end. */
+/* With quadratic time this test would not finish. */
 static void huge_header_is_read(void **state)
 {
     struct sse_text header = repeated_text("0123456789abcdef", MEBIBYTE);
@@ -303,7 +303,7 @@ static void huge_query_is_read(void **state)
     }
 }
 
-/* Every byte comes back as itself, encoded in either case. */
+/* Every byte is decoded correctly, with hexadecimal digits in either case. */
 static void each_encoded_byte_is_decoded(void **state)
 {
     static const char digits[2][17] = {"0123456789abcdef", "0123456789ABCDEF"};
@@ -325,7 +325,7 @@ static void each_encoded_byte_is_decoded(void **state)
     }
 }
 
-/* Bytes as they are, which some servers let through. */
+/* Some servers pass on bytes without encoding. */
 static void each_plain_byte_is_read(void **state)
 {
     (void)state;

@@ -250,7 +250,7 @@ static void sizes_without_memory_are_refused(void **state)
     assert_int_equal(sse_http_headers(NULL, 1, NULL), -EINVAL);
 }
 
-/* The lengths are lies: the test would crash if a text were read. */
+/* The lengths are wrong: the test would crash if a text were read. */
 static void lengths_that_overflow_are_found_unread(void **state)
 {
     struct sse_http_header headers[2] = {{sse_str("a"), sse_str("b")}, {sse_str("c"), sse_str("d")}};
@@ -279,7 +279,7 @@ static void lengths_that_overflow_are_found_unread(void **state)
     expect_error_everywhere(&options, -EOVERFLOW);
 }
 
-/* Options in a block of exactly their size, so that sanitizers see a read past it. */
+/* The options are in a block of exactly their size, so that sanitizers notice a read past it. */
 static struct sse_http_options *options_of_size(size_t size)
 {
     const struct sse_http_options known = http_options();

@@ -104,7 +104,7 @@ static void values_are_found_and_decoded(void **state)
         {"%74%6f%70%69%63=a", "a", 0},
         {"%54opic=a", NULL, -ENOENT},
 
-        /* Only the value that is asked for must be valid. */
+        /* Only the requested value must be valid. */
         {"a=%zz&topic=news&b=%00", "news", 0},
         {"%zz=1&topic=news", "news", 0},
     };
@@ -174,7 +174,7 @@ static void values_are_utf_8(void **state)
     expect_rows("t", rows, COUNT(rows));
 }
 
-/* Encoded in either case, and as it is. */
+/* Each byte, encoded in either case, and unencoded. */
 static void each_byte_is_decoded_or_refused(void **state)
 {
     static const char digits[2][17] = {"0123456789abcdef", "0123456789ABCDEF"};
@@ -269,7 +269,7 @@ static void bad_arguments_are_refused(void **state)
     assert_int_equal(sse_http_parameter(sse_str("t=1"), "t", 0, buffer, 0), 1);
 }
 
-/* Quadratic time would show here as a test that does not end. */
+/* With quadratic time this test would not finish. */
 static void huge_query_is_read(void **state)
 {
     static const struct {
@@ -288,7 +288,7 @@ static void huge_query_is_read(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct sse_text query = repeated_text(rows[i].pattern, MEBIBYTE);
-        /* Past the last value, but for the one value that is the whole query. */
+        /* Buffers larger than the last value; the longest one is the whole query. */
         size_t index = rows[i].result < 0 ? MEBIBYTE : 0;
 
         assert_int_equal(sse_http_parameter(query, rows[i].name, index, NULL, 0), rows[i].result);

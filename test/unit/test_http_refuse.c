@@ -37,7 +37,7 @@ static ssize_t refuse_with_a_count(void *buffer, size_t size, const struct sse_h
 
 static const http_write refusals[] = {http_refuse_for_now, refuse_request, refuse_as_broken};
 
-/* As the table in <sse/http.h> has it. */
+/* The table of <sse/http.h>. */
 static int expected_status(int error)
 {
     static const int later[] = {EAGAIN, ECONNREFUSED, ENOMEM, ENOSPC};
@@ -76,7 +76,7 @@ static void every_error_has_a_status(void **state)
     expect_refusal(INT_MIN);
 }
 
-static void what_is_no_error_is_no_refusal(void **state)
+static void only_errors_make_a_refusal(void **state)
 {
     static const int results[] = {0, 1, EAGAIN, INT_MAX};
     struct sse_http_refusal refusal;
@@ -132,7 +132,7 @@ static void every_retry_from_2_to_10_seconds_occurs(void **state)
     }
 }
 
-static void come_back_later_is_a_whole_stream(void **state)
+static void a_retry_is_a_whole_stream(void **state)
 {
     struct sse_http_header header = {sse_str("Connection"), sse_str("close")};
     struct sse_http_options options = http_options();
@@ -190,7 +190,7 @@ static void error_responses_are_empty(void **state)
                   "Access-Control-Allow-Credentials: true\r\nConnection: close\r\n\r\n");
 }
 
-/* A server refuses with the options of its heads, and one that was wrong about chunks must get its 500. */
+/* A server refuses with the options of its heads. If they are wrong about chunks, it must still get its 500. */
 static void chunks_do_not_matter(void **state)
 {
     (void)state;
@@ -214,10 +214,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_error_has_a_status),
-        cmocka_unit_test(what_is_no_error_is_no_refusal),
+        cmocka_unit_test(only_errors_make_a_refusal),
         cmocka_unit_test(retry_follows_the_random_bits),
         cmocka_unit_test(every_retry_from_2_to_10_seconds_occurs),
-        cmocka_unit_test(come_back_later_is_a_whole_stream),
+        cmocka_unit_test(a_retry_is_a_whole_stream),
         cmocka_unit_test(length_is_that_of_the_body),
         cmocka_unit_test(error_responses_are_empty),
         cmocka_unit_test(chunks_do_not_matter),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What happens to an emitter while a send writes to its socket: the thread inside tells the loop of it. Other
- * threads would come at that moment by chance; here they come inside send(2), which this program has of its own. */
+/* What happens to an emitter while a send writes to its socket: the sending thread passes the work on to the loop.
+ * Other threads would only meet this moment by chance. So this program replaces send(2) and acts inside it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -59,7 +59,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* Sends, and lets the loop have the turns that it is woken for. */
+/* Sends, and lets the loop take the turns that it is woken for. */
 static void send_while(void (*act)(void))
 {
     unsigned wakes = atomic_load(&loop.wakes);
@@ -73,7 +73,7 @@ static void send_while(void (*act)(void))
         (void)fake_loop_settle(&loop);
 }
 
-static void alone_it_wakes_nobody(void **state)
+static void a_send_alone_wakes_nobody(void **state)
 {
     (void)state;
     send_while(NULL);
@@ -85,7 +85,7 @@ static void complete(void)
     assert_int_equal(sse_emitter_complete(client.emitter), 0);
 }
 
-static void completed_meanwhile(void **state)
+static void a_complete_during_a_send(void **state)
 {
     (void)state;
     send_while(complete);
@@ -95,7 +95,7 @@ static void completed_meanwhile(void **state)
     assert_true(pair_has_ended(&pair));
 }
 
-/* As a polled loop notes it. */
+/* Marks the emitter as a polled loop does. */
 static void report_input(void)
 {
     pthread_mutex_lock(&client.emitter->lock);
@@ -110,7 +110,7 @@ static void report_error(void)
     pthread_mutex_unlock(&client.emitter->lock);
 }
 
-static void input_is_looked_at_afterwards(void **state)
+static void input_is_handled_afterwards(void **state)
 {
     (void)state;
     assert_int_equal(shutdown(pair.client, SHUT_WR), 0);
@@ -119,7 +119,7 @@ static void input_is_looked_at_afterwards(void **state)
     pair_expect(&pair, ":\n");
 }
 
-static void an_error_is_looked_at_afterwards(void **state)
+static void an_error_is_handled_afterwards(void **state)
 {
     (void)state;
     send_while(report_error);
@@ -133,8 +133,8 @@ static void send_another(void)
     assert_int_equal(sse_emitter_send(client.emitter, &event), 0);
 }
 
-/* The thread inside does not write for others: the loop does. */
-static void what_others_send_is_the_loop_s(void **state)
+/* The sending thread does not write for others: the loop does. */
+static void events_of_others_are_left_to_the_loop(void **state)
 {
     (void)state;
     send_while(send_another);
@@ -147,11 +147,11 @@ static void what_others_send_is_the_loop_s(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(alone_it_wakes_nobody),
-        TEST(completed_meanwhile),
-        TEST(input_is_looked_at_afterwards),
-        TEST(an_error_is_looked_at_afterwards),
-        TEST(what_others_send_is_the_loop_s),
+        TEST(a_send_alone_wakes_nobody),
+        TEST(a_complete_during_a_send),
+        TEST(input_is_handled_afterwards),
+        TEST(an_error_is_handled_afterwards),
+        TEST(events_of_others_are_left_to_the_loop),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

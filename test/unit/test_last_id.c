@@ -58,7 +58,7 @@ static void expect(size_t size, char first)
         assert_int_equal(id.ptr[i], i ? (char)('a' + i % 26) : first);
 }
 
-/* The message is gone when it returns, unless its id needs it. */
+/* When it returns, the message has been freed, unless the last id needs it. */
 static void set(size_t size, char first)
 {
     struct sse_message *message = message_of(size, first);
@@ -68,7 +68,7 @@ static void set(size_t size, char first)
     expect(size, first);
 }
 
-static void before_the_first_there_is_none(void **state)
+static void before_the_first_event_there_is_no_id(void **state)
 {
     (void)state;
     assert_null(sse_last_id_get(&last).ptr);
@@ -109,7 +109,7 @@ static void a_short_id_needs_no_memory(void **state)
     expect(LAST_ID_SHORT_MAX, 'A');
 }
 
-/* As ids that count up do. */
+/* As with ids that count up. */
 static void a_longer_id_takes_one_block_for_all_that_follow(void **state)
 {
     size_t allocations;
@@ -120,7 +120,7 @@ static void a_longer_id_takes_one_block_for_all_that_follow(void **state)
     allocations = fake.allocations;
     for (size_t i = 0; i < 100; i++)
         set(i % 29, "ABCDE"[i % 5]);
-    /* Those of the messages. */
+    /* The references of the messages. */
     assert_int_equal(fake.allocations, allocations + 100);
     assert_int_equal(fake.blocks, 1);
 }
@@ -138,7 +138,7 @@ static void without_memory_the_message_is_kept(void **state)
     sse_message_unref(message);
     expect(40, 'A');
     assert_int_equal(fake.blocks, 1);
-    /* With memory again, the next releases the message. */
+    /* When there is memory again, the next id releases the message. */
     fake_platform_fail_at(&fake, 0, false);
     set(40, 'C');
     assert_int_equal(fake.blocks, 1);
@@ -166,7 +166,7 @@ static void room_is_made_behind_the_id_that_is_there(void **state)
     set(20, 'D');
 }
 
-/* Emitters that are idle hold no event, however long the ids are, and however large the events. */
+/* Idle emitters keep no event, however long the ids and however large the events are. */
 static void no_message_is_kept(void **state)
 {
     static const size_t sizes[] = {3, 20, 255, 256, 257, SSE_ID_SIZE_MAX};
@@ -191,7 +191,7 @@ static void no_message_is_kept(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(before_the_first_there_is_none, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(before_the_first_event_there_is_no_id, set_up, tear_down),
         cmocka_unit_test_setup_teardown(each_size_follows_each, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_short_id_needs_no_memory, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_longer_id_takes_one_block_for_all_that_follow, set_up, tear_down),

@@ -27,7 +27,7 @@ static bool is_open(struct loop_client *client)
     return info.state == SSE_STATE_OPEN;
 }
 
-/* The loop closes the descriptor, and releases the emitter when the owner has closed it. */
+/* The loop closes the descriptor, and frees the emitter when the owner has closed it. */
 static void ends(struct loop_client *client, enum sse_reason reason, int error)
 {
     loop_client_dispatch_to_end(client);
@@ -71,7 +71,7 @@ static void slow_reader_gets_all(struct loop_stage *stage, enum loop_client_kind
         size += loop_client_fill(&client);
     assert_true(size > (size_t)5 << 20);
     loop_client_drain(&client, size);
-    /* What it does not take at once the second time is written as well. */
+    /* Bytes that the socket does not accept the second time are written later too. */
     size = loop_client_fill(&client);
     loop_client_drain(&client, size);
     loop_stage_dispatch(stage);
@@ -86,7 +86,7 @@ static void slow_readers_get_all(void **state)
         slow_reader_gets_all(*state, (enum loop_client_kind)kind);
 }
 
-/* The loop looks at it for the first time when it is full already, or has room again. */
+/* When the loop looks at the socket for the first time, it is already full, or has room again. */
 static void full_before_the_first_turn(void **state)
 {
     for (int has_room = 0; has_room < 2; has_room++) {
@@ -125,7 +125,8 @@ static void graceful_end_of_a_slow_reader(void **state)
     ends(&client, SSE_REASON_COMPLETED, 0);
 }
 
-/* The owner is done, and the loop goes on: until the last byte, the drain timer, or the client's end. */
+/* The owner has closed the emitter, and the loop continues until the last byte, the drain timer, or the client's
+ * end. */
 static void closed_while_it_drains(void **state)
 {
     static const enum sse_reason reasons[] = {SSE_REASON_COMPLETED, SSE_REASON_DRAIN_TIMEOUT,
@@ -161,7 +162,7 @@ static void closed_while_it_drains(void **state)
     }
 }
 
-/* Nobody keeps a pointer to it. */
+/* The server keeps no pointer to it. */
 static void an_emitter_that_the_loop_keeps_alone(void **state)
 {
     struct loop_stage *stage = *state;
@@ -194,7 +195,7 @@ static void an_emitter_that_the_loop_keeps_alone(void **state)
     }
 }
 
-/* Ends, whatever the reason */
+/* Ends, for any reason */
 
 static void overflowed(void **state)
 {
@@ -261,7 +262,7 @@ static void heartbeats_are_sent(void **state)
     ends(&client, SSE_REASON_COMPLETED, 0);
 }
 
-/* A client, and the loop that its callbacks ran in. */
+/* A client, and the loop in which its callbacks ran. */
 static void ended_before_the_first_turn(void **state)
 {
     struct loop_client client;
@@ -282,7 +283,7 @@ static void ended_before_the_first_turn(void **state)
     assert_int_equal(atomic_load(&client.releases), 1);
 }
 
-/* Descriptors that are no sockets */
+/* Descriptors that are not sockets */
 
 static void open_terminal(struct loop_client *client, struct loop_stage *stage)
 {
@@ -305,7 +306,7 @@ static void terminal(void **state)
     open_terminal(&client, *state);
     assert_int_equal(loop_client_send(&client, "tty"), 0);
     loop_client_expect(&client, "data: tty\r\n\r\n");
-    /* What is typed is left to whoever reads it. */
+    /* The library does not read what is typed. */
     assert_int_equal(write(client.fd, "typed\n", 6), 6);
     for (int i = 0; i < 3; i++)
         loop_stage_dispatch(*state);
@@ -316,7 +317,7 @@ static void terminal(void **state)
     loop_client_close(&client);
 }
 
-/* epoll does not accept it, and it always has room. */
+/* epoll does not accept a regular file, which always has room. */
 static void a_device_without_poll_is_written_to(void **state)
 {
     struct loop_client client = {.stage = *state, .fd = -1, .server_fd = open("/dev/null", O_WRONLY)};

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* How a polled loop notices that a client has left, or only stopped sending, and what it does with input. */
+/* How a polled loop notices that a client has disconnected or has only stopped sending, and what it does with
+ * input. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -37,7 +38,7 @@ static void is_noticed(struct loop_client *client)
     assert_int_equal(atomic_load(&client->releases), 1);
 }
 
-/* Departures */
+/* Disconnects */
 
 static void close_is_noticed(void **state)
 {
@@ -115,7 +116,7 @@ static void half_closed_client_stays(struct loop_stage *stage, enum loop_client_
     loop_client_expect(&client, "data: still here\n\n");
     loop_client_drain(&client, loop_client_fill(&client));
     assert_true(is_open(&client));
-    /* One comment to find out, and no more. */
+    /* The loop sends one comment to find out, and no more. */
     for (int i = 0; i < 3; i++)
         loop_stage_dispatch(stage);
     assert_true(loop_client_is_quiet(&client));
@@ -146,7 +147,7 @@ static void half_closed_before_new_stays(void **state)
     loop_client_close(&client);
 }
 
-/* What is queued already will find out; a comment more is not needed. */
+/* Queued events will find out, so no comment is needed. */
 static void half_closed_and_blocked_gets_no_comment(void **state)
 {
     struct loop_client client;
@@ -196,7 +197,7 @@ static size_t send_until_full(int fd)
     return total;
 }
 
-/* More than one turn takes: the rest is not forgotten, and the stream goes on. */
+/* There is more input than one turn reads. The rest is read later, and the stream continues. */
 static void input_is_thrown_away(void **state)
 {
     struct loop_stage *stage = *state;
@@ -227,8 +228,8 @@ static void end_behind_much_input_is_noticed(void **state)
     is_noticed(&client);
 }
 
-/* Closing on unread bytes resets the connection: the client would see no orderly end, and on TCP lose
- * the last event. There is more than one turn takes. */
+/* Closing with unread bytes resets the connection: the client would not see an orderly end, and with TCP it would
+ * lose the last event. There is more input than one turn reads. */
 static void unread_input_does_not_reset_a_graceful_end(void **state)
 {
     static const char input[100000];

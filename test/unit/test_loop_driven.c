@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A driven loop: when on_wake comes, what a turn returns, and that it is fair. */
+/* A driven loop: when it calls on_wake, what a turn returns, and that it is fair. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -56,7 +56,7 @@ static void prepare(enum sse_output output)
     client.options.registry = registry;
 }
 
-/* The stream has begun, and the loop rests. */
+/* Opens the stream, and lets the loop finish its work. */
 static void open_client(enum sse_output output)
 {
     prepare(output);
@@ -117,7 +117,7 @@ static int call_shutdown(void)
     return sse_registry_shutdown(registry, &options);
 }
 
-/* Whatever makes work for the loop; `twice`: it may be called again at once. */
+/* The causes of work for a loop. `twice`: the call may be repeated at once. */
 static const struct {
     int (*call)(void);
     bool twice;
@@ -126,7 +126,7 @@ static const struct {
     {call_abort, false}, {call_complete_all, true}, {call_close, false}, {call_shutdown, false},
 };
 
-/* Each of them wakes a loop that rests, once until the next turn; fake_loop checks that. */
+/* Each cause wakes an idle loop once until the next turn. fake_loop checks that. */
 static void each_cause_wakes_the_loop_once(void **state)
 {
     (void)state;
@@ -171,15 +171,15 @@ static void a_new_emitter_wakes_the_loop(void **state)
         client.options.lifetime_ms = 500;
         fake_client_open(&client);
         assert_int_equal(wakes(), before + 1);
-        /* Its timers count from the first turn on. */
+        /* The timers count from the first turn on. */
         assert_int_equal(fake_loop_settle(&loop), 500);
         fake_client_free(&client);
         pair_close(&pair);
     }
 }
 
-/* What needs no turn does not wake. */
-static void nothing_to_do_wakes_nobody(void **state)
+/* Calls that need no turn do not wake the loop. */
+static void calls_without_work_wake_nobody(void **state)
 {
     struct descriptor_pair pair;
     struct sse_emitter_info info;
@@ -197,7 +197,7 @@ static void nothing_to_do_wakes_nobody(void **state)
     assert_int_equal(wakes(), before);
     fake_client_free(&client);
 
-    /* A send that was written at once. */
+    /* The event was written at once. */
     pair_open(&pair, PAIR_STREAM);
     prepare(SSE_OUTPUT_FD);
     client.options.fd = pair.server;
@@ -211,7 +211,7 @@ static void nothing_to_do_wakes_nobody(void **state)
     pair_close(&pair);
 }
 
-/* While on_wake runs no lock is held: every call that it may make comes back. */
+/* No lock is held while on_wake runs, so every call that it may make returns. */
 static void call_everything(struct fake_loop *of, void *user)
 {
     struct sse_emitter_info info;
@@ -263,11 +263,11 @@ static void turn_in_another_thread_and_publish(struct fake_loop *of, void *user)
     assert_int_equal(pthread_create(&thread, NULL, turn_and_publish, &result), 0);
     pthread_join(thread, NULL);
     assert_int_equal(result, 0);
-    /* Whoever is inside on_wake calls it again. */
+    /* A callback inside on_wake causes it again. */
     assert_int_equal(wakes(), before);
 }
 
-/* A turn takes place while on_wake still runs: what is marked after it is not forgotten. Row M5. */
+/* A turn runs while on_wake is still running. An emitter that is marked after the turn is not forgotten. Row M5. */
 static void a_wake_that_came_too_early_comes_again(void **state)
 {
     unsigned before;
@@ -292,8 +292,8 @@ static void send_once(struct fake_output *output, void *user)
     assert_int_equal(call_send(), 0);
 }
 
-/* Work that comes during a turn is the next one's, which is due at once; nobody is woken for it. */
-static void work_that_comes_meanwhile_is_left(void **state)
+/* Work that comes during a turn is for the next turn, which is due at once. No thread is woken for it. */
+static void work_during_a_turn_is_for_the_next_turn(void **state)
 {
     unsigned before;
 
@@ -331,7 +331,7 @@ static void turns_return_the_time_to_the_next(void **state)
     fake_client_free(&client);
 }
 
-/* An emitter with more than its share, a crowd, and timers: each has one turn. */
+/* An emitter with more work than its share, a crowd, and timers. Each is served once in a turn. */
 static void a_turn_serves_each_once(void **state)
 {
     static struct fake_client crowd[CROWD];
@@ -344,7 +344,7 @@ static void a_turn_serves_each_once(void **state)
         fake_client_new(&crowd[i], &fake, SSE_OUTPUT_CALLBACK, &loop);
     client.output.take_max = 12;
     assert_int_equal(fake_loop_turn(&loop), 0);
-    /* The busy one has not kept the others waiting, and has not had all of its own. */
+    /* The busy emitter has not delayed the others, and has work left. */
     for (size_t i = 0; i < CROWD; i++)
         assert_string_equal(fake_client_text(&crowd[i]), ":\n");
     assert_in_range(fake_client_info(&client).events, 1, 999);
@@ -365,7 +365,7 @@ static size_t count_timeouts(const struct fake_client *crowd)
     return timeouts;
 }
 
-/* What is due at the same moment is for several turns, between which others have theirs. Fault 50. */
+/* Timers of the same deadline take several turns, between which other emitters are served. Fault 50. */
 static void equal_deadlines_are_for_several_turns(void **state)
 {
     struct fake_client *crowd = calloc(DEADLINES, sizeof(*crowd));
@@ -395,7 +395,7 @@ static void equal_deadlines_are_for_several_turns(void **state)
 }
 
 /* A burst is one write. */
-static void all_that_is_queued_leaves_in_one_write(void **state)
+static void queued_events_are_one_write(void **state)
 {
     size_t calls;
 
@@ -410,7 +410,7 @@ static void all_that_is_queued_leaves_in_one_write(void **state)
     fake_client_free(&client);
 }
 
-/* What a callback does to the loop that runs it. */
+/* The action of a callback on the loop that runs it. */
 static int results[6];
 
 static void call_the_loop(struct fake_output *output, void *user)
@@ -481,7 +481,7 @@ static void it_is_empty_after_finish(void **state)
     assert_int_equal(fake_loop_turn(&loop), -1);
 }
 
-/* FD: the server asks for room itself, and tells of it. */
+/* With FD, the server itself waits for room, and reports it. */
 static void a_full_descriptor_is_reported(void **state)
 {
     static char text[60000];
@@ -519,12 +519,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(each_cause_wakes_the_loop_once),
         TEST(a_new_emitter_wakes_the_loop),
-        TEST(nothing_to_do_wakes_nobody),
+        TEST(calls_without_work_wake_nobody),
         TEST(on_wake_holds_no_lock),
-        TEST(work_that_comes_meanwhile_is_left),
+        TEST(work_during_a_turn_is_for_the_next_turn),
         TEST(turns_return_the_time_to_the_next),
         TEST(a_turn_serves_each_once),
-        TEST(all_that_is_queued_leaves_in_one_write),
+        TEST(queued_events_are_one_write),
         TEST(turns_in_a_callback_are_deadlocks),
         TEST(another_thread_is_told_that_the_loop_is_busy),
         TEST(it_is_empty_after_finish),

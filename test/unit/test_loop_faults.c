@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Arguments that are refused, and what happens when there is no memory, no descriptor, no connection. */
+/* Arguments that are refused, and what happens when there is no memory, no descriptor, or no connection. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -64,7 +64,7 @@ static void bad_arguments_of_new(void **state)
     refuses(&bad);
 }
 
-/* What this library does not know must be zero. */
+/* Members that this library does not know must be zero. */
 static void options_of_a_later_version(void **state)
 {
     struct {
@@ -128,7 +128,7 @@ static void no_descriptors_for_new(void **state)
     int error;
 
     do {
-        /* The numbers in use may have holes, so the first few limits may all be too low. */
+        /* The used numbers may have holes, so the first few limits may all be too low. */
         rlim_t before = set_descriptor_limit(more);
 
         error = sse_loop_new(&loop, &options);
@@ -147,7 +147,7 @@ static void no_descriptors_for_new(void **state)
     sse_loop_free(loop);
 }
 
-/* Once the loop is there it needs no more. */
+/* Once the loop is made, it needs no more descriptors. */
 static void no_descriptors_for_anything_else(void **state)
 {
     struct loop_client client;
@@ -156,7 +156,7 @@ static void no_descriptors_for_anything_else(void **state)
     loop_client_connect(&client, *state, LOOP_CLIENT_TCP);
     before = set_descriptor_limit(0);
     assert_int_equal(loop_client_try_open(&client, NULL), 0);
-    /* But poll(2) counts the descriptors that it is asked about. */
+    /* But poll(2) fails if the limit is below the number of its descriptors. */
     (void)set_descriptor_limit(2);
     assert_int_equal(loop_client_send(&client, "x"), 0);
     loop_client_expect(&client, ":\ndata: x\n\n");
@@ -167,7 +167,7 @@ static void no_descriptors_for_anything_else(void **state)
     loop_client_depart(&client);
 }
 
-/* Not under valgrind, which keeps a limit of its own. */
+/* Not under valgrind, which keeps its own limit. */
 static bool poll_fails_over_the_limit(void)
 {
     struct pollfd polls[2] = {{.fd = -1}, {.fd = -1}};
@@ -212,7 +212,7 @@ static void bad_arguments(void **state)
 
 /* New emitters */
 
-/* The loop goes on without memory; what is written needs none. */
+/* The loop works without memory, and writing needs none. */
 static void no_memory_while_it_runs(void **state)
 {
     struct loop_stage *stage = *state;
@@ -231,7 +231,8 @@ static void no_memory_while_it_runs(void **state)
     loop_client_depart(&staying);
 }
 
-/* epoll cannot watch it, and need not: it is never full, and nobody leaves it. */
+/* epoll cannot watch a regular file. That is not necessary, because the file is never full and never
+ * disconnects. */
 static void a_regular_file(void **state)
 {
     FILE *file = tmpfile();
@@ -255,7 +256,7 @@ static void take_the_number(struct loop_client *client)
     (void)dup2(client->fd, client->server_fd);
 }
 
-/* Against the rules, but it must not end in a loop that never rests. Only poll tells of it. */
+/* A violation of the rules. Still, the loop must become idle again. Only poll reports this error. */
 static void a_descriptor_closed_behind_the_loop(void **state)
 {
     struct loop_client client;
@@ -269,12 +270,12 @@ static void a_descriptor_closed_behind_the_loop(void **state)
     for (int i = 0; i < 3; i++)
         loop_stage_dispatch(*state);
     assert_int_equal(atomic_load(&client.completions), 1);
-    /* It is another's by now, and not the loop's to close. */
+    /* The number belongs to another file now, so the loop must not close it. */
     assert_int_equal(close(client.server_fd), 0);
     loop_client_close(&client);
 }
 
-/* What has the number now is not the loop's to close, whichever poller failed to notice. */
+/* The loop must not close the file that has the number now, even if the poller has noticed nothing. */
 static void a_descriptor_replaced_behind_the_loop(void **state)
 {
     struct loop_client client;
@@ -291,7 +292,7 @@ static void a_descriptor_replaced_behind_the_loop(void **state)
     loop_client_close(&client);
 }
 
-/* A socket takes every call that the emitter's own would: only what it is tells them apart. */
+/* A socket would accept the same calls as the emitter's own file. Only the identity of the file differs. */
 static void another_socket_has_the_number(void **state)
 {
     struct loop_client client;
@@ -313,7 +314,7 @@ static void another_socket_has_the_number(void **state)
     loop_client_close(&client);
 }
 
-/* The number of the next connection is the caller's to choose. */
+/* The caller chooses the number of the next connection. */
 static void connect_with_number(struct loop_client *client, struct loop_stage *stage, int number)
 {
     loop_client_connect(client, stage, LOOP_CLIENT_UNIX);
@@ -326,8 +327,8 @@ static void connect_with_number(struct loop_client *client, struct loop_stage *s
     client->server_fd = number;
 }
 
-/* Somebody else has the old file open still, and the kernel reports it by its old name. Row L16. */
-static void the_old_file_of_a_number_lives_on(void **state)
+/* Another process still has the old file open, and the kernel reports it by its old name. Row L16. */
+static void an_old_file_of_a_number_ends_nobody(void **state)
 {
     struct loop_client old, new;
     int copy;
@@ -352,7 +353,7 @@ static void the_old_file_of_a_number_lives_on(void **state)
     loop_client_depart(&new);
 }
 
-/* Many */
+/* Many connections */
 
 static void ends_somehow(struct loop_client *client, int way)
 {
@@ -428,14 +429,14 @@ static int run(const enum sse_poller *poller, const char *name)
         TEST(a_descriptor_closed_behind_the_loop, poller),
         TEST(a_descriptor_replaced_behind_the_loop, poller),
         TEST(another_socket_has_the_number, poller),
-        TEST(the_old_file_of_a_number_lives_on, poller),
+        TEST(an_old_file_of_a_number_ends_nobody, poller),
         TEST(thousand_connections_leave_nothing_behind, poller),
     };
 
     return cmocka_run_group_tests_name(name, tests, NULL, NULL);
 }
 
-/* Of poll alone can a test bring about an error that does not pass. */
+/* Only with poll can a test cause an error that stays. */
 static int run_with_poll(const enum sse_poller *poller)
 {
     const struct CMUnitTest tests[] = {

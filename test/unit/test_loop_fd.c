@@ -21,7 +21,7 @@
 
 static const enum sse_poller pollers[] = {SSE_POLLER_POLL, SSE_POLLER_EPOLL};
 
-/* The wait of the loop itself */
+/* The loop's own wait */
 
 static void dispatch_waits_no_longer_than_it_is_told(void **state)
 {
@@ -43,8 +43,8 @@ static void timers_end_the_wait(void **state)
     loop_client_close(&client);
 }
 
-/* A client that reads nothing, one that was blocked and has closed its sending side, and a stop that
- * came before: none of that keeps the loop awake until the timer is due. */
+/* A client that reads nothing, a blocked one that has closed its sending side, and an earlier stop: the loop still
+ * sleeps until the timer is due. */
 static void it_sleeps_while_nothing_happens(void **state)
 {
     const struct sse_emitter_options options = {.lifetime_ms = 50, .heartbeat_ms = SSE_TIMER_OFF};
@@ -70,7 +70,7 @@ static void it_sleeps_while_nothing_happens(void **state)
     loop_client_depart(&blocked);
 }
 
-/* The loop waits for ever when the timer comes to be. */
+/* The loop waits without a limit when the timer is started. */
 static void timer_of_another_thread_ends_the_wait(void **state)
 {
     const struct sse_emitter_options options = {.lifetime_ms = 1, .heartbeat_ms = SSE_TIMER_OFF};
@@ -156,9 +156,9 @@ static void any_thread_may_ask_for_the_descriptor(void **state)
     loop_runner_stop(&runner);
 }
 
-/* Within another loop */
+/* Inside another loop */
 
-/* True if there is nothing to do any more. */
+/* Returns true if there is nothing left to do. */
 static bool comes_to_rest(struct loop_stage *stage)
 {
     for (int i = 0; i < 20; i++) {
@@ -170,7 +170,7 @@ static bool comes_to_rest(struct loop_stage *stage)
     return false;
 }
 
-/* Something has made the descriptor readable, and what it was is done once it no longer is. */
+/* Something has made the descriptor readable. Dispatches until it is not readable any more. */
 static void is_called_for(struct loop_stage *stage)
 {
     assert_true(descriptor_is_readable(sse_loop_fd(stage->loop)));
@@ -188,11 +188,11 @@ static void the_descriptor_is_readable_while_there_is_work(void **state)
     for (int i = 0; i < 4; i++)
         loop_client_open(&clients[i], stage, LOOP_CLIENT_UNIX, NULL);
     assert_true(comes_to_rest(stage));
-    /* A mark by another thread's hand, and the write that follows. */
+    /* Another thread marks the emitter, and the loop writes. */
     size = loop_client_fill(&clients[0]);
     (void)descriptor_is_readable(sse_loop_fd(stage->loop));
     assert_true(comes_to_rest(stage));
-    /* Room. */
+    /* The socket has room again. */
     while (size) {
         char buffer[65536];
         ssize_t received = read(clients[0].fd, buffer, sizeof(buffer));
@@ -204,7 +204,7 @@ static void the_descriptor_is_readable_while_there_is_work(void **state)
             loop_stage_dispatch(stage);
     }
     assert_true(comes_to_rest(stage));
-    /* One that is completed, one that is closed, one that leaves, and a stop. */
+    /* A complete, a close, a disconnect, and a stop. */
     assert_int_equal(sse_emitter_complete(clients[1].emitter), 0);
     is_called_for(stage);
     assert_false(descriptor_is_open(clients[1].server_fd));
@@ -225,7 +225,7 @@ static void the_descriptor_is_readable_while_there_is_work(void **state)
     loop_client_close(&clients[3]);
 }
 
-/* The loop does not wake itself for what it was told. */
+/* Dispatching events does not wake the loop again. */
 static void one_dispatch_is_enough_for_what_a_client_sent(void **state)
 {
     struct loop_stage *stage = *state;
@@ -248,7 +248,7 @@ static ssize_t take_little(void *user, const struct iovec *iov, int count)
     return 1;
 }
 
-/* More than a turn writes: the descriptor stays readable until all is written. */
+/* There is more than one turn writes. The descriptor stays readable until everything is written. */
 static void work_that_is_left_over_calls_again(void **state)
 {
     struct loop_stage *stage = *state;
@@ -284,7 +284,7 @@ static void work_that_is_left_over_calls_again(void **state)
     assert_int_equal(sse_loop_count(stage->loop), 0);
 }
 
-/* An outer loop that sleeps on the descriptor alone, without a timeout. */
+/* An outer loop that waits for the descriptor alone, without a timeout. */
 static void outer_loop(struct loop_stage *stage, struct loop_client *client)
 {
     struct pollfd poll_fd = {.fd = sse_loop_fd(stage->loop), .events = POLLIN};
@@ -314,7 +314,7 @@ static void it_runs_inside_another_loop(void **state)
     loop_client_close(&client);
 }
 
-/* Its timers are in the descriptor too, in whatever order they come to be. */
+/* The descriptor also reports timers, in whatever order they are started. */
 static void the_descriptor_tells_of_timers(void **state)
 {
     struct loop_stage *stage = *state;
@@ -366,7 +366,7 @@ static int run(const enum sse_poller *poller, const char *name)
     return cmocka_run_group_tests_name(name, tests, NULL, NULL);
 }
 
-/* What only a poller with a descriptor can do. */
+/* Tests that need a poller with a descriptor. */
 static int run_with_descriptor(const enum sse_poller *poller)
 {
     const struct CMUnitTest tests[] = {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The end of a loop: what becomes of its emitters, of references to them, and of threads that use them. */
+/* The end of a loop: what happens to its emitters, to references to them, and to threads that use them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -68,7 +68,7 @@ static int publish(void)
     return sse_registry_publish(registry, sse_str(NULL), &tick, NULL);
 }
 
-/* Nobody ever gave it a turn, or it had one; bytes wait, or it drains. */
+/* The loop never had a turn, or it had one. Bytes are queued, or the emitter drains. */
 enum stage { FRESH, BEGUN, QUEUED, DRAINING, ENDED, STAGES };
 
 static void bring_to(struct fake_client *client, enum stage stage)
@@ -85,8 +85,8 @@ static void bring_to(struct fake_client *client, enum stage stage)
         assert_int_equal(sse_emitter_abort(client->emitter, -EPROTO), 0);
 }
 
-/* The callbacks run inside sse_loop_free, in its thread: fake_client checks it. */
-static void what_is_left_ends(void **state)
+/* The callbacks run inside sse_loop_free, in its thread. fake_client checks that. */
+static void emitters_that_are_left_end(void **state)
 {
     (void)state;
     for (int i = 0; i < STAGES * 2; i++) {
@@ -110,8 +110,8 @@ static void what_is_left_ends(void **state)
     }
 }
 
-/* A connection that waits for on_ready learns of the end, before on_completion. */
-static void a_suspended_reader_is_told(void **state)
+/* A connection that waits for on_ready is notified of the end before on_completion. */
+static void a_suspended_reader_is_notified(void **state)
 {
     struct fake_client *client = prepare(0, SSE_OUTPUT_PULL);
 
@@ -162,14 +162,14 @@ static void descriptors_are_closed_unless_they_are_kept(void **state)
     }
 }
 
-static void free_of_nothing(void **state)
+static void free_ignores_null(void **state)
 {
     (void)state;
     sse_loop_free(NULL);
 }
 
-/* The registry and its other loops go on. */
-static void others_go_on(void **state)
+/* The registry and its other loops continue. */
+static void other_loops_continue(void **state)
 {
     struct fake_client *here = prepare(0, SSE_OUTPUT_CALLBACK), *there = prepare(1, SSE_OUTPUT_CALLBACK);
     struct fake_loop other;
@@ -224,7 +224,7 @@ static void on_release_runs_where_the_last_reference_is_released(void **state)
     assert_true(pthread_equal(released_in, thread));
 }
 
-/* What callbacks do meanwhile. */
+/* The actions of callbacks during the end. */
 static void end_all_others(struct sse_emitter *emitter, const struct sse_completion *completion, void *user)
 {
     (void)emitter, (void)completion, (void)user;
@@ -243,7 +243,7 @@ static void open_another(struct fake_client *client, void *user)
     assert_int_equal(sse_emitter_new(&made, &client->options, NULL), -ECONNREFUSED);
 }
 
-static void callbacks_may_use_the_others(void **state)
+static void callbacks_may_use_other_emitters(void **state)
 {
     struct fake_client *first = prepare(0, SSE_OUTPUT_CALLBACK);
 
@@ -355,7 +355,7 @@ static void free_while_others_publish_and_send(void **state)
         free_among_threads(i % 2, (enum sse_output)(i / 2 % 3 + 1));
 }
 
-/* Whoever is inside on_wake is waited for. */
+/* A thread inside on_wake is waited for. */
 static atomic_bool inside, left;
 
 static void stay_inside(struct fake_loop *of, void *user)
@@ -374,7 +374,7 @@ static void *send_once(void *emitter)
 }
 
 /* Row M4. */
-static void free_waits_for_those_who_wake_it(void **state)
+static void free_waits_for_threads_that_wake_the_loop(void **state)
 {
     (void)state;
     for (int i = 0; i < 20; i++) {
@@ -402,15 +402,15 @@ static void free_waits_for_those_who_wake_it(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(what_is_left_ends),
-        TEST(a_suspended_reader_is_told),
+        TEST(emitters_that_are_left_end),
+        TEST(a_suspended_reader_is_notified),
         TEST(descriptors_are_closed_unless_they_are_kept),
-        TEST(free_of_nothing),
-        TEST(others_go_on),
+        TEST(free_ignores_null),
+        TEST(other_loops_continue),
         TEST(on_release_runs_where_the_last_reference_is_released),
-        TEST(callbacks_may_use_the_others),
+        TEST(callbacks_may_use_other_emitters),
         TEST(free_while_others_publish_and_send),
-        TEST(free_waits_for_those_who_wake_it),
+        TEST(free_waits_for_threads_that_wake_the_loop),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,7 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The address sanitizer takes the frames that a cancelled thread leaves behind for live ones. */
+/* AddressSanitizer mistakes the frames of a cancelled thread for live ones. */
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #define CAN_CANCEL false
@@ -56,7 +56,7 @@ static void one_stop_ends_one_run(void **state)
     }
 }
 
-/* A dispatch is not a run: the stop is still for the run. */
+/* A dispatch is not a run, so the stop stays for the run. */
 static void dispatch_leaves_the_stop_to_the_run(void **state)
 {
     struct loop_stage *stage = *state;
@@ -90,10 +90,10 @@ static void stop_from_a_signal_handler(void **state)
 
     loop_of_handler = stage->loop;
     assert_int_equal(sigaction(SIGUSR1, &action, &before), 0);
-    /* Before the run, in this very thread. */
+    /* The signal comes before the run, in the same thread. */
     raise(SIGUSR1);
     assert_int_equal(sse_loop_run(stage->loop), 0);
-    /* And in the thread that runs, wherever it is; the thread sanitizer loses signals to new threads. */
+    /* The signal comes in the thread that runs, at any point. ThreadSanitizer loses signals to new threads. */
     loop_runner_start(&runner, stage);
     while (!atomic_load(&runner.done)) {
         pthread_kill(runner.thread, SIGUSR1);
@@ -104,7 +104,7 @@ static void stop_from_a_signal_handler(void **state)
     assert_int_equal(sigaction(SIGUSR1, &before, NULL), 0);
 }
 
-/* Stopped so often that what wakes it is full. */
+/* It is stopped so often that its pipe or counter is full. */
 static void many_stops(void **state)
 {
     struct loop_stage *stage = *state;
@@ -120,7 +120,7 @@ static void many_stops(void **state)
     assert_int_equal(sse_loop_run(stage->loop), 0);
 }
 
-/* The other one is in 24 days. The clock stands still: a timer that is waited for does not run. */
+/* The other timer is due in 24 days. The clock does not move, so a timer that is waited for never runs. */
 static void a_dispatch_ends_by_its_timeout_or_by_a_timer(void **state)
 {
     const struct sse_emitter_options soon = {
@@ -179,7 +179,7 @@ static void an_empty_loop_finishes_at_once(void **state)
     assert_int_equal(sse_loop_finish(stage->loop), 0);
 }
 
-/* It has not ended, its callbacks have not run, or somebody still refers to it. */
+/* The emitter has not ended, its callbacks have not run, or a reference is left. */
 static void finish_waits_for_the_last_reference(void **state)
 {
     for (int finished_first = 0; finished_first < 2; finished_first++) {
@@ -217,7 +217,7 @@ static void finish_waits_for_the_last_reference(void **state)
     }
 }
 
-/* The last thing that a server does. */
+/* The end of a server. */
 static void shutdown_and_finish(void **state)
 {
     const struct sse_event final = {.data = sse_str("bye")};
@@ -279,7 +279,7 @@ static void run_and_dispatch_in_a_callback_are_deadlocks(void **state)
     assert_int_equal(results[2], -EINVAL);
     assert_int_equal(results[3], sse_loop_fd(stage->loop));
     assert_int_equal(results[4], 1);
-    /* The stop in the callback was for a run, and not for the one that failed. */
+    /* The stop in the callback was for a run, and not for the run that failed. */
     assert_int_equal(sse_loop_run(stage->loop), 0);
     loop_client_close(&client);
 }
@@ -289,7 +289,7 @@ static void another_thread_is_told_that_the_loop_is_busy(void **state)
     struct loop_stage *stage = *state;
     struct loop_runner runner;
 
-    /* Either of them may be told. */
+    /* Either of the two threads may get the error. */
     loop_runner_start(&runner, stage);
     while (sse_loop_dispatch(stage->loop, 0) != -EBUSY) {
         if (!atomic_load(&runner.done))
@@ -304,8 +304,8 @@ static void another_thread_is_told_that_the_loop_is_busy(void **state)
     loop_stage_dispatch(stage);
 }
 
-/* The first is still inside; on_release runs after the close: a new one may well get the number of the old.
- */
+/* The first emitter is still inside its callback, and on_release runs after the close. So a new socket may well get
+ * the same number. */
 static void add_another(struct loop_client *client)
 {
     loop_client_connect(client->user, client->stage, LOOP_CLIENT_TCP);
@@ -334,8 +334,8 @@ static void emitters_are_made_in_callbacks(void **state)
 
 #define CROWD 150
 
-/* All go at once, and each is replaced while the others still wait for their turn. */
-static void replaced_in_callbacks(void **state)
+/* All disconnect at once, and each is replaced while the others still wait for their callbacks. */
+static void clients_are_replaced_in_callbacks(void **state)
 {
     static struct loop_client old[CROWD], new[CROWD];
 
@@ -402,7 +402,7 @@ static int run(const enum sse_poller *poller, const char *name)
         TEST(run_and_dispatch_in_a_callback_are_deadlocks, poller),
         TEST(another_thread_is_told_that_the_loop_is_busy, poller),
         TEST(emitters_are_made_in_callbacks, poller),
-        TEST(replaced_in_callbacks, poller),
+        TEST(clients_are_replaced_in_callbacks, poller),
 #if CAN_CANCEL
         TEST(cancelled_run_leaves_the_loop_usable, poller),
 #endif

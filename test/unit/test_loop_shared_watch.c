@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Emitters that share a socket, or the number of one: a polled loop asks for what they need now, and rests
+/* Emitters that share a socket, or its number. A polled loop waits for what they need now, and is idle
  * otherwise. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,7 +21,7 @@
 static const enum sse_poller pollers[] = {SSE_POLLER_POLL, SSE_POLLER_EPOLL};
 static const struct sse_event event = {.data = {"x", 1}};
 
-/* One stream over a socket that the server writes to itself. */
+/* One stream over a socket to which the server itself writes. */
 struct stream {
     struct loop_stage *stage;
     struct descriptor_pair *pair;
@@ -48,7 +48,7 @@ static void settle(struct loop_stage *stage)
         loop_stage_dispatch(stage);
 }
 
-/* A few turns later, a wait without a limit would not end. */
+/* If the loop is not idle after a few turns, a wait without a limit would not end. */
 static void expect_rest(struct loop_stage *stage)
 {
     struct poller_event events[POLLER_EVENTS_MAX];
@@ -57,7 +57,7 @@ static void expect_rest(struct loop_stage *stage)
     assert_int_equal(stage->loop->poller->wait(stage->loop->poller, events, 0), 0);
 }
 
-/* As a server does that takes bytes when it likes. */
+/* The work of a server that takes bytes when it likes. */
 static void pull(struct stream *stream, const char *text)
 {
     char buffer[64];
@@ -110,8 +110,8 @@ static void fill(struct descriptor_pair *pair)
             ;
 }
 
-/* Nobody asks for room, whoever else there is. */
-static void readers_of_one_socket_let_it_rest(void **state)
+/* No emitter asks for room, whatever other emitters there are. */
+static void readers_of_one_socket_do_not_keep_the_loop_awake(void **state)
 {
     for (int count = 1; count <= 3; count++) {
         struct descriptor_pair pair;
@@ -132,8 +132,8 @@ static void readers_of_one_socket_let_it_rest(void **state)
     }
 }
 
-/* It was told, and comes when it likes: room in the socket is nothing to it. */
-static void a_reader_that_does_not_come_lets_it_rest(void **state)
+/* The reader was notified, and comes when it likes. Room in the socket does not concern it. */
+static void a_late_reader_does_not_keep_the_loop_awake(void **state)
 {
     for (int half_closed = 0; half_closed < 2; half_closed++) {
         struct descriptor_pair pair;
@@ -152,8 +152,8 @@ static void a_reader_that_does_not_come_lets_it_rest(void **state)
     }
 }
 
-/* Who asked for room leaves: nobody waits for it any more. */
-static void nobody_asks_for_who_has_left(void **state)
+/* The emitter that asked for room is closed, so nobody waits for room any more. */
+static void a_closed_emitter_asks_for_nothing(void **state)
 {
     struct descriptor_pair pair;
     struct stream asked, other;
@@ -171,8 +171,8 @@ static void nobody_asks_for_who_has_left(void **state)
     pair_close(&pair);
 }
 
-/* One that has been written stops asking, and one that has left: the others have still asked. */
-static void the_others_are_still_asked_for(void **state)
+/* An emitter that has written everything, or was closed, stops asking. The others still ask. */
+static void the_others_still_ask_for_room(void **state)
 {
     for (int leaves = 0; leaves < 2; leaves++) {
         struct descriptor_pair pair;
@@ -188,7 +188,7 @@ static void the_others_are_still_asked_for(void **state)
         if (leaves) {
             close_stream(&first);
         } else {
-            /* Its own turn finds that it waits for something else. */
+            /* The emitter's own turn notices that it waits for something else. */
             (void)pair_discard(&pair);
             first.busy_elsewhere = true;
             assert_int_equal(sse_emitter_flush(first.emitter), 1);
@@ -203,7 +203,7 @@ static void the_others_are_still_asked_for(void **state)
     }
 }
 
-/* Its last turn comes when its number belongs to another client, which is then noticed all the same. */
+/* Its last turn comes when its number belongs to another client. That client's disconnect is still noticed. */
 static void one_that_was_closed_changes_nothing_for_the_next(void **state)
 {
     static char text[1 << 20];
@@ -239,13 +239,13 @@ static void one_that_was_closed_changes_nothing_for_the_next(void **state)
 static int run(const enum sse_poller *poller, const char *name)
 {
     const struct CMUnitTest tests[] = {
-        TEST(nobody_asks_for_who_has_left, poller),
-        TEST(the_others_are_still_asked_for, poller),
+        TEST(a_closed_emitter_asks_for_nothing, poller),
+        TEST(the_others_still_ask_for_room, poller),
         TEST(one_that_was_closed_changes_nothing_for_the_next, poller),
     };
     const struct CMUnitTest tests_of_hangups[] = {
-        TEST(readers_of_one_socket_let_it_rest, poller),
-        TEST(a_reader_that_does_not_come_lets_it_rest, poller),
+        TEST(readers_of_one_socket_do_not_keep_the_loop_awake, poller),
+        TEST(a_late_reader_does_not_keep_the_loop_awake, poller),
     };
     int failed = cmocka_run_group_tests_name(name, tests, NULL, NULL);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Loops in threads of their own, while others publish, send, end and close. */
+/* Loops in their own threads, while others publish, send, end and close. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -36,7 +36,7 @@ static void require(bool holds, const char *what)
     abort();
 }
 
-/* A program that takes its mutex in every callback, and publishes and sends under it. */
+/* A program that locks its mutex in every callback, and also when it publishes and sends. */
 struct program {
     pthread_mutex_t mutex;
     struct sse_registry *registry;
@@ -46,15 +46,15 @@ struct program {
         struct program *program;
         struct sse_emitter *emitter;
         unsigned loop;
-        unsigned counts[6]; /* of its callbacks, under the mutex */
-        bool is_full;       /* its write callback takes nothing the next time */
+        unsigned counts[6]; /* calls of its callbacks, guarded by the mutex */
+        bool is_full;       /* its write callback accepts nothing the next time */
     } members[CLIENTS];
     unsigned left; /* members that are not released */
 };
 
 enum { WRITES, READY, TIMEOUTS, ERRORS, COMPLETIONS, RELEASES };
 
-/* Callbacks run in the thread of their loop, and each takes the mutex that the publishers hold. */
+/* Callbacks run in the thread of their loop. Each locks the mutex that the publishers hold. */
 static void enter(struct member *member, int which)
 {
     struct program *program = member->program;
@@ -79,7 +79,7 @@ static ssize_t on_write(void *user, const struct iovec *iov, int count)
     return size;
 }
 
-/* It publishes under the mutex as well, from inside the loop. */
+/* It also publishes while it holds the mutex, from inside the loop. */
 static void on_ready(struct sse_emitter *emitter, unsigned what, void *user)
 {
     struct member *member = user;
@@ -206,7 +206,7 @@ static void run_program(struct program *program, enum sse_poller poller)
         assert_int_equal(pthread_create(&senders[i], NULL, publish_under_the_mutex, program), 0);
     for (int i = 0; i < SENDERS; i++)
         pthread_join(senders[i], NULL);
-    /* It was completed, and so all that it was sent is written first. */
+    /* It was completed, so all events for it are written first. */
     while (!count_of(&program->members[0], COMPLETIONS))
         sched_yield();
     for (unsigned i = 0; i < CLIENTS; i++)
@@ -234,7 +234,7 @@ static void a_mutex_in_every_callback_is_no_deadlock(void **state)
     run_program(&program, ((struct loop_stage *)*state)->poller);
 }
 
-/* Ended by a hand other than the loop's: the descriptor is closed all the same, in the loop's thread. */
+/* Another thread than the loop's ends it. The descriptor is still closed, in the loop's thread. */
 static void ends_of_other_threads(void **state)
 {
     struct loop_client client;
@@ -256,7 +256,7 @@ static void ends_of_other_threads(void **state)
     loop_runner_stop(&runner);
 }
 
-/* Nothing but new itself tells the loop, which waits already, that there is one more. */
+/* The loop is already waiting. Only sse_emitter_new itself tells it about the new emitter. */
 static void departed_before_new_while_it_runs(void **state)
 {
     struct loop_client client;
@@ -302,7 +302,7 @@ struct adder {
     pthread_t thread;
 };
 
-/* Clients that come, and go in every way there is, without waiting for anything. */
+/* Clients that connect, and end in every possible way, without waiting for anything. */
 static void *add_many(void *argument)
 {
     struct adder *adder = argument;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Sockets that a polled loop only watches: for emitters with a write callback, and for those that are pulled.
- */
+/* Sockets that a polled loop only watches: for emitters with a write callback, and for PULL. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -24,7 +23,7 @@
 
 static const enum sse_poller pollers[] = {SSE_POLLER_POLL, SSE_POLLER_EPOLL};
 
-/* One stream over a socket that the server writes to itself. */
+/* One stream over a socket to which the server itself writes. */
 struct stream {
     struct loop_stage *stage;
     struct descriptor_pair *pair;
@@ -52,7 +51,7 @@ static ssize_t write_to_socket(void *user, const struct iovec *iov, int count)
     return sent < 0 ? -errno : sent;
 }
 
-/* As a server that is asked for bytes would: from on_ready, until there are no more. */
+/* The work of a server that fetches bytes: from on_ready, until there are no more. */
 static void write_pulled(struct stream *stream)
 {
     char buffer[100];
@@ -127,7 +126,7 @@ static void close_stream(struct stream *stream)
     assert_int_equal(stream->completions, 1);
 }
 
-/* Without a heartbeat, and without an event of the server's. */
+/* There is no heartbeat, and the server sends no event. */
 static void is_noticed(struct stream *stream)
 {
     while (!stream->completions)
@@ -136,7 +135,7 @@ static void is_noticed(struct stream *stream)
     assert_true(descriptor_is_open(stream->pair->server));
 }
 
-/* In each of the ways that a client may leave, by both outputs. */
+/* The client disconnects in each possible way, with both outputs. */
 static void departures_are_noticed(void **state)
 {
     for (int i = 0; i < 2 * 3; i++) {
@@ -171,7 +170,7 @@ static void a_client_that_left_before_is_noticed(void **state)
     }
 }
 
-/* One comment to find out whether it is still there, and then it is left in peace. */
+/* The loop sends one comment to find out whether the client is still there, and no more after that. */
 static void a_half_closed_client_stays(void **state)
 {
     for (int i = 0; i < 2 * 2; i++) {
@@ -197,7 +196,7 @@ static void a_half_closed_client_stays(void **state)
     }
 }
 
-/* What the client sends is the server's to read, and does not keep the loop awake. */
+/* The server reads the client's input. Unread input does not keep the loop awake. */
 static void the_socket_is_never_read(void **state)
 {
     struct loop_stage *stage = *state;
@@ -260,7 +259,7 @@ static void a_full_socket_is_written_to_again(void **state)
         for (int round = 0; round < 2; round++) {
             size_t size = fill(&stream);
 
-            /* Nobody flushes. */
+            /* Nobody calls flush. */
             while (size) {
                 struct pollfd readable = {.fd = pair.client, .events = POLLIN};
 
@@ -277,8 +276,9 @@ static void a_full_socket_is_written_to_again(void **state)
     }
 }
 
-/* A write callback that waits for something else than its socket says when, and nothing spins meanwhile. */
-static void full_for_reasons_of_its_own(void **state)
+/* If a write callback is full for another reason than its socket, the server itself reports room, and nothing spins
+ * until then. */
+static void a_write_callback_is_full_and_its_socket_is_not(void **state)
 {
     struct descriptor_pair pair;
     struct stream stream;
@@ -314,7 +314,7 @@ static void many_streams_on_one_socket(void **state)
         for (int i = 0; i < STREAMS; i++)
             open_stream(&streams[i], *state, i % 2 ? SSE_OUTPUT_PULL : SSE_OUTPUT_CALLBACK, &pair);
         if (way == 0) {
-            /* One goes, and the others stay. */
+            /* One stream ends, and the others continue. */
             close_stream(&streams[1]);
             loop_stage_dispatch(*state);
             assert_int_equal(streams[0].completions + streams[2].completions, 0);
@@ -342,7 +342,7 @@ static void many_streams_on_one_socket(void **state)
 static void a_number_may_be_used_again_after_close(void **state)
 {
     for (int i = 0; i < 3 * 2; i++) {
-        const bool left = i % 2; /* the old client has left, and nobody has looked */
+        const bool left = i % 2; /* the old client has disconnected, and nobody has noticed */
         struct descriptor_pair pair, next;
         struct loop_client client;
         struct stream stream, second;
@@ -386,8 +386,8 @@ static void a_number_may_be_used_again_after_close(void **state)
     }
 }
 
-/* Against the rules: the number was closed before the emitter, and somebody has a copy, which epoll goes on to
- * report. The next emitter with this number does not end when the old client leaves. */
+/* A violation of the rules: the number was closed before the emitter, and another process has a copy, which epoll
+ * still reports. The next emitter with this number must not end when the old client disconnects. */
 static void a_copy_of_a_closed_descriptor_ends_nobody(void **state)
 {
     struct descriptor_pair old, next;
@@ -475,7 +475,7 @@ static int run(const enum sse_poller *poller, const char *name)
     const struct CMUnitTest tests[] = {
         TEST_REAL_TIME(the_socket_is_never_read, poller),
         TEST(a_full_socket_is_written_to_again, poller),
-        TEST(full_for_reasons_of_its_own, poller),
+        TEST(a_write_callback_is_full_and_its_socket_is_not, poller),
         TEST(a_number_may_be_used_again_after_close, poller),
         TEST(a_copy_of_a_closed_descriptor_ends_nobody, poller),
         TEST(one_descriptor_is_written_to_or_watched, poller),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Many loops that share a registry: a publish wakes each once, and each writes to its own clients. */
+/* Many loops share a registry. A publish wakes each loop once, and each loop writes to its own clients. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,7 +13,7 @@
 
 #include <string.h>
 
-/* More than a publish collects marks for at the same time. */
+/* More loops than a publish collects marks for at the same time. */
 #define LOOPS 20
 #define CLIENTS (3 * LOOPS)
 
@@ -94,7 +94,7 @@ static void a_publish_wakes_each_loop_once(void **state)
         assert_int_equal(atomic_load(&loops[i].wakes), 1);
 }
 
-/* A loop that is late keeps no other one from its work. */
+/* A slow loop does not delay another one. */
 static void each_loop_serves_its_own(void **state)
 {
     (void)state;
@@ -111,7 +111,7 @@ static void each_loop_serves_its_own(void **state)
     expect_text("data: a\n\ndata: b\n\n");
 }
 
-/* Another thread, while a publish wakes one loop after the other: the first loop is the last to be woken. */
+/* Another thread acts while a publish wakes one loop after the other. The first loop is woken last. */
 static void *serve_the_first(void *data)
 {
     (void)fake_loop_settle(&loops[0]);
@@ -137,7 +137,7 @@ static void publish_while_the_first_is_served(const char *then)
     publish("a");
 }
 
-/* A turn that came before the wake has done what the wake was for. */
+/* A turn came before the wake and has done the work of the wake. */
 static void a_loop_that_had_its_turn_is_not_woken(void **state)
 {
     (void)state;
@@ -149,7 +149,7 @@ static void a_loop_that_had_its_turn_is_not_woken(void **state)
     expect_text("data: a\n\n");
 }
 
-/* And if it is marked anew, one wake is for both. A fake loop aborts on two. */
+/* The loop is marked again, and one wake is enough for both marks. A fake loop aborts on two. */
 static void a_loop_that_is_marked_anew_is_woken_once(void **state)
 {
     (void)state;

@@ -36,7 +36,7 @@ static size_t random_below(uint64_t *random, size_t end)
     return (size_t)(next_random(random) % end);
 }
 
-/* Counts its blocks, has none to give while `exhausted`, and its chance is a seed. */
+/* Counts its blocks, fails while `exhausted`, and takes its random bits from a seed. */
 struct counting_platform {
     struct sse_platform platform;
     size_t blocks;
@@ -99,7 +99,7 @@ static uint64_t choose_seed(void)
     return seed;
 }
 
-/* From memory of exactly its size, so that sanitizers see a read past the end. */
+/* Copies a key to memory of exactly its size, so that sanitizers notice a read past the end. */
 static struct map_node *find(const struct map *map, const char *key, size_t key_size)
 {
     char *copy = malloc(key_size ? key_size : 1);
@@ -124,7 +124,7 @@ static const struct map_node *first_in_bucket(const struct map *map, size_t buck
     return *sse_array_pointer(&map->buckets, bucket);
 }
 
-/* By as many bits of the hash as name a bucket that is there. */
+/* The bucket is chosen by as many bits of the hash as are needed to name an existing bucket. */
 static size_t bucket_of_hash(const struct map *map, uint64_t hash)
 {
     size_t bits = 1;
@@ -134,7 +134,7 @@ static size_t bucket_of_hash(const struct map *map, uint64_t hash)
     return (size_t)((hash & (bits - 1)) < map->bucket_count ? hash & (bits - 1) : hash & (bits / 2 - 1));
 }
 
-/* The table holds each node once, in the bucket of its hash. Returns the longest chain. */
+/* The table contains each node once, in the bucket of its hash. Returns the longest chain. */
 static size_t check_table(const struct map *map)
 {
     size_t nodes = 0, longest = 0;
@@ -154,7 +154,7 @@ static size_t check_table(const struct map *map)
     return longest;
 }
 
-/* How many nodes are looked at when each key is looked for once. */
+/* Returns how many nodes are visited when each key is looked up once. */
 static size_t count_steps(const struct map *map)
 {
     size_t steps = 0;
@@ -199,7 +199,7 @@ static void siphash_gives_known_values(void **state)
     static const uint64_t other_key[2] = {UINT64_C(0xdc504fd368cd90af), UINT64_C(0xb920bb9ffe99e9c1)};
 
     (void)state;
-    /* The reference implementation of its authors gives this for the empty message. */
+    /* The reference implementation of the algorithm's authors gives this value for the empty message. */
     assert_int_equal(sse_siphash(zero_key, "", 0), UINT64_C(0xd1fba762150c532c));
     for (size_t i = 0; i < COUNT(rows); i++) {
         unsigned char *message = malloc(rows[i].size);
@@ -267,7 +267,7 @@ static bool is_taken(const struct pool *pool, size_t count, const char *key, siz
     return false;
 }
 
-/* Few different bytes and many short keys: prefixes of one another, with NUL bytes in them. */
+/* Many short keys of few different bytes, so that some are prefixes of others and some contain NUL bytes. */
 static struct pool *pool_new(uint64_t *random)
 {
     static const char bytes[] = {'\0', 'a', 'b', '\xff'};
@@ -325,7 +325,7 @@ static void random_operations_match_a_model(void **state)
         /* Between 0 and a few hundred nodes, up and down. */
         size_t reach = 1 + (i / 1000 % 4) * (POOL_SIZE - 1) / 3;
 
-        /* For the first half the table cannot grow, and all chains are long. */
+        /* During the first half the table cannot grow, and all chains are long. */
         operate(&map, pool, random_below(&random, reach), &counting.platform);
         counting.exhausted = i < OPERATION_COUNT / 2;
         if (i % 50 == 0)
@@ -427,7 +427,7 @@ static void a_table_that_cannot_grow_still_finds_all(void **state)
     for (size_t i = 0; i < 1000; i++)
         assert_ptr_equal(find(&map, keys[i].text, strlen(keys[i].text)), i < 490 ? &nodes[i] : NULL);
 
-    /* With memory again it catches up. */
+    /* When there is memory again, the table grows. */
     counting.exhausted = false;
     for (size_t i = 490; i < 1000; i++)
         insert(&map, &nodes[i], keys[i].text, strlen(keys[i].text), &counting.platform);
@@ -444,7 +444,7 @@ static void a_table_that_cannot_grow_still_finds_all(void **state)
     free(keys);
 }
 
-/* With fixed secrets, so that the counts are the same in every run. Fault 7. */
+/* The secrets are fixed, so the counts are the same in every run. Fault 7. */
 static void many_keys_stay_near_linear(void **state)
 {
     struct key *keys = numbered_keys(MANY_KEYS);
@@ -488,7 +488,7 @@ static size_t longest_chain(const uint64_t secret[2], const struct key *keys, st
     return longest;
 }
 
-/* A client that knew the secret could fill one chain: the same keys do no harm under another. */
+/* A client that knew the secret could fill one chain. Under another secret, the same keys do no harm. */
 static void chosen_keys_collide_under_their_own_secret_only(void **state)
 {
     static const uint64_t known[2] = {1, 2};
@@ -509,7 +509,7 @@ static void chosen_keys_collide_under_their_own_secret_only(void **state)
         assert_true(longest_chain(unknown[i], keys, nodes) <= 12);
 }
 
-/* Every piece of one text is a key of its own, and borders on the others in memory. */
+/* Every piece of one text is a separate key, and the pieces overlap in memory. */
 static void pieces_of_one_text_are_different_keys(void **state)
 {
     static const char text[] = "ab\0c\0\0d/e//f";
@@ -537,7 +537,7 @@ static void pieces_of_one_text_are_different_keys(void **state)
     sse_map_free(&map, NULL);
 }
 
-/* The same bytes in every scope are as many keys, and no chain. */
+/* The same bytes in different scopes are different keys, and make no long chain. */
 static void scopes_keep_equal_keys_apart(void **state)
 {
     static struct map_node nodes[CHOSEN_KEYS];
@@ -586,7 +586,7 @@ static void keys_may_hold_nul_bytes(void **state)
     sse_map_free(&map, NULL);
 }
 
-/* No two keys with one hash are known, so the nodes are changed behind the map's back. */
+/* No two keys with the same hash are known, so the test changes the nodes directly. */
 static void equal_hashes_are_not_equal_keys(void **state)
 {
     char bytes[] = "same length";

@@ -37,7 +37,7 @@ static int check_no_leak(void **state)
     return 0;
 }
 
-/* What no library call may return or leave behind. */
+/* A value that no library call may return or leave behind. */
 static struct sse_message *const untouched = (struct sse_message *)(uintptr_t)64;
 
 static struct sse_message *new_message(const struct sse_event *events, size_t count)
@@ -72,7 +72,7 @@ static void expect_literal(struct sse_text actual, const char *expected)
     expect_text(actual, expected, strlen(expected));
 }
 
-/* The frame, and around it when chunked exactly one chunk of its size. */
+/* The frame, with exactly one chunk of its size around it when chunked. */
 static void expect_frame(const struct sse_message *message, const char *expected, size_t size)
 {
     struct sse_text raw = sse_message_wire(message, false), chunked = sse_message_wire(message, true);
@@ -94,7 +94,7 @@ static void expect_frame_string(const struct sse_message *message, const char *e
     expect_frame(message, expected, strlen(expected));
 }
 
-/* A comment whose event has this size, which is 4 at least. */
+/* A comment whose event has this size, which is at least 4. */
 static struct sse_event event_of_size(size_t size)
 {
     char *text = malloc(size - 3);
@@ -179,7 +179,7 @@ static void a_batch_is_one_frame(void **state)
     sse_message_unref(message);
 }
 
-/* In these batches "-" stands for no id. The last that there is wins, also when it is empty. */
+/* In these batches "-" stands for no id. The last id counts, even if it is empty. */
 static void the_last_id_of_a_batch_wins(void **state)
 {
     static const struct {
@@ -253,7 +253,7 @@ static void one_bad_event_spoils_the_batch(void **state)
     }
 }
 
-/* A key names one event: a batch has none. */
+/* A key belongs to one event, so a batch has none. */
 static void only_an_event_alone_has_a_key(void **state)
 {
     struct sse_event events[3];
@@ -309,7 +309,7 @@ static void bad_arguments_are_refused(void **state)
     platform.allocate = NULL;
     expect_error(&event, 1, &platform, -EINVAL);
 #if SIZE_MAX > UINT_MAX
-    /* Only one event is there to be read. */
+    /* Only one event may be read. */
     expect_error(&event, (size_t)UINT_MAX + 1, &fake.platform, -EINVAL);
 #endif
 }
@@ -378,7 +378,7 @@ static struct sse_message *make_head(void)
     return message;
 }
 
-/* The first allocation fails, then the second, until all have had their turn. */
+/* The first allocation fails, then the second, and so on for all. */
 static void each_allocation_may_fail(void **state)
 {
     static struct sse_message *(*const makers[])(void) = {make_new, make_copy, make_head};
@@ -401,7 +401,7 @@ static void each_allocation_may_fail(void **state)
     }
 }
 
-/* The block of a small message ends where its memory does, and sanitizers see what goes beyond. */
+/* The block of a small message ends where its memory ends, so that sanitizers notice accesses past it. */
 static struct small_message *allocate_small(void)
 {
     struct small_message *small = malloc(sizeof(*small));
@@ -602,7 +602,7 @@ static void a_bad_head_is_refused(void **state)
     free(value);
 }
 
-/* What the caller does with its memory after the call does not reach the message. */
+/* The caller may change its memory after the call. The message does not change. */
 static void messages_do_not_change(void **state)
 {
     char id[] = "id-1", type[] = "type", data[] = "line\rline", comment[] = "note";
@@ -629,7 +629,7 @@ static void messages_do_not_change(void **state)
     free(small);
 }
 
-/* One block of memory for every message, with all that the last one left in it. */
+/* Every message uses the same block of memory, with the content of the last one in it. */
 static union {
     max_align_t alignment;
     unsigned char bytes[1024];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What others do to an emitter that has joined its registry while sse_emitter_new has not returned: the server's
- * on_wake, for a client that is evicted, comes at that moment. */
+/* An emitter has joined its registry, but sse_emitter_new has not returned. The tests act at that moment, in the
+ * server's on_wake for an evicted client. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,13 +15,13 @@
 #include <pthread.h>
 #include <stdio.h>
 
-/* More than half of a queue: the publisher would write to an emitter that is open. */
+/* More than half of a queue. A publisher would write to an emitter that is already open. */
 #define LIMIT 8
 #define EVENTS 6
 
 static struct descriptor_pair pair;
 
-/* A client is in the registry, which has a place for one. The next one takes it. */
+/* A client is in the registry, which has room for one. The next one evicts it. */
 static int take_the_place(void (*act)(struct fake_loop *loop, void *user))
 {
     struct fake_client *client;
@@ -51,7 +51,7 @@ static void publish_many(struct fake_loop *of, void *user)
     assert_true(pair_is_quiet(&pair));
 }
 
-/* They stand behind the beginning of the stream, and are written with it. */
+/* The events follow the beginning of the stream, and are written with it. */
 static void what_is_published_follows_the_beginning(void **state)
 {
     (void)state;
@@ -70,8 +70,8 @@ static void complete_all(struct fake_loop *of, void *user)
     assert_int_equal(sse_registry_complete(registry, sse_str("t")), 0);
 }
 
-/* New succeeds, and the emitter ends like any other: its loop calls back. */
-static void one_that_is_completed_has_its_beginning(void **state)
+/* new succeeds, and the emitter ends like any other: its loop runs the callbacks. */
+static void an_emitter_completed_while_opening_writes_its_beginning(void **state)
 {
     (void)state;
     assert_int_equal(take_the_place(complete_all), 0);
@@ -101,8 +101,8 @@ static void complete_all_and_run_loop(struct fake_loop *of, void *user)
     assert_int_equal(clients[1].completions, 0);
 }
 
-/* A loop that runs in another thread waits with its callbacks until new has the emitter. */
-static void one_that_opens_is_not_served(void **state)
+/* A loop in another thread does not run callbacks until new has returned the emitter. */
+static void an_opening_emitter_is_not_served(void **state)
 {
     (void)state;
     assert_int_equal(take_the_place(complete_all_and_run_loop), 0);
@@ -124,7 +124,7 @@ static void abort_all(struct fake_loop *of, void *user)
     assert_int_equal(sse_registry_each(registry, absent, abort_emitter, NULL), 0);
 }
 
-static void one_that_is_aborted_writes_nothing(void **state)
+static void an_emitter_aborted_while_opening_writes_nothing(void **state)
 {
     (void)state;
     assert_int_equal(take_the_place(abort_all), 0);
@@ -142,9 +142,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(what_is_published_follows_the_beginning),
-        TEST(one_that_is_completed_has_its_beginning),
-        TEST(one_that_opens_is_not_served),
-        TEST(one_that_is_aborted_writes_nothing),
+        TEST(an_emitter_completed_while_opening_writes_its_beginning),
+        TEST(an_opening_emitter_is_not_served),
+        TEST(an_emitter_aborted_while_opening_writes_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,13 +10,13 @@
 
 #include <stdlib.h>
 
-/* The sizes of a struct of the oldest version and of this one. */
+/* The sizes of a struct in the oldest version and in this one. */
 #define OLDEST 16
 #define KNOWN 40
 
 #define CANARY 0xa5
 
-/* In a block of exactly its size, so that sanitizers see a read past it. */
+/* The options are in a block of exactly their size, so that sanitizers notice a read past it. */
 static unsigned char *given_options(size_t size)
 {
     unsigned char *options = calloc(1, size ? size : 1), known[KNOWN];
@@ -94,7 +94,7 @@ static void members_that_are_not_known_must_be_zero(void **state)
     }
 }
 
-/* A size that was never set is not read up to. */
+/* An uninitialised size is not used to read that far. */
 static void huge_sizes_are_refused(void **state)
 {
     unsigned char *options = given_options(KNOWN);

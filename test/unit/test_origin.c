@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Which requests may act, by the three header fields that tell about the page: examples/origin.h. */
+/* Which requests may act, by the three header fields about the page: examples/origin.h. */
 #include "origin.h"
 
 #include <setjmp.h>
@@ -25,7 +25,7 @@ static struct origin_rules rules_with(const char *permitted)
     return (struct origin_rules){.names = names, .name_count = 3, .permitted = sse_str(permitted)};
 }
 
-/* The text ends with its block, so that a tool sees each byte that is read behind it. */
+/* The text ends where its block ends, so that sanitizers notice every read past it. */
 static struct sse_text copy(const char *string)
 {
     size_t size = string ? strlen(string) : 0;
@@ -94,7 +94,7 @@ static void a_host_is_one_of_the_names_or_an_address(void **state)
         {"[::1]:8080", NULL, NULL, true},
         {"[2001:DB8::1]:", NULL, NULL, true},
         {"[::ffff:192.0.2.1]", NULL, NULL, true},
-        /* Foreign names, that of rebinding among them. */
+        /* Foreign names, also as in DNS rebinding. */
         {"evil.example", NULL, NULL, false},
         {"evil.example:8080", NULL, NULL, false},
         {"localhost.evil.example", NULL, NULL, false},
@@ -105,7 +105,7 @@ static void a_host_is_one_of_the_names_or_an_address(void **state)
         {"xexample.org", NULL, NULL, false},
         {"example.or", NULL, NULL, false},
         {"example.orgs", NULL, NULL, false},
-        /* Not an authority. */
+        /* Texts that are not an authority. */
         {":", NULL, NULL, false},
         {":8080", NULL, NULL, false},
         {"example.org:65536", NULL, NULL, false},
@@ -178,9 +178,9 @@ static void an_origin_is_that_of_the_host(void **state)
         {"example.org", "http://example.org.evil.example", NULL, false},
         {"example.org", "http://evil.example?example.org", NULL, false},
         {"example.org", "http://evil.example#@example.org", NULL, false},
-        /* Both are foreign: rebinding. */
+        /* Host and Origin are both foreign, as in DNS rebinding. */
         {"evil.example:8080", "http://evil.example:8080", NULL, false},
-        /* No origin of a page that the server has sent. */
+        /* No page from the server has these origins. */
         {"localhost:8080", "null", NULL, false},
         {"localhost:8080", "file://", NULL, false},
         {"localhost:8080", "http://", NULL, false},
@@ -196,7 +196,7 @@ static void an_origin_is_that_of_the_host(void **state)
         {"localhost:8080", "http://localhost:8080, http://evil.example", NULL, false},
         {"localhost:8080", "http://[::1", NULL, false},
         {"localhost:8080", " http://localhost:8080", NULL, false},
-        /* Nothing to compare it with. */
+        /* There is no Host to compare with. */
         {NULL, "http://localhost:8080", NULL, false},
         {NULL, "null", NULL, false},
     };
@@ -214,7 +214,7 @@ static void the_browser_s_verdict_counts(void **state)
         {"localhost:8080", "http://localhost:8080", "same-origin", true},
         /* A proxy has put its own name into Host. */
         {"127.0.0.1:8080", "https://example.org", "same-origin", true},
-        /* The page of the server itself never gets these. */
+        /* Requests of the server's own page never have these values. */
         {"localhost:8080", NULL, "cross-site", false},
         {"localhost:8080", NULL, "same-site", false},
         {"localhost:8080", NULL, "something-new", false},
@@ -223,7 +223,7 @@ static void the_browser_s_verdict_counts(void **state)
         {"localhost:8080", "http://localhost:8080", "cross-site", false},
         {"localhost:8080", "https://evil.example", "cross-site", false},
         {"localhost:8080", "null", "cross-site", false},
-        /* The name of rebinding is the same origin. */
+        /* With DNS rebinding, the page has the same origin. */
         {"evil.example", NULL, "same-origin", false},
         {"evil.example", "http://evil.example", "same-origin", false},
     };

@@ -14,7 +14,7 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define OFFERED 10
 
-/* A write callback that is interrupted `interruptions` times, then gives its result. */
+/* A write callback that is interrupted `interruptions` times, and then returns its result. */
 struct script {
     int interruptions;
     ssize_t result;
@@ -98,7 +98,7 @@ static void the_pieces_are_passed_on(void **state)
     assert_int_equal(script.count, COUNT(pieces));
 }
 
-/* Whoever writes decides how often to try again, and whether the emitter is still open for it. */
+/* The caller decides how often to try again, and whether the emitter is still open. */
 static void an_interruption_is_returned(void **state)
 {
     struct script script = {.interruptions = 1, .result = 7};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The end of a connection: what was written last arrives. */
+/* The end of a connection: the client receives the last bytes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,7 +27,7 @@ static bool is_closed(int fd)
     return fcntl(fd, F_GETFD) < 0 && errno == EBADF;
 }
 
-/* What the client sent is not read: a plain close would send a reset. */
+/* The client's input is not read, so a plain close would send a reset. */
 static void the_last_event_is_not_lost_by_a_reset(void **state)
 {
     static const size_t unread[] = {0, 1, 1000, DISCARDED_MAX};
@@ -67,7 +67,7 @@ static void a_client_that_sends_without_end_does_not_hold_up_a_close(void **stat
     close(connection.client);
 }
 
-/* Even if another process has the descriptor too. */
+/* Also if another process has the descriptor. */
 static void the_client_sees_the_end_at_once(void **state)
 {
     struct connection connection;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What holds for every descriptor. */
+/* Tests for every kind of descriptor. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,7 +23,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-/* In as many calls as it takes. The peer has read all that came before. */
+/* Writes in as many calls as needed. The peer has read everything before. */
 static void write_whole(struct channel *channel, size_t size)
 {
     while (size) {
@@ -63,14 +63,14 @@ static void a_number_is_the_same_file_until_it_is_used_again(void **state)
         struct channel old, other;
         int copy;
 
-        /* Two masters of pseudo-terminals have one inode. */
+        /* Two masters of pseudo-terminals have the same inode number. */
         if (kind == CHANNEL_TERMINAL_MASTER)
             continue;
         channel_open(&old, (enum channel_kind)kind, false);
         channel_open(&other, (enum channel_kind)kind, false);
         assert_int_equal(channel_identify(&old), 0);
         assert_true(sse_output_is_same_file(&old.file));
-        old.file.device++; /* the same inode of another device */
+        old.file.device++; /* the same inode number on another device */
         assert_false(sse_output_is_same_file(&old.file));
         old.file.device--;
         copy = dup(old.ours);
@@ -99,7 +99,7 @@ static void bytes_arrive_whatever_the_descriptor(void **state)
     channel_for_each(check_small_writes);
 }
 
-/* Sizes that leave a pipe or a terminal with every kind of odd room. */
+/* Sizes after which a pipe or a terminal has every kind of odd room. */
 static const size_t sizes[] = {1, 5, 255, 256, 257, 4095, 4096, 4097, 3, 12000, 2, 60000, 31};
 
 static void fill(struct channel *channel, size_t first_size)
@@ -112,8 +112,8 @@ static void fill(struct channel *channel, size_t first_size)
         if (written < 0) {
             assert_int_equal(written, -EAGAIN);
             refusals++;
-            /* The kernel hands on what a terminal took in its own time. A yield is dear where others compute.
-             */
+            /* The kernel passes on a terminal's bytes after some time. Yielding first is expensive while other
+             * programs compute. */
             if (refusals % 10 == 0)
                 sched_yield();
         }
@@ -191,7 +191,7 @@ static void check_errors(struct channel *channel)
         assert_int_equal(faulty_calls_left(writing_call(channel)), 0);
         if (channel->output_kind == OUTPUT_SOCKET) {
             faulty_calls_fail(FAULTY_SENDMSG, 0, 1, rows[i].error);
-            faulty_calls_fail(FAULTY_SEND, 0, 1, rows[i].error); /* where pieces go one by one */
+            faulty_calls_fail(FAULTY_SEND, 0, 1, rows[i].error); /* outputs where pieces are written one by one */
             assert_int_equal(channel_write_next(channel, 8), rows[i].expected);
             faulty_calls_reset();
         }
@@ -206,7 +206,7 @@ static void errors_are_returned(void **state)
     channel_for_each(check_errors);
 }
 
-/* The bytes of the steps before count first. The error comes again with the next call. */
+/* The bytes of the earlier steps are returned first. The next call returns the error. */
 static void check_error_after_a_step(struct channel *channel)
 {
     if (channel->output_kind == OUTPUT_SOCKET || channel->kind == CHANNEL_REGULAR_FILE)
@@ -283,7 +283,7 @@ static bool can_be_told_apart(enum channel_kind from, enum channel_kind to)
     return from != CHANNEL_TERMINAL_MASTER || to != CHANNEL_TERMINAL_MASTER;
 }
 
-/* The number of one descriptor is given to another, of any kind but the socket's own. */
+/* The number of one descriptor is given to another of any kind, except another socket. */
 static void check_reused_number(enum channel_kind from, enum channel_kind to, bool nonblocking)
 {
     struct channel old, stranger;

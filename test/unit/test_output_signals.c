@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Signals that a write could raise: the program does not notice any of it. */
+/* Signals that a write could raise. The program must not notice any of them. */
 #define _XOPEN_SOURCE 700 /* SIGXFSZ */
 
 #include <setjmp.h>
@@ -18,7 +18,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* What a program may have done about a signal before the library's write raises it. */
+/* How a program may handle a signal before the library's write raises it. */
 enum disposition { DEFAULT, IGNORED, HANDLED, BLOCKED, PENDING, BLOCKED_AND_HANDLED, DISPOSITION_COUNT };
 
 static volatile sig_atomic_t handled;
@@ -58,7 +58,7 @@ static bool same_mask(const sigset_t *left, const sigset_t *right)
     return true;
 }
 
-/* Writes, and sees that nothing about the signal is changed by it. */
+/* Writes, and checks that the signal's handling does not change. */
 static void write_and_compare(struct channel *channel, int number, enum disposition disposition, int error)
 {
     struct sigaction action_before, action_after;
@@ -76,7 +76,7 @@ static void write_and_compare(struct channel *channel, int number, enum disposit
     CHILD_EXPECT(!sigpending(&pending));
     CHILD_EXPECT(sigismember(&pending, number) == (disposition == PENDING));
     CHILD_EXPECT(handled == 0);
-    /* The program's own signal arrives, and none of the library's does. */
+    /* The program's own signal arrives, and no signal of the library does. */
     sigemptyset(&mask_after);
     sigprocmask(SIG_SETMASK, &mask_after, NULL);
     CHILD_EXPECT(handled == (disposition == PENDING));
@@ -150,7 +150,7 @@ static void an_interrupted_step_raises_no_signal(void **state)
         in_child(write_without_reader_after_an_interruption, argument);
 }
 
-/* Some drivers return the error and raise no signal: then there is none to wait for. */
+/* Some drivers return the error and raise no signal. Then there is nothing to wait for. */
 static void return_errors_without_signal(int argument)
 {
     static const int errors[] = {EPIPE, EFBIG};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What sockets alone have: many pieces in one call, input that is discarded, options. */
+/* Features of sockets only: many pieces in one call, discarding input, options. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -36,7 +36,7 @@ static int int_option(int fd, int level, int name)
 
 /* Writing */
 
-static void all_pieces_leave_in_one_call(void **state)
+static void all_pieces_are_written_in_one_call(void **state)
 {
     static char first[] = "da", second[] = "ta: ", third[] = "x\n";
     const struct iovec iov[] = {{first, 2}, {second, 4}, {third, 2}};
@@ -69,7 +69,7 @@ static void nothing_to_discard(void **state)
     connection_close(&connection);
 }
 
-static void what_came_is_discarded(void **state)
+static void input_is_discarded(void **state)
 {
     static const size_t sizes[] = {1, 100, 4095, 4096, 4097, 20000};
     struct connection connection;
@@ -165,7 +165,7 @@ static void errors_of_input_are_returned(void **state)
     assert_int_equal(sse_socket_discard(connection.ours), -EBADF);
 }
 
-/* The library writes and reads without waiting, and leaves the flags alone. */
+/* The library writes and reads without waiting, and does not change the flags. */
 static void blocking_sockets_stay_blocking(void **state)
 {
     struct connection connection;
@@ -202,7 +202,7 @@ static void flags_that_cannot_be_read_are_an_error(void **state)
     connection_close(&connection);
 }
 
-static void a_blocking_socket_takes_what_surely_fits(void **state)
+static void a_blocking_socket_gets_only_what_fits(void **state)
 {
     struct connection connection;
     int mark;
@@ -306,9 +306,9 @@ static int reset(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(all_pieces_leave_in_one_call, reset),
+        cmocka_unit_test_setup(all_pieces_are_written_in_one_call, reset),
         cmocka_unit_test_setup(nothing_to_discard, reset),
-        cmocka_unit_test_setup(what_came_is_discarded, reset),
+        cmocka_unit_test_setup(input_is_discarded, reset),
         cmocka_unit_test_setup(a_client_that_sends_much_is_left_for_later, reset),
         cmocka_unit_test_setup(the_end_of_input_is_reported, reset),
         cmocka_unit_test_setup(a_reset_is_reported, reset),
@@ -317,7 +317,7 @@ int main(void)
         cmocka_unit_test_setup(blocking_sockets_stay_blocking, reset),
 #ifdef SSE_WITHOUT_DONTWAIT
         cmocka_unit_test_setup(flags_that_cannot_be_read_are_an_error, reset),
-        cmocka_unit_test_setup(a_blocking_socket_takes_what_surely_fits, reset),
+        cmocka_unit_test_setup(a_blocking_socket_gets_only_what_fits, reset),
         cmocka_unit_test_setup(without_poll_a_blocking_socket_has_no_room_and_no_input, reset),
 #endif
 #if defined(TCP_USER_TIMEOUT) && !defined(SSE_BARE_SYSTEM)

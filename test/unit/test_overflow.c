@@ -34,8 +34,8 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* Opens a client with a thread of its own, and lets the first byte of the body pass. From then on its output
- * has room for so many bytes. */
+/* Opens a client with its own thread, and writes the first byte of the body. After that its output has room for
+ * this many bytes. */
 static void open_with_room(struct fake_client *client, size_t room)
 {
     fake_client_open(client);
@@ -57,7 +57,7 @@ static struct fake_client *open_full(struct fake_client *client, enum sse_overfl
     return client;
 }
 
-static void closing_keeps_no_client_that_missed_something(void **state)
+static void close_ends_a_client_that_would_miss_an_event(void **state)
 {
     struct fake_client client;
 
@@ -80,7 +80,7 @@ static void closing_keeps_no_client_that_missed_something(void **state)
     fake_client_free(&client);
 }
 
-static void dropping_the_newest_keeps_what_waits(void **state)
+static void drop_newest_keeps_queued_events(void **state)
 {
     struct fake_client client;
 
@@ -101,7 +101,7 @@ static void dropping_the_newest_keeps_what_waits(void **state)
     fake_client_free(&client);
 }
 
-static void dropping_the_oldest_keeps_what_is_new(void **state)
+static void drop_oldest_keeps_new_events(void **state)
 {
     struct fake_client client;
 
@@ -115,7 +115,7 @@ static void dropping_the_oldest_keeps_what_is_new(void **state)
     fake_client_free(&client);
 }
 
-/* Several small ones go for a large one, as many as it takes. */
+/* Several small events are dropped for a large one, but no more than needed. */
 static void bytes_are_a_limit_too(void **state)
 {
     const struct sse_event large = {.data = sse_str("ABCDEFGHIJKLMNOP")};
@@ -140,7 +140,7 @@ static void bytes_are_a_limit_too(void **state)
     fake_client_free(&client);
 }
 
-/* The newer one waits at the end: ids stay in order, full or not. */
+/* The newer event is queued at the end, so ids stay in order, whether the queue is full or not. */
 static void coalescing_keeps_the_order_of_ids(void **state)
 {
     struct fake_client client;
@@ -164,7 +164,7 @@ static void coalescing_keeps_the_order_of_ids(void **state)
     fake_client_free(&client);
 }
 
-/* An empty key is a key; an absent one never equals another. */
+/* An empty key is a key. An absent key never equals another one. */
 static void keys_are_compared_whole(void **state)
 {
     struct fake_client client;
@@ -185,7 +185,7 @@ static void keys_are_compared_whole(void **state)
     fake_client_free(&client);
 }
 
-static void coalescing_closes_if_it_does_not_fit_even_so(void **state)
+static void coalescing_ends_the_stream_if_there_is_still_no_room(void **state)
 {
     struct fake_client client;
 
@@ -204,8 +204,8 @@ static void coalescing_closes_if_it_does_not_fit_even_so(void **state)
     fake_client_free(&client);
 }
 
-/* For each policy, at each place at which the first event can be truncated. */
-static void what_has_begun_to_leave_is_never_dropped(void **state)
+/* For each policy, the first event is truncated at each possible place. */
+static void a_partly_written_event_is_never_dropped(void **state)
 {
     const enum sse_overflow policies[] = {SSE_OVERFLOW_DROP_OLDEST, SSE_OVERFLOW_COALESCE};
 
@@ -228,8 +228,8 @@ static void what_has_begun_to_leave_is_never_dropped(void **state)
     }
 }
 
-/* Events that cannot help are not given up for one that has no place either way. */
-static void nothing_is_dropped_in_vain(void **state)
+/* Events are not dropped for one that would not fit even then. */
+static void nothing_is_dropped_if_that_makes_no_room(void **state)
 {
     const struct sse_event large = {.data = sse_str("ABCDEFGHIJKLMNOPQRSTUVWXYZ")};
     const struct sse_event too_large = {.data =
@@ -252,7 +252,7 @@ static void nothing_is_dropped_in_vain(void **state)
     fake_client_free(&client);
 }
 
-/* Head and retry are not dropped, and leave all of the queue to the events. */
+/* Head and retry are not dropped, and do not use the events' part of the queue. */
 static void head_and_retry_do_not_count(void **state)
 {
     const struct sse_http_options http = {.size = sizeof(http)};
@@ -281,7 +281,7 @@ static void head_and_retry_do_not_count(void **state)
     }
 }
 
-/* Neither what waits nor the emitter pays for an event that could never be sent. */
+/* An event that could never be sent affects neither the queue nor the emitter. */
 static void too_large_an_event_changes_nothing(void **state)
 {
     (void)state;
@@ -337,7 +337,7 @@ static void without_memory_a_send_changes_nothing(void **state)
     }
 }
 
-/* An event that was offered is written, dropped or waits, and the ids that arrive ascend. */
+/* Every event is written, dropped or queued, and the ids that arrive ascend. */
 static void check_balance(struct fake_client *client, uint64_t offered)
 {
     struct sse_emitter_info info = fake_client_info(client);
@@ -385,15 +385,15 @@ static void every_event_is_accounted_for(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(closing_keeps_no_client_that_missed_something, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(dropping_the_newest_keeps_what_waits, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(dropping_the_oldest_keeps_what_is_new, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(close_ends_a_client_that_would_miss_an_event, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(drop_newest_keeps_queued_events, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(drop_oldest_keeps_new_events, set_up, tear_down),
         cmocka_unit_test_setup_teardown(bytes_are_a_limit_too, set_up, tear_down),
         cmocka_unit_test_setup_teardown(coalescing_keeps_the_order_of_ids, set_up, tear_down),
         cmocka_unit_test_setup_teardown(keys_are_compared_whole, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(coalescing_closes_if_it_does_not_fit_even_so, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(what_has_begun_to_leave_is_never_dropped, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(nothing_is_dropped_in_vain, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(coalescing_ends_the_stream_if_there_is_still_no_room, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_partly_written_event_is_never_dropped, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(nothing_is_dropped_if_that_makes_no_room, set_up, tear_down),
         cmocka_unit_test_setup_teardown(head_and_retry_do_not_count, set_up, tear_down),
         cmocka_unit_test_setup_teardown(too_large_an_event_changes_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(without_memory_a_send_changes_nothing, set_up, tear_down),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A reader that looks at all that is queued, over its limit: nothing may be dropped, and the loop rests. */
+/* A reader peeks at the whole queue, which is over its limit. Nothing may be dropped, and the loop is idle. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -33,7 +33,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* The whole queue is shown, four times the limit. */
+/* The peek shows the whole queue, four times the limit. */
 static void look_at_all(enum sse_overflow policy)
 {
     struct iovec iov[COUNT];
@@ -50,7 +50,7 @@ static void look_at_all(enum sse_overflow policy)
     assert_int_equal(sse_emitter_peek(client.emitter, iov, (int)COUNT), COUNT);
 }
 
-/* One turn to tell it, and one to judge it: then nothing is due before it consumes. */
+/* One turn notifies the reader, and one applies the limit. Then nothing is due before it consumes. */
 static void expect_rest(void)
 {
     int again = 0;
@@ -62,7 +62,7 @@ static void expect_rest(void)
     expect_open(&client, 0, COUNT);
 }
 
-static void what_is_shown_does_not_keep_the_loop_awake(void **state)
+static void peeked_bytes_do_not_keep_the_loop_awake(void **state)
 {
     (void)state;
     for (int policy = SSE_OVERFLOW_DROP_NEWEST; policy <= SSE_OVERFLOW_DROP_OLDEST; policy++) {
@@ -75,8 +75,8 @@ static void what_is_shown_does_not_keep_the_loop_awake(void **state)
     }
 }
 
-/* It is over its limit still, and no longer looks. */
-static void what_is_no_longer_shown_is_dropped(void **state)
+/* The queue is still over its limit, and the reader has given up its peek. */
+static void events_that_are_no_longer_peeked_are_dropped(void **state)
 {
     (void)state;
     for (int policy = SSE_OVERFLOW_DROP_NEWEST; policy <= SSE_OVERFLOW_DROP_OLDEST; policy++) {
@@ -96,8 +96,8 @@ static void what_is_no_longer_shown_is_dropped(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(what_is_shown_does_not_keep_the_loop_awake),
-        TEST(what_is_no_longer_shown_is_dropped),
+        TEST(peeked_bytes_do_not_keep_the_loop_awake),
+        TEST(events_that_are_no_longer_peeked_are_dropped),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

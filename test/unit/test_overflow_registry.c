@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a publish does to queues that are full. */
+/* What a publish does to full queues. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,7 +21,7 @@ static int use_plain_registry(void **state)
     return 0;
 }
 
-/* One whose output is full, and that has received the beginning of its stream. */
+/* A client whose output is full, and that has received the beginning of its stream. */
 static struct fake_client *enter_with(size_t which, enum sse_overflow overflow, size_t bytes, size_t messages)
 {
     struct fake_client *client = prepare(which, SSE_OUTPUT_CALLBACK);
@@ -74,8 +74,8 @@ static void each_policy_has_its_count(void **state)
     assert_int_equal(clients[SSE_OVERFLOW_COALESCE].completion.dropped, 1);
 }
 
-/* The rest of a message that was written in part makes no way for a published one either. */
-static void a_begun_event_is_finished(void **state)
+/* The rest of a partly written message is not dropped for a published one either. */
+static void a_partly_written_event_is_finished(void **state)
 {
     (void)state;
     enter_with(0, SSE_OVERFLOW_DROP_OLDEST, 0, 2)->output.room = 3;
@@ -91,7 +91,7 @@ static void a_begun_event_is_finished(void **state)
     assert_int_equal(stats().dropped, 2);
 }
 
-/* A slow client that coalesces sees the newest value of each key, and ids in their order. */
+/* A slow client that coalesces receives the newest value of each key, with ids in order. */
 static void a_slow_client_sees_the_newest_of_each_key(void **state)
 {
     (void)state;
@@ -117,7 +117,7 @@ static int publish_size(const char *topic, size_t size)
     return sse_registry_publish(registry, topic ? sse_str(topic) : absent, &event, NULL);
 }
 
-/* Whatever is in the queues, and whatever their policies are: nobody receives it. */
+/* Whatever the queues and policies are: the event fits nowhere, so nobody receives it. */
 static void an_event_that_never_fits_is_refused(void **state)
 {
     (void)state;
@@ -137,8 +137,8 @@ static void an_event_that_never_fits_is_refused(void **state)
     }
 }
 
-/* Only receivers count: not who drains, and not who has left. */
-static void who_receives_it_decides_whether_it_fits(void **state)
+/* Only receivers count: not emitters that drain, and not those that have ended. */
+static void only_receivers_decide_whether_it_fits(void **state)
 {
     (void)state;
     enter_with(0, SSE_OVERFLOW_END, 100, 0);
@@ -155,7 +155,7 @@ static void who_receives_it_decides_whether_it_fits(void **state)
     assert_int_equal(publish_size("t", 201), 0);
 }
 
-/* The frame of a chunk takes place too. */
+/* The frame of a chunk needs room too. */
 static void an_event_that_never_fits_with_its_frame_is_refused(void **state)
 {
     struct fake_client *client = prepare(0, SSE_OUTPUT_CALLBACK);
@@ -169,7 +169,7 @@ static void an_event_that_never_fits_with_its_frame_is_refused(void **state)
     assert_int_equal(publish_size("t", 95), -EMSGSIZE);
 }
 
-/* The second message is the first that a queue needs memory for. */
+/* A queue needs memory for its second message, not for its first. */
 static void without_memory_for_a_queue_others_go_on(void **state)
 {
     struct sse_delivery delivery;
@@ -220,7 +220,7 @@ static void a_batch_is_dropped_as_a_whole(void **state)
     assert_int_equal(stats().dropped, 10);
 }
 
-/* An output that was not tried makes nobody overflow: four times the limits are allowed, and not more. */
+/* If the output was not tried yet, four times the limit is allowed, and no more. */
 static void before_its_turn_a_queue_holds_four_times_its_limits(void **state)
 {
     (void)state;
@@ -273,7 +273,7 @@ static void after_its_turn_a_queue_is_held_to_its_limits(void **state)
                         "data: 7\n\ndata: 8\n\ndata: 9\n\ndata: 0\n\ndata: 1\n\n");
 }
 
-/* A reader that was told and has not come is an output that was tried. */
+/* If a reader was notified and has not come, its output counts as tried. */
 static void a_reader_that_does_not_come_overflows(void **state)
 {
     struct fake_client *client = prepare(0, SSE_OUTPUT_PULL);
@@ -293,8 +293,7 @@ static void a_reader_that_does_not_come_overflows(void **state)
     assert_int_equal(sse_emitter_read(client->emitter, &(char){0}, 1), -EIO);
 }
 
-/* Every receiver is in exactly one of the three counts; every event accepted is written, dropped or
- * queued. */
+/* Every receiver is in exactly one of the three counts. Every accepted event is written, dropped or queued. */
 static void every_delivery_is_accounted_for(void **state)
 {
     size_t ended = 0, receivers = 0, refused = 0;
@@ -334,10 +333,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         STAGE_TEST(each_policy_has_its_count),
-        STAGE_TEST(a_begun_event_is_finished),
+        STAGE_TEST(a_partly_written_event_is_finished),
         STAGE_TEST(a_slow_client_sees_the_newest_of_each_key),
         STAGE_TEST(an_event_that_never_fits_is_refused),
-        STAGE_TEST(who_receives_it_decides_whether_it_fits),
+        STAGE_TEST(only_receivers_decide_whether_it_fits),
         STAGE_TEST(an_event_that_never_fits_with_its_frame_is_refused),
         STAGE_TEST(without_memory_for_a_queue_others_go_on),
         STAGE_TEST(a_batch_is_dropped_as_a_whole),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* An owner who has not had its turn makes nothing overflow; and what somebody looks at is never dropped. */
+/* Before the owner's turn nothing overflows, and bytes that somebody is reading are never dropped. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,7 +16,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define POLICIES 4
-/* How much the queue may grow to before the owner has tried to write. */
+/* The most that a queue may contain before the owner has tried to write. */
 #define UNTRIED_FACTOR 4
 
 static struct fake_platform fake;
@@ -46,7 +46,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* The stream has begun, and its output has room for so many bytes. */
+/* The stream has begun, and its output has room for this many bytes. */
 static void open_client(enum sse_output output, bool looped, int policy, size_t messages, size_t room)
 {
     fake_client_init(&client, &fake, output);
@@ -77,7 +77,7 @@ static struct sse_delivery publish_letter(char letter)
     return delivery;
 }
 
-/* Sent or published, in turn. */
+/* Sends and publishes in turn. */
 static void bring(const char *letters)
 {
     for (; *letters; letters++) {
@@ -88,7 +88,7 @@ static void bring(const char *letters)
     }
 }
 
-/* However long the loop was away, all of it is written if there is room. */
+/* However long the loop was busy, all of it is written if there is room. */
 static void nobody_overflows_before_the_turn(void **state)
 {
     (void)state;
@@ -104,7 +104,7 @@ static void nobody_overflows_before_the_turn(void **state)
     }
 }
 
-/* Beyond four times the limit the policy decides without a turn. */
+/* Above four times the limit, the policy decides without a turn. */
 static void four_times_the_limit_is_the_limit(void **state)
 {
     static const char *const rest[] = {NULL, "abcdefgh", "bcdefghi", NULL};
@@ -138,7 +138,7 @@ static void four_times_the_limit_is_the_limit(void **state)
     }
 }
 
-/* Bytes that the limit is in: one event never counts less than whole. */
+/* The limit is in bytes. A single event always counts whole. */
 static void the_bytes_may_be_four_times_the_limit_too(void **state)
 {
     (void)state;
@@ -154,11 +154,11 @@ static void the_bytes_may_be_four_times_the_limit_too(void **state)
     fake_client_free(&client);
 }
 
-/* The turn writes what goes, and then the limit counts. */
-static void the_turn_judges_after_it_has_tried(void **state)
+/* The turn writes what it can, and then the limit counts. */
+static void the_limit_counts_after_the_turn_has_tried_to_write(void **state)
 {
     static const struct {
-        const char *letters, *rest; /* of those of which no byte was written */
+        const char *letters, *rest; /* the number of events of which no byte was written */
     } rows[POLICIES] = {{"abcdefg", NULL}, {"abcdefg", "cd"}, {"abcdefg", "fg"}, {"abcdefg", NULL}};
 
     (void)state;
@@ -180,7 +180,7 @@ static void the_turn_judges_after_it_has_tried(void **state)
     }
 }
 
-/* From then on its output is known to be full, and the limit counts at once. */
+/* From then on the output is known to be full, and the limit counts at once. */
 static void a_full_output_is_held_to_the_limit(void **state)
 {
     (void)state;
@@ -194,7 +194,7 @@ static void a_full_output_is_held_to_the_limit(void **state)
         else
             assert_int_equal(publish_letter('d').dropped, 1);
         expect_open(&client, 1, 3);
-        /* Room that was reported is not known to be none. */
+        /* Room was reported, so the output is not known to be full. */
         assert_int_equal(sse_emitter_flush(client.emitter), 1);
         bring("ef");
         expect_open(&client, 1, 5);
@@ -205,7 +205,7 @@ static void a_full_output_is_held_to_the_limit(void **state)
     }
 }
 
-/* The reader was told, and has not come by the turn after. */
+/* The reader was notified, and has not come by the next turn. */
 static void a_reader_has_a_turn_to_come(void **state)
 {
     (void)state;
@@ -229,7 +229,7 @@ static void a_reader_has_a_turn_to_come(void **state)
     }
 }
 
-/* Without a loop, a reader who does not wait is not there. */
+/* Without a loop, a reader that does not wait counts as absent. */
 static void a_reader_without_a_loop_is_held_to_the_limit(void **state)
 {
     (void)state;
@@ -252,7 +252,7 @@ static void a_reader_without_a_loop_is_held_to_the_limit(void **state)
     }
 }
 
-/* Sends while the output looks at the pieces that it was offered. */
+/* Sends while the output reads the offered pieces. */
 struct intruder {
     const char *letters;
     int results[16];
@@ -268,7 +268,7 @@ static void intrude(struct fake_output *output, void *user)
         intruder->results[intruder->count++] = send_keyed_letter(&client, *letter, "x");
 }
 
-static void what_the_output_looks_at_is_never_dropped(void **state)
+static void events_offered_to_the_output_are_never_dropped(void **state)
 {
     static const char *const first[] = {"a", "ab", "abc"};
     static const char *const more[] = {"defgh", "defghijk", "defghijklmn"};
@@ -300,7 +300,7 @@ static void what_the_output_looks_at_is_never_dropped(void **state)
     }
 }
 
-/* The message of a direct send lies on the stack of the sender: it, too, stays where it is. */
+/* The message of a direct send is on the sender's stack. It stays there too. */
 static void a_direct_send_is_not_dropped_from_inside(void **state)
 {
     struct intruder intruder = {.letters = "bcdef"};
@@ -320,7 +320,7 @@ static void a_direct_send_is_not_dropped_from_inside(void **state)
     fake_client_free(&client);
 }
 
-static void what_a_peek_showed_is_never_dropped(void **state)
+static void peeked_events_are_never_dropped(void **state)
 {
     (void)state;
     for (int shown = 1; shown <= 3; shown++) {
@@ -344,7 +344,7 @@ static void what_a_peek_showed_is_never_dropped(void **state)
     }
 }
 
-/* A later look, and one that is given up, protect no more than they show. */
+/* A later peek, or one that was given up, protects only what it shows. */
 static void a_peek_that_is_over_protects_nothing(void **state)
 {
     struct iovec iov[3];
@@ -367,7 +367,7 @@ static void a_peek_that_is_over_protects_nothing(void **state)
     fake_client_free(&client);
 }
 
-/* The end inside on_ready, and a look at the bytes afterwards: what is lost is counted all the same. */
+/* The emitter ends inside on_ready, and is peeked at afterwards. The lost events are still counted. */
 static void end_and_look(struct fake_client *of, void *user)
 {
     struct iovec iov[2];
@@ -382,7 +382,7 @@ static void end_and_look(struct fake_client *of, void *user)
         assert_int_equal(sse_emitter_consume(of->emitter, 0), 0);
 }
 
-static void what_an_end_inside_on_ready_costs_is_counted(void **state)
+static void events_lost_by_an_end_inside_on_ready_are_counted(void **state)
 {
     (void)state;
     for (int way = 0; way < 3; way++) {
@@ -406,15 +406,15 @@ int main(void)
         TEST(nobody_overflows_before_the_turn),
         TEST(four_times_the_limit_is_the_limit),
         TEST(the_bytes_may_be_four_times_the_limit_too),
-        TEST(the_turn_judges_after_it_has_tried),
+        TEST(the_limit_counts_after_the_turn_has_tried_to_write),
         TEST(a_full_output_is_held_to_the_limit),
         TEST(a_reader_has_a_turn_to_come),
         TEST(a_reader_without_a_loop_is_held_to_the_limit),
-        TEST(what_the_output_looks_at_is_never_dropped),
+        TEST(events_offered_to_the_output_are_never_dropped),
         TEST(a_direct_send_is_not_dropped_from_inside),
-        TEST(what_a_peek_showed_is_never_dropped),
+        TEST(peeked_events_are_never_dropped),
         TEST(a_peek_that_is_over_protects_nothing),
-        TEST(what_an_end_inside_on_ready_costs_is_counted),
+        TEST(events_lost_by_an_end_inside_on_ready_are_counted),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* An emitter that begins paused: the current state, or what fills a gap, goes before all else. */
+/* An emitter that begins paused: the current state, or the events that fill a gap, come before everything else. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -55,7 +55,7 @@ static const char *events_of(struct fake_client *client)
     return fake_client_events(client);
 }
 
-/* Nothing lost, nothing doubled, and nothing of it before the state. */
+/* Nothing is lost or sent twice, and nothing comes before the state. */
 static void the_current_state_goes_first(void **state)
 {
     static const enum sse_output outputs[] = {SSE_OUTPUT_CALLBACK, SSE_OUTPUT_PULL};
@@ -84,8 +84,8 @@ static void the_current_state_goes_first(void **state)
     }
 }
 
-/* It is started before anything could be written: the order is the same. */
-static void what_waits_keeps_its_order_behind_a_slow_output(void **state)
+/* It is started before anything could be written. The order is the same. */
+static void queued_events_keep_their_order_behind_a_slow_output(void **state)
 {
     struct fake_client *client = prepare(0, SSE_OUTPUT_CALLBACK);
 
@@ -106,7 +106,7 @@ static void what_waits_keeps_its_order_behind_a_slow_output(void **state)
                                                   "data: 3\nid: \n\ndata: 4\n\n");
 }
 
-/* One that knows where it was gets its replay behind the state, as if it had not been paused. */
+/* A client with a known id gets its replay after the state, as without a pause. */
 static void a_complete_replay_follows_the_state(void **state)
 {
     struct fake_client *client;
@@ -125,8 +125,8 @@ static void a_complete_replay_follows_the_state(void **state)
     assert_int_equal(stats().gaps, 0);
 }
 
-/* The server reads what is missing from its own store. What the history still had comes once. */
-static void a_gap_is_filled_or_told(void **state)
+/* The server reads the missing events from its own store. Events that are still in the history arrive once. */
+static void a_gap_is_filled_or_reported(void **state)
 {
     (void)state;
     publish_six();
@@ -151,9 +151,9 @@ static void a_gap_is_filled_or_told(void **state)
     assert_int_equal(stats().gaps, 2);
 }
 
-/* A quiet topic still has events from inside the gap: the server's store has them too, so they come
- * from there, or else from the history. */
-static void what_lies_inside_the_gap_comes_once(void **state)
+/* A quiet topic still has events from inside the gap. The server's store has them too, so they come from the store,
+ * or otherwise from the history. */
+static void events_inside_the_gap_arrive_once(void **state)
 {
     (void)state;
     use_registry((struct sse_registry_options){.history = {.events = 100},
@@ -184,7 +184,7 @@ static void what_lies_inside_the_gap_comes_once(void **state)
                         EVENT("a2", "2") EVENT("b3", "3") EVENT("a4", "4") EVENT("a5", "5") EVENT("a6", "6"));
 }
 
-/* Nobody here knows what follows an unknown id. The server's store may. */
+/* The registry does not know what follows an unknown id. The server's store may know. */
 static void an_unknown_id_can_be_filled_too(void **state)
 {
     static const char *const ids[] = {"other-7", "E", "a\nb"};
@@ -213,9 +213,8 @@ static void an_unknown_id_can_be_filled_too(void **state)
     assert_non_null(strstr(events_of(&clients[1]), EVENT("a6", "6") EVENT("a7", "7")));
 }
 
-/* What is for the other case leaves the queue with all that was counted for it: the limit is the same as
- * before. */
-static void what_a_start_drops_does_not_count(void **state)
+/* Events for the other case are removed from the queue and from its counts, so the limit is the same as before. */
+static void events_dropped_by_a_start_do_not_count(void **state)
 {
     (void)state;
     publish_six();
@@ -235,7 +234,7 @@ static void what_a_start_drops_does_not_count(void **state)
     }
 }
 
-/* What the history loses while the client is paused waits behind the pause already. Fault 49. */
+/* Events that the history discards during the pause are already queued behind it. Fault 49. */
 static void a_history_that_wraps_meanwhile_loses_nothing(void **state)
 {
     struct fake_client *client;
@@ -253,7 +252,7 @@ static void a_history_that_wraps_meanwhile_loses_nothing(void **state)
                                 EVENT("a5", "b") EVENT("a6", "c"));
 }
 
-/* Without a history every id is unknown. What comes live follows whatever the server has sent. */
+/* Without a history every id is unknown. Live events follow whatever the server has sent. */
 static void without_a_history_a_gap_can_be_filled(void **state)
 {
     (void)state;
@@ -275,7 +274,7 @@ static void without_a_history_a_gap_can_be_filled(void **state)
 }
 
 /* Every id that a history retains fits into the result. */
-static void the_longest_ids_are_told(void **state)
+static void the_longest_ids_are_reported(void **state)
 {
     char id[SSE_ID_SIZE_MAX + 1] = {0};
     const struct sse_event event = {.data = sse_str("x"), .id = {id, SSE_ID_SIZE_MAX}};
@@ -290,7 +289,7 @@ static void the_longest_ids_are_told(void **state)
     assert_string_equal(clients[0].replay.newest, id);
 }
 
-/* More topics, while it waits. */
+/* It subscribes to more topics while it is paused. */
 static void a_subscription_during_the_pause_waits_too(void **state)
 {
     struct sse_replay replay;
@@ -311,7 +310,7 @@ static void a_subscription_during_the_pause_waits_too(void **state)
                         "data: state\n\n" EVENT("a3", "3") EVENT("b2", "2") EVENT("b4", "4"));
 }
 
-/* As much as the server likes, in queues that hold only a few. */
+/* The server may send any amount, although the queues have room for only a few events. */
 static void the_state_has_no_limit(void **state)
 {
     static const enum sse_output outputs[] = {SSE_OUTPUT_CALLBACK, SSE_OUTPUT_PULL};
@@ -344,8 +343,8 @@ static void the_state_has_no_limit(void **state)
     }
 }
 
-/* While it waits, live events are held to the limits of a queue that nobody has tried to write. */
-static void live_events_that_wait_are_bounded(void **state)
+/* During the pause, live events are held to the limits of a queue whose output was not tried. */
+static void live_events_behind_a_pause_are_bounded(void **state)
 {
     struct fake_client *client = prepare(0, SSE_OUTPUT_CALLBACK);
     struct sse_delivery delivery = {.ended = 0};
@@ -363,7 +362,7 @@ static void live_events_that_wait_are_bounded(void **state)
     expect_end(client, SSE_REASON_OVERFLOW, -ENOBUFS);
 }
 
-/* Ends: the deadline, a complete, an abort, a shutdown. */
+/* Ends during the pause: the deadline, a complete, an abort, a shutdown. */
 static void a_pause_has_a_deadline(void **state)
 {
     (void)state;
@@ -390,7 +389,7 @@ static void a_pause_has_a_deadline(void **state)
     assert_int_equal(count("a"), 1);
 }
 
-static void a_complete_drops_what_waits(void **state)
+static void a_complete_drops_events_behind_the_pause(void **state)
 {
     const struct sse_shutdown_options shutdown = {.size = sizeof(shutdown), .drain_ms = 1000};
 
@@ -420,20 +419,20 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         PAUSED_TEST(the_current_state_goes_first),
-        PAUSED_TEST(what_waits_keeps_its_order_behind_a_slow_output),
+        PAUSED_TEST(queued_events_keep_their_order_behind_a_slow_output),
         PAUSED_TEST(a_complete_replay_follows_the_state),
-        PAUSED_TEST(a_gap_is_filled_or_told),
-        PAUSED_TEST(what_lies_inside_the_gap_comes_once),
+        PAUSED_TEST(a_gap_is_filled_or_reported),
+        PAUSED_TEST(events_inside_the_gap_arrive_once),
         PAUSED_TEST(an_unknown_id_can_be_filled_too),
-        PAUSED_TEST(what_a_start_drops_does_not_count),
+        PAUSED_TEST(events_dropped_by_a_start_do_not_count),
         PAUSED_TEST(a_history_that_wraps_meanwhile_loses_nothing),
         PAUSED_TEST(without_a_history_a_gap_can_be_filled),
-        PAUSED_TEST(the_longest_ids_are_told),
+        PAUSED_TEST(the_longest_ids_are_reported),
         PAUSED_TEST(a_subscription_during_the_pause_waits_too),
         PAUSED_TEST(the_state_has_no_limit),
-        PAUSED_TEST(live_events_that_wait_are_bounded),
+        PAUSED_TEST(live_events_behind_a_pause_are_bounded),
         PAUSED_TEST(a_pause_has_a_deadline),
-        PAUSED_TEST(a_complete_drops_what_waits),
+        PAUSED_TEST(a_complete_drops_events_behind_the_pause),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

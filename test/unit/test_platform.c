@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Random bits where the program gives none: read from the system, or made of what differs from call to call
- * and from process to process. */
+/* Random bits where the program supplies none: read from the system, or made of values that differ between calls
+ * and between processes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,7 +21,7 @@
 #define DESCRIPTOR 77
 #define SYSTEM_BITS UINT64_C(0x0123456789abcdef)
 
-/* What the system does, in place of the system. */
+/* Replacements for calls of the system. */
 static struct {
     int interruptions; /* of each call */
     int open_error;
@@ -29,7 +29,7 @@ static struct {
     int opened;
     int closed;
     int interrupted;
-    time_t seconds; /* by the clock, which stands still; 0: the clock of the system */
+    time_t seconds; /* of the clock, which does not move; 0: the system's clock */
 } scene;
 
 int __real_open(const char *path, int flags, ...);
@@ -65,7 +65,7 @@ static int open_random(int flags)
     return DESCRIPTOR;
 }
 
-/* Other files are opened by what writes a coverage report at the end. */
+/* The code that writes a coverage report at the end opens other files. */
 static int open_file(const char *path, int flags, va_list arguments)
 {
     mode_t mode = flags & O_CREAT ? va_arg(arguments, mode_t) : 0;
@@ -143,7 +143,7 @@ static uint64_t secret(void)
     return bits;
 }
 
-static void the_secret_is_the_system_s(void **state)
+static void the_secret_comes_from_the_system(void **state)
 {
     (void)state;
     assert_int_equal(secret(), SYSTEM_BITS);
@@ -168,7 +168,7 @@ static void tell_the_secret(int argument)
     CHILD_EXPECT(write(results[1], &bits, sizeof(bits)) == (ssize_t)sizeof(bits));
 }
 
-/* At the same time and at the same address, two processes have two secrets. */
+/* At the same time and the same address, two processes have different secrets. */
 static void check_processes(void)
 {
     uint64_t bits[2];
@@ -183,8 +183,8 @@ static void check_processes(void)
     close(results[1]);
 }
 
-/* A weaker secret is better than none, but it is no constant, and nothing that was read in part. */
-static void without_the_system_s_it_differs_all_the_same(void **state)
+/* A weak secret is better than none. But it must not be constant, and must not be a partial read. */
+static void without_random_bits_of_the_system_secrets_still_differ(void **state)
 {
     static const struct {
         int open_error;
@@ -209,7 +209,7 @@ static void without_the_system_s_it_differs_all_the_same(void **state)
     }
 }
 
-/* Nobody sets it. Fault 46. */
+/* Nobody can set this clock. Fault 46. */
 static void the_clock_is_monotonic(void **state)
 {
     (void)state;
@@ -222,7 +222,7 @@ static uint64_t random_of_program(void *user)
     return *(uint64_t *)user;
 }
 
-static void the_program_s_bits_are_used_as_they_are(void **state)
+static void random_bits_of_the_program_are_not_changed(void **state)
 {
     uint64_t bits = 42;
     const struct sse_platform platform = {
@@ -234,7 +234,7 @@ static void the_program_s_bits_are_used_as_they_are(void **state)
     assert_int_equal(scene.opened, 0);
 }
 
-/* Emitters are told apart without a system call. */
+/* Emitters get different jitter without a system call. */
 static void jitter_differs_by_its_salt(void **state)
 {
     uint64_t before = 0;
@@ -253,11 +253,11 @@ static void jitter_differs_by_its_salt(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(the_secret_is_the_system_s, set_up),
+        cmocka_unit_test_setup(the_secret_comes_from_the_system, set_up),
         cmocka_unit_test_setup(interrupted_calls_are_made_again, set_up),
-        cmocka_unit_test_setup(without_the_system_s_it_differs_all_the_same, set_up),
+        cmocka_unit_test_setup(without_random_bits_of_the_system_secrets_still_differ, set_up),
         cmocka_unit_test_setup(the_clock_is_monotonic, set_up),
-        cmocka_unit_test_setup(the_program_s_bits_are_used_as_they_are, set_up),
+        cmocka_unit_test_setup(random_bits_of_the_program_are_not_changed, set_up),
         cmocka_unit_test_setup(jitter_differs_by_its_salt, set_up),
     };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What both pollers promise to report, asked of each. */
+/* Tests of what both pollers must report. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,7 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Without POLLRDHUP, poll does not tell that the peer closed its sending side. */
+/* Without POLLRDHUP, poll does not report that the peer has closed its sending side. */
 static bool reports_hangups(const struct poller_stage *stage)
 {
 #ifdef SSE_BARE_SYSTEM
@@ -28,7 +28,7 @@ static bool reports_hangups(const struct poller_stage *stage)
 #endif
 }
 
-/* The end of the test sees that nothing is lost. */
+/* The teardown checks for leaks. */
 static void a_descriptor_that_is_never_waited_for(void **state)
 {
     struct poller_pair pair;
@@ -37,7 +37,7 @@ static void a_descriptor_that_is_never_waited_for(void **state)
     poller_pair_remove(*state, &pair);
 }
 
-static void nothing_without_descriptors(void **state)
+static void without_descriptors_there_are_no_events(void **state)
 {
     assert_int_equal(poller_stage_wait(*state), 0);
 }
@@ -83,7 +83,7 @@ static void more_input_after_all_was_read_is_reported(void **state)
     poller_pair_remove(*state, &pair);
 }
 
-/* Otherwise a client that closed its sending side would keep the loop awake for ever. */
+/* Otherwise a client that has closed its sending side would keep the loop awake for ever. */
 static void the_end_of_input_is_not_reported_for_ever(void **state)
 {
     struct poller_stage *stage = *state;
@@ -127,7 +127,7 @@ static void output_is_reported_after_it_was_blocked(void **state)
     poller_pair_remove(stage, &pair);
 }
 
-/* Whatever the descriptor was added with. */
+/* It does not matter for what the descriptor was added. */
 static void output_can_be_asked_for_later(void **state)
 {
     static const unsigned interests[] = {0, POLLER_HANGUP, POLLER_INPUT, POLLER_OUTPUT};
@@ -162,7 +162,7 @@ static void output_can_be_asked_for_later(void **state)
     }
 }
 
-/* The room came after the output had said that it was full, and before the poller was asked. */
+/* The room came after the output had reported that it was full, and before the poller was asked. */
 static void output_that_came_between_is_reported(void **state)
 {
     struct poller_stage *stage = *state;
@@ -197,7 +197,7 @@ static void output_that_is_of_no_interest_does_not_spin(void **state)
     }
 }
 
-/* Clearing it makes room in an eventfd. The loop must not wake for that. */
+/* Clearing an eventfd makes room in it. The loop must not wake for that. */
 static void a_wake_that_is_cleared_is_not_reported_as_output(void **state)
 {
     struct poller_stage *stage = *state;
@@ -333,7 +333,7 @@ static void the_descriptor_is_readable_while_there_is_something_to_report(void *
 static int run(make_poller *const *maker, const char *name)
 {
     const struct CMUnitTest tests[] = {
-        POLLER_TEST(nothing_without_descriptors, maker),
+        POLLER_TEST(without_descriptors_there_are_no_events, maker),
         POLLER_TEST(a_descriptor_that_is_never_waited_for, maker),
         POLLER_TEST(input_is_reported, maker),
         POLLER_TEST(input_before_the_add_is_reported, maker),

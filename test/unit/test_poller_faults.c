@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* The child frees its copy, and the parent's works as before. */
+/* The child frees its copy, and the parent's poller works as before. */
 static void a_forked_child_frees_its_copy(void **state)
 {
     struct poller_stage *stage = *state;
@@ -42,7 +42,7 @@ static void a_forked_child_frees_its_copy(void **state)
     poller_pair_remove(stage, &pair);
 }
 
-/* A thread is inside `add` when another one forks. Here it is the same one. */
+/* A thread is inside `add` when another one forks. Here it is the same thread. */
 struct forking {
     struct sse_platform platform;
     struct poller *poller;
@@ -60,7 +60,8 @@ static void *fork_and_allocate(size_t size, void *user)
             forking->poller->free(forking->poller);
             if (forking->deallocations)
                 _exit(1);
-            /* Not an exit: Helgrind and DRD would miss an unlock. */
+            /* The child does not exit normally, because Helgrind and DRD would report a lock that is not
+             * released. */
             raise(SIGKILL);
         }
     }

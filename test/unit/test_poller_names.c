@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Numbers and generations of descriptors, and many of them, asked of both pollers. */
+/* Numbers and generations of descriptors, and many descriptors, with both pollers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -75,7 +75,8 @@ static void unknown_descriptors_are_ignored(void **state)
     poller_pair_close(&unknown);
 }
 
-/* The number is another's as soon as it is closed. What the old one had to report has the old generation. */
+/* As soon as a number is closed, it may belong to another file. Late events of the old file have the old
+ * generation. */
 static void a_number_that_is_used_again_has_another_generation(void **state)
 {
     struct poller_stage *stage = *state;
@@ -99,7 +100,7 @@ static void a_number_that_is_used_again_has_another_generation(void **state)
     poller_pair_remove(stage, &new);
 }
 
-/* Somebody else closed it, and has a copy of it: epoll goes on to report the copy. */
+/* Another part of the program closed it and has a copy, which epoll still reports. */
 static void a_number_that_was_closed_behind_the_poller_has_the_old_generation(void **state)
 {
     struct poller_stage *stage = *state;
@@ -127,7 +128,7 @@ static void a_number_that_was_closed_behind_the_poller_has_the_old_generation(vo
     poller_pair_remove(stage, &new);
 }
 
-/* Whatever the program does with its standard input. */
+/* Number 0 is valid, whatever the program does with its standard input. */
 static void the_lowest_name_is_a_name_like_others(void **state)
 {
     struct poller_stage *stage = *state;
@@ -156,7 +157,8 @@ static void an_old_generation_changes_nothing(void **state)
     struct poller_stage *stage = *state;
     struct poller_pair pair;
 
-    if (poller_stage_is_epoll(stage)) /* the kernel knows the number alone, and input is never taken back */
+    if (poller_stage_is_epoll(stage)) /* the kernel knows only the number, and a report of input is never
+                                       * withdrawn */
         return;
     poller_pair_add(stage, &pair, POLLER_INPUT);
     stage->poller->change(stage->poller, pair.ends[0], pair.generation - 1, 0);
@@ -167,7 +169,7 @@ static void an_old_generation_changes_nothing(void **state)
 
 /* Many */
 
-/* More than one wait reports: all of them have their turn. */
+/* There are more events than one wait reports. Every descriptor is reported some time. */
 static void all_of_many_are_reported(void **state)
 {
     static struct poller_pair pairs[PAIRS_MAX];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Descriptors that come and go during a wait, signals and cancellation. */
+/* Descriptors that are added and removed during a wait, signals and cancellation. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,7 +20,7 @@
 
 #define PAIRS_MAX 200
 
-/* The address sanitizer takes the frames that a cancelled thread leaves behind for live ones. */
+/* AddressSanitizer mistakes the frames of a cancelled thread for live ones. */
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #define CAN_CANCEL false
@@ -47,7 +47,7 @@ static void *wait_for_ever(void *argument)
     return NULL;
 }
 
-/* Enough of them to make every table grow under the thread that waits. */
+/* So many that every table grows while the thread waits. */
 static void descriptors_are_added_during_a_wait(void **state)
 {
     static struct poller_pair pairs[PAIRS_MAX];
@@ -73,7 +73,7 @@ static void descriptors_are_added_during_a_wait(void **state)
     poller_pair_remove(stage, &wake);
 }
 
-/* Waits and wakes in turn, while others add and remove. No event may have a name that never was. */
+/* Waits and wakes in turn, while others add and remove. No event may have a name that never existed. */
 struct traffic {
     struct poller_stage *stage;
     struct poller_pair stop;
@@ -146,7 +146,7 @@ static void descriptors_come_and_go_during_waits(void **state)
     poller_pair_remove(stage, &traffic.stop);
 }
 
-/* While a thread waits, the number is removed, closed and added again for another socket. */
+/* During the wait, the number is removed, closed and added again for another socket. */
 struct succession {
     struct poller_stage *stage;
     struct poller_pair old;
@@ -168,13 +168,13 @@ static void let_another_succeed(void *user)
     assert_int_equal(poller->add(poller, number, succession->new.generation, POLLER_INPUT), 0);
 }
 
-/* Only what a wait asked for is reported by it: here it asked for the old socket. */
-static void what_was_removed_during_a_wait_is_not_reported_for_its_successor(void **state)
+/* A wait reports only what it asked for, and it asked for the old socket. */
+static void a_removed_descriptor_is_not_reported_as_its_successor(void **state)
 {
     struct poller_stage *stage = *state;
     struct succession succession = {.stage = stage};
 
-    if (poller_stage_is_epoll(stage)) /* the kernel keeps them apart */
+    if (poller_stage_is_epoll(stage)) /* the kernel distinguishes them */
         return;
     poller_pair_add(stage, &succession.old, POLLER_INPUT);
     faulty_calls_interpose(FAULTY_POLL, let_another_succeed, &succession);
@@ -191,7 +191,7 @@ static void remove_old(void *user)
     succession->stage->poller->remove(succession->stage->poller, succession->old.ends[0]);
 }
 
-static void what_was_removed_during_a_wait_is_not_reported(void **state)
+static void a_descriptor_removed_during_a_wait_is_not_reported(void **state)
 {
     struct poller_stage *stage = *state;
     struct succession succession = {.stage = stage};
@@ -235,7 +235,7 @@ static void a_signal_ends_a_wait_without_error(void **state)
 
 #if CAN_CANCEL
 
-/* A wait is a cancellation point, also for a program whose functions are some. */
+/* A wait is a cancellation point, also in a program whose own functions contain some. */
 static void free_cancelled(void *block, void *user)
 {
     (void)user;
@@ -294,8 +294,8 @@ static int run(make_poller *const *maker, const char *name)
     const struct CMUnitTest tests[] = {
         POLLER_TEST(descriptors_are_added_during_a_wait, maker),
         POLLER_TEST(descriptors_come_and_go_during_waits, maker),
-        POLLER_TEST(what_was_removed_during_a_wait_is_not_reported_for_its_successor, maker),
-        POLLER_TEST(what_was_removed_during_a_wait_is_not_reported, maker),
+        POLLER_TEST(a_removed_descriptor_is_not_reported_as_its_successor, maker),
+        POLLER_TEST(a_descriptor_removed_during_a_wait_is_not_reported, maker),
         POLLER_TEST(a_signal_ends_a_wait_without_error, maker),
 #if CAN_CANCEL
         POLLER_TEST(a_cancelled_wait_leaves_nothing_behind, maker),

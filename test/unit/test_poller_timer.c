@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The descriptor of a poller, for the loop of somebody else: it covers the timer. */
+/* The poller's descriptor, for another event loop. It becomes readable for the timer too. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,7 +21,7 @@
 #define MILLISECOND UINT64_C(1000000)
 #define YEAR (UINT64_C(365) * 24 * 3600 * 1000 * MILLISECOND)
 
-/* Whether there is one in this build; if not, there is nothing to test. */
+/* Whether this build has one. If not, there is nothing to test. */
 static bool has_timer(struct poller_stage *stage)
 {
     int descriptor = stage->poller->descriptor(stage->poller);
@@ -81,7 +81,7 @@ static void it_does_not_run_out_too_early(void **state)
     assert_true(passed >= 1005 * MILLISECOND);
 }
 
-static void never_and_far_away_are_not_now(void **state)
+static void far_deadlines_are_not_due(void **state)
 {
     static const uint64_t durations[] = {UINT64_MAX, UINT64_MAX - 1, YEAR, 100 * YEAR, 500 * YEAR};
 
@@ -94,7 +94,7 @@ static void never_and_far_away_are_not_now(void **state)
     }
 }
 
-/* It has run out, and nobody has waited yet. */
+/* The timer has expired, and nobody has waited yet. */
 static void setting_it_again_takes_it_back(void **state)
 {
     if (!has_timer(*state))
@@ -154,7 +154,7 @@ static void ask_again(void *user)
     assert_true(stage->poller->descriptor(stage->poller) >= 0);
 }
 
-/* Another thread asks while one opens the timer: the second timer is closed, and the first one works. */
+/* Another thread asks while this one opens the timer. The second timer is closed, and the first one works. */
 static void it_is_opened_once(void **state)
 {
     struct poller_stage *stage = *state;
@@ -229,7 +229,7 @@ static void errors_are_returned_and_the_next_call_succeeds(void **state)
     assert_true(stage->poller->descriptor(stage->poller) >= 0);
 }
 
-/* A loop that is run in a thread does not pay for it. */
+/* A loop that runs in its own thread does not use this timer. */
 static void it_is_opened_when_it_is_asked_for(void **state)
 {
     struct poller_stage *stage = *state;
@@ -251,7 +251,7 @@ static int run(make_poller *const *maker, const char *name)
     const struct CMUnitTest tests[] = {
         POLLER_TEST(a_timer_makes_it_readable_once, maker),
         POLLER_TEST(it_does_not_run_out_too_early, maker),
-        POLLER_TEST(never_and_far_away_are_not_now, maker),
+        POLLER_TEST(far_deadlines_are_not_due, maker),
         POLLER_TEST(setting_it_again_takes_it_back, maker),
         POLLER_TEST(it_is_not_among_the_events, maker),
         POLLER_TEST(it_ends_a_wait, maker),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A server with one mutex: every callback takes it, and eight threads publish, subscribe and end streams
- * while they hold it. With callbacks inside publish this deadlocks at once. Two loops, one order. */
+/* A server with one mutex: every callback locks it, and eight threads publish, subscribe and end streams while they
+ * hold it. If callbacks ran inside publish, this would deadlock at once. Two loops, one order. */
 #include "loop_thread.h"
 
 #include <setjmp.h>
@@ -55,7 +55,7 @@ static void leave_state(void)
     pthread_mutex_unlock(&state);
 }
 
-/* A call of the library, under the mutex. */
+/* A call of the library, while the mutex is held. */
 static void begin_call(void)
 {
     take_state();
@@ -68,7 +68,7 @@ static void end_call(void)
     leave_state();
 }
 
-/* Each callback: in its loop's thread, and not inside a call of that thread. */
+/* Each callback runs in its loop's thread, and not inside a call of that thread. */
 static struct client *enter_callback(void *user)
 {
     struct client *client = user;
@@ -140,7 +140,7 @@ static void on_release(void *user)
     leave_state();
 }
 
-/* The caller holds the mutex, as most servers do while they note the new client. */
+/* The caller holds the mutex, like most servers while they register the new client. */
 static void open_client(struct client *client, unsigned number, bool is_witness)
 {
     static const enum sse_output outputs[] = {SSE_OUTPUT_CALLBACK, SSE_OUTPUT_PULL, SSE_OUTPUT_FD};
@@ -193,8 +193,8 @@ static int visit(struct sse_emitter *emitter, void *user)
     return 0;
 }
 
-/* What servers do to clients while they hold their lock. Closing is not among it: it may wait for a
- * callback, which takes the lock. */
+/* Actions of servers on clients while they hold their lock. They must not close, because close may wait for a
+ * callback, which locks the mutex. */
 static void meddle(struct client *client, struct schedule_random *random)
 {
     const struct sse_text topic = sse_str("c");
@@ -240,8 +240,8 @@ static void *publish_all(void *user)
     return NULL;
 }
 
-/* Reads the other end of a socket until its loop has closed it. In a driven loop, who waits for room is the
- * server. */
+/* Reads the other end of a socket until its loop has closed it. In a driven loop, the server itself waits for
+ * room. */
 static void read_peer(struct client *client)
 {
     char rest[1024];

@@ -50,7 +50,7 @@ static struct sse_message *new_batch(void)
     return message;
 }
 
-/* Messages of many sizes, framed, unframed, static and a batch. */
+/* Messages of many sizes: framed, unframed, static and a batch. */
 static int set_up(void **state)
 {
     static const size_t letters[] = {0, 1, 2, 5, 12, 13, 40, 300};
@@ -77,7 +77,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* The blocks that the messages of the pool hold; what is beyond belongs to the queue. */
+/* The blocks of the pool's messages. All other blocks belong to the queue. */
 static size_t pool_blocks(void)
 {
     return POOL_SIZE - 2;
@@ -88,7 +88,7 @@ static size_t wire_size(const struct queue *queue, const struct sse_message *mes
     return sse_message_wire(message, queue->chunked).len;
 }
 
-/* What the queue should hold, in the plainest form. */
+/* A plain model of the queue. */
 struct model {
     struct sse_message *messages[QUEUED_MAX];
     size_t count;
@@ -111,7 +111,7 @@ static size_t model_size(const struct queue *queue, const struct model *model)
     return size - model->taken;
 }
 
-/* Shows the pieces of the model's messages themselves, up to `iov_count` of them. */
+/* Lists the pieces of the model's messages, up to `iov_count` of them. */
 static void check_gather(struct queue *queue, const struct model *model, int iov_count)
 {
     struct iovec iov[IOV_MAX_HERE + 1];
@@ -153,7 +153,7 @@ static void push(struct queue *queue, struct model *model, struct sse_message *m
     model->messages[model->count++] = message;
 }
 
-/* Takes `size` bytes, message by message, as whoever wrote them does. */
+/* Consumes `size` bytes, message by message, as a writer does. */
 static void take(struct queue *queue, struct model *model, size_t size)
 {
     size_t left = size;
@@ -219,7 +219,7 @@ static int admission(const struct queue *queue, const struct model *model, const
                                                                                                   : -ENOBUFS;
 }
 
-/* One time in four there is no memory: then nothing changes if it would have been needed. */
+/* One time in four there is no memory. Then nothing changes if memory would have been needed. */
 static void push_random(struct queue *queue, struct model *model, uint64_t *random)
 {
     struct sse_message *message = pool[random_below(random, POOL_SIZE)];
@@ -248,7 +248,7 @@ static void replace_first(struct queue *queue, struct model *model)
     sse_queue_replace_first(queue, copy);
     model->messages[0] = copy;
     check(queue, model);
-    /* Back again, so that the pool stays what it is. */
+    /* Puts the message back, so that the pool does not change. */
     sse_queue_replace_first(queue, old);
     model->messages[0] = old;
     sse_message_unref(copy);
@@ -318,7 +318,7 @@ static void an_empty_queue_shows_nothing(void **state)
     assert_int_equal(fake.blocks, pool_blocks());
 }
 
-/* Four messages: every place where a first write may stop, and from there every second one. */
+/* Four messages, every place where a first write may stop, and from there every second one. */
 static void the_cursor_stops_at_every_offset(void **state)
 {
     (void)state;
@@ -386,7 +386,7 @@ static void the_bytes_of_a_framing_are_shown(void **state)
     }
 }
 
-/* From every place in the ring, to every length: the order stays, and so does the cursor. */
+/* From every place in the ring to every length, the order and the cursor stay correct. */
 static void growing_keeps_the_order(void **state)
 {
     (void)state;
@@ -436,7 +436,7 @@ static void one_message_needs_no_memory(void **state)
         }
         assert_int_equal(fake.allocations, allocations);
 
-        /* The second needs some, which is freed with the last. */
+        /* The second message needs memory, which is freed with the last message. */
         fake_platform_fail_at(&fake, 0, false);
         for (size_t i = 0; i < 3; i++)
             push(&queue, &model, pool[i]);
@@ -503,7 +503,7 @@ static void failure_to_grow_changes_nothing(void **state)
         }
         model.messages[model.count++] = extra;
         check(&queue, &model);
-        /* From here on the queue alone keeps it; a failed push that took a reference would leak. */
+        /* From here on only the queue has a reference. A failed push that took a reference would leak. */
         sse_message_unref(extra);
     }
     /* At 2, 17 and 33. */
@@ -531,7 +531,7 @@ static void the_limit_of_bytes_is_exact(void **state)
             assert_int_equal(sse_queue_admits(&queue, message, 1), 2 * size <= limit ? 0 : -ENOBUFS);
             assert_int_equal(sse_queue_admits(&queue, small, 1), size + small_size <= limit ? 0 : -ENOBUFS);
             assert_int_equal(sse_queue_admits(&queue, pool[7], 1), -EMSGSIZE);
-            /* Bytes that were taken make room at once. */
+            /* Written bytes make room at once. */
             for (size_t taken = 1; taken < size; taken++) {
                 take(&queue, &model, 1);
                 assert_int_equal(sse_queue_admits(&queue, small, 1),
@@ -556,9 +556,9 @@ static void the_limit_of_messages_is_exact(void **state)
             push(&queue, &model, pool[0]);
         }
         assert_int_equal(sse_queue_admits(&queue, pool[0], 1), -ENOBUFS);
-        /* What never fits is -EMSGSIZE, full or not. */
+        /* An event that never fits returns -EMSGSIZE, whether the queue is full or not. */
         assert_int_equal(sse_queue_admits(&queue, pool[7], 1), -EMSGSIZE);
-        /* A part of a message is still a message. */
+        /* A partly written message still counts as a message. */
         take(&queue, &model, 1);
         assert_int_equal(sse_queue_admits(&queue, pool[0], 1), -ENOBUFS);
         take(&queue, &model, 1);
@@ -567,8 +567,8 @@ static void the_limit_of_messages_is_exact(void **state)
     }
 }
 
-/* An output that was not tried may be queued for up to four times the limit; one message that is larger
- * than the limit never. */
+/* If the output was not tried, up to four times the limit may be queued. A single message that is larger than the
+ * limit may not. */
 static void a_factor_multiplies_the_limits(void **state)
 {
     (void)state;
@@ -590,7 +590,7 @@ static void a_factor_multiplies_the_limits(void **state)
         assert_int_equal(model.count, 3 * factor);
         clear(&queue, &model);
 
-        /* The products do not wrap round. */
+        /* The products do not wrap around. */
         sse_queue_init(&queue, false, NO_LIMIT, UINT32_MAX);
         push(&queue, &model, pool[4]);
         assert_int_equal(sse_queue_admits(&queue, pool[4], factor), 0);
@@ -617,7 +617,7 @@ static void exempt_messages_do_not_count(void **state)
         push(&queue, &model, pool[4]);
     }
     assert_int_equal(sse_queue_admits(&queue, pool[4], 1), -ENOBUFS);
-    /* It gets no fuller when exempt ones are written. */
+    /* Writing exempt messages does not change how full it is. */
     for (size_t i = 0; i < 10; i++) {
         take(&queue, &model, size - 1);
         assert_int_equal(sse_queue_admits(&queue, pool[4], 1), -ENOBUFS);
@@ -754,17 +754,17 @@ static void replacing_keeps_the_cursor_and_moves_the_reference(void **state)
     sse_queue_replace_first(&queue, copy);
     model.messages[0] = copy;
     check(&queue, &model);
-    /* The reference of the queue and that of the test; one block is the queue's own. */
+    /* There are the queue's reference and the test's. One block belongs to the queue itself. */
     sse_message_unref(original);
     assert_int_equal(fake.blocks, pool_blocks() + 3);
     sse_message_unref(original);
     assert_int_equal(fake.blocks, pool_blocks() + 2);
-    /* The one of the copy is the queue's now. */
+    /* The queue now has the reference of the copy. */
     take(&queue, &model, queue.bytes);
     assert_int_equal(fake.blocks, pool_blocks());
 }
 
-static void every_way_out_releases_the_reference(void **state)
+static void every_removal_releases_the_reference(void **state)
 {
     (void)state;
     for (int way = 0; way < 3; way++) {
@@ -812,7 +812,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(dropping_subtracts_what_was_left, set_up, tear_down),
         cmocka_unit_test_setup_teardown(replacing_keeps_the_cursor_and_moves_the_reference, set_up,
                                         tear_down),
-        cmocka_unit_test_setup_teardown(every_way_out_releases_the_reference, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(every_removal_releases_the_reference, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Long queues out of which messages are dropped from everywhere: by key, and behind what is not to be
- * dropped. */
+/* Long queues from which messages are dropped at any place: by key, and behind messages that must stay. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,11 +15,11 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define MESSAGES 600
-#define KEYS 500 /* the other messages have none; of these each has a twin with the same key */
+#define KEYS 500 /* the other messages have no key; each of these has a twin with the same key */
 #define QUEUED_MAX 3000
 #define OPERATIONS 150000
 #define IOV_COUNT 16
-#define LONG 40 /* of so many messages the keys are in a table */
+#define LONG 40 /* from this many messages on, the keys are in a table */
 
 static struct fake_platform fake;
 static struct sse_message *messages[MESSAGES];
@@ -69,7 +68,7 @@ static size_t below(size_t limit)
     return fake.platform.random(fake.platform.user) % limit;
 }
 
-/* What the queue should hold, in the plainest form. */
+/* A plain model of the queue. */
 struct model {
     struct sse_message *messages[QUEUED_MAX];
     size_t count;
@@ -117,7 +116,7 @@ static void drop_key(struct sse_text key)
         forget(index);
 }
 
-/* As a coalescing emitter does. A key that comes again may be in a message of its own. */
+/* Replaces like a coalescing emitter. A repeated key may be in a separate message. */
 static void coalesce(void)
 {
     size_t number = below(MESSAGES);
@@ -127,7 +126,7 @@ static void coalesce(void)
     push(number < KEYS && below(2) ? twins[number] : messages[number]);
 }
 
-/* The queue has no limits: it is made short by what it is to admit. */
+/* The queue has no limits. The test shortens it before it adds a message. */
 static void drop_oldest(size_t count)
 {
     size_t index = droppable_from(), left = model.count - model.exempt;
@@ -180,11 +179,11 @@ static void check(void)
         if (sse_queue_at(&queue, i))
             assert_ptr_equal(sse_queue_at(&queue, i), model.messages[found++]);
     assert_int_equal(found, model.count);
-    /* At most three of four places are empty, or it is short. */
+    /* At most three of four places are empty, unless the queue is short. */
     assert_in_range(sse_queue_capacity(&queue), 1, 64 + 8 * QUEUED_MAX);
 }
 
-/* `length`: about how long it is to be. */
+/* `length`: the approximate length. */
 static void operate(size_t length)
 {
     size_t chosen = below(1000);
@@ -206,7 +205,7 @@ static void operate(size_t length)
     } else if (chosen < 995) {
         assert_int_equal(sse_queue_reserve(&queue, below(200), &fake.platform), 0);
     } else {
-        /* Without memory for a table, keys are looked for one by one. */
+        /* Without memory for a table, keys are searched one by one. */
         fake_platform_fail_at(&fake, 1, true);
         drop_key(messages[below(KEYS)]->key);
         fake_platform_fail_at(&fake, 0, false);
@@ -261,7 +260,7 @@ static void without_a_table_keys_are_found_all_the_same(void **state)
     sse_queue_clear(&queue, &fake.platform);
 }
 
-/* What a reader looks at is moved together, whether the table has room for the places that it has then or not. */
+/* Peeked messages are moved together, whether or not the table has room for the new places. */
 static void the_front_moves_while_keys_come_again(void **state)
 {
     (void)state;
@@ -279,8 +278,8 @@ static void the_front_moves_while_keys_come_again(void **state)
     sse_queue_clear(&queue, &fake.platform);
 }
 
-/* Events without end, of few keys and of ever new ones: the memory is that of what is queued. */
-static void the_memory_is_that_of_what_is_queued(void **state)
+/* Endless events, of few keys or of new ones. The memory is in proportion to what is queued. */
+static void the_memory_is_in_proportion_to_the_queue(void **state)
 {
     const size_t blocks = MESSAGES + KEYS, bytes = atomic_load(&fake.bytes);
     char text[32];
@@ -296,7 +295,7 @@ static void the_memory_is_that_of_what_is_queued(void **state)
             sse_message_unref(message);
         if (queue.count > 300)
             sse_queue_drop_first(&queue, &fake.platform);
-        /* A pointer and two entries for each place, of which up to four are there for each message. */
+        /* A pointer and two entries for each place. There are up to four places for each message. */
         if (queue.ringed)
             assert_in_range(sse_queue_capacity(&queue), 16, 1024);
         assert_in_range(atomic_load(&fake.blocks), blocks, blocks + 300 + 2);
@@ -311,7 +310,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(random_operations_match_a_model, set_up, tear_down),
         cmocka_unit_test_setup_teardown(without_a_table_keys_are_found_all_the_same, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_front_moves_while_keys_come_again, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(the_memory_is_that_of_what_is_queued, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_memory_is_in_proportion_to_the_queue, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,7 +47,7 @@ static struct sse_message *new_batch(void)
     return message;
 }
 
-/* With and without keys, and what may never be dropped: head, retry, heartbeat, last chunk. */
+/* With and without keys, and messages that may never be dropped: head, retry, heartbeat, last chunk. */
 static int set_up(void **state)
 {
     size_t count = 0;
@@ -87,7 +87,7 @@ static size_t wire_size(const struct queue *queue, const struct sse_message *mes
     return sse_message_wire(message, queue->chunked).len;
 }
 
-/* What the queue should hold, in the plainest form. */
+/* A plain model of the queue. */
 struct model {
     struct sse_message *messages[QUEUED_MAX];
     size_t count;
@@ -134,7 +134,7 @@ static bool model_is_over(const struct queue *queue, const struct model *model)
            model_counted_bytes(queue, model) > queue->bytes_max;
 }
 
-/* Without a message: whether it is within its limits. */
+/* Without a message: returns whether the queue is within its limits. */
 static bool model_has_room(const struct queue *queue, const struct model *model,
                            const struct sse_message *message, unsigned factor)
 {
@@ -157,7 +157,7 @@ static uint64_t model_remove(struct model *model, size_t index)
     return events;
 }
 
-/* Exempt messages are not dropped to make room: that would make none. */
+/* Exempt messages are not dropped to make room, because that would make none. */
 static size_t first_droppable(const struct model *model)
 {
     size_t index = model->exempt;
@@ -167,7 +167,7 @@ static size_t first_droppable(const struct model *model)
     return index;
 }
 
-/* Whether what stands before the first droppable message leaves no room, whatever is dropped. */
+/* Whether the messages before the first droppable one leave no room, even if all others are dropped. */
 static bool is_in_vain(const struct queue *queue, const struct model *model,
                        const struct sse_message *message, unsigned factor)
 {
@@ -210,7 +210,7 @@ static uint64_t model_drop_key(struct model *model, struct sse_text key)
     return 0;
 }
 
-/* Looks at the places, some of which may be empty, and leaves them so. */
+/* Peeks at the places, some of which may be empty, and does not change them. */
 static void check(const struct queue *queue, const struct model *model)
 {
     uint64_t events = 0;
@@ -260,7 +260,7 @@ static void push(struct queue *queue, struct model *model, struct sse_message *m
     model->messages[model->count++] = message;
 }
 
-/* As a write or a consume does: nobody looks any longer at what is taken. */
+/* A write or a consume ends the peek at these messages. */
 static void take(struct queue *queue, struct model *model, size_t size)
 {
     struct sse_message *message;
@@ -276,7 +276,7 @@ static void take(struct queue *queue, struct model *model, size_t size)
     model->taken = queue->taken;
 }
 
-/* As a write or a peek does. */
+/* Peeks like a write or a peek of the emitter. */
 static void pin(struct queue *queue, struct model *model, size_t count)
 {
     struct iovec iov[QUEUED_MAX];
@@ -320,7 +320,7 @@ static void drop_key(struct queue *queue, struct model *model, const char *key)
     assert_int_equal(sse_queue_drop_key(queue, sse_str(key), &fake.platform), expected);
 }
 
-/* Room that was reserved is there even if no memory is left. */
+/* Reserved room can be used even if no memory is left. */
 static void reserve(struct queue *queue, struct model *model, size_t more)
 {
     if (model->count + more > QUEUED_MAX)
@@ -404,8 +404,8 @@ static void expect_order(struct queue *queue, const size_t *which, size_t count)
         assert_ptr_equal(iov[i].iov_base, sse_message_wire(pool[which[i]], queue->chunked).ptr);
 }
 
-/* Out of a ring that is full and starts at every place, each position in turn, across the end of the ring.
- * The numbers of the places begin anew as well. */
+/* Drops each position in turn, from a full ring that starts at every place. The numbers of the places wrap around
+ * as well. */
 static void every_place_of_every_ring_can_be_dropped(void **state)
 {
     enum { SIZE = 16 };
@@ -436,8 +436,8 @@ static void every_place_of_every_ring_can_be_dropped(void **state)
     }
 }
 
-/* As many as it takes, and not one more. */
-static void no_more_is_dropped_than_it_takes(void **state)
+/* As many as needed, and not one more. */
+static void no_more_is_dropped_than_needed(void **state)
 {
     struct queue queue;
     size_t size = wire_size(&(struct queue){.chunked = true}, pool[6]);
@@ -470,8 +470,8 @@ static void a_batch_counts_all_its_events(void **state)
     sse_queue_clear(&queue, &fake.platform);
 }
 
-/* What cannot make room is not given up for it. */
-static void nothing_is_dropped_in_vain(void **state)
+/* Messages that would not make enough room are not dropped. */
+static void nothing_is_dropped_if_that_makes_no_room(void **state)
 {
     struct queue queue;
     size_t part = 1;
@@ -496,8 +496,8 @@ static void nothing_is_dropped_in_vain(void **state)
     sse_queue_clear(&queue, &fake.platform);
 }
 
-/* One that nobody has tried to write may be four times as long: it then admits nothing until it is shorter
- * again. */
+/* A queue that nobody has tried to write may be four times as long. After that it accepts nothing until it is
+ * shorter again. */
 static void a_queue_beyond_its_limits_is_only_full(void **state)
 {
     struct queue queue;
@@ -512,7 +512,7 @@ static void a_queue_beyond_its_limits_is_only_full(void **state)
     sse_queue_clear(&queue, &fake.platform);
 }
 
-/* The judgement after a try: as few as necessary, from either end, and never what was begun. */
+/* Applies the limit after a try: drops as few as necessary, from either end, and never a partly written message. */
 static void a_queue_is_cut_to_its_limits_from_either_end(void **state)
 {
     (void)state;
@@ -542,7 +542,7 @@ static void a_queue_is_cut_to_its_limits_from_either_end(void **state)
     }
 }
 
-/* They make no room, whichever way it is asked for, nor does a newer event with their key replace them. */
+/* Exempt messages make no room, and a newer event with their key does not replace them. */
 static void exempt_messages_are_not_dropped(void **state)
 {
     const size_t left[] = {0, 1, 2, 3, 4, 6};
@@ -568,7 +568,7 @@ static void exempt_messages_are_not_dropped(void **state)
     sse_queue_clear(&queue, &fake.platform);
 }
 
-/* The least that a count of 32 bits cannot hold; SIZE_MAX where a size_t cannot hold more. */
+/* The smallest number that does not fit into 32 bits, or SIZE_MAX where a size_t has only 32 bits. */
 static size_t absurd(void)
 {
     return SIZE_MAX == UINT32_MAX ? SIZE_MAX : (size_t)UINT32_MAX + 1;
@@ -597,7 +597,7 @@ static void a_failed_reserve_changes_nothing(void **state)
     }
 }
 
-/* More than a count of 32 bits can hold is refused without an attempt; with what is queued it is less. */
+/* A number that does not fit into 32 bits is refused without an attempt. The queued messages count too. */
 static void an_absurd_reserve_is_refused(void **state)
 {
     const size_t most = SIZE_MAX == UINT32_MAX ? (size_t)1 << 28 : (size_t)1 << 30;
@@ -617,7 +617,7 @@ static void an_absurd_reserve_is_refused(void **state)
     sse_queue_clear(&queue, &fake.platform);
 }
 
-/* Even one that was reserved for what then did not come. */
+/* Also after a reserve whose message never came. */
 static void an_empty_queue_is_cleared_of_its_memory(void **state)
 {
     struct queue queue;
@@ -637,9 +637,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(random_operations_match_a_model, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_place_of_every_ring_can_be_dropped, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(no_more_is_dropped_than_it_takes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(no_more_is_dropped_than_needed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_batch_counts_all_its_events, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(nothing_is_dropped_in_vain, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(nothing_is_dropped_if_that_makes_no_room, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_queue_beyond_its_limits_is_only_full, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_queue_is_cut_to_its_limits_from_either_end, set_up, tear_down),
         cmocka_unit_test_setup_teardown(exempt_messages_are_not_dropped, set_up, tear_down),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A client that is refused has received nothing, nobody has left for it, and the server answers it. */
+/* A refused client has received nothing, nobody was evicted for it, and the server can still answer it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -92,7 +92,7 @@ static void expect_nothing_received(void)
     assert_int_equal(callbacks, 0);
 }
 
-/* The server answers on the same descriptor, and the answer is all that the client sees. */
+/* The server answers on the same descriptor, and the client receives only the answer. */
 static void answer(int error)
 {
     char response[512], received[512];
@@ -178,8 +178,8 @@ static void each_refusal_can_be_answered(void **state)
     disconnect_peer();
 }
 
-/* A refusal leaves no watch behind: the same descriptor is let in afterwards. */
-static void a_polled_loop_forgets_who_was_refused(void **state)
+/* A refusal leaves no watch behind, so the same descriptor is accepted later. */
+static void a_refusal_leaves_no_watch_in_a_polled_loop(void **state)
 {
     const struct sse_text topic = sse_str("t");
     const struct sse_loop_options loop_options = {.size = sizeof(loop_options),
@@ -217,8 +217,8 @@ static void a_polled_loop_forgets_who_was_refused(void **state)
     close(peer);
 }
 
-/* A client that has left already is no refusal: it ends like any other. */
-static void one_that_has_left_already_is_let_in(void **state)
+/* A client that has disconnected before is not refused. Its emitter ends like any other. */
+static void a_disconnected_client_is_not_refused(void **state)
 {
     const struct sse_text topic = sse_str("v");
     struct sse_emitter *emitter = NULL;
@@ -241,8 +241,8 @@ static void one_that_has_left_already_is_let_in(void **state)
         close(server);
 }
 
-/* Take this socket and never bother me again. */
-static void nobody_need_keep_the_emitter(void **state)
+/* The server gives the socket away and keeps no pointer to the emitter. */
+static void the_loop_alone_keeps_the_emitter(void **state)
 {
     const struct sse_text topic = sse_str("v");
     struct sse_emitter_options options;
@@ -280,9 +280,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         STAGE_TEST(each_refusal_can_be_answered),
-        STAGE_TEST(a_polled_loop_forgets_who_was_refused),
-        STAGE_TEST(one_that_has_left_already_is_let_in),
-        STAGE_TEST(nobody_need_keep_the_emitter),
+        STAGE_TEST(a_refusal_leaves_no_watch_in_a_polled_loop),
+        STAGE_TEST(a_disconnected_client_is_not_refused),
+        STAGE_TEST(the_loop_alone_keeps_the_emitter),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

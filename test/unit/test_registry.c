@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Members, topics, subscriptions, and who receives what is published. */
+/* Members, topics, subscriptions, and who receives published events. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,7 +14,7 @@
 
 static const struct sse_event some_event = {.data = {"x", 1}};
 
-static void a_registry_has_its_arguments(void **state)
+static void arguments_of_a_registry_are_checked(void **state)
 {
     const struct sse_platform bad_platform = {.size = 1};
     const struct sse_registry_options no_size = {.size = 0};
@@ -62,7 +62,7 @@ static void null_is_refused(void **state)
     sse_message_unref(message);
 }
 
-/* Which options go together. */
+/* Which options may be combined. */
 static void a_member_has_an_owner_that_works_for_it(void **state)
 {
     static const enum sse_output outputs[] = {SSE_OUTPUT_FD, SSE_OUTPUT_CALLBACK};
@@ -111,7 +111,7 @@ static void an_emitter_belongs_to_one_registry(void **state)
     sse_registry_unref(stranger);
 }
 
-/* Whatever its loop is doing, one that has ended is no member. One that drains still is. */
+/* An ended emitter is not a member, whatever its loop is doing. A draining emitter still is. */
 static void an_ended_emitter_is_forgotten_at_once(void **state)
 {
     struct fake_client *completed = enter(0, "t"), *aborted = enter(1, "t"), *draining;
@@ -141,7 +141,7 @@ static void an_ended_emitter_is_forgotten_at_once(void **state)
     assert_int_equal(count("u"), 0);
 }
 
-/* The user reconnects before the server notices that the old connection is gone. */
+/* The user reconnects before the server notices that the old connection has ended. */
 static void the_end_of_an_old_connection_leaves_the_new_one(void **state)
 {
     struct fake_client *old = enter(0, "u"), *new_one = enter(1, "u");
@@ -156,7 +156,7 @@ static void the_end_of_an_old_connection_leaves_the_new_one(void **state)
     assert_string_equal(fake_client_events(new_one), EVENT("1", "1") EVENT("2", "2"));
 }
 
-/* Topics whose names run into one another, or hold any byte. */
+/* Topics whose names contain one another, or any byte. */
 static const struct sse_text odd_topics[] = {
     {"a", 1},  {"ab", 2},   {"abc", 3},  {"b", 1},    {"bc", 2},   {"c", 1},
     {"\0", 1}, {"\0\0", 2}, {"a\0b", 3}, {"a\0c", 3}, {"\xff", 1}, {"a\n", 2},
@@ -231,8 +231,8 @@ static void topic_names_have_limits(void **state)
     assert_int_equal(sse_registry_subscribe(registry, client->emitter, &longest, 1, bad[2], NULL), -EINVAL);
 }
 
-/* Only what a topic was published to while the emitter had it arrives, and once, however it was named. Row
- * L9. */
+/* An emitter receives an event only if it had the topic at the publish, and once, however often it named the topic.
+ * Row L9. */
 static void a_subscriber_gets_its_topics(void **state)
 {
     struct fake_client *client;
@@ -261,8 +261,8 @@ static void a_subscriber_gets_its_topics(void **state)
                         "data: 1\n\ndata: 2\n\ndata: 4\n\ndata: 6\n\ndata: 7\n\n");
 }
 
-/* Events that are queued already are still written. */
-static void an_unsubscription_takes_nothing_back(void **state)
+/* Events that are already queued are still written. */
+static void an_unsubscription_keeps_queued_events(void **state)
 {
     struct fake_client *client = enter(0, "t");
 
@@ -273,7 +273,7 @@ static void an_unsubscription_takes_nothing_back(void **state)
     assert_string_equal(fake_client_events(client), EVENT("x", "1"));
 }
 
-static void publishing_to_nobody_is_no_error(void **state)
+static void publishing_to_nobody_succeeds(void **state)
 {
     struct sse_delivery delivery = publish('t', "x");
 
@@ -290,8 +290,8 @@ static void publishing_to_nobody_is_no_error(void **state)
     assert_int_equal(stats().published, 2);
 }
 
-/* Subscribers of several topics see the events of all of them in one order. */
-static void there_is_one_order_for_all(void **state)
+/* Subscribers of several topics receive the events of all of them in one order. */
+static void all_subscribers_see_one_order(void **state)
 {
     static const char topics[] = "abc";
     char text[16];
@@ -318,7 +318,7 @@ static void there_is_one_order_for_all(void **state)
     assert_int_equal(clients[0].output.size, 10 * 9 + 90 * 10);
 }
 
-/* Who names a topic chooses what hash it has; and one emitter may have them all. */
+/* Whoever chooses a topic's name could choose its hash, and one emitter may have all topics. */
 #define MANY 100000
 
 static struct sse_text numbered_topic(unsigned number)
@@ -362,7 +362,7 @@ static void a_hundred_thousand_topics(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        STAGE_TEST(a_registry_has_its_arguments),
+        STAGE_TEST(arguments_of_a_registry_are_checked),
         STAGE_TEST(null_is_refused),
         STAGE_TEST(a_member_has_an_owner_that_works_for_it),
         STAGE_TEST(an_emitter_belongs_to_one_registry),
@@ -371,9 +371,9 @@ int main(void)
         STAGE_TEST(topic_names_are_kept_apart),
         STAGE_TEST(topic_names_have_limits),
         STAGE_TEST(a_subscriber_gets_its_topics),
-        STAGE_TEST(an_unsubscription_takes_nothing_back),
-        STAGE_TEST(publishing_to_nobody_is_no_error),
-        STAGE_TEST(there_is_one_order_for_all),
+        STAGE_TEST(an_unsubscription_keeps_queued_events),
+        STAGE_TEST(publishing_to_nobody_succeeds),
+        STAGE_TEST(all_subscribers_see_one_order),
         STAGE_TEST(a_hundred_thousand_topics),
     };
 

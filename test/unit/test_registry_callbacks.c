@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Every function from every callback: no callback runs inside a call, none inside another one, and the
- * others miss nothing. */
+/* Every function from every callback: no callback runs inside a call or inside another callback, and the other
+ * clients miss nothing. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,17 +13,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Where an action is called from. */
+/* The place from which an action is called. */
 enum place { IN_WRITE, IN_READY, IN_TIMEOUT, IN_ERROR, IN_COMPLETION, IN_RELEASE, IN_VISITOR, PLACES };
 
 /* The subject's callbacks act. The observer only receives. */
 enum { SUBJECT, OBSERVER, OTHER, NEWCOMER };
 
 static enum place place;
-static void (*action)(struct sse_emitter *self); /* once, at the place; NULL self: it is gone */
+static void (*action)(struct sse_emitter *self); /* runs once, at the place; NULL self: the emitter has been
+                                                  * freed */
 static unsigned depth;
 static struct sse_emitter_options originals;
-static char expected[4096]; /* what the observer has to receive */
+static char expected[4096]; /* the events that the observer must receive */
 
 static void reach(enum place reached, struct sse_emitter *self)
 {
@@ -256,7 +257,7 @@ static void release_the_registry(struct sse_emitter *self)
     registry = NULL;
 }
 
-/* In a visitor, the loop is at rest and may take a turn. */
+/* In a visitor the loop is idle and may take a turn. */
 static void use_the_loop(struct sse_emitter *self)
 {
     (void)self;

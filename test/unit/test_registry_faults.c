@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Memory that runs out, outputs that die, and clients that are stuck. */
+/* No memory, outputs that fail, and clients that are stuck. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,7 +16,7 @@ static void use_plain_registry(void)
     use_registry((struct sse_registry_options){.size = 0});
 }
 
-/* How much an event costs, however many receive it. */
+/* An event costs the same amount, however many clients receive it. */
 static void a_publish_allocates_one_message(void **state)
 {
     const struct sse_event event = {.data = sse_str("x")};
@@ -43,7 +43,7 @@ static void a_publish_allocates_one_message(void **state)
     sse_message_unref(message);
 }
 
-/* A steady stream to clients that take it in time needs no memory at all. */
+/* A steady stream to clients that read it in time needs no memory at all. */
 static void a_steady_pull_needs_no_memory(void **state)
 {
     const struct sse_event event = {.data = sse_str("x")};
@@ -70,8 +70,8 @@ static void a_steady_pull_needs_no_memory(void **state)
     sse_message_unref(message);
 }
 
-/* Each client has memory of its own. One has none left when its queue has to grow. Fault 31. Fault 33. */
-static void one_receiver_without_memory_pays_alone(void **state)
+/* Each client has its own memory. One has none left when its queue must grow. Fault 31. Fault 33. */
+static void only_the_receiver_without_memory_ends(void **state)
 {
     static struct fake_platform own[CLIENTS];
 
@@ -155,7 +155,7 @@ static void a_stuck_client_costs_what_its_queue_may_hold(void **state)
             fake_client_forget(&clients[j]);
         }
     }
-    /* What an event costs beside its bytes is small against these. */
+    /* The overhead of an event is small compared with these bytes. */
     assert_true(most - before <= STUCK_BYTES + STUCK_BYTES / 5);
     assert_true(most - before >= STUCK_BYTES - 1008);
     assert_in_range(queued, (STUCK_BYTES + 100) / 1008, (STUCK_BYTES + 100) / 1008 + 1);
@@ -164,8 +164,8 @@ static void a_stuck_client_costs_what_its_queue_may_hold(void **state)
     assert_true(atomic_load(&platform.bytes) <= before);
 }
 
-/* A client that never reads is ended by its timer, and others go on. */
-static void a_stuck_client_stalls(void **state)
+/* A client that never reads is ended by its timer, and the others continue. */
+static void a_stuck_client_ends_by_its_stall_timer(void **state)
 {
     (void)state;
     use_plain_registry();
@@ -192,10 +192,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         STAGE_TEST(a_publish_allocates_one_message),
         STAGE_TEST(a_steady_pull_needs_no_memory),
-        STAGE_TEST(one_receiver_without_memory_pays_alone),
+        STAGE_TEST(only_the_receiver_without_memory_ends),
         STAGE_TEST(one_dead_output_disturbs_nobody),
         STAGE_TEST(a_stuck_client_costs_what_its_queue_may_hold),
-        STAGE_TEST(a_stuck_client_stalls),
+        STAGE_TEST(a_stuck_client_ends_by_its_stall_timer),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

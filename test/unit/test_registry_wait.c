@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Until when an emitter remains, and who waits for that. */
+/* How long an emitter remains, and who waits for it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -25,7 +25,7 @@ static int shut_down(void)
 }
 
 /* Row M7. */
-static void nobody_remains_of_nobody(void **state)
+static void an_empty_registry_is_not_waited_for(void **state)
 {
     (void)state;
     assert_int_equal(sse_registry_wait(registry, 0), 0);
@@ -37,8 +37,8 @@ static void nobody_remains_of_nobody(void **state)
     assert_int_equal(stats().remaining, 0);
 }
 
-/* The server is done with what it owns when it says so, however long ago the stream ended. */
-static void one_that_the_server_owns_remains_until_it_is_closed(void **state)
+/* An emitter of the server remains until the server closes it, however long ago the stream ended. */
+static void an_emitter_of_the_server_remains_until_it_is_closed(void **state)
 {
     static const enum sse_output outputs[] = {SSE_OUTPUT_CALLBACK, SSE_OUTPUT_PULL, SSE_OUTPUT_FD};
 
@@ -70,7 +70,7 @@ static void one_that_the_server_owns_remains_until_it_is_closed(void **state)
     close(ends[1]);
 }
 
-/* A close that ends the emitter itself: the output is taken away when the call returns. */
+/* A close that ends the emitter: when the call returns, the library does not use the output any more. */
 static void a_close_is_enough(void **state)
 {
     (void)state;
@@ -88,8 +88,8 @@ static void a_close_is_enough(void **state)
     fake_client_free(&clients[0]);
 }
 
-/* One that left for a newer one still has bytes to write. */
-static void one_that_was_evicted_remains(void **state)
+/* An evicted emitter still has bytes to write. */
+static void an_evicted_emitter_remains(void **state)
 {
     (void)state;
     use_registry((struct sse_registry_options){.emitters_max = 1, .admission = SSE_ADMISSION_EVICT_OLDEST});
@@ -104,7 +104,7 @@ static void one_that_was_evicted_remains(void **state)
     assert_int_equal(sse_registry_wait(registry, 0), 0);
 }
 
-/* What another thread does that waits without a limit. */
+/* The action of another thread during a wait without a limit. */
 struct waiter {
     pthread_t thread;
     atomic_bool returned;
@@ -135,8 +135,8 @@ static void expect_woken(struct waiter *waiter)
     assert_int_equal(waiter->result, 0);
 }
 
-/* It sleeps without a limit: that this test ends is what it tests. */
-static void the_last_close_wakes_who_waits(void **state)
+/* It waits without a limit, so the test passes if it returns. */
+static void the_last_close_ends_the_wait(void **state)
 {
     struct waiter waiter;
 
@@ -164,7 +164,7 @@ static void *wait_and_be_cancelled(void *user)
     return NULL;
 }
 
-/* It is no cancellation point: it returns first, and holds no lock when the thread ends. */
+/* The wait is not a cancellation point. It returns first, and no lock is held when the thread ends. */
 static void a_wait_is_not_cancelled(void **state)
 {
     struct waiter waiter = {.result = 1};
@@ -204,8 +204,9 @@ static void expect_closed_descriptor(void)
     close(ends[1]);
 }
 
-/* Its loop is done when it has closed the descriptor, whether somebody keeps the emitter or not. */
-static void one_that_the_loop_owns_remains_until_it_is_closed(void **state)
+/* The loop has released the emitter when it has closed the descriptor, whether or not the server keeps a
+ * reference. */
+static void an_emitter_of_the_loop_remains_until_it_is_closed(void **state)
 {
     struct waiter waiter;
 
@@ -251,7 +252,7 @@ static void *run_polled(void *polled)
     return (void *)(intptr_t)sse_loop_run(polled);
 }
 
-/* A server of two polled loops that shuts down: no counting of its own. */
+/* A server of two polled loops shuts down, and needs no counters for that. */
 static void a_server_with_two_loops_needs_no_counting(void **state)
 {
     struct sse_loop *loops[2];
@@ -290,7 +291,7 @@ static void a_server_with_two_loops_needs_no_counting(void **state)
     assert_int_equal(stats().shutdown_cut, 0);
 }
 
-/* A thread of its own for each: they are woken, end, and close. */
+/* Each emitter has its own thread. All are woken, end, and close. */
 static void *serve_alone(void *user)
 {
     struct fake_client *client = user;
@@ -336,13 +337,13 @@ static void threads_that_wait_are_woken(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        STAGE_TEST(nobody_remains_of_nobody),
-        STAGE_TEST(one_that_the_server_owns_remains_until_it_is_closed),
+        STAGE_TEST(an_empty_registry_is_not_waited_for),
+        STAGE_TEST(an_emitter_of_the_server_remains_until_it_is_closed),
         STAGE_TEST(a_close_is_enough),
-        STAGE_TEST(one_that_was_evicted_remains),
-        STAGE_TEST(the_last_close_wakes_who_waits),
+        STAGE_TEST(an_evicted_emitter_remains),
+        STAGE_TEST(the_last_close_ends_the_wait),
         STAGE_TEST(a_wait_is_not_cancelled),
-        STAGE_TEST(one_that_the_loop_owns_remains_until_it_is_closed),
+        STAGE_TEST(an_emitter_of_the_loop_remains_until_it_is_closed),
         STAGE_TEST(a_loop_that_is_freed_is_done),
         STAGE_TEST(a_server_with_two_loops_needs_no_counting),
         STAGE_TEST(threads_that_wait_are_woken),

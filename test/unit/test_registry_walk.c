@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* sse_registry_each, sse_registry_complete, and a registry that goes before its emitters. */
+/* sse_registry_each, sse_registry_complete, and a registry that is released before its emitters. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,7 +13,7 @@
 
 #define MEMBERS 5
 
-/* What the visitor does when it comes to client 1. */
+/* The visitor's action at client 1. */
 static void (*deed)(void);
 static unsigned visits[CLIENTS];
 
@@ -31,7 +31,7 @@ static int visit(struct sse_emitter *emitter, void *user)
     return stop && total == *stop ? -77 : 0;
 }
 
-/* How many were visited, each once. */
+/* Returns how many were visited, each once. */
 static unsigned walk(void (*what)(void), const char *topic)
 {
     unsigned total = 0;
@@ -95,7 +95,7 @@ static void publish_to_all(void)
                     0, 0);
 }
 
-/* The emitters that are left are valid until they have been visited. */
+/* Emitters that have not been visited yet stay valid. */
 static void close_all(void)
 {
     for (size_t i = 0; i < MEMBERS + 1; i++) {
@@ -110,7 +110,7 @@ static void release_one(void)
     clients[1].emitter = NULL;
 }
 
-/* Without a loop that is a close, though the walk has a reference too. */
+/* Without a loop that is a close, although the walk has a reference too. */
 static void a_visitor_may_release_the_last_reference(void **state)
 {
     (void)state;
@@ -184,8 +184,8 @@ static int leave_nothing(struct sse_emitter *emitter, void *user)
     return unref_the_registry(emitter, user);
 }
 
-/* Nor does an emitter keep it any longer. Row L1. */
-static void a_visitor_may_release_all_there_is(void **state)
+/* The emitters do not keep the registry any longer either. Row L1. */
+static void a_visitor_may_release_every_reference(void **state)
 {
     (void)state;
     (void)prepare(0, SSE_OUTPUT_PULL);
@@ -196,7 +196,7 @@ static void a_visitor_may_release_all_there_is(void **state)
     fake_client_free(&clients[0]);
 }
 
-/* What is queued is still written; others are not touched. */
+/* Queued events are still written. Other topics do not change. */
 static void a_topic_is_completed(void **state)
 {
     (void)state;
@@ -225,7 +225,7 @@ static void a_topic_is_completed(void **state)
     assert_int_equal(sse_registry_complete(registry, absent), 0);
 }
 
-/* It needs no memory, and no client that has an end already gets another one. */
+/* It needs no memory, and a client that is ending does not end a second time. */
 static void a_complete_cannot_fail(void **state)
 {
     (void)state;
@@ -247,8 +247,8 @@ static void a_complete_cannot_fail(void **state)
     assert_string_equal(fake_client_events(&clients[0]), "data: waits\n\n");
 }
 
-/* Its emitters stay open, and end as always. Row L2. */
-static void a_registry_may_go_before_its_emitters(void **state)
+/* The registry's emitters stay open, and end as usual. Row L2. */
+static void a_registry_may_be_released_before_its_emitters(void **state)
 {
     (void)state;
     fill();
@@ -279,10 +279,10 @@ int main(void)
         STAGE_TEST(a_visitor_may_do_anything),
         STAGE_TEST(a_visitor_may_release_the_last_reference),
         STAGE_TEST(a_visitor_may_release_the_registry),
-        STAGE_TEST(a_visitor_may_release_all_there_is),
+        STAGE_TEST(a_visitor_may_release_every_reference),
         STAGE_TEST(a_topic_is_completed),
         STAGE_TEST(a_complete_cannot_fail),
-        STAGE_TEST(a_registry_may_go_before_its_emitters),
+        STAGE_TEST(a_registry_may_be_released_before_its_emitters),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

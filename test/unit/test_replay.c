@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A client that comes back gets exactly what it has missed. */
+/* A client that reconnects receives exactly what it has missed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -41,7 +41,7 @@ static void a_replay_holds_exactly_what_was_missed(void **state)
     assert_int_equal(stats().gaps, 0);
 }
 
-/* The topics are the client's own choice and may name one many times. Row M6. */
+/* The client chooses the topics, and may name one many times. Row M6. */
 static void a_topic_that_is_named_twice_is_replayed_once(void **state)
 {
     struct sse_text *topics = calloc(2000, sizeof(*topics));
@@ -72,7 +72,7 @@ static void a_topic_that_is_named_twice_is_replayed_once(void **state)
     free(topics);
 }
 
-/* What it is subscribed to already it has received already, and so are the events to everyone. */
+/* It has already received the events of its earlier topics, and the events to everyone. */
 static void a_member_gets_only_what_is_new_to_it(void **state)
 {
     struct sse_replay replay;
@@ -99,8 +99,8 @@ static void a_member_gets_only_what_is_new_to_it(void **state)
     assert_int_equal(count("b"), 1);
 }
 
-/* Between the two, the client had the topic no longer: what was published then is missing. */
-static void a_topic_can_be_taken_up_again(void **state)
+/* In between, the client did not have the topic, so events published at that time are missing. */
+static void a_topic_can_be_subscribed_again(void **state)
 {
     struct fake_client *client = enter(0, "ab");
 
@@ -115,7 +115,7 @@ static void a_topic_can_be_taken_up_again(void **state)
     assert_string_equal(fake_client_text(client), EVENT("a2", "2") EVENT("a4", "4"));
 }
 
-static void what_has_no_place_is_a_gap(void **state)
+static void an_id_without_a_place_is_a_gap(void **state)
 {
     const char *const unknown[] = {
         "other",
@@ -156,7 +156,7 @@ static void what_has_no_place_is_a_gap(void **state)
     assert_string_equal(fake_client_events(&clients[0]), EVENT("a4", "4"));
 }
 
-/* A client says what it likes; it is answered, and nothing of that size is ever copied. Row L12. Fault 8. */
+/* A client may send any id. It is answered, and nothing of that size is copied. Row L12. Fault 8. */
 static void a_huge_id_is_only_unknown(void **state)
 {
     struct sse_text id = {.len = (size_t)1 << 20};
@@ -185,7 +185,7 @@ static void a_huge_id_is_only_unknown(void **state)
     free(text);
 }
 
-/* To know or to guess an id is no right to the topic that it belongs to. */
+/* Whoever knows or guesses an id gets no access to the topic of the event. */
 static void an_id_opens_no_other_topic(void **state)
 {
     (void)state;
@@ -250,9 +250,9 @@ static size_t size_up_to_last_id(const char *text)
     return size;
 }
 
-/* A witness stays; a wanderer goes at any byte, and comes back with the last id that it has whole.
- * Its events are together those of the witness. */
-static void a_client_that_wanders_misses_nothing(void **state)
+/* A witness stays connected. A second client disconnects at any byte, and reconnects with the id of its last
+ * complete event. It must receive the same events as the witness. */
+static void a_client_that_reconnects_often_misses_nothing(void **state)
 {
     char id[128] = ID("1"), seen[40000] = EVENT("first", "1");
     struct fake_client *witness = enter(0, "abc");
@@ -317,11 +317,11 @@ int main(void)
         STAGE_TEST(a_replay_holds_exactly_what_was_missed),
         STAGE_TEST(a_topic_that_is_named_twice_is_replayed_once),
         STAGE_TEST(a_member_gets_only_what_is_new_to_it),
-        STAGE_TEST(a_topic_can_be_taken_up_again),
-        STAGE_TEST(what_has_no_place_is_a_gap),
+        STAGE_TEST(a_topic_can_be_subscribed_again),
+        STAGE_TEST(an_id_without_a_place_is_a_gap),
         STAGE_TEST(a_huge_id_is_only_unknown),
         STAGE_TEST(an_id_opens_no_other_topic),
-        STAGE_TEST(a_client_that_wanders_misses_nothing),
+        STAGE_TEST(a_client_that_reconnects_often_misses_nothing),
         STAGE_TEST(nothing_changes_when_a_subscription_is_refused),
     };
 

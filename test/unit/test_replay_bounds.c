@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a history retains, against a plain model; and that its bounds are those of the memory. */
+/* Compares what a history retains with a plain model, and its limits with the memory. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -36,7 +36,7 @@ static void publish_size(size_t topic, size_t size)
     (void)publish_event(topic ? (char)('a' + topic) : ' ', (struct sse_event){.data = {letters, size}});
 }
 
-/* Too old events are let go of in steps. */
+/* Events that are too old are discarded in steps. */
 static struct sse_registry_stats settled_stats(void)
 {
     for (size_t i = 0; i < 4; i++)
@@ -49,7 +49,7 @@ static void format_id(char id[SSE_ASSIGNED_ID_SIZE], uint64_t sequence)
     (void)snprintf(id, SSE_ASSIGNED_ID_SIZE, "E-%016" PRIx64, sequence);
 }
 
-/* A new client of the topic that comes back with this sequence. */
+/* A new client of the topic that reconnects with this number. */
 static struct fake_client *come_back_to(size_t topic, uint64_t sequence)
 {
     struct fake_client *client = prepare(0, SSE_OUTPUT_CALLBACK);
@@ -62,7 +62,7 @@ static struct fake_client *come_back_to(size_t topic, uint64_t sequence)
     return client;
 }
 
-/* What the history should hold, in the plainest form. */
+/* A plain model of the history. */
 struct entry {
     size_t topic;
     size_t cost;
@@ -76,11 +76,11 @@ struct model {
     size_t events_max, bytes_max, topic_events_max, topic_bytes_max;
     uint64_t age;
     uint64_t lost[TOPICS];
-    uint64_t lost_by_vanished; /* a topic that is no more; others cannot be told from it */
+    uint64_t lost_by_vanished; /* a topic that was freed; it cannot be told apart from other such topics */
     uint64_t sequence;
     size_t overhead;
     size_t capacity[TOPICS]; /* of its ring */
-    bool tied;               /* two topics held as many bytes when one had to give */
+    bool tied;               /* two topics had the same number of bytes when one had to discard an event */
 };
 
 static size_t bytes_of(const struct model *model, size_t topic)
@@ -101,7 +101,7 @@ static size_t events_of(const struct model *model, size_t topic)
     return events;
 }
 
-/* A topic that holds something costs its name and the rest of its ring as well. */
+/* A topic with events also costs its name and the rest of its ring. */
 static size_t bytes_in_all(const struct model *model)
 {
     size_t bytes = bytes_of(model, TOPICS);
@@ -160,7 +160,7 @@ static void model_publish(struct model *model, size_t topic, size_t size)
         drop_oldest_of(model, largest_topic(model));
 }
 
-/* A size near to this one at which it is certain which topic gives its oldest event. */
+/* A size near this one at which it is certain which topic discards its oldest event. */
 static size_t certain_size(const struct model *model, size_t topic, size_t size)
 {
     static struct model trial;
@@ -178,8 +178,8 @@ static void model_expire(struct model *model)
         drop_oldest_of(model, model->entries[0].topic);
 }
 
-/* A client of the topic that comes back from this place gets what the model holds, no more, no less,
- * and hears of a gap when something is missing. */
+/* A client that reconnects from this place receives exactly what the model retains, and is notified of a gap if
+ * something is missing. */
 static void check_replay(const struct model *model, size_t topic, uint64_t from)
 {
     struct fake_client *client = come_back_to(topic, from);
@@ -203,7 +203,7 @@ static void check_replay(const struct model *model, size_t topic, uint64_t from)
     }
     assert_null(strstr(at, "\nid: "));
     assert_int_equal(client->replay.messages, messages);
-    /* A topic that vanished and came again may say so without need, never the other way round. */
+    /* A topic that was freed and made again may report a gap without need, but never miss one. */
     if (from < lost || from < model->lost[0])
         assert_int_equal(client->replay.outcome, SSE_REPLAY_GAP);
     else if (from >= model->lost_by_vanished)
@@ -225,7 +225,7 @@ static void check(const struct model *model)
     assert_true(found.history_bytes <= model->bytes_max);
 }
 
-/* What an event costs beside its text. */
+/* The overhead of an event beside its text. */
 static size_t overhead(void)
 {
     use_history((struct sse_registry_options){.history = {.events = 1}});
@@ -289,7 +289,7 @@ static void bounds_match_a_model(void **state)
     }
 }
 
-/* However busy the one, the other keeps what it has. */
+/* However busy one topic is, the other keeps its events. */
 static void a_busy_topic_cannot_evict_a_quiet_one(void **state)
 {
     const struct sse_history_limits limits[] = {{.events = 10}, {.events = 1000, .bytes = 5000}};
@@ -311,7 +311,8 @@ static void a_busy_topic_cannot_evict_a_quiet_one(void **state)
     }
 }
 
-/* Less than one event fits: nothing is kept, ids go on, and whoever comes back hears of a gap. */
+/* Not even one event fits. Nothing is retained, ids continue, and every reconnecting client is notified of a
+ * gap. */
 static void a_history_too_small_for_an_event_keeps_none(void **state)
 {
     const struct sse_history_limits all = {.events = 5, .bytes = 1}, topic = {.events = 5, .bytes = 1};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Memory that runs out while a history grows. */
+/* No memory while a history grows. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -34,7 +34,7 @@ static size_t allocations_of_a_publish(void)
     return atomic_load(&platform.allocations) - before;
 }
 
-/* The last id is kept with the emitter: room for it is made when it joins. */
+/* The emitter stores its last id. Room for it is allocated when it joins. */
 static void the_first_event_of_a_stream_needs_no_memory(void **state)
 {
     size_t steady;
@@ -50,8 +50,8 @@ static void the_first_event_of_a_stream_needs_no_memory(void **state)
     (void)tear_down(NULL);
 }
 
-/* Ids that publishers give take memory of their own; the history stays one with its index. */
-static void names_and_history_stay_one(void **state)
+/* Publishers' ids need memory. If there is none, history and index stay consistent. */
+static void names_and_history_stay_consistent(void **state)
 {
     char name[24], last[24] = "";
     size_t failures = 0;
@@ -80,7 +80,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_event_of_a_stream_needs_no_memory),
-        cmocka_unit_test(names_and_history_stay_one),
+        cmocka_unit_test(names_and_history_stay_consistent),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

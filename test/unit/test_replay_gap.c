@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a client is told that may have missed events. How a gap is filled: test_paused.c. */
+/* How a client is notified that it may have missed events. How a gap is filled: test_paused.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -35,8 +35,8 @@ static void expect_replay(const char *oldest, const char *newest)
     assert_string_equal(clients[0].replay.newest, newest);
 }
 
-/* The place is known, and what follows is retained in part: the client gets that part. */
-static void an_evicted_place_is_told_with_what_follows(void **state)
+/* The place is known, and some of the events after it are retained. The client receives those. */
+static void an_evicted_place_is_reported_with_the_next_one(void **state)
 {
     (void)state;
     publish_six();
@@ -51,8 +51,8 @@ static void an_evicted_place_is_told_with_what_follows(void **state)
     come_back(0, "a", sse_str(ID("6")), SSE_REPLAY_COMPLETE, "");
 }
 
-/* Nobody knows what follows an unknown id. From now on the client has a place again. */
-static void an_unknown_place_begins_at_the_present(void **state)
+/* The registry does not know what follows an unknown id. After the gap event the client has a known place again. */
+static void an_unknown_place_begins_with_live_events(void **state)
 {
     (void)state;
     come_back(0, "a", sse_str("who"), SSE_REPLAY_GAP, GAP("who", "", "0"));
@@ -65,8 +65,8 @@ static void an_unknown_place_begins_at_the_present(void **state)
     come_back(0, "a", sse_str(ID("6")), SSE_REPLAY_COMPLETE, EVENT("a7", "7"));
 }
 
-/* What the client did not ask for cannot be missing. */
-static void another_topic_s_loss_is_no_gap(void **state)
+/* Events that the client did not ask for cannot be missing. */
+static void a_loss_in_another_topic_is_no_gap(void **state)
 {
     (void)state;
     use_registry((struct sse_registry_options){
@@ -84,7 +84,7 @@ static void another_topic_s_loss_is_no_gap(void **state)
     come_back(0, "b", sse_str(ID("7")), SSE_REPLAY_COMPLETE, EVENT("all", "8") EVENT("all", "9"));
 }
 
-/* A topic that is no more may have had events: its loss is remembered. */
+/* A freed topic may have had events, so its loss is remembered. */
 static void a_topic_that_has_vanished_is_a_gap(void **state)
 {
     (void)state;
@@ -102,7 +102,7 @@ static void a_topic_that_has_vanished_is_a_gap(void **state)
     come_back(0, "q", sse_str(ID("0")), SSE_REPLAY_GAP, GAP(ID("0"), "", "0"));
 }
 
-/* A member that subscribes to more topics is told as well, after what it has been sent. */
+/* A member that subscribes to more topics is notified as well, after the events sent to it. */
 static void a_later_subscription_has_its_own_gap(void **state)
 {
     struct sse_replay replay;
@@ -130,7 +130,7 @@ static void without_history_a_gap_has_no_id(void **state)
     expect_replay("", "");
 }
 
-static void without_a_type_no_event_tells_of_it(void **state)
+static void without_a_type_there_is_no_gap_event(void **state)
 {
     (void)state;
     use_registry((struct sse_registry_options){.history = {.events = 3}, .id_prefix = sse_str("E")});
@@ -158,8 +158,8 @@ static void a_bad_type_is_refused(void **state)
     assert_null(made);
 }
 
-/* Two lines of data, whatever the client claims. */
-static void an_id_that_is_none_is_not_told_back(void **state)
+/* Two lines of data, whatever id the client sends. */
+static void an_invalid_id_is_not_sent_back(void **state)
 {
     static char long_id[SSE_ID_SIZE_MAX + 1];
     const struct sse_text odd[] = {sse_str("a\nb"),
@@ -188,15 +188,15 @@ static void an_id_that_is_none_is_not_told_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        GAP_TEST(an_evicted_place_is_told_with_what_follows),
-        GAP_TEST(an_unknown_place_begins_at_the_present),
-        GAP_TEST(another_topic_s_loss_is_no_gap),
+        GAP_TEST(an_evicted_place_is_reported_with_the_next_one),
+        GAP_TEST(an_unknown_place_begins_with_live_events),
+        GAP_TEST(a_loss_in_another_topic_is_no_gap),
         GAP_TEST(a_topic_that_has_vanished_is_a_gap),
         GAP_TEST(a_later_subscription_has_its_own_gap),
         GAP_TEST(without_history_a_gap_has_no_id),
-        GAP_TEST(without_a_type_no_event_tells_of_it),
+        GAP_TEST(without_a_type_there_is_no_gap_event),
         GAP_TEST(a_bad_type_is_refused),
-        GAP_TEST(an_id_that_is_none_is_not_told_back),
+        GAP_TEST(an_invalid_id_is_not_sent_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

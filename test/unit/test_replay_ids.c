@@ -77,8 +77,8 @@ static void a_prefix_has_its_rules(void **state)
     come_back(0, "b", sse_str(publish('a', "3").id), SSE_REPLAY_COMPLETE, "");
 }
 
-/* A process that starts again goes on where the old one stopped. What the old one published is a gap, and
- * never silence. */
+/* A restarted process continues the numbering of the old one. Events of the old process are a gap, and are never
+ * lost silently. */
 static void a_restarted_process_continues(void **state)
 {
     (void)state;
@@ -97,7 +97,7 @@ static void a_restarted_process_continues(void **state)
               "event: gap\ndata: " ID("3") "\ndata: " ID("6") "\nid: " ID("3") "\n\n" EVENT("a6", "6")
                   EVENT("b7", "7"));
     assert_string_equal(clients[1].replay.oldest, ID("6"));
-    /* Of a topic that nobody has published to since, nothing is known either. */
+    /* Nothing is known either about a topic without a publish since the restart. */
     come_back(1, "x", sse_str(ID("3")), SSE_REPLAY_GAP,
               "event: gap\ndata: " ID("3") "\ndata: \nid: " ID("3") "\n\n");
     use_registry((struct sse_registry_options){
@@ -105,7 +105,7 @@ static void a_restarted_process_continues(void **state)
     assert_string_equal(publish('a', "1").id, "E-abcdef0123456789");
 }
 
-/* After a restart nothing is mistaken for what had the same number before. */
+/* After a restart, no id is mistaken for an earlier one with the same number. */
 static void a_random_prefix_differs_after_a_restart(void **state)
 {
     char ids[3][SSE_ASSIGNED_ID_SIZE];
@@ -124,8 +124,8 @@ static void a_random_prefix_differs_after_a_restart(void **state)
     come_back(0, "b", sse_str(ids[2]), SSE_REPLAY_COMPLETE, "");
 }
 
-/* The server sent it something before. */
-static void one_whose_last_id_is_long_may_join(void **state)
+/* The server has sent it an event before. */
+static void an_emitter_with_a_long_last_id_may_join(void **state)
 {
     char id[SSE_ID_SIZE_MAX];
     struct sse_event event = {.data = sse_str("before"), .id = {id, sizeof(id)}};
@@ -198,7 +198,7 @@ static void a_message_without_id_gets_a_copy_with_one(void **state)
     assert_int_equal(stats().history_events, 4);
 }
 
-/* A batch is replayed as it was sent, whatever stands at its end; the id of its last event is its place. */
+/* A batch is replayed as it was sent, whatever is at its end. The id of its last event is its place. */
 static void a_batch_is_replayed_as_a_whole(void **state)
 {
     const struct sse_event plain[] = {{.data = sse_str("1")}, {.data = sse_str("2")}};
@@ -233,7 +233,7 @@ static void a_batch_is_replayed_as_a_whole(void **state)
     come_back(2, "a", sse_str("y"), SSE_REPLAY_COMPLETE, "");
     assert_int_equal(join(prepare(2, SSE_OUTPUT_CALLBACK), "a", sse_str(ID("3"))), 0);
     assert_int_equal(clients[2].replay.messages, 1);
-    /* It broke off inside the batch: that place has no name. */
+    /* The connection broke inside the batch. That place has no id. */
     come_back(2, "a", sse_str("x"), SSE_REPLAY_GAP, "");
 }
 
@@ -247,7 +247,7 @@ int main(void)
         STAGE_TEST(a_prefix_has_its_rules),
         STAGE_TEST(a_restarted_process_continues),
         STAGE_TEST(a_random_prefix_differs_after_a_restart),
-        STAGE_TEST(one_whose_last_id_is_long_may_join),
+        STAGE_TEST(an_emitter_with_a_long_last_id_may_join),
         STAGE_TEST(comments_are_not_kept),
         STAGE_TEST(a_message_without_id_gets_a_copy_with_one),
         STAGE_TEST(a_batch_is_replayed_as_a_whole),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A replay is not held to the limits of the queue, and does not count against what follows it: whoever
- * comes back for much gets on. */
+/* A replay is not held to the limits of the queue, and does not count against later events. So a client with a long
+ * replay makes progress. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -44,7 +44,7 @@ static void expect_replay(struct fake_client *client)
     assert_int_equal(client->replay.messages, EVENTS);
 }
 
-/* As many as the queue may hold, of the largest size. */
+/* As many events as the queue may contain, of the largest size. */
 static void publish_live(void)
 {
     for (size_t i = 0; i < LIMIT; i++) {
@@ -71,7 +71,7 @@ static void expect_all(struct fake_client *client, const char *text)
 }
 
 /* Row M3. */
-static void one_whose_output_is_full(void **state)
+static void a_replay_to_a_full_output(void **state)
 {
     for (int overflow = 0; overflow < POLICIES; overflow++) {
         for (int by_bytes = 0; by_bytes < 2; by_bytes++) {
@@ -92,7 +92,7 @@ static void one_whose_output_is_full(void **state)
     }
 }
 
-static void one_that_is_pulled_from(void **state)
+static void a_replay_that_is_pulled(void **state)
 {
     for (int overflow = 0; overflow < POLICIES; overflow++) {
         for (int by_bytes = 0; by_bytes < 2; by_bytes++) {
@@ -114,9 +114,9 @@ static void one_that_is_pulled_from(void **state)
     }
 }
 
-/* A reader that takes a little at a time: as much as the queue may hold may come while it has not taken all
- * of the replay, and more once it has. */
-static void a_slow_reader_gets_on(void **state)
+/* A reader that consumes a little at a time. Until it has consumed the replay, as many live events may be queued as
+ * the queue may contain; afterwards more. */
+static void a_slow_reader_makes_progress(void **state)
 {
     struct fake_client *client = prepare(0, SSE_OUTPUT_PULL);
     char buffer[4000];
@@ -149,8 +149,8 @@ static void read_all(int fd, char *text, size_t size)
     text[total] = '\0';
 }
 
-/* Its socket takes only a part of the replay. */
-static void one_whose_socket_is_full(void **state)
+/* The socket accepts only a part of the replay. */
+static void a_replay_to_a_full_socket(void **state)
 {
     enum { SIZE = 2 * EVENTS * 1100 };
     char *text = malloc(SIZE);
@@ -192,10 +192,10 @@ static void one_whose_socket_is_full(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        MUCH_TEST(one_whose_output_is_full),
-        MUCH_TEST(one_that_is_pulled_from),
-        MUCH_TEST(a_slow_reader_gets_on),
-        MUCH_TEST(one_whose_socket_is_full),
+        MUCH_TEST(a_replay_to_a_full_output),
+        MUCH_TEST(a_replay_that_is_pulled),
+        MUCH_TEST(a_slow_reader_makes_progress),
+        MUCH_TEST(a_replay_to_a_full_socket),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Ids that publishers give their events themselves. */
+/* Ids that publishers themselves give to their events. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -29,7 +29,7 @@ static void given_ids_name_places_too(void **state)
     come_back(0, "a", sse_str("threee"), SSE_REPLAY_GAP, "");
 }
 
-/* A publisher may number the events of each topic for itself. */
+/* A publisher may number the events of each topic separately. */
 static void an_id_is_looked_up_in_the_topics_asked_for(void **state)
 {
     (void)state;
@@ -43,13 +43,13 @@ static void an_id_is_looked_up_in_the_topics_asked_for(void **state)
     come_back(0, "b", sse_str("1"), SSE_REPLAY_COMPLETE, "data: b2\nid: 2\n\ndata: all\nid: 0\n\n");
     come_back(0, "b", sse_str("0"), SSE_REPLAY_COMPLETE, "");
     come_back(0, "", sse_str("0"), SSE_REPLAY_COMPLETE, "");
-    /* Of another topic it says nothing. */
+    /* The id says nothing about another topic. */
     come_back(0, "c", sse_str("1"), SSE_REPLAY_GAP, "");
     come_back(0, "", sse_str("1"), SSE_REPLAY_GAP, "");
 }
 
 /* A client may ask for other topics than before. Row L17. */
-static void an_id_of_another_topic_counts_if_one_alone_has_it(void **state)
+static void an_id_of_another_topic_counts_if_only_one_has_it(void **state)
 {
     (void)state;
     use_registry((struct sse_registry_options){
@@ -67,12 +67,13 @@ static void an_id_of_another_topic_counts_if_one_alone_has_it(void **state)
     (void)publish('c', "c5");
     (void)publish('c', "c6");
     come_back(0, "a", sse_str("two"), SSE_REPLAY_COMPLETE, "data: a3\nid: three\n\n");
-    /* What it has let go of may have been "two" as well: all that is known to follow, and the truth. */
+    /* A discarded event may have had the id "two" as well. So the client receives all that follows, and is notified
+     * of a gap. */
     (void)publish_named('a', "a7", "seven");
     come_back(0, "a", sse_str("two"), SSE_REPLAY_GAP, "data: a3\nid: three\n\ndata: a7\nid: seven\n\n");
 }
 
-/* Which of the two the client has seen is not known: rather once too often than never. */
+/* It is unknown which of the two events the client has received. An event twice is better than none. */
 static void an_id_of_two_topics_asked_for_means_the_earlier_event(void **state)
 {
     (void)state;
@@ -106,7 +107,7 @@ static void what_one_topic_forgets_another_still_knows(void **state)
     come_back(0, "a", sse_str("1"), SSE_REPLAY_COMPLETE, "");
 }
 
-/* Two topics number their events for themselves, and one has let go of what the client saw last. */
+/* Two topics number their events separately, and one has discarded the event that the client received last. */
 static void an_id_that_may_be_of_a_lost_event_is_a_gap(void **state)
 {
     char id[8];
@@ -122,13 +123,13 @@ static void an_id_that_may_be_of_a_lost_event_is_a_gap(void **state)
     }
     (void)publish('b', "b6");
     come_back(0, "ab", sse_str("30"), SSE_REPLAY_COMPLETE, "data: b6\nid: E-0000000000000024\n\n");
-    /* The last of b, or one of a, which has much that follows. */
+    /* The last event of b, or one of a that many events follow. */
     assert_int_equal(join(prepare(1, SSE_OUTPUT_CALLBACK), "ab", sse_str("5")), 0);
     assert_int_equal(stats().gaps, 1);
     come_back(2, "b", sse_str("5"), SSE_REPLAY_COMPLETE, "data: b6\nid: E-0000000000000024\n\n");
 }
 
-/* Where two topics have had one id, an id that a topic does not know may be one that it has lost. */
+/* If two topics have had the same id, a topic may have lost the event of an id that it does not know. */
 static void an_id_is_doubtful_where_topics_share_ids(void **state)
 {
     (void)state;
@@ -146,7 +147,7 @@ static void an_id_is_doubtful_where_topics_share_ids(void **state)
     }
 }
 
-/* It would be taken for the place that its number names. */
+/* Otherwise it would be mistaken for the place with its number. */
 static void an_id_that_looks_assigned_cannot_be_given(void **state)
 {
     const struct sse_event event = {.data = sse_str("x"), .id = sse_str(ID("7"))};
@@ -168,7 +169,7 @@ static void an_id_that_looks_assigned_cannot_be_given(void **state)
     assert_int_equal(sse_registry_publish(registry, topic, &event, NULL), 0);
 }
 
-/* A client that has got a part of a batch comes back with the id of that part. */
+/* A client that has received a part of a batch reconnects with the id of that part. */
 static void no_event_of_a_batch_has_an_id_that_looks_assigned(void **state)
 {
     const struct sse_event own = {.data = sse_str("id: " ID("7")), .id = sse_str("own")};
@@ -188,7 +189,7 @@ static void no_event_of_a_batch_has_an_id_that_looks_assigned(void **state)
     assert_int_equal(stats().history_events, 2);
 }
 
-/* Every length of an id without bytes is the caller's mistake, and none is read. Row M2. */
+/* An id with a length and no pointer is the caller's error. No byte is read. Row M2. */
 static void an_id_without_bytes_is_refused(void **state)
 {
     static const size_t sizes[] = {1, 18, 32, 33, SSE_ID_SIZE_MAX + 1, (size_t)100 << 20, SIZE_MAX};
@@ -205,7 +206,7 @@ static void an_id_without_bytes_is_refused(void **state)
     assert_int_equal(stats().history_events, 0);
 }
 
-/* A history keeps ids, so they are bounded there. Without one, any id passes. */
+/* A history stores ids, so it limits their length. Without a history, any id is accepted. */
 static void an_id_has_a_limit(void **state)
 {
     static char id[SSE_ID_SIZE_MAX + 1];
@@ -224,8 +225,8 @@ static void an_id_has_a_limit(void **state)
     come_back(0, "a", event.id, SSE_REPLAY_GAP, "");
 }
 
-/* The later event is the one that clients saw last. */
-static void an_id_that_is_given_again_means_the_later_event(void **state)
+/* Clients received the later event last. */
+static void a_repeated_id_means_the_later_event(void **state)
 {
     (void)state;
     use_registry((struct sse_registry_options){.history = {.events = 3}, .id_prefix = sse_str("E")});
@@ -244,7 +245,7 @@ static void an_id_that_is_given_again_means_the_later_event(void **state)
     come_back(0, "a", sse_str("same"), SSE_REPLAY_COMPLETE, EVENT("a8", "8"));
 }
 
-/* An empty id resets the client: it is kept and replayed, and names no place. */
+/* An empty id resets the client's last id. The event is retained and replayed, and its id names no place. */
 static void an_empty_id_names_no_place(void **state)
 {
     (void)state;
@@ -265,7 +266,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         STAGE_TEST(given_ids_name_places_too),
         STAGE_TEST(an_id_is_looked_up_in_the_topics_asked_for),
-        STAGE_TEST(an_id_of_another_topic_counts_if_one_alone_has_it),
+        STAGE_TEST(an_id_of_another_topic_counts_if_only_one_has_it),
         STAGE_TEST(an_id_of_two_topics_asked_for_means_the_earlier_event),
         STAGE_TEST(what_one_topic_forgets_another_still_knows),
         STAGE_TEST(an_id_that_may_be_of_a_lost_event_is_a_gap),
@@ -274,7 +275,7 @@ int main(void)
         STAGE_TEST(no_event_of_a_batch_has_an_id_that_looks_assigned),
         STAGE_TEST(an_id_without_bytes_is_refused),
         STAGE_TEST(an_id_has_a_limit),
-        STAGE_TEST(an_id_that_is_given_again_means_the_later_event),
+        STAGE_TEST(a_repeated_id_means_the_later_event),
         STAGE_TEST(an_empty_id_names_no_place),
     };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The age of what is retained, and what a replay costs. */
+/* The age of retained events, and the cost of a replay. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,8 +23,8 @@ static void use_age(void)
         .history = {.events = 5000}, .history_age_ms = OLD, .id_prefix = sse_str("E")});
 }
 
-/* At the age, not before; of each topic; without any call that has to be made in time. */
-static void older_events_are_forgotten(void **state)
+/* Events expire exactly at the age, in each topic, without any call that must be made in time. */
+static void older_events_are_discarded(void **state)
 {
     (void)state;
     use_age();
@@ -47,8 +47,8 @@ static void older_events_are_forgotten(void **state)
     come_back(0, "c", sse_str(ID("3")), SSE_REPLAY_COMPLETE, "");
 }
 
-/* Many that are too old are let go of in steps, and none of them is replayed meanwhile. */
-static void what_is_too_old_is_not_replayed(void **state)
+/* Many expired events are discarded in steps, and none of them is replayed during that time. */
+static void events_that_are_too_old_are_not_replayed(void **state)
 {
     enum { EVENTS = 4000 };
     size_t before;
@@ -83,7 +83,7 @@ static void publish_number(unsigned topic, unsigned number)
     assert_int_equal(sse_registry_publish(registry, sse_str(name), &event, NULL), 0);
 }
 
-/* The work depends on what is replayed, not on what is retained. */
+/* The work depends on the replayed events, not on the retained ones. */
 static void a_short_replay_of_a_long_history_is_cheap(void **state)
 {
     struct fake_client *client = prepare(0, SSE_OUTPUT_PULL);
@@ -105,7 +105,7 @@ static void a_short_replay_of_a_long_history_is_cheap(void **state)
     assert_in_range(atomic_load(&platform.allocations) - allocations, 1, 16);
 }
 
-/* From thousands of topics into one order, with memory for each of them once. */
+/* Events of thousands of topics are merged into one order, with memory for each event once. */
 static void many_topics_are_merged_into_one_order(void **state)
 {
     enum { MANY = 4000, EVENTS = 8000 };
@@ -146,7 +146,7 @@ static void many_topics_are_merged_into_one_order(void **state)
     free(names);
 }
 
-/* A storm of clients that come back shares the messages that it is sent. Fault 52. */
+/* Many clients that reconnect at once share the messages of their replays. Fault 52. */
 static void many_replays_share_their_messages(void **state)
 {
     enum { STORM = 200, SIZE = sizeof(letters) };
@@ -174,7 +174,7 @@ static void many_replays_share_their_messages(void **state)
     assert_int_equal(stats().backlog_bytes, 0);
 }
 
-/* A key is no text on the wire, but it costs as much memory. */
+/* A key is not sent, but it needs as much memory as other text. */
 static void keys_are_within_the_bounds(void **state)
 {
     static const char key[SSE_KEY_SIZE_MAX] = "key";
@@ -192,8 +192,8 @@ static void keys_are_within_the_bounds(void **state)
     assert_in_range(atomic_load(&platform.bytes) - before, 80000, 120000);
 }
 
-/* However many topics there are, however long their names, and whoever gives the ids. */
-static void the_bytes_are_those_of_the_memory(void **state)
+/* The limit holds for any number of topics, any length of names, and any ids. */
+static void the_bytes_cover_the_memory(void **state)
 {
     static const struct {
         int name_size;
@@ -218,12 +218,12 @@ static void the_bytes_are_those_of_the_memory(void **state)
             assert_int_equal(sse_registry_publish(registry, sse_str(name), &sent, NULL), 0);
         }
         assert_in_range(stats().history_bytes, 500000, 1000000);
-        /* The tables that find topics and order them grow by doubling. */
+        /* The tables of the topics grow by doubling. */
         assert_in_range(atomic_load(&platform.bytes) - before, 500000, 1400000);
     }
 }
 
-/* Four events fill the ring; the fifth fails at its nth allocation. Returns what one event costs then. */
+/* Four events fill the ring. The fifth fails at its nth allocation. Returns the cost of one event after that. */
 static size_t bytes_after_failure(size_t nth, bool *failed)
 {
     const struct sse_event event = {.data = sse_str("x"), .id = sse_str("name")};
@@ -258,8 +258,8 @@ static void a_publish_that_fails_leaves_nothing_behind(void **state)
     assert_in_range(nth, 3, 10);
 }
 
-/* Topics that clients or users name come and go without end. */
-static void topics_that_hold_nothing_are_gone(void **state)
+/* Topics whose names clients or users choose come and go without end. */
+static void empty_topics_are_freed(void **state)
 {
     size_t before;
 
@@ -284,15 +284,15 @@ static void topics_that_hold_nothing_are_gone(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        STAGE_TEST(older_events_are_forgotten),
-        STAGE_TEST(what_is_too_old_is_not_replayed),
+        STAGE_TEST(older_events_are_discarded),
+        STAGE_TEST(events_that_are_too_old_are_not_replayed),
         STAGE_TEST(a_short_replay_of_a_long_history_is_cheap),
         STAGE_TEST(many_topics_are_merged_into_one_order),
         STAGE_TEST(many_replays_share_their_messages),
         STAGE_TEST(keys_are_within_the_bounds),
-        STAGE_TEST(the_bytes_are_those_of_the_memory),
+        STAGE_TEST(the_bytes_cover_the_memory),
         STAGE_TEST(a_publish_that_fails_leaves_nothing_behind),
-        STAGE_TEST(topics_that_hold_nothing_are_gone),
+        STAGE_TEST(empty_topics_are_freed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

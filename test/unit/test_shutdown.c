@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A registry that shuts down: what each client is told, how it ends, and what is counted. */
+/* A registry that shuts down: what each client receives, how it ends, and what is counted. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -51,8 +51,8 @@ static void expect_counts(size_t completed, size_t cut, uint64_t bytes_left)
     assert_int_equal(stats().shutdown_bytes_left, bytes_left);
 }
 
-/* Byte for byte, blank lines and chunks included. */
-static void everybody_is_told_and_ends(void **state)
+/* Compared byte for byte, with blank lines and chunks. */
+static void every_client_is_notified_and_ends(void **state)
 {
     static const char chunked[] = "2\r\n:\n\r\nb\r\n" FINAL "\r\nd\r\nretry: 1234\n\n\r\n0\r\n\r\n";
 
@@ -104,7 +104,7 @@ static void final_event_and_retry_are_optional(void **state)
     }
 }
 
-/* It is no event of any topic: it gets no id and is not retained. */
+/* The final event belongs to no topic. It gets no id and is not retained. */
 static void the_final_event_is_not_published(void **state)
 {
     (void)state;
@@ -144,7 +144,7 @@ static void options_have_their_ranges(void **state)
     expect_counts(1, 0, 0);
 }
 
-static void nobody_joins_any_more(void **state)
+static void nobody_can_join_any_more(void **state)
 {
     (void)state;
     send_one(enter_with_room(0, 0));
@@ -159,8 +159,8 @@ static void nobody_joins_any_more(void **state)
     expect_counts(1, 0, 0);
 }
 
-/* An event that was written in part is finished, and the queue may be as full as it likes. */
-static void what_is_queued_goes_first(void **state)
+/* A partly written event is finished first, however full the queue is. */
+static void queued_events_are_written_first(void **state)
 {
     struct fake_client *client = prepare(0, SSE_OUTPUT_CALLBACK);
 
@@ -177,8 +177,8 @@ static void what_is_queued_goes_first(void **state)
     expect_end(client, SSE_REASON_SHUTDOWN, 0);
 }
 
-/* One drains in time, one is stuck, one has lost its client, one is cut in the middle. */
-static void the_deadline_cuts_what_is_left(void **state)
+/* One drains in time, one is stuck, one's client has disconnected, one is ended in the middle of an event. */
+static void streams_end_at_the_deadline(void **state)
 {
     (void)state;
     for (size_t i = 0; i < 4; i++)
@@ -215,8 +215,8 @@ static void the_deadline_cuts_what_is_left(void **state)
     assert_int_equal(clients[3].output.size, 12);
 }
 
-/* What waited behind a pause, and follows what was sent during it, is left as well. */
-static void the_deadline_cuts_what_follows_a_pause(void **state)
+/* The events behind a pause, after those sent during it, count as left too. */
+static void paused_streams_end_at_the_deadline(void **state)
 {
     struct fake_client *client = prepare(0, SSE_OUTPUT_CALLBACK);
 
@@ -235,8 +235,8 @@ static void the_deadline_cuts_what_follows_a_pause(void **state)
     assert_int_equal(client->completion.dropped, 2);
 }
 
-/* Each output has its one chance, in the loop's next turn. */
-static void without_time_to_drain_the_next_turn_is_the_last(void **state)
+/* Each output has one chance, in the loop's next turn. */
+static void without_a_drain_time_the_next_turn_is_the_last(void **state)
 {
     (void)state;
     enter_with_room(0, SIZE_MAX);
@@ -258,8 +258,8 @@ static void without_time_to_drain_the_next_turn_is_the_last(void **state)
     assert_string_equal(fake_client_text(&clients[2]), "");
 }
 
-/* They end for a reason of their own. Only the deadline may come nearer. */
-static void those_that_were_ending_keep_their_reason(void **state)
+/* They end for their earlier reason. Only their deadline may become earlier. */
+static void ending_emitters_keep_their_reason(void **state)
 {
     const int64_t drains[] = {DRAIN_MS / 2, DRAIN_MS * 2, SSE_TIMER_OFF, DRAIN_MS * 2};
 
@@ -290,8 +290,8 @@ static void those_that_were_ending_keep_their_reason(void **state)
     expect_counts(1, 3, 27);
 }
 
-/* drain_ms of an emitter counts from complete or the lifetime: a shutdown has its own. */
-static void the_time_to_drain_is_that_of_the_shutdown(void **state)
+/* drain_ms of an emitter counts from complete or the lifetime. A shutdown has its own drain time. */
+static void the_drain_time_is_that_of_the_shutdown(void **state)
 {
     const int64_t drains[] = {DRAIN_MS / 2, DRAIN_MS * 2, 0, SSE_TIMER_OFF};
 
@@ -316,17 +316,17 @@ static void the_time_to_drain_is_that_of_the_shutdown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        STAGE_TEST(everybody_is_told_and_ends),
+        STAGE_TEST(every_client_is_notified_and_ends),
         STAGE_TEST(final_event_and_retry_are_optional),
         STAGE_TEST(the_final_event_is_not_published),
         STAGE_TEST(options_have_their_ranges),
-        STAGE_TEST(nobody_joins_any_more),
-        STAGE_TEST(what_is_queued_goes_first),
-        STAGE_TEST(the_deadline_cuts_what_is_left),
-        STAGE_TEST(the_deadline_cuts_what_follows_a_pause),
-        STAGE_TEST(without_time_to_drain_the_next_turn_is_the_last),
-        STAGE_TEST(those_that_were_ending_keep_their_reason),
-        STAGE_TEST(the_time_to_drain_is_that_of_the_shutdown),
+        STAGE_TEST(nobody_can_join_any_more),
+        STAGE_TEST(queued_events_are_written_first),
+        STAGE_TEST(streams_end_at_the_deadline),
+        STAGE_TEST(paused_streams_end_at_the_deadline),
+        STAGE_TEST(without_a_drain_time_the_next_turn_is_the_last),
+        STAGE_TEST(ending_emitters_keep_their_reason),
+        STAGE_TEST(the_drain_time_is_that_of_the_shutdown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The reconnection times that a shutdown tells: a different one for each client. */
+/* The reconnection times of a shutdown: a different one for each client. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -36,7 +36,7 @@ static long retry_of(struct fake_client *client)
     return retry;
 }
 
-/* Ten thousand clients, one hundred parts of the range: none comes back as a herd. */
+/* Ten thousand clients, and one hundred parts of the range: the clients are spread evenly. */
 static void check_spread(const struct sse_platform *with, long min, long max)
 {
     struct sse_registry_options options = {.size = sizeof(options), .platform = with};
@@ -73,7 +73,7 @@ static void check_spread(const struct sse_platform *with, long min, long max)
 }
 
 /* Fault 51. */
-static void many_clients_do_not_come_back_at_once(void **state)
+static void many_clients_do_not_reconnect_at_once(void **state)
 {
     (void)state;
     check_spread(&platform.platform, 1000, 10999);
@@ -81,7 +81,7 @@ static void many_clients_do_not_come_back_at_once(void **state)
     check_spread(NULL, 500, 30499);
 }
 
-/* Both ends of a range can come. */
+/* Both ends of a range can occur. */
 static void a_range_includes_its_ends(void **state)
 {
     unsigned seen[3] = {0};
@@ -106,7 +106,7 @@ static void wake_nobody(struct sse_loop *woken, void *user)
     (void)woken, (void)user;
 }
 
-/* What a process of its own tells its clients, one after the other. */
+/* Returns the times that a separate process sends to its clients, one after the other. */
 static void shut_down_in_child(int fd)
 {
     const struct sse_loop_options driven = {.size = sizeof(driven), .on_wake = wake_nobody};
@@ -152,8 +152,8 @@ static void read_shutdown_of_child(char *text, size_t size)
     assert_int_equal(status, 0);
 }
 
-/* Workers that were forked alike have their emitters at the same addresses. */
-static void workers_of_one_server_tell_different_retries(void **state)
+/* Workers forked from the same parent have their emitters at the same addresses. */
+static void workers_of_one_server_send_different_retries(void **state)
 {
     char texts[2][1024];
 
@@ -169,9 +169,9 @@ static void workers_of_one_server_tell_different_retries(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        STAGE_TEST(many_clients_do_not_come_back_at_once),
+        STAGE_TEST(many_clients_do_not_reconnect_at_once),
         STAGE_TEST(a_range_includes_its_ends),
-        STAGE_TEST(workers_of_one_server_tell_different_retries),
+        STAGE_TEST(workers_of_one_server_send_different_retries),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A signal that a write has raised is taken back, however often that is interrupted. */
+/* A signal that a write has raised is removed, however often that is interrupted. */
 #define _XOPEN_SOURCE 700 /* SIGXFSZ */
 
 #include <setjmp.h>
@@ -74,8 +74,8 @@ static void a_signal_is_taken_back(void **state)
     }
 }
 
-/* Where none was raised, there is none to wait for. */
-static void no_signal_is_not_waited_for(void **state)
+/* If no signal was raised, there is none to wait for. */
+static void a_missing_signal_is_not_waited_for(void **state)
 {
     static const ssize_t results[] = {-EPIPE, -EFBIG, -EAGAIN, 0, 9};
 
@@ -94,7 +94,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_signal_is_taken_back),
-        cmocka_unit_test(no_signal_is_not_waited_for),
+        cmocka_unit_test(a_missing_signal_is_not_waited_for),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* One client among a thousand that takes nothing: the streams of the others are complete, nobody waits
- * for it, and it costs no more memory than its limit. */
+/* One of a thousand clients reads nothing. The others' streams are complete, nobody waits for it, and it needs no
+ * more memory than its limit. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,9 +17,9 @@
 #define STALLED 617
 #define EVENTS 400
 #define LIMIT 4096
-/* Less than the stalled client is sent; four times as much is more than one event for all. */
+/* Less than the events for the stalled client. Four times as much is more than one event for all clients. */
 #define BUDGET ((size_t)24 << 10)
-/* The ring of a queue, and the message that came last. */
+/* The ring of a queue, and the newest message. */
 #define SLACK 4096
 
 static struct fake_client *crowd;
@@ -63,7 +63,7 @@ static void open_all(enum sse_overflow overflow, size_t queue_bytes, size_t budg
     (void)fake_loop_settle(&loop);
 }
 
-/* Each event is with all the others after one turn. */
+/* After one turn, all other clients have the event. */
 static void publish_all(size_t limit)
 {
     size_t size = 0, before = 0;
@@ -110,7 +110,7 @@ static void ends_when_its_queue_is_full(void **state)
     expect_end(stalled, SSE_REASON_OVERFLOW, -ENOBUFS);
 }
 
-static void loses_events_and_goes_on(void **state)
+static void loses_events_and_continues(void **state)
 {
     for (int overflow = SSE_OVERFLOW_DROP_NEWEST; overflow <= SSE_OVERFLOW_COALESCE; overflow++) {
         struct sse_emitter_info info;
@@ -130,7 +130,7 @@ static void loses_events_and_goes_on(void **state)
     }
 }
 
-static void ends_when_all_wait_for_too_much(void **state)
+static void ends_when_the_budget_is_passed(void **state)
 {
     (void)state;
     open_all(SSE_OVERFLOW_END, (size_t)1 << 20, BUDGET);
@@ -140,7 +140,7 @@ static void ends_when_all_wait_for_too_much(void **state)
     assert_int_equal(stats().backlog_bytes, 0);
 }
 
-static void ends_when_it_takes_nothing_for_too_long(void **state)
+static void ends_at_its_stall_timeout(void **state)
 {
     (void)state;
     open_all(SSE_OVERFLOW_END, (size_t)1 << 20, 0);
@@ -157,9 +157,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CROWD_TEST(ends_when_its_queue_is_full),
-        CROWD_TEST(loses_events_and_goes_on),
-        CROWD_TEST(ends_when_all_wait_for_too_much),
-        CROWD_TEST(ends_when_it_takes_nothing_for_too_long),
+        CROWD_TEST(loses_events_and_continues),
+        CROWD_TEST(ends_when_the_budget_is_passed),
+        CROWD_TEST(ends_at_its_stall_timeout),
     };
 
     return cmocka_run_group_tests_name("one stalled client among 1,000", tests, NULL, NULL);

@@ -14,8 +14,8 @@
 #define REASON_COUNT 12
 #define LOWEST_ERROR (-4095)
 
-/* The state after a reason in open, draining and closed, and what the predicates say of it. Where
- * the state stays, the reason came too late. */
+/* The state after a reason in open, draining and closed, and the results of the predicates. If the state does not
+ * change, the reason was too late. */
 static const struct {
     enum sse_reason reason;
     enum sse_state next[STATE_COUNT];
@@ -66,7 +66,7 @@ static void predicates_hold_for_each_reason(void **state)
     }
 }
 
-/* on_error never runs beside on_timeout. */
+/* on_error never runs in addition to on_timeout. */
 static void no_reason_is_both_timeout_and_error(void **state)
 {
     (void)state;
@@ -75,8 +75,8 @@ static void no_reason_is_both_timeout_and_error(void **state)
                      sse_reason_is_error((enum sse_reason)reason));
 }
 
-/* Whatever comes in whatever order: draining begins at most once, the end comes at most once, and
- * nothing is taken after it. */
+/* In any order of reasons: draining begins at most once, the end comes at most once, and no reason is accepted
+ * after it. */
 static void every_sequence_of_reasons_ends_once(void **state)
 {
     (void)state;

@@ -32,7 +32,7 @@ static void a_new_registry_counts_nothing(void **state)
     assert_int_equal(sse_registry_get_stats(registry, &found, 0), -EINVAL);
 }
 
-/* A program that was compiled against an older version has a smaller struct. */
+/* A program that was compiled with an older version has a smaller struct. */
 static void a_smaller_struct_gets_what_it_has(void **state)
 {
     struct sse_registry_stats all, part;
@@ -49,7 +49,7 @@ static void a_smaller_struct_gets_what_it_has(void **state)
     }
 }
 
-/* A program that was compiled against a newer version has a larger struct: the rest is zero. */
+/* A program that was compiled with a newer version has a larger struct. The rest is zero. */
 static void a_larger_struct_is_filled_with_zeros(void **state)
 {
     struct {
@@ -67,7 +67,7 @@ static void a_larger_struct_is_filled_with_zeros(void **state)
     assert_int_equal(larger.later[sizeof(larger.later) - 1], 0xa5);
 }
 
-static void what_is_there_at_present(void **state)
+static void current_numbers_are_counted(void **state)
 {
     (void)state;
     enter(0, "t")->output.room = 0;
@@ -98,8 +98,8 @@ static void what_is_there_at_present(void **state)
     assert_false(stats().shutting_down);
 }
 
-/* Heartbeats and heads are bytes and no events. */
-static void what_is_written_is_counted_in_events_and_bytes(void **state)
+/* Heartbeats and heads count as bytes, not as events. */
+static void written_events_and_bytes_are_counted(void **state)
 {
     const struct sse_event batch[] = {
         {.data = sse_str("a")}, {.data = sse_str("b")}, {.comment = sse_str("c")}};
@@ -131,7 +131,7 @@ static void what_is_written_is_counted_in_events_and_bytes(void **state)
     assert_int_equal(stats().queued, 2 * 2);
 }
 
-static void only_what_was_published_is_counted(void **state)
+static void only_published_events_are_counted(void **state)
 {
     (void)state;
     (void)publish('t', "to nobody");
@@ -151,7 +151,7 @@ static void only_what_was_published_is_counted(void **state)
     assert_int_equal(stats().events_written, 0);
 }
 
-static void dropped_is_what_never_left(void **state)
+static void events_that_were_never_written_are_dropped(void **state)
 {
     (void)state;
     use_plain_registry();
@@ -175,7 +175,7 @@ static void dropped_is_what_never_left(void **state)
     assert_int_equal(stats().published, 3);
 }
 
-/* Of a batch that was truncated, the client has the events before the cut; the others were dropped. */
+/* Of a truncated batch, the client has the events before the cut. The others were dropped. */
 static void each_event_of_a_truncated_batch_is_counted_once(void **state)
 {
     const struct sse_event batch[] = {{.data = sse_str("1")}, {.data = sse_str("2")}, {.data = sse_str("3")}};
@@ -216,12 +216,12 @@ static void replays_and_gaps(void **state)
     assert_int_equal(stats().replays, 2);
     assert_int_equal(stats().replayed, 5);
     assert_int_equal(stats().gaps, 1);
-    /* The event that tells of the gap was written too. */
+    /* The gap event was written too. */
     assert_int_equal(stats().events_written, 2 + 3 + 1);
     assert_int_equal(stats().queued, 0);
 }
 
-/* Brings about the end of a client that was opened for this reason. */
+/* Causes the end of a client that was opened for this reason. */
 static void end_for(struct fake_client *client, enum sse_reason reason)
 {
     const struct sse_shutdown_options shutdown = {.size = sizeof(shutdown)};
@@ -298,7 +298,7 @@ static void every_reason_has_its_count(void **state)
     assert_int_equal(stats().remaining, 0);
 }
 
-/* The bucket that grew by this many, all others being as before. */
+/* Returns the bucket that grew by this number, while all others did not change. */
 static void expect_bucket(const struct sse_registry_stats *before, size_t bucket, uint64_t more)
 {
     struct sse_registry_stats after = stats();
@@ -327,7 +327,7 @@ static const struct {
     {(UINT64_C(1) << 63) + 5, 63},
 };
 
-/* From the publish until the last byte was written, by the loop's turn or by a reader. */
+/* The time from the publish until the last byte was written, by the loop's turn or by a reader. */
 static void a_delivery_takes_until_it_is_written(void **state)
 {
     (void)state;
@@ -352,7 +352,7 @@ static void a_delivery_takes_until_it_is_written(void **state)
     }
 }
 
-/* How old a replay is says nothing of how fast deliveries are. */
+/* The age of a replayed event says nothing about the speed of deliveries. */
 static void replays_have_no_time(void **state)
 {
     struct sse_registry_stats before;
@@ -374,7 +374,7 @@ static void replays_have_no_time(void **state)
     expect_bucket(&before, 3, 2);
 }
 
-/* A batch is one delivery; what was not published, or not written whole, is none. */
+/* A batch is one delivery. Events that were not published, or not fully written, are none. */
 static void every_delivery_has_one_time(void **state)
 {
     const struct sse_event batch[] = {{.data = sse_str("a")}, {.data = sse_str("b")}};
@@ -401,7 +401,7 @@ static void every_delivery_has_one_time(void **state)
     assert_int_equal(sum, 2 * 2 + 1);
 }
 
-/* A clock that goes back, which it should not, harms no count. */
+/* A clock that goes back, which must not happen, damages no count. */
 static void a_clock_that_goes_back(void **state)
 {
     struct sse_registry_stats before;
@@ -423,10 +423,10 @@ int main(void)
         STAGE_TEST(a_new_registry_counts_nothing),
         STAGE_TEST(a_smaller_struct_gets_what_it_has),
         STAGE_TEST(a_larger_struct_is_filled_with_zeros),
-        STAGE_TEST(what_is_there_at_present),
-        STAGE_TEST(what_is_written_is_counted_in_events_and_bytes),
-        STAGE_TEST(only_what_was_published_is_counted),
-        STAGE_TEST(dropped_is_what_never_left),
+        STAGE_TEST(current_numbers_are_counted),
+        STAGE_TEST(written_events_and_bytes_are_counted),
+        STAGE_TEST(only_published_events_are_counted),
+        STAGE_TEST(events_that_were_never_written_are_dropped),
         STAGE_TEST(each_event_of_a_truncated_batch_is_counted_once),
         STAGE_TEST(replays_and_gaps),
         STAGE_TEST(every_reason_has_its_count),

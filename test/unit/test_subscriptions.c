@@ -19,7 +19,7 @@ static struct fake_platform fake;
 static struct emitter_membership membership;
 static struct topic *topics;
 
-/* What the emitter should be subscribed to, in the plainest form. */
+/* A plain model of the emitter's subscriptions. */
 static struct subscription model[TOPICS];
 static uint32_t model_count;
 
@@ -85,7 +85,7 @@ static void check_all(void)
         check(&topics[i]);
 }
 
-/* The share of new ones drifts, so that the list grows, empties and is freed many times. */
+/* The share of new ones changes slowly, so that the list grows, empties and is freed many times. */
 static void random_operations_match_a_model(void **state)
 {
     size_t emptied = 0, most = 0;

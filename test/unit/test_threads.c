@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Threads that do everything at once to the same emitters and registries, in random order, while two loops
- * serve them. */
+/* Threads that do everything at once to the same emitters and registries, in random order, while two loops serve
+ * them. */
 #include "racing_stage.h"
 
 #include <errno.h>
@@ -27,13 +27,13 @@ static struct sse_text absent(void)
     return sse_str(NULL);
 }
 
-/* Most of it happens in the first. */
+/* Most actions use the first registry. */
 static unsigned any_registry(void)
 {
     return one_in(4);
 }
 
-/* The next event of this thread, or NULL when it has published enough. */
+/* Returns this thread's next event, or NULL when it has published enough. */
 static struct stage_event *next_event(unsigned registry, unsigned target)
 {
     struct stage_worker *worker = stage_self();
@@ -117,7 +117,7 @@ static void send_to(struct racing_client *client)
         (void)sse_emitter_ping(client->emitter);
 }
 
-/* A close from inside an output could wait for a thread that waits for this one. */
+/* A close inside an output could wait for a thread that waits for this one. */
 static void end(struct racing_client *client, bool may_close)
 {
     static const int errors[] = {-EPIPE, -ECANCELED, -EIO, -ECONNRESET, -EINVAL, -EINTR};
@@ -208,7 +208,7 @@ static void advance_clock(void)
         fake_platform_fail_at(&stage->fake, 1 + below(20), false);
 }
 
-/* Those without a loop have a thread that reads them. */
+/* An emitter without a loop has a thread that reads it. */
 static void take_turns(struct racing_client *client)
 {
     int result = 0;
@@ -227,7 +227,7 @@ static void start(struct racing_client *client)
     require(error <= 0 && error != -EINVAL);
 }
 
-/* What callbacks do; `client` is NULL where its emitter is not there any more. */
+/* The actions of callbacks. `client` is NULL once its emitter is freed. */
 static void act(struct racing_client *client)
 {
     switch (below(client ? 9 : 3)) {
@@ -261,7 +261,7 @@ static void act(struct racing_client *client)
     }
 }
 
-/* No call that is made here runs a callback: it would find that it is inside one. */
+/* A call that is made here must not run a callback, because that callback would be inside another one. */
 static void visit(struct racing_client *client, enum racing_place place)
 {
     struct stage_worker *worker = stage_self();
@@ -277,7 +277,7 @@ static void visit(struct racing_client *client, enum racing_place place)
     worker->in_output -= in_output;
 }
 
-/* A client comes, and the one in its place goes. */
+/* Opens a client, and closes the previous one in its place. */
 static void replace(void)
 {
     struct racing_stage *stage = stage_self()->stage;
@@ -315,7 +315,7 @@ static void come_and_go(struct racing_client *client)
         racing_client_leave(client);
 }
 
-/* Three publish, one replaces, one ends, one moves the clock, one reads, one subscribes. */
+/* Three threads publish, one replaces, one ends, one moves the clock, one reads, one subscribes. */
 static void step(unsigned role, struct racing_client *client)
 {
     if (role == 3) {
@@ -350,7 +350,7 @@ static void *work(void *worker)
         struct racing_client *client = stage_borrow(&me->stage->slots[below(STAGE_PLACES)]);
 
         racing_call_begin();
-        /* Now and then each does what is another's. */
+        /* Now and then each thread does another one's work. */
         step(one_in(8) ? below(8) : me->number, client);
         if (client)
             look(client);
@@ -361,7 +361,7 @@ static void *work(void *worker)
     return NULL;
 }
 
-/* A connection with a thread of its own, until its stream ends. */
+/* A connection with its own thread, until its stream ends. */
 static void serve(struct stage_worker *me, struct stage_slot *slot)
 {
     unsigned choice = below(8);

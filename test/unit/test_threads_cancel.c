@@ -12,10 +12,10 @@
 
 #include <cmocka.h>
 
-/* How often the test looks whether a call returns that must not. */
+/* How often the test checks that a call does not return too early. */
 #define LOOKS 2000
 
-/* A request that is acted upon only where cancellation is possible: not in here. */
+/* Requests a cancellation, which takes effect only at a cancellation point. There must be none inside. */
 static void cancel_here(struct scene *scene)
 {
     require(pthread_cancel(pthread_self()) == 0);
@@ -38,7 +38,7 @@ static void join_cancelled(pthread_t thread)
     require(result == PTHREAD_CANCELED);
 }
 
-/* The output is open again, and the reader reads. */
+/* Gives the output room again, and lets the reader read. */
 static void take_all(struct scene *scene)
 {
     char bytes[64];
@@ -51,7 +51,7 @@ static void take_all(struct scene *scene)
     scene_settle(scene);
 }
 
-/* Nothing is locked any more, and whoever is to be told of something is told. */
+/* Checks that no lock is held, and that every notification was made. */
 static void check_still_works(struct scene *scene)
 {
     enum scene_place told = scene->place == IN_READY ? IN_READY : IN_BLOCKED;
@@ -128,7 +128,7 @@ static void drain_peer(struct scene *scene, struct schedule_random *random)
     }
 }
 
-/* Whatever state the emitter is in, every call comes back. */
+/* Whatever state the emitter is in, every call returns. */
 static void call_everything(struct scene *scene)
 {
     (void)scene_send(scene);
@@ -256,7 +256,7 @@ static size_t queued_bytes(const struct flush *flush)
     return info.queued_bytes;
 }
 
-/* The socket is full of the first event, or the callback is; then there is room. */
+/* The first event has filled the socket or the callback. Then there is room again. */
 static void fill(struct flush *flush)
 {
     static char text[60000];

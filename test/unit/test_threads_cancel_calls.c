@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* No function is a cancellation point: a thread whose cancellation is asked for before a call comes back from
- * it, whatever the platform's functions, the callbacks and the system calls inside it are. */
+/* No function is a cancellation point: if a cancellation is requested before a call, the call still returns,
+ * whatever the platform's functions, the callbacks and the system calls inside it do. */
 #include "schedule.h"
 
 #include <errno.h>
@@ -37,7 +37,7 @@ struct scene {
     bool came_back;
 };
 
-/* What a program gives the library may well be a cancellation point. */
+/* The program's own functions may contain cancellation points. */
 
 static void *allocate(size_t size, void *user)
 {
@@ -60,7 +60,7 @@ static uint64_t now(void *user)
     return 1000;
 }
 
-/* Without random bits: the library reads a file for them. */
+/* Supplies no random bits, so that the library reads a file. */
 static const struct sse_platform platform = {
     .size = sizeof(platform), .allocate = allocate, .deallocate = deallocate, .now = now};
 
@@ -165,7 +165,7 @@ static void open_scene(struct scene *scene, enum sse_poller poller)
     require(sse_message_new(&scene->message, &event, 1, &platform) == 0);
 }
 
-/* The calls. A call that is the last of an object leaves NULL in its place. */
+/* The calls. If a call frees an object, it sets the pointer to NULL. */
 
 static struct sse_emitter *one_of(struct scene *scene, size_t which)
 {
@@ -328,7 +328,7 @@ static void *be_cancelled(void *user)
     return NULL;
 }
 
-/* Nothing is locked any more. */
+/* No lock is held any more. */
 static void close_scene(struct scene *scene)
 {
     for (size_t i = 0; i < 3; i++)
@@ -353,7 +353,7 @@ static void close_scene(struct scene *scene)
 }
 
 /* Row L3. */
-static void every_call_comes_back(void **state)
+static void every_call_returns(void **state)
 {
     static const enum sse_poller pollers[] = {SSE_POLLER_BEST, SSE_POLLER_POLL};
 
@@ -377,7 +377,7 @@ static void every_call_comes_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_call_comes_back),
+        cmocka_unit_test(every_call_returns),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What calls do while another thread is inside a callback: few wait for it, and nothing is lost. */
+/* Calls while another thread is inside a callback: few wait for it, and nothing is lost. */
 #include "callback_scene.h"
 
 #include <errno.h>
@@ -11,13 +11,13 @@
 
 #include <cmocka.h>
 
-/* How often the test looks whether a call returns that must not. */
+/* How often the test checks that a call does not return too early. */
 #define LOOKS 2000
 
 #define TEXT_SIZE strlen("data: text\n\n")
 #define BEGINNING_SIZE strlen(":\n")
 
-/* A turn of the loop, which comes to the callback. */
+/* Takes a turn of the loop, which reaches the callback. */
 static void *enter_output(void *user)
 {
     struct scene *scene = user;
@@ -37,7 +37,7 @@ static void *close_emitter(void *user)
     return NULL;
 }
 
-/* The closer does not return before the callback has, and nobody else waits for it. */
+/* The close does not return before the callback has, and no other call waits for it. */
 static void look_meanwhile(struct scene *scene)
 {
     struct sse_registry_stats stats;
@@ -60,7 +60,7 @@ static void look_meanwhile(struct scene *scene)
     require(scene->calls[IN_COMPLETION] == 0);
 }
 
-/* The test keeps a reference of its own beside the one that is closed. */
+/* The test keeps its own reference in addition to the closed one. */
 static struct scene *open_referenced(enum scene_place place, void (*act)(struct scene *scene))
 {
     struct scene *scene = scene_open(place, act);
@@ -135,14 +135,14 @@ static void a_close_inside_a_callback_returns_at_once(void **state)
     }
 }
 
-/* Closed from inside, and the callback goes on for a while: nobody waits for it. */
+/* The emitter is closed inside the callback, which runs for a while longer. Nobody waits for it. */
 static void close_here_and_stay(struct scene *scene)
 {
     close_here(scene);
     scene_stay(scene);
 }
 
-static void a_close_inside_hinders_nobody(void **state)
+static void a_close_inside_a_callback_delays_nobody(void **state)
 {
     (void)state;
     for (enum scene_place place = IN_WRITE; place <= IN_BLOCKED; place++) {
@@ -174,7 +174,7 @@ static void close_held(struct scene *scene)
     end_scene(scene);
 }
 
-/* The thread inside the output finds no room, but has to try again: room was announced meanwhile. */
+/* The thread inside the output finds no room, but must try again, because room was reported in the meantime. */
 static void a_flush_meanwhile_is_not_lost(void **state)
 {
     pthread_t holder;
@@ -189,8 +189,8 @@ static void a_flush_meanwhile_is_not_lost(void **state)
     close_held(scene);
 }
 
-/* What others queue meanwhile, and the end that they ask for, need no other wake. */
-static void an_end_meanwhile_is_taken_along(void **state)
+/* Events that others queue in the meantime, and the end that they request, need no other wake. */
+static void an_end_meanwhile_is_handled_by_the_running_thread(void **state)
 {
     pthread_t holder;
     struct scene *scene = open_held(IN_WRITE, &holder);
@@ -207,7 +207,7 @@ static void an_end_meanwhile_is_taken_along(void **state)
     close_held(scene);
 }
 
-/* A reader that finds nothing while on_ready still runs is told again. */
+/* A reader that finds nothing while on_ready still runs is notified again. */
 static void a_reader_meanwhile_is_told_again(void **state)
 {
     pthread_t holder;
@@ -225,8 +225,8 @@ static void a_reader_meanwhile_is_told_again(void **state)
     close_held(scene);
 }
 
-/* A reader that looks in vain at a stream that has ended, before the callbacks at its end could run. */
-static void what_an_end_cuts_off_is_counted(void **state)
+/* A reader peeks at a stream that has ended and is empty, before the callbacks at its end could run. */
+static void events_lost_at_the_end_are_counted(void **state)
 {
     pthread_t holder;
     struct scene *scene = open_held(IN_READY, &holder);
@@ -242,8 +242,8 @@ static void what_an_end_cuts_off_is_counted(void **state)
     close_held(scene);
 }
 
-/* The bytes that a reader looks at stay, while it has a reference. */
-static void what_a_peek_shows_outlives_a_close(void **state)
+/* The peeked bytes stay valid while the reader has a reference. */
+static void peeked_bytes_outlive_a_close(void **state)
 {
     struct scene *scene = open_referenced(IN_READY, scene_say_inside);
     struct iovec iov;
@@ -261,7 +261,7 @@ static void what_a_peek_shows_outlives_a_close(void **state)
     end_scene(scene);
 }
 
-static void a_close_is_not_told_to_the_reader(void **state)
+static void a_close_does_not_call_on_ready(void **state)
 {
     struct scene *scene = scene_open(IN_READY, NULL);
     size_t calls = scene->calls[IN_READY];
@@ -318,7 +318,7 @@ static void the_end_of_a_loop_waits_for_on_wake(void **state)
     scene_close(scene);
 }
 
-/* A publisher comes to a loop that others are waking: it does not wait for them. Row L6. */
+/* A publisher meets a loop that others are waking. It does not wait for them. Row L6. */
 static void a_publish_meanwhile_wakes_nobody(void **state)
 {
     struct scene *scene = open_referenced(IN_WAKE, scene_stay);
@@ -373,13 +373,13 @@ int main(void)
         cmocka_unit_test(a_close_waits_for_the_write_callback),
         cmocka_unit_test(a_close_waits_for_on_ready),
         cmocka_unit_test(a_close_inside_a_callback_returns_at_once),
-        cmocka_unit_test(a_close_inside_hinders_nobody),
+        cmocka_unit_test(a_close_inside_a_callback_delays_nobody),
         cmocka_unit_test(a_flush_meanwhile_is_not_lost),
-        cmocka_unit_test(an_end_meanwhile_is_taken_along),
+        cmocka_unit_test(an_end_meanwhile_is_handled_by_the_running_thread),
         cmocka_unit_test(a_reader_meanwhile_is_told_again),
-        cmocka_unit_test(what_an_end_cuts_off_is_counted),
-        cmocka_unit_test(what_a_peek_shows_outlives_a_close),
-        cmocka_unit_test(a_close_is_not_told_to_the_reader),
+        cmocka_unit_test(events_lost_at_the_end_are_counted),
+        cmocka_unit_test(peeked_bytes_outlive_a_close),
+        cmocka_unit_test(a_close_does_not_call_on_ready),
         cmocka_unit_test(the_end_of_a_loop_waits_for_on_wake),
         cmocka_unit_test(a_publish_meanwhile_wakes_nobody),
         cmocka_unit_test(a_close_that_waits_is_not_cancelled),

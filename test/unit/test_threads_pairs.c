@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Every pair of calls, made by two threads at the same time on one emitter, its registry and its loop, many
- * times over and with varying delays. */
+/* Every pair of calls, made by two threads at the same time on one emitter, its registry and its loop, many times
+ * and with varying delays. */
 #include "racing_pairs.h"
 
 #include <errno.h>
@@ -17,7 +17,7 @@
 
 #define BATCH 16
 
-/* A number of subjects, so that two threads need to be started only once for them. */
+/* So many subjects that two threads need to be started only once for them. */
 struct batch {
     struct fake_platform fake;
     struct sse_platform platform;
@@ -35,7 +35,7 @@ static bool is_alone(const struct batch *batch)
     return batch->kind == PULL_ALONE;
 }
 
-/* Some have bytes queued, some have a reader that was told there are none. */
+/* Some have queued bytes, and some have a reader that has found nothing. */
 static void prepare(struct batch *batch, struct part *part)
 {
     if (batch->kind == PULL && schedule_one_in(&batch->random, 2))
@@ -92,7 +92,7 @@ static void open_subject(struct batch *batch, struct subject *subject, struct pa
     loop_thread_open(&subject->loop, &batch->platform, batch->kind == POLLED_FD);
     plan = plan_for(batch, subject);
     require(racing_client_new(&subject->client, &plan) == 0);
-    /* One for each side, and the one that is closed. */
+    /* One reference for each side, and the one that is closed. */
     sse_emitter_ref(sse_emitter_ref(subject->client->emitter));
     sse_registry_ref(subject->registry);
     *first = (struct part){.subject = subject, .number = 0};
@@ -111,7 +111,7 @@ static void run_part(struct batch *batch, unsigned side)
 
         schedule_gate_pass(&batch->gate, side, i + 1);
         schedule_pause(&part->random);
-        /* Callbacks run where the loop turns, and nowhere else. */
+        /* Callbacks run in the thread of the loop's turns, and nowhere else. */
         racing_call_begin();
         batch->pair[side]->run(part);
         racing_call_end();
@@ -159,7 +159,7 @@ static void give_back(struct part *part)
     racing_call_end();
 }
 
-/* Whatever was accepted was written or dropped. */
+/* Every accepted event was written or dropped. */
 static void check_subject(const struct subject *subject, const struct part *first, const struct part *second)
 {
     const struct sse_completion *completion = &subject->client->completion;
@@ -172,7 +172,7 @@ static void check_subject(const struct subject *subject, const struct part *firs
     numbered_list_free(&list);
 }
 
-/* A polled loop still writes what a draining emitter has, for which nobody else cares. */
+/* A polled loop still writes the queue of a draining emitter, even if nobody else has a reference. */
 static void expect_empty_loop(struct batch *batch, struct subject *subject)
 {
     settle(batch, subject);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* An emitter belongs to one registry. Another one to which it is offered refuses it, and does not even look
- * at what the emitter's own may be changing at that moment: for race detectors and the address sanitizer. */
+/* An emitter belongs to one registry. Another registry refuses it without reading members that the emitter's own
+ * registry may be changing. Race detectors and AddressSanitizer check this. */
 #include "schedule.h"
 
 #include <errno.h>
@@ -76,7 +76,7 @@ static void *offer_elsewhere(void *user)
     return NULL;
 }
 
-/* Nothing that happens in either changes the other. */
+/* Neither registry's actions change the other one. */
 static void check_members(struct scene *scene)
 {
     for (size_t topic = 0; topic < TOPICS; topic++) {
@@ -88,7 +88,7 @@ static void check_members(struct scene *scene)
 }
 
 /* Row M1. */
-static void another_registry_does_not_look_at_it(void **state)
+static void another_registry_does_not_read_the_emitter(void **state)
 {
     struct scene scene = {.rounds = schedule_rounds(ROUNDS)};
     pthread_t changer, offerer;
@@ -114,7 +114,7 @@ static void another_registry_does_not_look_at_it(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(another_registry_does_not_look_at_it),
+        cmocka_unit_test(another_registry_does_not_read_the_emitter),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

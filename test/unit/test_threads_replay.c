@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Clients of two loops that come and go while others publish: each has every event of its topics once and in
- * the one order, whatever is published between its leaving, its coming back and its joining. Others begin
- * with the current state, and have every change after it once. */
+/* Clients of two loops come and go while others publish. Each receives every event of its topics once and in order,
+ * also events that are published between its disconnect, its reconnect and its joining. Other clients begin with
+ * the current state, and receive every change after it once. */
 #include "loop_thread.h"
 
 #include <errno.h>
@@ -28,7 +28,7 @@
 
 static const char *const names[TOPICS] = {"a", "b", "c"};
 
-/* A witness has all topics, and never leaves. It is its loop that appends to the text. */
+/* A witness has all topics, and never disconnects. Its loop appends to the text. */
 struct witness {
     struct sse_emitter *emitter;
     char *text;
@@ -45,7 +45,7 @@ struct stage {
     atomic_uint publishing;
     atomic_uint come; /* clients that have connected once */
 
-    /* The state of the server: how much each publisher has published. */
+    /* The state of the server: how many events each publisher has published. */
     pthread_mutex_t lock;
     unsigned published[PUBLISHERS];
 };
@@ -57,9 +57,9 @@ struct worker {
 
     unsigned topics; /* a bit for each */
     struct sse_emitter *emitter;
-    char *text; /* whole events */
+    char *text; /* complete events */
     size_t size;
-    size_t rest; /* bytes behind them */
+    size_t rest; /* bytes after them */
     char last_id[SSE_ASSIGNED_ID_SIZE];
     unsigned visits;
 };
@@ -77,7 +77,7 @@ static ssize_t write_text(void *user, const struct iovec *iov, int count)
     return (ssize_t)(witness->size - before);
 }
 
-/* Some of the events are for all; some are named by the publisher. The state changes with each. */
+/* Some events are for everyone, and some have ids from the publisher. The state changes with each. */
 static void publish_one(struct worker *worker, unsigned sequence)
 {
     struct stage *stage = worker->stage;
@@ -103,7 +103,7 @@ static void *publish(void *user)
     struct worker *worker = user;
 
     for (unsigned sequence = 0; sequence < EVENTS; sequence++) {
-        /* Whatever the scheduler does, every client comes while there is something to miss. */
+        /* However the threads are scheduled, each client connects while there are events to miss. */
         while (sequence == EVENTS / 2 && atomic_load(&worker->stage->come) < CLIENTS + READERS)
             sched_yield();
         publish_one(worker, sequence);
@@ -113,7 +113,7 @@ static void *publish(void *user)
     return NULL;
 }
 
-/* Some are served by a loop, some by their own thread. */
+/* Some clients are served by a loop, some by their own thread. */
 static struct sse_emitter_options options_of(struct worker *worker, struct sse_text *topics)
 {
     struct sse_emitter_options options = {.size = sizeof(options),
@@ -169,7 +169,7 @@ static void remember_id(struct worker *worker, const char *event)
     worker->last_id[size] = '\0';
 }
 
-/* False when there is nothing to read. */
+/* Returns false when there is nothing to read. */
 static bool read_some(struct worker *worker, size_t most)
 {
     char *at = worker->text + worker->size;
@@ -191,7 +191,7 @@ static bool read_some(struct worker *worker, size_t most)
     return size > 0;
 }
 
-/* As a broken connection: what came of the last event is forgotten. */
+/* As after a broken connection, the received part of the last event is discarded. */
 static void disconnect(struct worker *worker)
 {
     worker->rest = 0;
@@ -217,7 +217,7 @@ static void *come_and_go(void *user)
     return NULL;
 }
 
-/* Joins under the lock of the state, and sends what the state is then, without it. */
+/* Joins while the state is locked, and sends the state of that moment after unlocking. */
 static void begin_with_state(struct worker *worker, unsigned *seen)
 {
     struct sse_text topics[TOPICS];
@@ -239,7 +239,7 @@ static void begin_with_state(struct worker *worker, unsigned *seen)
     note_visit(worker);
 }
 
-/* The state first; then each change that came after it, once. */
+/* The state comes first, and then each later change once. */
 static void check_changes(const char *text, unsigned *seen)
 {
     char state[64];
@@ -287,7 +287,7 @@ static bool is_for(const struct worker *worker, const char *event)
     return worker->topics & 1u << (event[6] - 'a');
 }
 
-/* What the witness saw of its topics, byte for byte. */
+/* The bytes that the witness received of the client's topics. */
 static void check(const struct worker *worker, const char *all)
 {
     const char *at = worker->text;
@@ -346,7 +346,7 @@ static void open_stage(struct stage *stage, uint64_t seed)
     }
 }
 
-/* The witnesses have all that was published, when their loops have come to rest. */
+/* When their loops are idle, the witnesses have received all published events. */
 static void close_stage(struct stage *stage)
 {
     for (unsigned i = 0; i < LOOPS; i++) {

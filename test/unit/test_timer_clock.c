@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The timer of a loop's descriptor runs by a clock that nobody sets. Fault 46. */
+/* The timer of a loop's descriptor uses a clock that nobody can set. Fault 46. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -49,7 +49,7 @@ static struct sse_emitter_options all_off(void)
     return options;
 }
 
-/* Without chance, so that nothing is taken off. */
+/* Without random bits, so that nothing is subtracted. */
 static struct timers timers_of(const struct sse_emitter_options *options, uint64_t now)
 {
     struct timers timers;
@@ -65,7 +65,7 @@ static struct timers no_timers(void)
     return timers_of(&options, NOW);
 }
 
-/* The action is due at its deadline and after it, not a nanosecond before. */
+/* The action is due at its deadline and later, but not a nanosecond earlier. */
 static void expect_first(const struct timers *timers, enum sse_state state, bool queued,
                          enum timer_action action, uint64_t deadline)
 {
@@ -132,12 +132,12 @@ static void off_means_never(void **state)
     }
 }
 
-/* Each timer alone, in each state, with and without bytes queued. */
+/* Each timer alone, in each state, with and without queued bytes. */
 static void each_timer_runs_in_its_states_only(void **state)
 {
     static const struct {
         enum timer_action action;
-        bool when[COUNT(all_states)][2]; /* by state, then idle and queued */
+        bool when[COUNT(all_states)][2]; /* for each state: idle, then with queued bytes */
     } rows[] = {
         {TIMER_HEARTBEAT, {{true, false}, {false, false}, {false, false}}},
         {TIMER_LIFETIME, {{true, true}, {false, false}, {false, false}}},
@@ -172,7 +172,7 @@ static void each_timer_runs_in_its_states_only(void **state)
     }
 }
 
-/* The lifetime and the drain end stay where they are, the others begin again. */
+/* The lifetime and the drain end do not move. The others start again. */
 static void progress_moves_stall_and_heartbeat_only(void **state)
 {
     struct sse_emitter_options options = all_off();
@@ -216,7 +216,7 @@ static void the_earliest_goes_first(void **state)
     expect_first(&timers, SSE_STATE_DRAINING, false, TIMER_DRAIN, NOW + 40 * MS);
 }
 
-/* What ends the emitter at once goes before what ends it gracefully, and that before a heartbeat. */
+/* An abrupt end comes before a graceful one, and a graceful one before a heartbeat. */
 static void ties_have_an_order(void **state)
 {
     struct sse_emitter_options options = all_off();
@@ -296,7 +296,7 @@ static void jitter_must_lie_within_the_lifetime(void **state)
     }
 }
 
-/* Counts what is taken off a range, in tenths of it. */
+/* Counts what is subtracted from a range, in tenths of it. */
 static void count_share(size_t buckets[BUCKETS], uint64_t taken, uint64_t range)
 {
     assert_true(taken <= range);
@@ -336,7 +336,7 @@ static void jitter_stays_in_its_bounds_and_spreads(void **state)
     expect_spread(heartbeats);
 }
 
-static void extreme_chance_stays_in_bounds(void **state)
+static void extreme_random_bits_stay_in_bounds(void **state)
 {
     static const uint64_t randoms[] = {0, 1, 0xffff, 0x10000, UINT64_MAX - 1, UINT64_MAX};
     static const int64_t lengths[] = {1, 2, 3, 4, 5, 1000, TIMER_OFF - 1, INT64_C(31536000000)};
@@ -365,7 +365,7 @@ static void extreme_chance_stays_in_bounds(void **state)
     }
 }
 
-static void chance_touches_nothing_else(void **state)
+static void random_bits_change_only_jitter(void **state)
 {
     struct sse_emitter_options options = options_of();
     struct timers timers;
@@ -378,7 +378,7 @@ static void chance_touches_nothing_else(void **state)
     assert_int_equal(sse_timers_stall_due(&timers, true), NOW + STALL_DEFAULT);
 }
 
-/* Every timer near the end of time: it never wraps round to a point that is due. Fault 47. */
+/* Every timer near the end of time: its deadline never wraps around to one that is due. Fault 47. */
 static void deadlines_saturate(void **state)
 {
     static const int64_t lengths[] = {
@@ -508,8 +508,8 @@ int main(void)
         cmocka_unit_test(out_of_range_is_refused),
         cmocka_unit_test(jitter_must_lie_within_the_lifetime),
         cmocka_unit_test(jitter_stays_in_its_bounds_and_spreads),
-        cmocka_unit_test(extreme_chance_stays_in_bounds),
-        cmocka_unit_test(chance_touches_nothing_else),
+        cmocka_unit_test(extreme_random_bits_stay_in_bounds),
+        cmocka_unit_test(random_bits_change_only_jitter),
         cmocka_unit_test(deadlines_saturate),
         cmocka_unit_test(each_deadline_saturates_on_its_own),
         cmocka_unit_test(sums_and_durations_saturate),

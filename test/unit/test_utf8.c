@@ -15,8 +15,8 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define WORD_SIZE 8
 
-/* From the tables of RFC 3629 section 3 alone: the bits of the lead byte give the length, then the
- * number is put together and judged. Returns the bytes taken, 0 if they are not valid. */
+/* Follows only the tables of RFC 3629 section 3: the bits of the lead byte give the length, then the character's
+ * number is computed and checked. Returns the number of bytes, or 0 if they are not valid. */
 static size_t decode(const unsigned char *bytes, size_t length)
 {
     static const struct {
@@ -69,7 +69,7 @@ static unsigned char *allocate(size_t size)
     return bytes;
 }
 
-static void all_of_up_to_two_bytes(void **state)
+static void all_texts_of_up_to_two_bytes(void **state)
 {
     unsigned char *one = allocate(1);
     unsigned char *two = allocate(2);
@@ -88,7 +88,7 @@ static void all_of_up_to_two_bytes(void **state)
     free(two);
 }
 
-static void all_of_three_bytes(void **state)
+static void all_texts_of_three_bytes(void **state)
 {
     unsigned char *bytes = allocate(3);
 
@@ -123,7 +123,7 @@ static void four_bytes_by_lead_and_second(void **state)
     free(bytes);
 }
 
-/* Every scalar value, in its own form, is valid; every surrogate and what lies beyond is not. */
+/* Every scalar value in its own form is valid. Every surrogate and every larger number is not. */
 static void every_scalar_value_is_valid(void **state)
 {
     unsigned char *bytes = allocate(4);
@@ -175,7 +175,7 @@ static const struct {
     {"\xff", false},
 };
 
-/* The text ends where its memory does, and begins at each offset in a word. */
+/* The text ends where its memory ends, and begins at each offset in a word. */
 static void check_in_ascii(const char *sequence, bool valid, size_t before, size_t after, size_t alignment)
 {
     size_t size = strlen(sequence);
@@ -206,7 +206,7 @@ static void sequences_are_found_at_every_offset(void **state)
     }
 }
 
-/* A text that ends inside a sequence is not valid, wherever that is, and is not read beyond. */
+/* A text that ends inside a sequence is not valid, wherever that is, and no byte is read past its end. */
 static void every_beginning_of_a_text(void **state)
 {
     static const char text[] =
@@ -248,8 +248,8 @@ static void ascii_is_valid_at_every_length(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(all_of_up_to_two_bytes),
-        cmocka_unit_test(all_of_three_bytes),
+        cmocka_unit_test(all_texts_of_up_to_two_bytes),
+        cmocka_unit_test(all_texts_of_three_bytes),
         cmocka_unit_test(four_bytes_by_lead_and_second),
         cmocka_unit_test(every_scalar_value_is_valid),
         cmocka_unit_test(sequences_are_found_at_every_offset),

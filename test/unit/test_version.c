@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* test/checks/installed.sh compares it with meson.build. */
+/* test/checks/installed.sh compares this version with meson.build. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

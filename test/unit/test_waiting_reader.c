@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What others do while a reader without a loop waits: the wait calls the test, in place of sleeping. */
+/* Other threads act while a reader without a loop waits. The wait calls the test instead of sleeping. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +11,7 @@
 
 #define LIMIT 2
 
-/* What is done in the next wait. */
+/* The action in the next wait. */
 static void (*meanwhile)(void);
 
 int __wrap_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *lock);
@@ -31,7 +31,7 @@ int __wrap_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *lock)
 
 static size_t published, ended;
 
-/* One more than the limit admits for somebody who does not come. */
+/* One event more than the limit for an absent reader. */
 static void publish_more_than_the_limit(void)
 {
     for (published = 0; published < LIMIT + 1; published++)
@@ -57,8 +57,8 @@ static struct fake_client *open_reader(void)
     return client;
 }
 
-/* Nobody can say of a reader that is on its way that it does not come: as for an output that is not tried
- * yet, four times the limit counts. */
+/* A reader that has been notified may still come. So four times the limit counts, as for an output that was not
+ * tried yet. */
 static void a_reader_that_waits_has_a_turn_to_come(void **state)
 {
     struct fake_client *client = open_reader();
@@ -75,7 +75,7 @@ static void a_reader_that_waits_has_a_turn_to_come(void **state)
     assert_int_equal(fake_client_info(client).reason, SSE_REASON_OVERFLOW);
 }
 
-/* One that is elsewhere is held to the limit. */
+/* An absent reader is held to the limit. */
 static void a_reader_that_does_not_wait_overflows(void **state)
 {
     struct fake_client *client = open_reader();

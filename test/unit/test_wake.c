@@ -33,7 +33,7 @@ static bool is_open(int fd)
     return fcntl(fd, F_GETFD) >= 0;
 }
 
-/* The lowest number that is free: it grows if a descriptor is left open. */
+/* The lowest free number. It grows if a descriptor is left open. */
 static int lowest_free(void)
 {
     int fd = dup(STDERR_FILENO);
@@ -80,7 +80,7 @@ static void a_clear_does_not_wait_for_a_raise(void **state)
     sse_wake_close(&wake);
 }
 
-/* More than any pipe takes, and then more than an eventfd counts. */
+/* More than any pipe accepts, and then more than an eventfd can count. */
 static void raises_without_clear_block_nobody(void **state)
 {
     const uint64_t nearly_all = UINT64_MAX - 1 - 200000;
@@ -199,7 +199,7 @@ static void *do_work(void *argument)
     return NULL;
 }
 
-/* Whoever waits, clears and then looks has seen all work once none is left to wait for. */
+/* A thread that waits, clears and then checks has seen all work once there is none left to wait for. */
 static void no_raise_is_lost_between_threads(void **state)
 {
     struct raiser raiser = {.work = 0};
@@ -264,7 +264,7 @@ static void a_closed_wake_has_no_descriptor(void **state)
     assert_int_equal(lowest_free(), free_before);
 }
 
-/* A number that is closed twice may be another thread's by then. */
+/* If a number is closed twice, the second close may hit another thread's file. */
 static void a_close_closes_each_descriptor_once(void **state)
 {
     struct wake wake;

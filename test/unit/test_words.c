@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Texts by words give the verdict that they have byte by byte. */
+/* Scanning a text by words gives the same result as by bytes. */
 #include "wire/words.h"
 
 #include <setjmp.h>
@@ -16,7 +16,7 @@ struct range {
     unsigned lowest, highest;
 };
 
-/* Those that are asked for, and the widest and the narrowest. */
+/* The ranges that the library uses, and the widest and the narrowest. */
 static const struct range ranges[] = {{0x0e, 0x7f}, {0x21, 0x7e}, {0, 0x7f}, {0x30, 0x30}};
 
 static bool is_within(const struct range *range, unsigned byte)
@@ -29,7 +29,7 @@ static bool word_is_within(const struct range *range, const char *bytes)
     return !(sse_word_outside(sse_word_at(bytes), range->lowest, range->highest) & WORD_TOP_BITS);
 }
 
-/* A subtraction borrows from the byte beside it, and a sum carries into it. */
+/* A subtraction borrows from the next byte, and a sum carries into it. */
 static void every_two_bytes_side_by_side(const struct range *range)
 {
     char bytes[sizeof(uint64_t)];
@@ -55,7 +55,7 @@ static void no_pair_of_bytes_hides_another(void **state)
         every_two_bytes_side_by_side(&ranges[i]);
 }
 
-/* The text ends with its block, so that a tool sees each byte that is read behind it. */
+/* The text ends where its block ends, so that sanitizers notice every read past it. */
 static void one_byte_in_a_text(const struct range *range, size_t length, size_t where, unsigned byte)
 {
     char *block = malloc(length);

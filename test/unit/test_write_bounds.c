@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* No call writes for ever, and none writes what others have queued: what is left is the owner's. Row M9. */
+/* No call writes for ever, and none writes what others have queued, because that is the owner's work. Row M9. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,7 +16,8 @@
 
 #define MANY 1000
 
-/* One call of the output takes 16 messages. The bounds are some calls, and no test needs to know how many. */
+/* One call of the output accepts 16 messages. The limits are a few such calls, and no test needs the exact
+ * number. */
 #define AT_ONCE_MAX (MANY / 2)
 
 static int peer, server;
@@ -50,7 +51,7 @@ static struct fake_client *prepare_socket(void)
     return client;
 }
 
-/* Reads all that is there. */
+/* Reads everything that is there. */
 static const char *receive(void)
 {
     static char text[65536];
@@ -63,7 +64,7 @@ static const char *receive(void)
     return text;
 }
 
-/* The loop has not had its turn: what a publish has queued is not the sender's to write. */
+/* The loop has not taken its turn. The sender does not write what a publish has queued. */
 static void a_send_behind_others_only_queues(void **state)
 {
     struct fake_client *client = prepare_socket();
@@ -82,7 +83,7 @@ static void a_send_behind_others_only_queues(void **state)
     assert_string_equal(receive(), EVENT("published", "1") "data: behind\n\n");
 }
 
-/* An output that takes a byte at a time. */
+/* An output that accepts a byte at a time. */
 static void a_call_of_the_owner_is_bounded(void **state)
 {
     static char text[MANY];
@@ -112,7 +113,7 @@ static void a_call_of_the_owner_is_bounded(void **state)
     assert_int_equal(client->output.size, sizeof(text) + strlen("data: \n\n"));
 }
 
-/* A socket would take all of a replay. */
+/* The socket has room for the whole replay. */
 static void the_beginning_of_a_stream_is_bounded(void **state)
 {
     struct fake_client *client = prepare_socket();
@@ -127,8 +128,8 @@ static void the_beginning_of_a_stream_is_bounded(void **state)
     assert_int_equal(fake_client_info(client).events, MANY);
 }
 
-/* A publisher that is ahead of the loop writes some of it, and not all that it finds. */
-static void a_publisher_catches_up_by_a_little(void **state)
+/* A publisher that is ahead of the loop writes a part of the queue, and not everything. */
+static void a_publisher_that_is_ahead_writes_a_bounded_part(void **state)
 {
     struct fake_client *client = prepare_socket();
 
@@ -153,7 +154,7 @@ int main(void)
         PEER_TEST(a_send_behind_others_only_queues),
         PEER_TEST(a_call_of_the_owner_is_bounded),
         PEER_TEST(the_beginning_of_a_stream_is_bounded),
-        PEER_TEST(a_publisher_catches_up_by_a_little),
+        PEER_TEST(a_publisher_that_is_ahead_writes_a_bounded_part),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
