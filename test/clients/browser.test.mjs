@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The hub's page in Chromium, and EventSource as the browser has it.
+// The hub's page in Chromium, and the browser's own EventSource.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import http from 'node:http';
@@ -95,7 +95,7 @@ test('the page says what was refused', async (t) => {
     assert.equal((await untilShown(page, 1)).length, 1);
 });
 
-test('nothing is complained of when lifetimes end', async (t) => {
+test('Chromium reports no error when lifetimes end', async (t) => {
     const scene = await setUp(t, ['--lifetime', '200', '--retry', '20']);
     const { hub, proxy, page, complaints } = scene;
     await page.goto(`${proxy.url}#topic=a`);
@@ -109,7 +109,7 @@ test('nothing is complained of when lifetimes end', async (t) => {
     assert.deepEqual(complaints, []);
 });
 
-test('nothing is complained of when the hub stops, and the page finds the next one', async (t) => {
+test('Chromium reports no error when the hub stops, and the page finds the next one', async (t) => {
     const scene = await setUp(t, ['--retry', '20', '--retry-range', '10-30']);
     const { hub, proxy, page, complaints } = scene;
     const next = await startHub(['--retry', '20']);
@@ -117,7 +117,7 @@ test('nothing is complained of when the hub stops, and the page finds the next o
     await openPage(scene, '#topic=a');
     await hub.publish({ topic: 'a', data: 'from the first' });
     await untilShown(page, 1);
-    // The next one listens already, as behind a balancer.
+    // The next hub listens already, as behind a load balancer.
     proxy.port = next.port;
     await hub.stop();
     await next.publishUntilHeard({ topic: 'a', data: 'from the next' });
@@ -125,8 +125,8 @@ test('nothing is complained of when the hub stops, and the page finds the next o
     assert.deepEqual(complaints, []);
 });
 
-test('Chromium complains if the hub is killed', async (t) => {
-    // So the tests above would notice a stream that is broken off.
+test('Chromium reports an error if the hub is killed', async (t) => {
+    // This shows that the tests above would notice an aborted stream.
     const { hub, page, complaints, ...scene } = await setUp(t);
     hub.stop = async () => {};
     await openPage({ page, ...scene });
@@ -136,7 +136,7 @@ test('Chromium complains if the hub is killed', async (t) => {
     await page.waitForSelector('#state[data-state="connecting"]');
 });
 
-test('the policy of the page admits nothing but itself', async (t) => {
+test('the policy of the page permits nothing but the page itself', async (t) => {
     const scene = await setUp(t);
     const { page, proxy, complaints } = scene;
     const response = await page.goto(proxy.url);
@@ -166,7 +166,7 @@ test('the policy of the page admits nothing but itself', async (t) => {
     await until(() => complaints.some((text) => text.includes('Content Security Policy')), 'a complaint');
 });
 
-test('the page says why it may not see all topics, and sees them with the token', async (t) => {
+test('without the token the page says why it cannot follow all topics', async (t) => {
     const scene = await setUp(t, ['--token', 'open-sesame']);
     const { hub, proxy, page } = scene;
     await page.goto(proxy.url);
@@ -179,7 +179,7 @@ test('the page says why it may not see all topics, and sees them with the token'
     assert.equal((await untilShown(page, 1)).length, 1);
 });
 
-test('a page that is reached by a name that the hub does not know gets nothing, and says why', async (t) => {
+test('a page under a name that the hub does not know receives nothing, and says why', async (t) => {
     const scene = await setUp(t);
     const { hub, proxy, page } = scene;
     const url = proxy.url.replace('127.0.0.1', 'rebound.example');
@@ -221,7 +221,7 @@ function untilLogged(page, count) {
     }, `entry number ${count}`);
 }
 
-test('a page of an origin that --cors admits', async (t) => {
+test('a page of an origin that --cors permits', async (t) => {
     const origin = await otherOrigin(t);
     const { hub, proxy, page, complaints } = await setUp(t, ['--cors', origin, '--retry', '20']);
     await page.goto(origin);
@@ -242,7 +242,8 @@ test('a preflight is answered', async (t) => {
     const { hub, proxy, page, complaints } = await setUp(t, ['--cors', origin, '--token', 'open-sesame']);
     await page.goto(origin);
     const statuses = await page.evaluate(async ([events, publish]) => {
-        // Chromium spares EventSource a preflight, but not fetch: this id holds bytes that cost one.
+        // Chromium sends no preflight for EventSource, but one for fetch, because this id contains bytes that
+        // require it.
         const stream = await fetch(events, { headers: { 'Last-Event-ID': '<1>' } });
         const headers = { Authorization: 'Bearer open-sesame' };
         const publication = await fetch(publish, { method: 'POST', headers, body: 'x' });
@@ -255,7 +256,7 @@ test('a preflight is answered', async (t) => {
     assert.deepEqual(complaints, []);
 });
 
-test('a page of an origin that is not admitted gets nothing, and its requests do nothing', async (t) => {
+test('a page of an origin that is not permitted receives nothing, and its requests do nothing', async (t) => {
     for (const options of [[], ['--cors', 'https://good.example']]) {
         const origin = await otherOrigin(t);
         const { hub, proxy, page } = await setUp(t, options);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// examples/browser_client.js in Chromium, with the events of a hub. What stands between the two answers with a
-// status of its own when a test says so.
+// examples/browser_client.js in Chromium, with the events of a hub. A proxy between them answers with a status of
+// its own when a test says so.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -14,7 +14,7 @@ const script = readFileSync(join(process.env.SSE_ROOT, 'examples/browser_client.
 const browser = await launchBrowser();
 after(() => browser.close());
 
-/** Passes a request on; 502 without a server behind it. */
+/** Passes a request on. Answers 502 without a server. */
 function pass(request, response, port) {
     const { method, url: path, headers } = request;
     const upstream = http.request({ host: '127.0.0.1', port, method, path, headers, agent: false }, (answer) => {
@@ -26,7 +26,7 @@ function pass(request, response, port) {
     upstream.end();
 }
 
-/** A page that follows the topic a of a hub. `front.status`: what the front answers in place of the hub. */
+/** A page that follows the topic a of a hub. `front.status`: the answer of the proxy instead of the hub's. */
 async function setUp(t, hubOptions = ['--retry', '50']) {
     const front = { hub: await startHub(hubOptions), status: 0, streams: 0 };
     const server = http.createServer((request, response) => {
@@ -56,7 +56,7 @@ async function setUp(t, hubOptions = ['--retry', '50']) {
     return Object.assign(front, { page });
 }
 
-/** Follows the stream; what happens is in `log()`. */
+/** Follows the stream. `log()` returns what happened. */
 async function follow(front) {
     await front.page.evaluate(async () => {
         const module = await import('/browser_client.js');
@@ -85,13 +85,13 @@ async function follow(front) {
 const publish = ({ hub }, data, type) => hub.publish({ topic: 'a', type, data });
 const withoutWaiting = (log) => log.filter((line) => line !== 'waiting' && line !== 'replay');
 
-/** Waits for a few more requests than there were. */
+/** Waits for a few more requests. */
 function untilAsked(front, more) {
     const count = front.streams + more;
     return until(() => front.streams >= count, `${more} requests`);
 }
 
-test('events come, and a stream that the server ended goes on after its retry', async (t) => {
+test('events arrive, and after its retry the client continues a stream that the server has ended', async (t) => {
     const front = await setUp(t);
     await follow(front);
     await publish(front, 'one');
@@ -105,7 +105,7 @@ test('events come, and a stream that the server ended goes on after its retry', 
         ['open', 'message one', 'news two', 'waiting', 'open', 'message three']);
 });
 
-test('after a status that ends an EventSource the page comes back, and gets what it has missed', async (t) => {
+test('after a status that ends an EventSource the client reconnects, and receives what it missed', async (t) => {
     const front = await setUp(t);
     await follow(front);
     await publish(front, 'one');
@@ -134,11 +134,11 @@ test('after a restart of the server there is a gap: the state is loaded before t
 });
 
 for (const [what, end, state] of [
-    ['an event that says so', (front) => publish(front, '', 'end'), 'ended'],
+    ['an end event', (front) => publish(front, '', 'end'), 'ended'],
     ['204', (front) => { front.status = 204; return front.hub.complete('a'); }, 'ended'],
     ['403', (front) => { front.status = 403; return front.hub.complete('a'); }, 'refused 403'],
 ]) {
-    test(`${what} is the end: nothing is asked for any more`, async (t) => {
+    test(`${what} is the end: the client sends no more requests`, async (t) => {
         const front = await setUp(t);
         await follow(front);
         await publish(front, 'one');
@@ -154,7 +154,7 @@ for (const [what, end, state] of [
     });
 }
 
-test('a page that stops hears nothing more', async (t) => {
+test('a page that stops receives nothing more', async (t) => {
     const front = await setUp(t);
     await follow(front);
     await publish(front, 'one');

@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** A certificate for the loopback address and its key, as files, and both in one. */
+/** A certificate for the loopback address and its key, as two files and as one. */
 export function makeCertificate(directory) {
     const [file, keyFile, bothFile] = ['certificate.pem', 'key.pem', 'both.pem'].map((name) => join(directory, name));
     execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes',

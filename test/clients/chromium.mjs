@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The browser, and pages whose complaints are kept.
+// Chromium, and pages with a list of the errors that the browser reports.
 import { chromium } from 'playwright-core';
 
 export function launchBrowser() {
@@ -7,13 +7,12 @@ export function launchBrowser() {
         executablePath: process.env.SSE_CHROMIUM,
         args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync',
             '--disable-background-networking', '--disable-component-update', '--no-proxy-server',
-            // A name that somebody else has given to this machine.
+            // A foreign name that leads to this machine.
             '--host-resolver-rules=MAP rebound.example 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1'],
     });
 }
 
-/** A page, with options of a browser context if it is to look special, and all that the browser complains of
- *  in it. */
+/** A page and the errors that the browser reports in it. `options` are those of a browser context. */
 export async function openWatchedPage(browser, look = {}) {
     const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...look });
     const page = await context.newPage();
@@ -31,7 +30,7 @@ export async function openWatchedPage(browser, look = {}) {
     return { context, page, complaints };
 }
 
-/** Opens an EventSource in a page, which keeps what happens in `window.log`. */
+/** Opens an EventSource in a page, and records its events in `window.log`. */
 export function listen(page, url) {
     return page.evaluate((address) => {
         window.log = [];

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT
-// What is published arrives, exactly, with every client.
+// Every client receives exactly what is published.
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { startHub } from './hub.mjs';
 import { allSources, openFor } from './sources.mjs';
 
 const QUEUE_BYTES = 1048576;
-// Without a history, no event has an id but those that are given one here.
+// Without a history, an event has an id only if the test gives it one.
 const hub = await startHub(['--queue-bytes', String(QUEUE_BYTES), '--history-events', '0']);
 after(() => hub.stop());
 
-/* Data, and what becomes of it if it is not the same. */
+/* Data, and the expected data where they differ. */
 const texts = {
     'a line': ['Hello, world'],
     'LF': ['one\ntwo\nthree'],

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The numbered examples: the least program, and servers with a loop in a thread, with a poll or an epoll loop of
-// their own, and with a thread for each connection.
+// The numbered examples: the smallest program, and servers with a loop thread, with their own poll or epoll loop,
+// and with one thread for each connection.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { closeSync, openSync, readdirSync } from 'node:fs';
@@ -13,13 +13,13 @@ import { readChunks, StrictParser } from './wire.mjs';
 
 const DESCRIPTORS = 24;
 const SPAWN_MS = 20000;
-/** As large as the toy server takes it. */
+/** The largest event that the toy server accepts. */
 const LARGE = 'x'.repeat(3800);
 const ID = '0000000000000000-0000000000000000';
 const FINAL_EVENT = 'event: restart\ndata: back soon\n\n';
 
-/** `chunked`: to clients of HTTP/1.1. `noticesAlone`: it notices at once that a client has left; otherwise
- *  when a send fails. */
+/** `chunked`: to clients of HTTP/1.1. `noticesAlone`: it notices a disconnect at once, otherwise only when a send
+ *  fails. */
 const [loopThread, pollLoop, threads, epoll] = [
     { name: '02_loop_thread', events: 'alarms?user=7', target: 'alarms?user=7', type: 'alarm',
         chunked: true, history: true, noticesAlone: true, capacity: 500 },
@@ -37,7 +37,7 @@ async function start(t, example, port = 0, how = {}) {
     return Object.assign(server, { example, idle: server.descriptors() });
 }
 
-/** Returns how many streams got it. */
+/** Returns how many streams received it. */
 async function publish(server, body, target = server.example.target) {
     const { status, text } = await request(server.url + target, { method: 'POST', body });
     assert.equal(status, 202, text);
@@ -56,7 +56,7 @@ async function openPeer(t, server, bytes = get(server.example.events)) {
     return peer;
 }
 
-/** What a stream has sent, to the byte, after the texts given; with a `retry`, up to its end. */
+/** The exact bytes of a stream after these events; with a `retry`, up to its end. */
 function expected({ type, chunked, history }, texts, { retry, version = '1.1' } = {}) {
     const inChunks = chunked && version === '1.1';
     const frame = (text) => (inChunks ? `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n` : text);
@@ -72,7 +72,7 @@ function expected({ type, chunked, history }, texts, { retry, version = '1.1' } 
 
 const withoutIds = (text) => text.replaceAll(/[0-9a-f]{16}-[0-9a-f]{16}/g, ID);
 
-/** The retry with which a stream has ended. */
+/** The retry at the end of a stream. */
 function lastRetry({ text }) {
     const retry = Number(text.match(/\nretry: (\d+)\n\n(\r\n0\r\n\r\n)?$/)?.[1]);
     assert.ok(retry >= 500 && retry <= 3000, text);
@@ -92,7 +92,7 @@ function untilDescriptors(server, count) {
     return until(() => server.descriptors() === count, `${count} descriptors`, () => `${server.descriptors()}`);
 }
 
-/** Those that count: what a program inherits may lie above its limit. */
+/** The descriptors below the program's limit. Inherited ones may be above it. */
 function allowedDescriptors(server) {
     return readdirSync(`/proc/${server.pid}/fd`).filter((name) => Number(name) < DESCRIPTORS).length;
 }
@@ -112,7 +112,7 @@ async function answerTo(server, bytes) {
 }
 
 function testClients(example) {
-    test(`${example.name}: every client gets what is published`, async (t) => {
+    test(`${example.name}: every client receives what is published`, async (t) => {
         const server = await start(t, example);
         const sources = [...eventSources, fetchSource, curlSources[0]];
         const streams = await Promise.all(
@@ -128,7 +128,7 @@ function testClients(example) {
         }
     });
 
-    test(`${example.name}: a client comes back to a server that was restarted`, async (t) => {
+    test(`${example.name}: a client reconnects to a server that was restarted`, async (t) => {
         const first = await startExample(example.name, ['0']);
         const stream = await openFor(t, eventSources[0], `${first.url}${example.events}`, ['alarm', 'restart']);
         await first.stop();
@@ -143,7 +143,7 @@ function testClients(example) {
 
 function testFraming(example) {
     for (const signal of ['SIGTERM', 'SIGINT']) {
-        test(`${example.name}: streams are right to the byte, and ${signal} ends them`, async (t) => {
+        test(`${example.name}: streams have the exact bytes, and ${signal} ends them`, async (t) => {
             const server = await start(t, example);
             const early = await openPeer(t, server);
             const old = await openPeer(t, server, get(example.events, '1.0'));
@@ -162,7 +162,7 @@ function testFraming(example) {
         });
     }
 
-    test(`${example.name}: half a request does not hold up the end, and is not served`, async (t) => {
+    test(`${example.name}: an incomplete request does not delay the end, and is not served`, async (t) => {
         const server = await start(t, example);
         const [silent, half] = [await Peer.connect(server.port), await Peer.connect(server.port)];
         t.after(() => [silent, half].forEach((peer) => peer.close()));
@@ -175,7 +175,7 @@ function testFraming(example) {
 }
 
 function testDepartures(example) {
-    test(`${example.name}: clients that leave at any moment are forgotten, and no other`, async (t) => {
+    test(`${example.name}: streams end exactly when their clients disconnect, at any moment`, async (t) => {
         const server = await start(t, example);
         for (const leave of ['close', 'reset']) {
             for (const bytes of ['', 'GET', get(example.events), get(example.events).repeat(3)]) {
@@ -197,8 +197,8 @@ function testDepartures(example) {
         await stays.untilReceived('data: you\n');
     });
 
-    // A loop that nobody wakes writes with the next heartbeat: three events would take longer.
-    test(`${example.name}: a client that closes its sending side alone goes on receiving`, { timeout: 30000 }, async (t) => {
+    // The loop would write with the next heartbeat even if nobody woke it. Then three events would take longer.
+    test(`${example.name}: a half-closed client still receives`, { timeout: 30000 }, async (t) => {
         const server = await start(t, example);
         const peer = await openPeer(t, server);
         peer.endSending();
@@ -208,7 +208,7 @@ function testDepartures(example) {
         }
     });
 
-    test(`${example.name}: a client that sends without end is not listened to, and goes on receiving`, async (t) => {
+    test(`${example.name}: a client that sends without end still receives`, async (t) => {
         const server = await start(t, example);
         const peer = await openPeer(t, server);
         peer.send(Buffer.alloc(1000000, 'x'));
@@ -216,7 +216,7 @@ function testDepartures(example) {
         await peer.untilReceived('data: one\n');
     });
 
-    test(`${example.name}: without a descriptor left it waits for one`, async (t) => {
+    test(`${example.name}: without a free descriptor it waits for one`, async (t) => {
         const before = ['sh', '-c', `ulimit -n ${DESCRIPTORS} && exec "$@"`, 'sh'];
         const server = await start(t, example, 0, { before });
         const peers = await Promise.all(Array.from({ length: DESCRIPTORS }, () => Peer.connect(server.port)));
@@ -228,8 +228,8 @@ function testDepartures(example) {
     });
 }
 
-/** Publishes to a client that does not read until its stream is ended. Returns how many events that took: the
- *  buffers of the kernel were full, and then the queue. */
+/** Publishes to a client that does not read until its stream ends. Returns the number of events that this took to
+ *  fill the kernel's buffers and then the queue. */
 async function fill(t, server) {
     const stalled = await openPeer(t, server);
     let count = 0;
@@ -241,12 +241,12 @@ async function fill(t, server) {
 }
 
 function testSlowClients(example) {
-    test(`${example.name}: who reads late gets everything, who does not read is ended, nobody waits`, async (t) => {
+    test(`${example.name}: a late reader receives everything, a client that reads nothing ends`, async (t) => {
         const server = await start(t, example);
         const quick = await openPeer(t, server);
         const sent = Array(2 + await fill(t, server)).fill(LARGE);
         const slow = await openPeer(t, server);
-        // The buffers are full, and the queue is not.
+        // The kernel's buffers are full, and the queue is not.
         const texts = Array.from({ length: sent.length - 150 }, (_, number) => `${number} ${LARGE}`);
         slow.stopReading();
         for (const text of texts) {
@@ -269,7 +269,7 @@ function testSlowClients(example) {
 }
 
 function testRefusals(example) {
-    test(`${example.name}: what cannot be served is refused`, async (t) => {
+    test(`${example.name}: bad requests are refused`, async (t) => {
         const server = await start(t, example);
         const head = `POST /${example.target} HTTP/1.1\r\n`;
         const nowhere = example === loopThread ? 400 : 404;
@@ -308,7 +308,7 @@ function testRefusals(example) {
         }
     });
 
-    test(`${example.name}: a client too many is told when to come back`, async (t) => {
+    test(`${example.name}: a client over the cap is told when to reconnect`, async (t) => {
         const server = await start(t, example);
         const peers = [];
         while (peers.length < example.capacity) {
@@ -328,7 +328,7 @@ function testRefusals(example) {
         await stream.untilReceived('data: one\n');
     });
 
-    test(`${example.name}: bad arguments and a port in use are told`, async (t) => {
+    test(`${example.name}: bad arguments and a port in use are reported`, async (t) => {
         const server = await start(t, example);
         for (const options of [[], [''], ['x'], ['8080x'], ['-1'], ['+1'], ['65536'], ['9'.repeat(30)], ['0', '0']]) {
             assert.deepEqual(run(example, options), [2, '', `usage: ${example.name} PORT\n`], `${options}`);
@@ -344,7 +344,7 @@ function testHistory(example) {
     const separator = example.events.includes('?') ? '&' : '?';
     const gap = /(?:[0-9a-f]+\r\n)?event: gap\ndata:.*\ndata:.*\nid: .*\n\n(?:\r\n)?/;
 
-    test(`${example.name}: a client that comes back gets what it has missed`, async (t) => {
+    test(`${example.name}: a client that reconnects receives what it missed`, async (t) => {
         const server = await start(t, example);
         const first = await openPeer(t, server);
         await publish(server, 'one');
@@ -358,7 +358,7 @@ function testHistory(example) {
         assert.equal(withoutIds(second.text), expected(example, ['two', 'three']));
     });
 
-    test(`${example.name}: no Last-Event-ID keeps a client out, and it is told of a gap`, async (t) => {
+    test(`${example.name}: with any Last-Event-ID a client is accepted, and notified of a gap`, async (t) => {
         const server = await start(t, example);
         for (const id of bad) {
             const inHeader = await openPeer(t, server, get(example.events, '1.1', `Last-Event-ID: ${id}\r\n`));
@@ -387,7 +387,7 @@ describe('the examples', { concurrency: true }, () => {
         }
     }
 
-    test('02_loop_thread: the end of an older stream takes nothing from the newer one of its user', async (t) => {
+    test('02_loop_thread: the end of an older stream does not affect the newer one of its user', async (t) => {
         const server = await start(t, loopThread);
         const [older, newer] = [await openPeer(t, server), await openPeer(t, server)];
         const other = await openPeer(t, server, get('alarms?user=8'));
@@ -402,7 +402,7 @@ describe('the examples', { concurrency: true }, () => {
         assert.equal(withoutIds(other.text), expected(loopThread, ['three']));
     });
 
-    test('02_loop_thread: a user is any name, and no name is none', async (t) => {
+    test('02_loop_thread: any name is a user, and a request without a name is refused', async (t) => {
         const server = await start(t, loopThread);
         const stream = await openPeer(t, server, get('alarms?x=1&user=J%C3%BCrgen+%26+M'));
         assert.equal(await publish(server, 'one', 'alarms?user=J%C3%BCrgen%20%26%20M'), 1);
@@ -414,7 +414,7 @@ describe('the examples', { concurrency: true }, () => {
         }
     });
 
-    test('a request that does not come is not waited for', async (t) => {
+    test('the server does not wait for ever for a request', async (t) => {
         const server = await start(t, loopThread);
         assert.equal(await answerTo(server, 'GET'), 408);
     });
@@ -432,7 +432,7 @@ describe('the examples', { concurrency: true }, () => {
         assert.deepEqual(parser.events.map(({ data }) => data), ['hello', 'roses are red\nviolets are blue', 'bye']);
     });
 
-    test('01_hello_fd: what cannot be written is told', () => {
+    test('01_hello_fd: a failed write is reported', () => {
         const full = openSync('/dev/full', 'w');
         const [status, , stderr] = run({ name: '01_hello_fd' }, [], { stdio: ['ignore', full, 'pipe'] });
         closeSync(full);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The numbered examples that show one situation each: current state, tokens, rooms.
+// The numbered examples for one situation each: current state, tokens, rooms.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { request, startExample, until } from './hub.mjs';
@@ -29,7 +29,7 @@ function untilEvents(peer, count) {
     return until(() => peer.events.length >= count && peer.events, `${count} events`, () => peer.text.slice(-300));
 }
 
-/** A state, and changes each of which follows from what was there before. */
+/** Checks a state, and changes that each follow from the one before. */
 function checkChanges([{ type, data }, ...changes]) {
     assert.equal(type, 'state');
     const state = JSON.parse(data);
@@ -45,7 +45,7 @@ function checkChanges([{ type, data }, ...changes]) {
 const post = (target, body, headers = '') =>
     `POST /${target} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: ${Buffer.byteLength(body)}\r\n${headers}\r\n${body}`;
 
-/** The events of each chunk of a stream that has ended. */
+/** The events in each chunk of a stream that has ended. */
 function eventsInChunks({ received }) {
     return readChunks(received.subarray(received.indexOf('\r\n\r\n') + 4)).map((chunk) => {
         const parser = new StrictParser();
@@ -76,14 +76,14 @@ async function move(server, connection, rooms) {
     return status;
 }
 
-/** Returns how many are in the room. */
+/** Publishes to a room. Returns how many streams received it. */
 async function say(server, room, body) {
     const { status, text } = await request(`${server.url}say?room=${room}`, { method: 'POST', body });
     assert.equal(status, 202);
     return Number(text.match(/^sent to (\d+)\n$/)[1]);
 }
 
-/** 11_cpp, which ends with its input. */
+/** 11_cpp. It ends when its input ends. */
 async function startLines(t) {
     const server = await startExample('11_cpp', ['0'], { stdin: 'pipe' });
     t.after(() => server.kill());
@@ -91,7 +91,7 @@ async function startLines(t) {
 }
 
 describe('the examples of one situation', { concurrency: true }, () => {
-    test('07_state_then_live: each client gets the state and then every change once', async (t) => {
+    test('07_state_then_live: each client receives the state and then every change once', async (t) => {
         const server = await start(t, '07_state_then_live', '50');
         for (let joined = 0; joined < JOINS; joined += 10) {
             await Promise.all(Array.from({ length: 10 }, async () => {
@@ -102,7 +102,7 @@ describe('the examples of one situation', { concurrency: true }, () => {
         }
     });
 
-    test('07_state_then_live: the end is told', async (t) => {
+    test('07_state_then_live: clients are notified of the end', async (t) => {
         const server = await start(t, '07_state_then_live');
         const peer = await openPeer(t, server, get('events'));
         await untilEvents(peer, 1);
@@ -112,7 +112,7 @@ describe('the examples of one situation', { concurrency: true }, () => {
         assert.equal((await request(`${server.url}`).catch(({ code }) => code)), 'ECONNREFUSED');
     });
 
-    test('08_tokens: each burst of tokens is one message, and the last event says that all is there', async (t) => {
+    test('08_tokens: each burst of tokens is one message, the last event says whether all is there', async (t) => {
         const server = await start(t, '08_tokens');
         const prompt = 'one two  three\nfour grüße , six seven eight nine ten eleven twelve';
         const peer = await openPeer(t, server, post('answer', prompt));
@@ -126,7 +126,7 @@ describe('the examples of one situation', { concurrency: true }, () => {
         assert.deepEqual(await modelStatus(server), { atWork: 0, tokens: 13 });
     });
 
-    test('08_tokens: the model stops when its client leaves', async (t) => {
+    test('08_tokens: the model stops when its client disconnects', async (t) => {
         const server = await start(t, '08_tokens');
         const peer = await openPeer(t, server, post('answer', 'x '.repeat(1900)));
         await untilEvents(peer, 1);
@@ -136,7 +136,7 @@ describe('the examples of one situation', { concurrency: true }, () => {
         assert.ok(tokens > 0 && tokens < 1900, `${tokens} tokens`);
     });
 
-    test('08_tokens: an answer that the end of the server cuts is not complete', async (t) => {
+    test('08_tokens: an answer that is cut off by the end of the server is not complete', async (t) => {
         const server = await start(t, '08_tokens');
         const peer = await openPeer(t, server, post('answer', 'x '.repeat(1900)));
         await untilEvents(peer, 1);
@@ -147,7 +147,7 @@ describe('the examples of one situation', { concurrency: true }, () => {
         assert.match(data, /^\{"tokens":\d+,"complete":false\}$/);
     });
 
-    test('08_tokens: a prompt that is no text is refused', async (t) => {
+    test('08_tokens: a prompt that is not UTF-8 is refused', async (t) => {
         const server = await start(t, '08_tokens');
         const answerTo = (body) => request(`${server.url}answer`, { method: 'POST', body });
         for (const body of ['', Buffer.from([0x61, 0xff])]) {
@@ -157,7 +157,7 @@ describe('the examples of one situation', { concurrency: true }, () => {
         assert.deepEqual(await modelStatus(server), { atWork: 0, tokens: 0 });
     });
 
-    test('09_rooms: a connection changes its rooms while it goes on', async (t) => {
+    test('09_rooms: a live connection changes its rooms', async (t) => {
         const server = await start(t, '09_rooms');
         const [peer, other] = await Promise.all([openRooms(t, server), openRooms(t, server)]);
         assert.notEqual(peer.key, other.key);
@@ -174,7 +174,7 @@ describe('the examples of one situation', { concurrency: true }, () => {
         assert.deepEqual((await untilEvents(other, 3)).map(({ data }) => data), [other.key, 'one', 'two']);
     });
 
-    test('09_rooms: a client that comes back gets what was said in its rooms meanwhile', async (t) => {
+    test('09_rooms: a client that reconnects receives what it missed in its rooms', async (t) => {
         const server = await start(t, '09_rooms');
         const first = await openRooms(t, server);
         const ids = {};
@@ -196,7 +196,7 @@ describe('the examples of one situation', { concurrency: true }, () => {
             ['room:kitchen meanwhile, too', 'room:garden meanwhile', 'room:kitchen now']);
     });
 
-    test('09_rooms: what names no connection or no room does nothing', async (t) => {
+    test('09_rooms: a request without a known connection or a room does nothing', async (t) => {
         const server = await start(t, '09_rooms');
         const { key } = await openRooms(t, server);
         const status = async (target) => (await request(server.url + target, { method: 'POST' })).status;
@@ -208,7 +208,7 @@ describe('the examples of one situation', { concurrency: true }, () => {
         assert.equal(await say(server, 'kitchen', 'nobody hears it'), 0);
     });
 
-    test('11_cpp: each line of its input goes to every client, and with the input the streams end', async (t) => {
+    test('11_cpp: each line of its input goes to every client, and the streams end with the input', async (t) => {
         const server = await startLines(t);
         const first = await openPeer(t, server, get(''));
         await first.untilReceived('data: you are client 1\n\n');
@@ -225,7 +225,7 @@ describe('the examples of one situation', { concurrency: true }, () => {
         assert.match(server.stdout, /\nclient 2: shutdown\n$/);
     });
 
-    test('11_cpp: a line that is no text is told, and the next one is sent', async (t) => {
+    test('11_cpp: a line that is not UTF-8 is reported, and the next one is sent', async (t) => {
         const server = await startLines(t);
         const peer = await openPeer(t, server, get(''));
         await peer.untilReceived('data: you are client 1\n\n');
@@ -236,7 +236,7 @@ describe('the examples of one situation', { concurrency: true }, () => {
         assert.match(server.stderr, /^11_cpp: sse_registry_publish: [^\n]+\n$/);
     });
 
-    test('11_cpp: a port in use is told', async (t) => {
+    test('11_cpp: a port in use is reported', async (t) => {
         const { port } = await startLines(t);
         const message = await startExample('11_cpp', [String(port)]).catch((error) => error.message);
         assert.match(message, /11_cpp: \d+: Address already in use/);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Clients that are slow, broken or hostile: the hub outlives them, forgets them, and serves the others.
+// Clients that are slow, broken or hostile: the hub survives them, frees their streams, and serves the others.
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -23,7 +23,7 @@ function untilForgotten(hub) {
     return until(async () => {
         const { emitters, connections, backlog_bytes: backlog } = await hub.stats();
         Object.assign(seen, { emitters, connections, backlog, descriptors: hub.descriptors() });
-        // The connection that asks is one of them, and may just be closing.
+        // The connection of this request counts too, and may just be closing.
         const isClear = emitters === 0 && connections === 1 && backlog === 0;
         return isClear && seen.descriptors <= hub.descriptorsAtRest;
     }, `${hub.descriptorsAtRest} descriptors and no streams`, () => JSON.stringify(seen));
@@ -37,7 +37,7 @@ async function assertServes(t, hub, topic = 'check') {
     await stream.untilEnd();
 }
 
-/** A hub of few descriptors, and peers that have used all that it serves; it sent the last one away. */
+/** A hub of few descriptors, and peers that have used all that it serves. It has refused the last one. */
 async function fill(t) {
     const limited = ['sh', '-c', 'ulimit -n 40 && exec "$@"', 'sh'];
     const hub = await hubFor(t, ['--retry', '0'], { before: limited });
@@ -89,7 +89,7 @@ test('a hub whose standard input, output and error are closed', async (t) => {
     assert.deepEqual(await once(child, 'exit'), [0, null]);
 });
 
-/** Sets the most descriptors that a running process may have. */
+/** Sets a running process's limit of descriptors. */
 function limitDescriptors(pid, limit) {
     const { status, stderr } = spawnSync('prlimit', ['--pid', pid, `--nofile=${limit}:4096`], { encoding: 'utf8' });
     assert.equal(status, 0, stderr);
@@ -99,7 +99,7 @@ function cpuMilliseconds(pid) {
     return Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[0]) / 1e6;
 }
 
-test('without free descriptors the hub pauses, says so once, and goes on', async (t) => {
+test('without free descriptors the hub pauses, prints that once, and continues', async (t) => {
     const hub = await startHub([], { before: ['sh', '-c', 'ulimit -n 4096 && exec "$@"', 'sh'] });
     t.after(() => hub.kill());
     const stream = await Peer.openStream(hub.port, 'a');
@@ -108,7 +108,7 @@ test('without free descriptors the hub pauses, says so once, and goes on', async
     waiting.forEach((peer) => peer.send(`GET /stats ${HOST}\r\n`));
     await until(() => hub.stderr !== '', 'the hub to say so');
     const [before, start] = [cpuMilliseconds(hub.pid), performance.now()];
-    // Long enough for it to have tried several times.
+    // Long enough for several attempts.
     await until(() => performance.now() > start + 1500, 'the time');
     assert.ok(cpuMilliseconds(hub.pid) - before < 500, 'it spins');
     assert.equal(hub.stderr, 'hub: cannot accept new connections for now: Too many open files\n');
@@ -118,7 +118,7 @@ test('without free descriptors the hub pauses, says so once, and goes on', async
     assert.equal(hub.stderr, 'hub: cannot accept new connections for now: Too many open files\n');
 });
 
-test('bodies that do not come to an end are bounded together', async (t) => {
+test('unfinished bodies have a common limit', async (t) => {
     const hub = await hubFor(t, ['--queue-bytes', '16777216']);
     const half = Buffer.alloc(8000000, 'x');
     const peers = [];
@@ -162,7 +162,7 @@ describe('what takes time', { concurrency: true }, () => {
         await untilForgotten(hub);
     });
 
-    test('over capacity, an EventSource is sent away and comes back', async (t) => {
+    test('over capacity, an EventSource is refused and reconnects', async (t) => {
         const { hub, peers } = await fill(t);
         const source = eventSources[0].open(hub.events('a'));
         t.after(() => source.close());
@@ -177,7 +177,7 @@ describe('what takes time', { concurrency: true }, () => {
         await untilForgotten(hub);
     });
 
-    test('over capacity, a publisher is not told that it published', async (t) => {
+    test('over capacity, a publisher does not get an answer of success', async (t) => {
         const { hub, peers } = await fill(t);
         const { status } = await request(`${hub.url}publish?topic=a`, { method: 'POST', body: 'x' });
         assert.ok(status >= 400, `the status was ${status}`);
@@ -188,7 +188,7 @@ describe('what takes time', { concurrency: true }, () => {
     });
 });
 
-// An error would close an EventSource for good; what it missed, it missed.
+// An error would close an EventSource for good, so the client is only notified of a gap.
 const unreadable = {
     'bytes that are not UTF-8': 'Last-Event-ID: \xff\r\n',
     'a control byte': 'Last-Event-ID: a\x01b\x7f\r\n',
@@ -197,7 +197,7 @@ const unreadable = {
 };
 
 for (const [name, header] of Object.entries(unreadable)) {
-    test(`a last event id that cannot be read is a gap: ${name}`, async (t) => {
+    test(`an invalid last event id is a gap: ${name}`, async (t) => {
         const hub = await hubFor(t);
         const peer = await Peer.connect(hub.port);
         peer.send(Buffer.from(`GET /events ${HOST}${header}\r\n`, 'latin1'));
@@ -270,7 +270,7 @@ test('a client that ends its sending side still receives', async (t) => {
     const hub = await hubFor(t);
     const peer = await Peer.openStream(hub.port, 'a');
     peer.endSending();
-    // The hub has seen it when it has sent the comment that tests whether the client is there.
+    // The hub has seen it once it has sent the comment that tests the connection.
     await peer.untilReceived('2\r\n:\n\r\n');
     for (const data of ['one', 'two', 'three']) {
         assert.equal((await hub.publish({ topic: 'a', data })).receivers, 1);
@@ -283,7 +283,7 @@ test('a client that ends its sending side still receives', async (t) => {
     await untilForgotten(hub);
 });
 
-test('bytes that a client sends during its stream do no harm', async (t) => {
+test('bytes that a client sends during its stream are harmless', async (t) => {
     const hub = await hubFor(t);
     const peer = await Peer.openStream(hub.port, 'a');
     peer.send('GET /stats HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(1000));
@@ -297,7 +297,7 @@ test('bytes that a client sends during its stream do no harm', async (t) => {
     await untilForgotten(hub);
 });
 
-test('a client that resets is forgotten without anything being sent to it', async (t) => {
+test('a reset is noticed, although nothing is sent', async (t) => {
     const hub = await hubFor(t);
     const peer = await Peer.openStream(hub.port, 'a');
     peer.reset();
@@ -307,7 +307,7 @@ test('a client that resets is forgotten without anything being sent to it', asyn
     assert.equal((await hub.stats()).closed.peer_gone, 1);
 });
 
-test('a client that closes is forgotten without an event being sent to it', async (t) => {
+test('a close is noticed, although no event is sent', async (t) => {
     const hub = await hubFor(t);
     const peer = await Peer.openStream(hub.port, 'a');
     peer.close();
@@ -315,7 +315,7 @@ test('a client that closes is forgotten without an event being sent to it', asyn
     assert.equal((await hub.stats()).closed.peer_gone, 1);
 });
 
-test('200 streams that open, and drop in all ways', async (t) => {
+test('200 streams open, and disconnect in every way', async (t) => {
     const hub = await hubFor(t);
     const numbers = [...Array(200).keys()];
     const peers = await Promise.all(numbers.map((number) => Peer.openStream(hub.port, `topic${number % 7}`)));
@@ -324,7 +324,7 @@ test('200 streams that open, and drop in all ways', async (t) => {
     assert.equal(reply.receivers, 200);
     await Promise.all(peers.map((peer) => peer.untilReceived('data: to all\n')));
     peers.forEach((peer, i) => [peer.reset, peer.close, peer.endSending][i % 3].call(peer));
-    // A client that only stopped sending is still there, and is told of the end.
+    // A client that has only closed its sending side is still there, and is notified of the end.
     await until(async () => (await hub.stats()).emitters === 66, 'the end of those that left');
     await hub.complete();
     await Promise.all(peers.filter((_, i) => i % 3 === 2).map((peer) => peer.untilEnd()));
@@ -344,14 +344,14 @@ test('1,000 streams one after the other leave nothing behind', async (t) => {
     assert.equal((await hub.stats()).added, 1000);
 });
 
-test('a client that does not read is cut off at its queue, and the others miss nothing', async (t) => {
+test('a client that does not read ends when its queue is full, and the others miss nothing', async (t) => {
     const hub = await hubFor(t, ['--queue-bytes', '100000', '--stall', '0']);
     const stuck = await Peer.openStream(hub.port, 'a');
     stuck.stopReading();
     const healthy = await openFor(t, eventSources[0], hub.events('a'));
     const data = 'x'.repeat(50000);
     let count = 0;
-    // What the kernel buffers comes before the queue.
+    // The kernel's buffers are filled before the queue.
     while ((await hub.stats()).closed.overflow === 0) {
         assert.equal((await hub.publish({ topic: 'a', data })).status, 202);
         await healthy.untilEvents(++count);
@@ -365,11 +365,11 @@ test('a client that does not read is cut off at its queue, and the others miss n
     await untilForgotten(hub);
 });
 
-test('a client that does not read is cut off when it stalls', async (t) => {
+test('a client that does not read ends at its stall timeout', async (t) => {
     const hub = await hubFor(t, ['--stall', '200', '--queue-bytes', '100000000']);
     const stuck = await Peer.openStream(hub.port, 'a');
     stuck.stopReading();
-    // On a machine that is busy the stream may have ended before its queue was seen.
+    // On a busy machine the stream may have ended before its queue was seen.
     for (let stats = await hub.stats(); stats.backlog_bytes === 0 && stats.emitters > 0; stats = await hub.stats()) {
         await hub.publish({ topic: 'a', data: 'x'.repeat(500000) });
     }
@@ -377,7 +377,7 @@ test('a client that does not read is cut off when it stalls', async (t) => {
         const stats = await hub.stats();
         return stats.emitters === 0 && stats;
     }, 'the end of the stalled stream');
-    // The kernel counts the same time, and may be first.
+    // The kernel's own timeout is as long, and may come first.
     assert.equal(closed.stall + closed.peer_gone, 1, JSON.stringify(closed));
     stuck.close();
     await untilForgotten(hub);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// nginx, haproxy, lighttpd and inetd in front of something, each in a directory of its own, which goes with it.
+// Starts nginx, haproxy, lighttpd and inetd in front of a server. Each has a directory that is removed at its end.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { makeCertificate } from './certificate.mjs';
 import { killedAtExit, until } from './hub.mjs';
 
-// Below those that the system gives to outgoing connections, which might take a port that was found free.
+// Below the ports that the system gives to outgoing connections, which might take a port that was found free.
 const PORT_MIN = 12000;
 const PORT_MAX = 32000;
 let lastPort = PORT_MIN + Math.floor(Math.random() * (PORT_MAX - PORT_MIN));
@@ -23,7 +23,7 @@ function isFree(port) {
     });
 }
 
-/** A port on which nothing listens, another one at each call. */
+/** Returns a port on which nothing listens, another one at each call. */
 export async function freePort() {
     for (;;) {
         lastPort = lastPort < PORT_MAX ? lastPort + 1 : PORT_MIN;
@@ -34,15 +34,14 @@ export async function freePort() {
     }
 }
 
-/** Whether somebody listens on a port, without connecting to it. */
+/** Whether a program listens on a port, found out without connecting. */
 export function isListening(port) {
     const address = `:${port.toString(16).toUpperCase().padStart(4, '0')} `;
     return ['tcp', 'tcp6'].some((table) => readFileSync(`/proc/net/${table}`, 'latin1').split('\n')
         .some((line) => line.split(/ +/)[4] === '0A' && `${line.split(/ +/)[2]} `.endsWith(address)));
 }
 
-/** Starts a program that takes a configuration file, and waits until it listens. With `tls` it has a
- *  certificate. */
+/** Starts a program with a configuration file, and waits until it listens. With `tls` it gets a certificate. */
 export async function start(program, makeOptions, makeConfiguration, { tls = false } = {}) {
     const directory = mkdtempSync(join(tmpdir(), 'sse-front-'));
     const port = await freePort();
@@ -62,7 +61,7 @@ export async function start(program, makeOptions, makeConfiguration, { tls = fal
         port,
         tls,
         url: `${tls ? 'https' : 'http'}://127.0.0.1:${port}/`,
-        /** Whom to trust, if there is TLS. */
+        /** The certificate to trust, with TLS. */
         caFile: certificate?.file,
         ca: certificate && readFileSync(certificate.file),
         log: () => log,
@@ -75,8 +74,8 @@ export async function start(program, makeOptions, makeConfiguration, { tls = fal
     };
 }
 
-/** nginx with one location, which is `location`; `server` is for what stands beside it, `http` for all of
- *  HTTP. With `tls` there is HTTP/2. */
+/** nginx with one location, whose content is `location`. `server` is added to its server block, `http` to its http
+ *  block. With `tls` it speaks HTTP/2. */
 export function startNginx(location, { http = '', server = '', tls = false } = {}) {
     const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
     const secure = (certificate) => (tls
@@ -104,8 +103,8 @@ http {
     return start(process.env.SSE_NGINX ?? 'nginx', options, configuration, { tls });
 }
 
-/** haproxy as Debian's configuration has it, which `more` adds to or changes. With `tls` there is HTTP/2;
- *  `away` is the response for when there is no server. */
+/** haproxy with Debian's configuration, which `more` extends or changes. With `tls` it speaks HTTP/2. `away` is the
+ *  response without a server. */
 export function startHaproxy(upstream, { more = '', tls = false, away = null } = {}) {
     const configuration = (port, directory, certificate) => {
         const awayFile = join(directory, 'away.http');
@@ -129,7 +128,7 @@ listen front
     return start('haproxy', (file) => ['-db', '-f', file], configuration, { tls });
 }
 
-/** lighttpd with some of its modules, which `more` configures. `streams` false: as it is by itself. */
+/** lighttpd with some of its modules, which `more` configures. `streams` false: with its default buffering. */
 export function startLighttpd(modules, more, { streams = true } = {}) {
     const configuration = (port, directory) => `
 server.document-root = "${directory}"

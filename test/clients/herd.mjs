@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Many bare clients that come back by themselves, each with a log of its own.
+// Many bare clients that reconnect by themselves, each with its own log.
 import net from 'node:net';
 import { until } from './hub.mjs';
 
@@ -7,7 +7,7 @@ const TAIL_SIZE = 64;
 const LAST_CHUNK = '\r\n0\r\n\r\n';
 
 class Client {
-    /** What happened, each with its time in milliseconds. */
+    /** The events of this client, each with its time in milliseconds. */
     log = [];
     retry = null;
     #tail = '';
@@ -67,7 +67,7 @@ class Client {
     }
 }
 
-/** Clients of a topic that all have their stream. They close with the test. */
+/** Clients of a topic whose streams have all begun. They close with the test. */
 export async function openHerd(t, port, topic, size) {
     const herd = Array.from({ length: size }, () => new Client(port, topic));
     t.after(() => herd.forEach((client) => client.close()));

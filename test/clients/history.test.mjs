@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What a client missed: it is sent again, or the client is told that it is lost.
+// Events that a client missed are sent again, or the client is notified that they are lost.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startHub, until } from './hub.mjs';
@@ -29,14 +29,14 @@ async function publishAll(hub, topic, texts) {
     return ids;
 }
 
-/** The first events of a stream that goes on after an id. */
+/** The first events of a stream that continues after an id. */
 async function resume(hub, topic, lastEventId, count) {
     const peer = await Peer.openStream(hub.port, topic, lastEventId);
     await until(() => peer.events.length >= count, `event number ${count}`, () => peer.text);
     return peer;
 }
 
-/** All that a stream after an id holds: it ends when this is done. */
+/** All events of a stream after an id. The stream has ended when this returns. */
 async function resumeAndEnd(hub, topic, lastEventId) {
     const peer = await resume(hub, topic, lastEventId, 0);
     await hub.complete(topic);
@@ -45,7 +45,7 @@ async function resumeAndEnd(hub, topic, lastEventId) {
 }
 
 for (const source of eventSources) {
-    test(`${source.name}: what it missed is sent again, once, and then what is new`, async (t) => {
+    test(`${source.name}: missed events are sent again, once, and then new ones`, async (t) => {
         const hub = await hubFor(t, '--retry', '1000');
         const stream = await openFor(t, source, hub.events('a'), MARKS);
         const before = await publishAll(hub, 'a', ['one']);
@@ -64,7 +64,7 @@ for (const source of eventSources) {
         assert.deepEqual([replays, replayed, gaps], [1, 2, 0]);
     });
 
-    test(`${source.name}: what is lost is told in between`, async (t) => {
+    test(`${source.name}: it is notified of lost events`, async (t) => {
         const hub = await hubFor(t, '--retry', '1000', '--history-events', '2');
         const stream = await openFor(t, source, hub.events('a'), MARKS);
         const [before] = await publishAll(hub, 'a', ['one']);
@@ -80,7 +80,7 @@ for (const source of eventSources) {
     });
 }
 
-test('--history-events: so many are held, and an id before them is a gap', async (t) => {
+test('--history-events: that many are retained, and an earlier id is a gap', async (t) => {
     const hub = await hubFor(t, '--history-events', '3');
     const ids = await publishAll(hub, 'a', ['1', '2', '3', '4', '5', '6']);
     assert.equal((await hub.stats()).history_events, 3);
@@ -92,7 +92,7 @@ test('--history-events: so many are held, and an id before them is a gap', async
     assert.deepEqual(await after(5), []);
 });
 
-test('--history-bytes: so much is held', async (t) => {
+test('--history-bytes: that much is retained', async (t) => {
     const hub = await hubFor(t, '--history-bytes', '5000');
     const texts = Array.from({ length: 20 }, (_, index) => `${index} ${'x'.repeat(800)}`);
     const ids = await publishAll(hub, 'a', texts);
@@ -104,7 +104,7 @@ test('--history-bytes: so much is held', async (t) => {
         [`gap: ${ids[0]}\n${ids.at(-events)}`, ...held, `replay: ${events}`]);
 });
 
-test('--history-age: what is older is forgotten', async (t) => {
+test('--history-age: older events are discarded', async (t) => {
     const hub = await hubFor(t, '--history-age', '40');
     const [first] = await publishAll(hub, 'a', ['1', '2']);
     await until(async () => (await hub.stats()).history_events === 0, 'the history to be empty');
@@ -127,7 +127,7 @@ test('an id from before a restart is a gap, never another event', async (t) => {
     assert.deepEqual(await resumeAndEnd(hub, 'a', old), [`gap: ${old}\n`]);
 });
 
-test('ids that the publisher gives are ids to go on from', async (t) => {
+test('a client can continue from ids of the publisher', async (t) => {
     const hub = await hubFor(t);
     for (const id of ['mine-1', 'mine-2', 'mine-3']) {
         assert.equal((await hub.publish({ topic: 'a', id, data: `data of ${id}` })).id, id);
@@ -136,7 +136,7 @@ test('ids that the publisher gives are ids to go on from', async (t) => {
         ['data of mine-2', 'data of mine-3', 'replay: 2']);
 });
 
-test('a replay holds the topics that are asked for, and the broadcasts', async (t) => {
+test('a replay contains the requested topics and the broadcasts', async (t) => {
     const hub = await hubFor(t);
     const [id] = await publishAll(hub, 'a', ['a1']);
     await publishAll(hub, 'b', ['b1']);
@@ -145,7 +145,7 @@ test('a replay holds the topics that are asked for, and the broadcasts', async (
     assert.deepEqual(await resumeAndEnd(hub, 'a', id), ['to all', 'a2', 'replay: 2']);
 });
 
-test('a gap is told with an id to go on from, also if the id that was sent cannot be read', async (t) => {
+test('a gap event has an id to continue from, even after an invalid id', async (t) => {
     const hub = await hubFor(t);
     const [id] = await publishAll(hub, 'a', ['1']);
     const peer = await Peer.connect(hub.port);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Starts hubs and the other examples, asks them things, and waits.
+// Starts hubs and the other examples, sends requests to them, and waits.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { join } from 'node:path';
 const DEADLINE_MS = 30000;
 const POLL_MS = 2;
 
-/** Waits until a condition gives something true, and returns that. */
+/** Waits until a condition returns something true, and returns that. */
 export async function until(condition, what, describe = () => '') {
     const end = performance.now() + DEADLINE_MS;
     for (;;) {
@@ -25,7 +25,7 @@ export async function until(condition, what, describe = () => '') {
     }
 }
 
-/** Percent-encodes every byte that is no letter or digit, of a string or of a Buffer. */
+/** Percent-encodes every byte except letters and digits, of a string or of a Buffer. */
 export function encode(text) {
     return [...Buffer.from(text)].map((byte) => {
         const character = String.fromCharCode(byte);
@@ -33,14 +33,14 @@ export function encode(text) {
     }).join('');
 }
 
-/** A query of the parameters that are there; with its question mark, unless there are none. */
+/** Makes a query of the parameters that are present, with its question mark unless it is empty. */
 function encodeQuery(parameters) {
     const pairs = Object.entries(parameters).filter(([, value]) => value !== undefined)
         .map(([name, value]) => `${name}=${encode(typeof value === 'number' ? String(value) : value)}`);
     return pairs.length === 0 ? '' : `?${pairs.join('&')}`;
 }
 
-/** One request on a connection of its own; with TLS, `ca` is whom to trust. */
+/** Makes one request on its own connection. With TLS, `ca` is the certificate to trust. */
 export function request(url, { method = 'GET', headers = {}, body, ca } = {}) {
     const { request: send } = url.startsWith('https:') ? https : http;
     return new Promise((resolve, reject) => {
@@ -67,7 +67,7 @@ async function requestJson(url, options) {
 const children = [];
 process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')));
 
-/** Keeps a child from outliving tests that came to a bad end. Returns it. */
+/** Ends the child if the tests end early. Returns it. */
 export function killedAtExit(child) {
     children.push(child);
     return child;
@@ -102,7 +102,7 @@ class Server {
         return readdirSync(`/proc/${this.pid}/fd`).length;
     }
 
-    /** Ends it as an operator would; whatever went wrong inside it shows now, leaks included. */
+    /** Ends it as an operator would, and checks for errors inside it, with leaks. */
     async stop() {
         if (this.child.exitCode === null && this.child.signalCode === null) {
             this.child.kill('SIGTERM');
@@ -118,7 +118,7 @@ class Server {
         assert.equal(code, 0, 'the server did not end well');
     }
 
-    /** As if its machine had died. */
+    /** Kills it, as if its machine had died. */
     async kill() {
         this.child.kill('SIGKILL');
         await this.exited;
@@ -126,19 +126,19 @@ class Server {
 }
 
 class Hub extends Server {
-    /** The address of a stream; with another origin, that of a proxy. */
+    /** The address of a stream. `origin` may be that of a proxy. */
     events(topics, origin = this.url) {
         const query = [topics].flat().map((topic) => `topic=${encode(topic)}`).join('&');
         return `${origin}events${query && `?${query}`}`;
     }
 
-    /** Text that is a string goes as UTF-8, a Buffer as it is. Returns the answer, and its status. */
+    /** Publishes. A string is sent as UTF-8, a Buffer unchanged. Returns the answer and its status. */
     publish({ topic, type, id, retry, key, data = '' }, headers = {}) {
         const query = encodeQuery({ topic, type, id, retry, key });
         return requestJson(`${this.url}publish${query}`, { method: 'POST', headers, body: data });
     }
 
-    /** For a client that comes back in its own time: what was published meanwhile, it has missed. */
+    /** Publishes during a client's reconnection time, so that the client misses the event. */
     publishUntilHeard(event) {
         return until(async () => {
             const { receivers } = await this.publish(event);
@@ -154,13 +154,13 @@ class Hub extends Server {
         return requestJson(`${this.url}stats`);
     }
 
-    /** The topics that exist, by their names. */
+    /** The existing topics, by their names. */
     async topics() {
         const { topics } = await requestJson(`${this.url}topics`);
         return Object.fromEntries(topics.map(({ topic, ...counts }) => [topic, counts]));
     }
 
-    /** What it said of its streams when it ended; all numbers. */
+    /** The numbers in its report about its streams at its end. */
     get report() {
         const match = this.stdout.match(REPORT);
         assert.ok(match, `no report in ${JSON.stringify(this.stdout)}`);
@@ -168,8 +168,7 @@ class Hub extends Server {
     }
 }
 
-/** Starts a hub on a free port, or on one that is given. A command before it, such as a shell that sets
- *  limits, may be given. */
+/** Starts a hub on a free port or a given one. `command` runs it, for example a shell that sets limits. */
 export async function startHub(options = [], { before = [], stdin = 'ignore', port = 0 } = {}) {
     const [program, ...rest] = [...before, process.env.SSE_HUB, '--listen', `127.0.0.1:${port}`, ...options];
     const hub = new Hub(killedAtExit(spawn(program, rest, { stdio: [stdin, 'pipe', 'pipe'] })));
@@ -177,7 +176,7 @@ export async function startHub(options = [], { before = [], stdin = 'ignore', po
     return hub;
 }
 
-/** Starts one of the numbered examples, perhaps with a command before it, as startHub does. */
+/** Starts one of the numbered examples. `command` is as in startHub. */
 export async function startExample(name, options, { before = [], stdin = 'ignore' } = {}) {
     const [program, ...rest] = [...before, join(process.env.SSE_EXAMPLES, name), ...options];
     const server = new Server(killedAtExit(spawn(program, rest, { stdio: [stdin, 'pipe', 'pipe'] })));

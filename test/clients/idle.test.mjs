@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What idle clients cost those who publish: next to nothing. And the hub with poll(2), where they do cost.
+// What idle clients cost publishers: nearly nothing. And the hub with poll(2), where they do cost something.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -15,13 +15,13 @@ const AT_ONCE = 100;
 const ROUNDS = 5;
 const PUBLISHES = 200;
 
-/** What this process may open; node itself asks for all that the system grants. */
+/** How many descriptors this process may open. node itself asks for all that the system grants. */
 function descriptorsGranted() {
     const [, soft] = readFileSync('/proc/self/limits', 'utf8').match(/^Max open files +(\d+)/m);
     return Number(soft);
 }
 
-/** Sockets that have sent `bytes`, and have got `awaited` back if it is given. */
+/** Opens sockets that have sent `bytes` and, if `awaited` is given, have received it. */
 async function openMany(t, port, count, bytes, awaited) {
     const sockets = [];
     t.after(() => sockets.forEach((socket) => socket.destroy()));
@@ -41,7 +41,7 @@ async function openMany(t, port, count, bytes, awaited) {
     }
 }
 
-/** The processor time that the hub needs for one event, in nanoseconds: the best of several rounds. */
+/** The hub's processor time for one event, in nanoseconds: the best of several rounds. */
 async function costOfPublishing(hub) {
     const consumed = () => Number(readFileSync(`/proc/${hub.pid}/schedstat`, 'utf8').split(' ')[0]);
     const rounds = [];
@@ -77,7 +77,7 @@ test('10,000 idle streams leave at least half of the rate of publishing', async 
     assert.equal((await hub.stats()).emitters, count);
 });
 
-test('requests that do not go on leave at least half of the rate of publishing', async (t) => {
+test('stuck requests leave at least half of the rate of publishing', async (t) => {
     const hub = await hubFor(t);
     const count = Math.min(3000, descriptorsGranted() - 500);
     const empty = await costOfPublishing(hub);

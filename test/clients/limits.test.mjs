@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Bounds: of queues, of all queues together, of the number of clients.
+// Limits: of queues, of all queues together, of the number of clients.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startHub, until } from './hub.mjs';
@@ -16,12 +16,12 @@ async function hubFor(t, ...options) {
     return hub;
 }
 
-/* One client that does not read, and events that do not all fit */
+/* One client that does not read, and more events than fit into its queue */
 
 const TIGHT = ['--queue-bytes', '2100000', '--stall', '0', '--history-events', '0', '--heartbeat', '0'];
 const COUNT = MORE_THAN_FITS + 4;
 
-/** A large event that tells its number. */
+/** A large event that contains its number. */
 function numbered(number) {
     const data = Buffer.from(LARGE);
     data.write(`${number} `);
@@ -34,7 +34,7 @@ async function stall(hub) {
     return peer;
 }
 
-/** Publishes more than fits; returns what became of each event when it was published. */
+/** Publishes more than fits. Returns the result of each publish. */
 async function flood(hub, keyOf = () => undefined) {
     const replies = [];
     for (let number = 0; number < COUNT; ++number) {
@@ -45,7 +45,7 @@ async function flood(hub, keyOf = () => undefined) {
     return replies;
 }
 
-/** Lets the client read to the end, and returns the numbers of the events that it got. */
+/** Lets the client read to the end. Returns the numbers of the events that it received. */
 async function drain(hub, peer) {
     assert.equal((await hub.complete('a')).completed, 1);
     peer.readAgain();
@@ -58,7 +58,7 @@ async function drain(hub, peer) {
 
 const ascending = (numbers) => numbers.every((number, index) => index === 0 || number > numbers[index - 1]);
 
-test('--overflow drop-newest: the client misses those that were refused, and no others', async (t) => {
+test('--overflow drop-newest: the client misses exactly the dropped events', async (t) => {
     const hub = await hubFor(t, ...TIGHT, '--overflow', 'drop-newest');
     const peer = await stall(hub);
     const replies = await flood(hub);
@@ -69,7 +69,7 @@ test('--overflow drop-newest: the client misses those that were refused, and no 
     assert.deepEqual(await drain(hub, peer), kept);
 });
 
-test('--overflow drop-oldest: the client gets the newest', async (t) => {
+test('--overflow drop-oldest: the client receives the newest events', async (t) => {
     const hub = await hubFor(t, ...TIGHT, '--overflow', 'drop-oldest');
     const peer = await stall(hub);
     await flood(hub);
@@ -81,7 +81,7 @@ test('--overflow drop-oldest: the client gets the newest', async (t) => {
     assert.ok(ascending(numbers), `${numbers}`);
 });
 
-test('--overflow coalesce: of those with one key, the last that waits', async (t) => {
+test('--overflow coalesce: only the newest queued event of a key remains', async (t) => {
     const hub = await hubFor(t, ...TIGHT, '--overflow', 'coalesce');
     const peer = await stall(hub);
     await flood(hub, () => 'one key for all');
@@ -94,7 +94,7 @@ test('--overflow coalesce: of those with one key, the last that waits', async (t
     assert.ok(ascending(numbers), `${numbers}`);
 });
 
-test('--overflow coalesce: events without a key end the stream when it is too much', async (t) => {
+test('--overflow coalesce: too many events without a key end the stream', async (t) => {
     const hub = await hubFor(t, ...TIGHT, '--overflow', 'coalesce');
     await stall(hub);
     const replies = await flood(hub);
@@ -102,7 +102,7 @@ test('--overflow coalesce: events without a key end the stream when it is too mu
     assert.equal(replies.reduce((sum, reply) => sum + reply.ended, 0), 1);
 });
 
-test('--overflow close: the client comes back and misses nothing', async (t) => {
+test('--overflow close: the client reconnects and misses nothing', async (t) => {
     const hub = await hubFor(t, '--queue-bytes', '2100000', '--history-bytes', '1000000000');
     const { id } = await hub.publish({ topic: 'a', data: 'first' });
     const peer = await Peer.openStream(hub.port, 'a', id);
@@ -129,7 +129,7 @@ for (const [name, longest] of [['id', 512], ['key', 1024]]) {
     });
 }
 
-test('--budget: the slowest give way, and the others miss nothing', async (t) => {
+test('--budget: the slowest streams end, and the others miss nothing', async (t) => {
     const budget = 5000000;
     const hub = await hubFor(t, '--budget', String(budget), '--queue-bytes', '1000000000', '--stall', '0');
     const reader = await openFor(t, curlSources[0], hub.events('a'));
@@ -145,7 +145,7 @@ test('--budget: the slowest give way, and the others miss nothing', async (t) =>
     assert.equal((await hub.publish({ topic: 'a', data: 'x' })).receivers, 1);
 });
 
-test('--budget: a replay that is larger comes in parts, and whole in the end', async (t) => {
+test('--budget: a larger replay arrives in parts, and completely in the end', async (t) => {
     const hub = await hubFor(t, '--budget', '3000000', '--history-bytes', '1000000000');
     const { id } = await hub.publish({ topic: 'a', data: 'first' });
     for (let number = 0; number < COUNT; ++number) {
@@ -165,7 +165,7 @@ test('--budget: a replay that is larger comes in parts, and whole in the end', a
     assert.ok((await hub.stats()).closed.overflow > 0);
 });
 
-/* Clients that are one too many */
+/* Clients over a cap */
 
 function assertSentAway(peer) {
     assert.equal(peer.status, 200);
@@ -182,7 +182,7 @@ async function assertRefused(hub, topic) {
     peer.close();
 }
 
-test('--max-clients: one too many is told to come back, and does', async (t) => {
+test('--max-clients: a client over the cap is told to reconnect, and does', async (t) => {
     const hub = await hubFor(t, '--max-clients', '2');
     const peers = [await Peer.openStream(hub.port, 'a'), await Peer.openStream(hub.port, 'b')];
     await assertRefused(hub, 'c');
@@ -197,7 +197,7 @@ test('--max-clients: one too many is told to come back, and does', async (t) => 
     await source.untilEvents(1);
 });
 
-test('--max-per-topic: a topic that is full refuses, whatever else is asked for', async (t) => {
+test('--max-per-topic: a full topic refuses, whatever other topics are requested', async (t) => {
     const hub = await hubFor(t, '--max-per-topic', '1');
     const peers = [await Peer.openStream(hub.port, 'a'), await Peer.openStream(hub.port, 'b')];
     await assertRefused(hub, 'a');
@@ -210,7 +210,7 @@ test('--max-per-topic: a topic that is full refuses, whatever else is asked for'
 });
 
 for (const cap of ['--max-clients', '--max-per-topic']) {
-    test(`${cap} with --admission newest: the oldest stream ends well`, async (t) => {
+    test(`${cap} with --admission newest: the oldest stream ends gracefully`, async (t) => {
         const hub = await hubFor(t, cap, '2', '--admission', 'newest');
         const peers = [];
         for (let i = 0; i < 4; ++i) {

@@ -9,7 +9,7 @@ const NAME = '[a-zA-Z_:][a-zA-Z0-9_:]*';
 const LABEL = `(?<label>${NAME})="(?<value>[^"\\\\\\n]*)"`;
 const SAMPLE = new RegExp(`^(?<name>${NAME})(?:\\{${LABEL}\\})? (?<number>\\d+(?:\\.\\d+)?)$`);
 
-/** Reads the format strictly: a HELP, a TYPE, then the samples of that metric. */
+/** Parses the format strictly: a HELP, a TYPE, then the samples of that metric. */
 function readMetrics(text) {
     assert.ok(text.endsWith('\n'));
     const metrics = new Map();
@@ -45,7 +45,7 @@ async function scrape(hub) {
     return readMetrics(text);
 }
 
-test('the metrics are the numbers of /stats', async (t) => {
+test('the metrics have the numbers of /stats', async (t) => {
     const hub = await startHub(['--heartbeat', '0']);
     t.after(() => {
         closePeers();

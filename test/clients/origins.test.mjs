@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Which pages may use the hub: what a browser says of them, for every kind of request.
+// Which pages may use the hub: the browser's header fields for every kind of request.
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { encode, request, startHub } from './hub.mjs';
@@ -16,7 +16,7 @@ const hubs = {
 after(() => Promise.all(Object.values(hubs).map((hub) => hub.stop())));
 
 const PORT = 'the port of the hub';
-/* The hub, what the browser tells, and whether it may. */
+/* The hub, the browser's header fields, and whether the request may act. */
 const cases = [
     ['plain', { host: `127.0.0.1:${PORT}` }, true],
     ['plain', { host: `localhost:${PORT}`, origin: `http://localhost:${PORT}` }, true],
@@ -32,7 +32,7 @@ const cases = [
     ['plain', { host: `localhost:${PORT}`, origin: 'http://localhost:1' }, false],
     ['plain', { host: `127.0.0.1:${PORT}`, origin: `http://localhost:${PORT}` }, false],
     ['plain', { host: 'localhost', origin: 'null' }, false],
-    // A name that a foreign page has given to our address.
+    // A foreign page's name that leads to our address.
     ['plain', { host: 'evil.example', origin: 'http://evil.example' }, false],
     ['plain', { host: `evil.example:${PORT}` }, false],
     ['plain', { host: '127.0.0.1.evil.example' }, false],
@@ -43,7 +43,7 @@ const cases = [
     ['named', { host: 'localhost' }, true],
     ['named', { host: 'hub.example', origin: EVIL }, false],
     ['named', { host: 'other.hub.example' }, false],
-    // What it listens on is known, also by a name or a way to write it that is no address.
+    // Its own address is known, also written as a name or in another form.
     ['plain', { host: '127.1' }, false],
     ['listening', { host: `127.1:${PORT}`, origin: `http://127.1:${PORT}` }, true],
     ['listening', { host: 'hub.example' }, false],
@@ -82,7 +82,7 @@ for (const [name, tells, may] of cases) {
     });
 }
 
-test('a stream that is refused takes no place, and nobody hears what is refused', async () => {
+test('a refused stream does not count, and a refused event reaches nobody', async () => {
     const { plain: hub } = hubs;
     const topic = 'refused';
     const headers = { origin: EVIL };

@@ -9,7 +9,7 @@ import { startProxy } from './proxy.mjs';
 const browser = await launchBrowser();
 after(() => browser.close());
 
-/** A hub, a proxy that keeps what passes, and a page with all that the browser complains of. */
+/** A hub, a proxy that records the traffic, and a page with the errors that the browser reports. */
 export async function setUp(t, options = [], look = {}) {
     const hub = await startHub(options);
     const proxy = await startProxy(hub.port);
@@ -28,7 +28,7 @@ export async function openPage({ page, proxy }, hash = '') {
     await page.waitForSelector('#state[data-state="open"]');
 }
 
-/** What the page shows, oldest first. */
+/** The events that the page shows, oldest first. */
 export function shownEvents(page) {
     return page.$$eval('#events > li.event', (items) => items.reverse().map((item) => ({
         type: item.dataset.type,
@@ -37,7 +37,7 @@ export function shownEvents(page) {
     })));
 }
 
-/** The topics that the page lists, but for the first entry. */
+/** The topics that the page lists, without the first entry. */
 export function shownTopics(page) {
     return page.$$eval('#topic-list button[data-topic]', (buttons) => buttons.map((button) => ({
         topic: button.querySelector('.name').textContent,

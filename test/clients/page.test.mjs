@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the page shows beside the events: gaps, replays, and graphs of the server.
+// The other parts of the page: gaps, replays, and graphs of the server.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -30,7 +30,7 @@ function replayedEvents(page) {
     })));
 }
 
-/** Ends the stream, publishes while the page is away, and waits for its return. */
+/** Ends the stream, publishes while the page is disconnected, and waits until it reconnects. */
 async function publishMeanwhile({ hub, page }, texts) {
     const reconnects = Number(await page.textContent('#reconnects'));
     const { written } = await hub.stats();
@@ -45,7 +45,7 @@ async function publishMeanwhile({ hub, page }, texts) {
     return replies.map(({ id }) => id);
 }
 
-test('the page marks what is sent again, what is lost, and the end', async (t) => {
+test('the page marks replays, gaps, and the end', async (t) => {
     const scene = await setUp(t, ['--retry', '1000', '--history-events', '4']);
     const { hub, page, complaints } = scene;
     await openPage(scene, '#topic=a');
@@ -72,11 +72,11 @@ test('the page marks what is sent again, what is lost, and the end', async (t) =
     assert.equal((await replayedEvents(page)).length, 6);
     process.kill(hub.pid, 'SIGTERM');
     assert.equal((await untilMarked(page, 4))[3].kind, 'farewell');
-    // The connection that is refused now is what a browser does complain of.
+    // Here the browser does report the refused connection.
     assert.ok(complaints.every((text) => /ERR_|failed/.test(text)), JSON.stringify(complaints));
 });
 
-test('whoever disconnects and connects again misses nothing', async (t) => {
+test('after Disconnect and Connect nothing is missing', async (t) => {
     const scene = await setUp(t);
     const { hub, page } = scene;
     await openPage(scene, '#topic=a');
@@ -90,7 +90,7 @@ test('whoever disconnects and connects again misses nothing', async (t) => {
     assert.deepEqual(await replayedEvents(page), [{ data: 'meanwhile', badge: 'replayed' }]);
 });
 
-test('a mark that somebody else publishes is text, and harms nothing', async (t) => {
+test('a published event with the type of a mark is only text', async (t) => {
     const scene = await setUp(t);
     const { hub, page, complaints } = scene;
     await openPage(scene, '#topic=a');
@@ -111,7 +111,7 @@ test('a mark that somebody else publishes is text, and harms nothing', async (t)
     assert.deepEqual(complaints, []);
 });
 
-/** What the graphs show. */
+/** The numbers that the graphs show. */
 function shownGraphs(page) {
     return page.$$eval('.graph', (figures) => Object.fromEntries(figures.map((figure) => {
         const part = (name) => figure.querySelector(`.${name}`);
@@ -175,7 +175,7 @@ test('the graphs follow the server', async (t) => {
     assert.deepEqual(complaints, []);
 });
 
-test('numbers that are none break nothing', async (t) => {
+test('wrong numbers break nothing', async (t) => {
     const scene = await setUp(t);
     const { hub, page, complaints } = scene;
     const answers = ['null', '[]', '"text"', '{}', 'not JSON', '7', '{"emitters": "many", "written": null}',

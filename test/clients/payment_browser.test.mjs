@@ -29,7 +29,7 @@ const untilStatus = (page, text) => until(async () => await page.textContent('#s
 const shownStates = (page) => page.$$eval('#states > li', (items) => items.map((item) => item.textContent));
 const shownIds = (page) => page.$$eval('#states > li', (items) => items.map((item) => item.title));
 
-/** Opens the page and pays, anew if the bank was quicker than the browser. */
+/** Opens the page and pays, and repeats that if the bank was faster than the browser. */
 function payInTime(page, url) {
     return until(async () => {
         await page.goto('about:blank');
@@ -56,7 +56,7 @@ test('the result that was published between two connections is shown, once', asy
     await page.reload();
     await untilStatus(page, 'done');
     assert.deepEqual([await shownStates(page), await shownIds(page)], [['paid'], [ids[2]]]);
-    // The page itself closes the stream with the result, at times before the server has.
+    // The page itself closes the stream after the result, sometimes before the server has.
     assert.deepEqual(complaints.filter((text) => !text.endsWith('net::ERR_ABORTED')), []);
 });
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The example with the payment page: its result comes while the client is between two connections, or at the
-// very moment when it connects.
+// The example with the payment page. Its result comes while the client is between two connections, or at the very
+// moment when it connects.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -29,7 +29,7 @@ function newStore() {
     return join(directory, String(stores));
 }
 
-/** A server for one test, on a store of its own unless one is given. */
+/** A server for one test, with its own store unless one is given. */
 async function start(t, { bank = SLOW_BANK, store = newStore(), port = '0' } = {}) {
     const server = await startExample(NAME, [String(port), store, bank]);
     t.after(() => server.stop());
@@ -47,7 +47,7 @@ function eventsUrl(payment, origin) {
     return `${origin}events?payment=${payment}`;
 }
 
-/** A stream up to its end, as the strictest client reads it. */
+/** Reads a stream to its end with the strictest client. */
 async function readStream(server, payment, lastEventId) {
     const headers = lastEventId === undefined ? {} : { 'Last-Event-ID': lastEventId };
     const { status, text } = await request(eventsUrl(payment, server.url), { headers });
@@ -57,7 +57,7 @@ async function readStream(server, payment, lastEventId) {
     return { status, events: parser.events };
 }
 
-/** Reads streams of a payment, each from where the last one ended, until the result is there. */
+/** Reads streams of a payment, each from the end of the previous one, until the result arrives. */
 async function readAll(server, payment) {
     const events = [];
     while (events.at(-1)?.data !== 'paid') {
@@ -66,7 +66,7 @@ async function readAll(server, payment) {
     return events;
 }
 
-/** Pays and opens a stream, both anew if the bank was quicker than the client. */
+/** Pays and opens a stream, and repeats both if the bank was faster than the client. */
 function payAndListen(t, source, server, origin) {
     return until(async () => {
         const payment = await pay(server);
@@ -109,7 +109,7 @@ for (const source of eventSources) {
 }
 
 test('npm eventsource: the state comes from the store after a restart on the same port', async (t) => {
-    // undici 6 gives up when nobody listens.
+    // undici 6 gives up if the connection is refused.
     const first = await start(t);
     const stream = await payAndListen(t, eventSources[0], first, first.url);
     await first.stop();
@@ -124,7 +124,7 @@ test('npm eventsource: the state comes from the store after a restart on the sam
     assert.equal((await readStream(second, stream.payment, stream.events.at(-1).id)).status, 204);
 });
 
-test('each client is told a retry of its own at a shutdown', async (t) => {
+test('each client gets its own retry at a shutdown', async (t) => {
     const server = await start(t, { bank: '1000000' });
     const payment = await pay(server);
     const peers = await Promise.all(Array.from({ length: 20 }, () => Peer.connect(server.port)));
@@ -140,7 +140,7 @@ test('each client is told a retry of its own at a shutdown', async (t) => {
     assert.ok(new Set(retries).size > 1, `${retries}`);
 });
 
-test('what was told is known after a crash', async (t) => {
+test('a state that was sent is known after a crash', async (t) => {
     const first = await startExample(NAME, ['0', newStore(), FAST_BANK]);
     const store = first.child.spawnargs[2];
     const payment = await pay(first);
@@ -153,7 +153,7 @@ test('what was told is known after a crash', async (t) => {
     assert.equal((await readStream(second, payment, events[0].id)).status, 204);
 });
 
-test('the store answers for what the history has forgotten', async (t) => {
+test('the store supplies a state that the history has discarded', async (t) => {
     const server = await start(t, { bank: FAST_BANK });
     const payment = await pay(server);
     const first = (await readStream(server, payment)).events[0];
@@ -179,7 +179,7 @@ test('the store answers for what the history has forgotten', async (t) => {
     assert.deepEqual([status, text], [503, 'no room for a payment\n']);
 });
 
-test('no Last-Event-ID shows the events of another payment, or hides the result', async (t) => {
+test('with any Last-Event-ID a client receives its result, and no event of another payment', async (t) => {
     const server = await start(t, { bank: FAST_BANK });
     const [payment, other] = [await pay(server), await pay(server)];
     const [own, foreign] = [await readAll(server, payment), await readAll(server, other)];
@@ -218,7 +218,7 @@ const refusals = [
     ['DELETE', 'events?payment=0', 404],
 ];
 
-test('what cannot be served is refused', async (t) => {
+test('bad requests are refused', async (t) => {
     const server = await start(t);
     for (const [method, target, expected] of refusals) {
         const { status, headers, text } = await request(server.url + target, { method });
@@ -233,7 +233,7 @@ test('what cannot be served is refused', async (t) => {
     assert.equal(giant.status, 431);
 });
 
-test('a stream that opens while its state changes tells each state once, and in order', async (t) => {
+test('a stream that opens while its state changes has each state once, in order', async (t) => {
     const server = await start(t, { bank: '20' });
     const order = ['pending', 'authorised', 'paid'];
     await Promise.all(Array.from({ length: 40 }, async (_, number) => {
@@ -245,7 +245,7 @@ test('a stream that opens while its state changes tells each state once, and in 
     }));
 });
 
-test('clients that leave at any moment leave nothing behind', async (t) => {
+test('clients that disconnect at any moment leave nothing behind', async (t) => {
     const server = await start(t, { bank: '1000000' });
     const idle = server.descriptors();
     const payment = await pay(server);
@@ -279,7 +279,7 @@ test('pages of another origin may not pay', async (t) => {
     assert.equal(status, 403);
 });
 
-test('a file that is no store is left alone', () => {
+test('a file that is not a store is not changed', () => {
     const program = join(process.env.SSE_EXAMPLES, NAME);
     for (const content of ['hello\n', `${'0'.repeat(32)} 3\n`, `${'0'.repeat(31)} 0\n`, `${'0'.repeat(32)} 0\nx`]) {
         const store = newStore();
@@ -290,7 +290,7 @@ test('a file that is no store is left alone', () => {
     }
 });
 
-test('bad arguments and a port in use are told', async (t) => {
+test('bad arguments and a port in use are reported', async (t) => {
     const server = await start(t);
     const bad = [[], ['0'], ['', 'f'], ['x', 'f'], ['8080x', 'f'], ['65536', 'f'], ['0', 'f', '0'], ['0', 'f', '2x'],
         ['0', 'f', '9'.repeat(30)], ['0', 'f', '1', '1']];
@@ -305,7 +305,7 @@ test('bad arguments and a port in use are told', async (t) => {
     assert.deepEqual(run([String(server.port), newStore()]), [1, '', `${NAME}: Address already in use\n`]);
 });
 
-test('it serves where fewer descriptors are allowed than it takes clients', async (t) => {
+test('it works with fewer descriptors than it accepts clients', async (t) => {
     const before = ['sh', '-c', 'ulimit -n 40 && exec "$@"', 'sh'];
     const server = await startExample(NAME, ['0', newStore(), FAST_BANK], { before });
     t.after(() => server.stop());

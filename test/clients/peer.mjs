@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A client that does as it is told, however bad: a bare socket.
+// A bare socket as a client that a test controls completely.
 import { once } from 'node:events';
 import net from 'node:net';
 import { until } from './hub.mjs';
@@ -7,7 +7,7 @@ import { readWholeChunks, StrictParser } from './wire.mjs';
 
 const peers = new Set();
 
-/** A hub waits a little for its clients to close: they do so before it is stopped. */
+/** A hub waits a little for its clients to close, so they close before it is stopped. */
 export function closePeers() {
     peers.forEach((peer) => peer.close());
     peers.clear();
@@ -16,7 +16,7 @@ export function closePeers() {
 export class Peer {
     ended = false;
     error = null;
-    /** Bytes received. */
+    /** The number of received bytes. */
     size = 0;
     #chunks = [];
 
@@ -31,7 +31,7 @@ export class Peer {
         return peer;
     }
 
-    /** Asks for a stream, perhaps with a last event id, and waits for the head. */
+    /** Requests a stream, with a last event id if given, and waits for the head. */
     static async openStream(port, topic, lastEventId) {
         const peer = await Peer.connect(port);
         const resume = lastEventId === undefined ? '' : `Last-Event-ID: ${lastEventId}\r\n`;
@@ -84,7 +84,7 @@ export class Peer {
         this.socket.resume();
     }
 
-    /** The events so far, without their chunks, as a strict parser has them. */
+    /** The events so far, without chunks, parsed strictly. */
     get events() {
         const parser = new StrictParser();
         const body = this.received.subarray(this.received.indexOf('\r\n\r\n') + 4);

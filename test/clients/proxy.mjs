@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A proxy that keeps what passes: each connection with the bytes of both directions, and how the
-// server ended it. It passes the server's ends on as ends, and resets as resets.
+// A proxy that records each connection: the bytes of both directions, and how the server ended it. It passes an end
+// on as an end, and a reset as a reset.
 import { once } from 'node:events';
 import net from 'node:net';
 import { until } from './hub.mjs';
@@ -10,7 +10,7 @@ const SOCKET_OPTIONS = { allowHalfOpen: true, noDelay: true };
 class Exchange {
     requestChunks = [];
     responseChunks = [];
-    /** null while it lasts, then 'end' or the code of an error. */
+    /** null while it is open, then 'end' or the code of an error. */
     serverEnd = null;
 
     get request() {
@@ -25,7 +25,7 @@ class Exchange {
         return this.request.split('\r\n', 1)[0];
     }
 
-    /** A header of the request, whose bytes are UTF-8; or undefined. */
+    /** A header field of the request as UTF-8, or undefined. */
     requestHeader(name) {
         const lines = this.request.split('\r\n\r\n', 1)[0].split('\r\n').slice(1);
         const line = lines.find((one) => one.toLowerCase().startsWith(`${name}:`));
@@ -40,7 +40,7 @@ class Exchange {
         return this.response.subarray(-7).toString('latin1') === '\r\n0\r\n\r\n';
     }
 
-    /** Whether the server ended a chunked response as it should. */
+    /** Whether the server ended a chunked response correctly. */
     get endedWithLastChunk() {
         return this.serverEnd === 'end' && this.hasLastChunk;
     }
@@ -73,7 +73,8 @@ class Proxy {
         }
         join(client, server, exchange.requestChunks);
         join(server, client, exchange.responseChunks);
-        // None of our clients ends its sending side alone: one that ends has left, or has all it wants.
+        // None of our clients closes only its sending side. A client that ends has disconnected, or has everything
+        // it wants.
         client.on('end', () => {
             client.destroy();
             if (exchange.hasLastChunk) {
@@ -89,12 +90,12 @@ class Proxy {
         server.on('error', ({ code }) => { exchange.serverEnd ??= code; });
     }
 
-    /** The streams that were asked for, in order. */
+    /** The requested streams, in order. */
     get streams() {
         return this.exchanges.filter((exchange) => /^GET \/events/.test(exchange.requestLine));
     }
 
-    /** Waits until the server has ended so many streams, and returns them. */
+    /** Waits until the server has ended this many streams, and returns them. */
     async untilEnded(count) {
         const ended = () => this.streams.filter(({ serverEnd }) => serverEnd !== null);
         await until(() => ended().length >= count, `the end of ${count} streams`);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The quick start, as a reader of the README has it: compiled against the installed library, read with curl and
-// with Chromium.
+// The quick start, as a reader of the README runs it: compiled with the installed library, read with curl and with
+// Chromium.
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -29,7 +29,7 @@ function run(command, options, env = {}) {
     return result.stdout;
 }
 
-/** Installs the library. Returns the options that pkg-config has for it. */
+/** Installs the library. Returns the options of pkg-config. */
 function install() {
     if (!existsSync(join(build, 'build.ninja'))) {
         run('meson', ['setup', build, root, '-Dtests=disabled', '-Dexamples=disabled', '-Ddefault_library=shared']);
@@ -42,7 +42,7 @@ function install() {
         { PKG_CONFIG_PATH: dirname(file), PKG_CONFIG_SYSROOT_DIR: directory }).trim().split(/\s+/);
 }
 
-/** Compiles the program for a port that is free here, and starts it. */
+/** Compiles the program for a free port, and starts it. */
 async function start(t, options, port) {
     const file = join(directory, `${port}.c`);
     const program = join(directory, `${port}`);
@@ -61,7 +61,7 @@ async function start(t, options, port) {
     return { url: `http://127.0.0.1:${port}/`, program, stop };
 }
 
-/** A page on a port of its own. */
+/** A page on its own port. */
 async function openPage(t) {
     const server = http.createServer((_, response) => response.setHeader('Content-Type', 'text/html')
         .end('<!DOCTYPE html><title>Elsewhere</title><link rel="icon" href="data:,">'));
@@ -92,7 +92,7 @@ test("the README's program is examples/quickstart.c, and has at most 40 lines", 
     assert.ok(source.split('\n').length - 1 <= 40, 'too long');
 });
 
-test('curl sees everybody join', async (t) => {
+test('curl receives an event for everyone who joins', async (t) => {
     const server = await start(t, options, await freePort());
     const first = openCurl(server.url);
     t.after(() => first.close());
@@ -104,7 +104,7 @@ test('curl sees everybody join', async (t) => {
     assert.deepEqual(second.events, [JOINED]);
     assert.match(first.head, /^HTTP\/1\.1 200 OK\r\nContent-Type: text\/event-stream\r\n/);
     assert.equal(first.body.toString(), `:\n${'event: joined\ndata: somebody joined\n\n'.repeat(2)}`);
-    // The place of one that has left is free again, and nothing that it leaves behind disturbs the others.
+    // The place of a disconnected client is free again, and the others are not disturbed.
     second.close();
     const third = openCurl(server.url);
     t.after(() => third.close());
@@ -112,7 +112,7 @@ test('curl sees everybody join', async (t) => {
     assert.deepEqual([...first.errors, ...second.errors, ...third.errors], []);
 });
 
-test('a page elsewhere sees everybody join, and comes back to a server that was started again', async (t) => {
+test('a page of another origin receives the events, and reconnects to a restarted server', async (t) => {
     const port = await freePort();
     const server = await start(t, options, port);
     const { page, complaints } = await openPage(t);
@@ -135,7 +135,7 @@ test('a page elsewhere sees everybody join, and comes back to a server that was 
     assert.deepEqual((await log()).slice(3), ['open', JOINED.data]);
 });
 
-test('a port in use is told', async (t) => {
+test('a port in use is reported', async (t) => {
     const port = await freePort();
     const { program } = await start(t, options, port);
     const { status, stderr } = spawnSync(program, [], { encoding: 'utf8', env: { LD_LIBRARY_PATH: libraries } });

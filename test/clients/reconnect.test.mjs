@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Ends: what clients see of them, and how they come back.
+// Ends of streams: what clients notice, and how they reconnect.
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { startHub } from './hub.mjs';
@@ -12,14 +12,14 @@ const BACK_SOON = ['--retry', '20', '--retry-range', '10-30'];
 const hub = await startHub(['--retry', '10']);
 after(() => hub.stop());
 
-/** A proxy proxy before a hub, for one test. */
+/** A proxy before a hub, for one test. */
 async function record(t, port) {
     const proxy = await startProxy(port);
     t.after(() => proxy.stop());
     return proxy;
 }
 
-/** The times for which timers are set, while `run` runs. */
+/** The delays of the timers that are set while `run` runs. */
 async function timersDuring(run) {
     const original = globalThis.setTimeout;
     const delays = [];
@@ -36,7 +36,7 @@ async function timersDuring(run) {
 }
 
 for (const source of eventSources) {
-    test(`${source.name}: comes back after complete, with its last event id`, async (t) => {
+    test(`${source.name}: reconnects after complete, with its last event id`, async (t) => {
         const proxy = await record(t, hub.port);
         const before = await hub.stats();
         const url = hub.events(source.name, proxy.url);
@@ -61,7 +61,7 @@ for (const source of eventSources) {
         assert.deepEqual([now.replays, now.gaps], [before.replays + 1, before.gaps]);
     });
 
-    test(`${source.name}: comes back again and again at the end of a lifetime`, async (t) => {
+    test(`${source.name}: reconnects at the end of each lifetime`, async (t) => {
         const restless = await startHub(['--lifetime', '100', '--retry', '5']);
         t.after(() => restless.stop());
         const proxy = await record(t, restless.port);
@@ -96,11 +96,11 @@ for (const source of eventSources) {
         }
     });
 
-    test(`${source.name}: waits as long as the stream's beginning says`, async (t) => {
+    test(`${source.name}: waits as long as the retry at the beginning says`, async (t) => {
         const slow = await startHub(['--retry', '987654']);
         t.after(() => slow.stop());
         const stream = await openFor(t, source, slow.events('a'));
-        // undici counts a retry only when an event follows.
+        // undici uses a retry only if an event follows.
         await slow.publish({ topic: 'a', data: 'x' });
         await stream.untilEvents(1);
         const delays = await timersDuring(async () => {
@@ -119,7 +119,7 @@ for (const source of eventSources) {
         const stream = await openFor(t, source, url);
         await first.publish({ topic: 'a', id: 'old', data: 'x' });
         await stream.untilEvents(1);
-        // As behind a balancer, where the next one listens before the first one goes.
+        // The next hub listens before the first one stops, as behind a load balancer.
         proxy.port = next.port;
         await first.stop();
         await next.publishUntilHeard({ topic: 'a', data: 'from the next' });
@@ -131,8 +131,8 @@ for (const source of eventSources) {
     });
 }
 
-test('npm eventsource: finds a hub that was started again', async (t) => {
-    // undici 6 gives up when nobody listens.
+test('npm eventsource: finds a restarted hub', async (t) => {
+    // undici 6 gives up if the connection is refused.
     const first = await startHub(BACK_SOON);
     const proxy = await record(t, first.port);
     const stream = await openFor(t, eventSources[0], first.events('a', proxy.url));
@@ -159,7 +159,7 @@ test('an emptied id is not sent back', async (t) => {
     assert.equal(proxy.streams[1].lastEventId, undefined);
 });
 
-/* A body that ends without an error. */
+/* Bodies that end without an error */
 
 const ends = {
     'complete': [(to) => to.complete('a'), []],
@@ -192,7 +192,7 @@ test('fetch: no error at the end of a lifetime', async (t) => {
 });
 
 test('fetch: an error if the hub is killed', async (t) => {
-    // So the tests above would notice one.
+    // This shows that the tests above would notice an error.
     const killed = await startHub();
     const stream = await openFor(t, fetchSource, killed.events('a'));
     await killed.kill();

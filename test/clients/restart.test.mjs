@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A hub with 1,000 clients is stopped, and another takes its place: they do not all come back at once.
+// A hub with 1,000 clients is stopped, and another one replaces it. The clients do not all reconnect at once.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openHerd, untilLogged } from './herd.mjs';
@@ -12,10 +12,10 @@ const RETRY = 1500;
 const [RETRY_MIN, RETRY_MAX] = [2000, 3999];
 const BUCKETS = 10;
 
-// So many draws from ten equal buckets exceed this less than once in a million times.
+// With this many draws from ten equal buckets, the value exceeds this less than once in a million times.
 const CHI_SQUARED_MAX = 45;
 
-/** How many of the numbers fall into each tenth of the range. */
+/** Counts the numbers in each tenth of the range. */
 function tenths(numbers, minimum, maximum) {
     const counts = Array(BUCKETS).fill(0);
     for (const number of numbers) {
@@ -30,7 +30,7 @@ function chiSquared(counts) {
     return counts.reduce((sum, count) => sum + (count - expected) ** 2 / expected, 0);
 }
 
-test('1,000 clients at a SIGTERM: the report adds up, and they come back spread over the range', async (t) => {
+test('1,000 clients at a SIGTERM: the report adds up, and the reconnects are spread over the range', async (t) => {
     const options = [...PATIENT, '--retry', String(RETRY)];
     const hub = await startHub([...options, '--grace', '300', '--retry-range', `${RETRY_MIN}-${RETRY_MAX}`]);
     t.after(() => hub.kill());
@@ -56,7 +56,7 @@ test('1,000 clients at a SIGTERM: the report adds up, and they come back spread 
     assert.ok(bytesLeft > STALLED * MORE_THAN_FITS * LARGE.length / 2, `${bytesLeft} bytes`);
     assert.ok(duration >= 300);
 
-    // The logs: what each was told, and when it came back.
+    // From the logs: the retry of each client, and the time of its reconnect.
     await untilLogged([...readers, ...stalled], 'open', 2);
     const told = readers.map((client) => client.entries('end')[0].value);
     assert.ok(told.every((retry) => retry >= RETRY_MIN && retry <= RETRY_MAX));
@@ -73,7 +73,7 @@ test('1,000 clients at a SIGTERM: the report adds up, and they come back spread 
     t.diagnostic(`they came back in each tenth of the range: ${spread.join(' ')}`);
     assert.ok(Math.max(...spread) < readers.length / 3, `${spread}`);
 
-    // Those that were cut off never heard of the range.
+    // Clients that were cut off did not receive a time from the range.
     assert.ok(stalled.every((client) => client.entries('cut')[0].value === RETRY));
     await until(async () => (await next.stats()).emitters === SIZE, 'the next hub to have all of them');
     assert.equal((await next.publish({ data: 'welcome back' })).receivers, SIZE);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The end of a hub: what its clients are told, when they come back, and what it says of them.
+// The end of a hub: what its clients receive, when they reconnect, and what the hub reports.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startHub, until } from './hub.mjs';
@@ -32,7 +32,7 @@ for (const signal of ['SIGTERM', 'SIGINT']) {
     });
 }
 
-test('clients with an EventSource wait as long as the hub told them', async (t) => {
+test('clients with an EventSource wait as long as the hub says', async (t) => {
     const hub = await startHub(['--retry-range', '4321-4321']);
     for (const source of eventSources) {
         const stream = await openFor(t, source, hub.events('a'), ['farewell']);
@@ -54,7 +54,7 @@ test('clients with an EventSource wait as long as the hub told them', async (t) 
     assert.equal(delays.filter((delay) => delay === 4321).length, eventSources.length);
 });
 
-test('what waits is sent within the grace, to a client that takes it', async (t) => {
+test('queued events are sent within the grace to a client that reads', async (t) => {
     const hub = await startHub([...PATIENT, '--grace', '100000']);
     const [slow] = await openStalled(t, hub, 1);
     terminate(hub);
@@ -71,7 +71,7 @@ test('what waits is sent within the grace, to a client that takes it', async (t)
 });
 
 for (const grace of ['300', '0']) {
-    test(`what is not taken within a grace of ${grace} ms is cut, and the bytes are counted`, async (t) => {
+    test(`bytes that are not accepted within a grace of ${grace} ms are dropped and counted`, async (t) => {
         const hub = await startHub([...PATIENT, '--grace', grace, '--retry-range', '1000-9999']);
         const reader = await Peer.openStream(hub.port, 'stalled');
         const peers = await openStalled(t, hub, 2);
@@ -83,7 +83,8 @@ for (const grace of ['300', '0']) {
         const { clients, completed, cut, bytesLeft, duration } = hub.report;
         assert.deepEqual([clients, completed, cut], [3, 1, 2]);
         assert.ok(duration >= Number(grace), `${duration} ms`);
-        // All were to be sent the same, and what the kernel took does arrive. The last chunk never waited.
+        // All clients had the same queue, and bytes that the kernel accepted do arrive. The last chunk was never
+        // queued.
         peers.forEach((peer) => peer.readAgain());
         await Promise.all(peers.map((peer) => peer.untilEnd()));
         const missing = peers.map((peer) => reader.size - '0\r\n\r\n'.length - peer.size);
@@ -92,7 +93,7 @@ for (const grace of ['300', '0']) {
     });
 }
 
-test('a second signal does not wait, and the report is given all the same', async (t) => {
+test('a second signal ends the hub at once, and the report is still printed', async (t) => {
     const hub = await startHub([...PATIENT, '--grace', '1000000']);
     await openStalled(t, hub, 1);
     const reader = await Peer.openStream(hub.port, 'a');
@@ -110,7 +111,7 @@ test('SIGPIPE does not end a hub, nor does a standard output that nobody reads',
     const hub = await startHub();
     process.kill(hub.pid, 'SIGPIPE');
     const resetting = await Promise.all(Array.from({ length: 20 }, () => Peer.openStream(hub.port, 'a')));
-    // The hub is writing when they go.
+    // The hub is writing when they disconnect.
     resetting.forEach((peer) => peer.stopReading());
     await hub.publish({ topic: 'a', data: LARGE });
     resetting.forEach((peer) => peer.reset());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The clients, all alike: each opens a stream and keeps what it was told.
+// The clients, with one interface: each opens a stream and records what it reports.
 import { spawn } from 'node:child_process';
 import diagnostics from 'node:diagnostics_channel';
 import { EventSource as NpmEventSource } from 'eventsource';
@@ -13,12 +13,12 @@ diagnostics.channel('undici:request:error').subscribe(({ request, error }) => {
     requestErrors.push({ url: `${request.origin}${request.path}`, error });
 });
 
-/** The requests for a stream that failed, also inside clients that do not tell; closing one counts too. */
+/** The failed requests for a stream, even if the client hides them. A closed one counts too. */
 export function requestErrorsOf(events) {
     return requestErrors.filter(({ url }) => url === events).map(({ error }) => error);
 }
 
-/** Closes the connections: an abort is lost if what waits for it has been collected as garbage. */
+/** Closes the connections. An abort is lost if the object that waits for it was garbage-collected. */
 function destroy(agent) {
     agent.destroy().catch(() => {});
 }
@@ -28,7 +28,7 @@ export class Source {
     opens = 0;
     errors = [];
     ended = false;
-    /** The bytes, of the clients that show them. */
+    /** The bytes, for clients that show them. */
     chunks = [];
 
     get body() {
@@ -88,7 +88,7 @@ function makeNpmEventSource(url, dispatcher) {
     return new NpmEventSource(url, { fetch: (input, init) => fetch(input, { ...init, dispatcher }) });
 }
 
-/** With a fetch that is not undici's. */
+/** With another fetch than undici's. */
 export function openWithFetch(fetchOther, url, types) {
     return openEventSource(() => new NpmEventSource(url, { fetch: fetchOther }), url, types);
 }
@@ -97,7 +97,7 @@ function makeUndiciEventSource(url, dispatcher) {
     return new UndiciEventSource(url, { dispatcher });
 }
 
-/* fetch with eventsource-parser, as chat clients do it */
+/* fetch with eventsource-parser, as in chat clients */
 
 async function readFetch(source, url, dispatcher) {
     const response = await fetch(url, { dispatcher, headers: { Accept: 'text/event-stream' } });
@@ -179,8 +179,8 @@ export function openCurl(url, options = []) {
 }
 
 /**
- * `lastEventIds` is what a client reports for four events with the ids 1, none, empty, none: where
- * it is not what the standard says, that is a fault of the client which is known to us.
+ * `lastEventIds` is what a client reports for four events with the ids 1, none, empty, none. Where it differs from
+ * the standard, the client has a known fault.
  */
 const STANDARD_IDS = ['1', '1', '', ''];
 
@@ -188,13 +188,13 @@ export const eventSources = [
     {
         name: 'npm eventsource',
         open: (url, types, agentOptions) => openEventSource(makeNpmEventSource, url, types, agentOptions),
-        // It forgets the id of the event before when it reports the next one.
+        // It loses the id of the previous event when it reports the next one.
         lastEventIds: ['1', '', '', ''],
     },
     {
         name: 'undici',
         open: (url, types, agentOptions) => openEventSource(makeUndiciEventSource, url, types, agentOptions),
-        // Version 6 does not take an empty id for a reset.
+        // Version 6 does not treat an empty id as a reset.
         lastEventIds: ['1', '1', '1', '1'],
         ignoresEmptyId: true,
     },

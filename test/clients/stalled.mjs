@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { Peer } from './peer.mjs';
 
 export const LARGE = Buffer.alloc(1000000, 'x');
-/** Options of a hub that waits for whoever does not read. */
+/** Options of a hub that does not end clients that do not read. */
 export const PATIENT = ['--stall', '0', '--heartbeat', '0', '--queue-bytes', '1000000000', '--budget', '0',
     '--history-events', '0'];
 
@@ -15,7 +15,7 @@ const buffers = ['tcp_rmem', 'tcp_wmem'].map((name) => {
 });
 export const MORE_THAN_FITS = Math.ceil(2 * (buffers[0] + buffers[1]) / LARGE.length);
 
-/** Peers that read nothing any more, each with more bytes than will ever leave the hub. */
+/** Peers that have stopped reading, each with more bytes in the hub's queue than can be written. */
 export async function openStalled(t, hub, count, topic = 'stalled') {
     const peers = await Promise.all(Array.from({ length: count }, () => Peer.openStream(hub.port, topic)));
     t.after(() => peers.forEach((peer) => peer.close()));

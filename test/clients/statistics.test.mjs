@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// GET /stats says what happened, to the event and to the byte.
+// GET /stats counts exactly, to the event and to the byte.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startHub, until } from './hub.mjs';
@@ -21,7 +21,7 @@ function openStreams(hub, topics) {
     return Promise.all(topics.map((topic) => Peer.openStream(hub.port, topic)));
 }
 
-test('what the clients saw is what it counts', async (t) => {
+test('its counts match what the clients received', async (t) => {
     const hub = await hubFor(t, '--heartbeat', '0', '--history-events', '100');
     const peers = await openStreams(hub, ['a', 'a', 'b', 'a&topic=b', 'c']);
     const replies = [];
@@ -36,13 +36,13 @@ test('what the clients saw is what it counts', async (t) => {
     await back.untilReceived('event: replay\n');
     const lost = await Peer.openStream(hub.port, 'b', 'an id that nobody had');
     await lost.untilReceived('event: gap\n');
-    // With all its bytes read, it closes without a reset.
+    // It has read all its bytes, so it closes without a reset.
     await peers[0].untilReceived('number 48 ');
     peers[0].close();
     await until(async () => (await hub.stats()).emitters === 4, 'one to be forgotten');
     const all = [...peers, back, lost];
     const stats = await hub.stats();
-    // The comment that asks whether the one that closed is there comes too late for it.
+    // The client has closed, and the comment that tests the connection would come too late.
     const probe = '2\r\n:\n\r\n'.length;
     await until(() => sum(all.map((peer) => peer.size)) >= stats.bytes - probe, 'all bytes');
 
@@ -56,7 +56,7 @@ test('what the clients saw is what it counts', async (t) => {
     assert.deepEqual([stats.dropped, stats.backlog_bytes], [0, 0]);
     assert.equal(sum(replies.map(({ receivers }) => receivers)) + 3, events);
     assert.deepEqual([stats.replays, stats.replayed, stats.gaps], [1, 1, 1]);
-    // What is sent again says nothing of how fast the hub is.
+    // The age of a replayed event says nothing about the hub's speed.
     assert.equal(sum(stats.latency.map(({ count }) => count)), events - 3);
     assert.deepEqual([stats.history_events], [replies.length + 1]);
     const { completed, peer_gone: gone, ...others } = stats.closed;
@@ -64,7 +64,7 @@ test('what the clients saw is what it counts', async (t) => {
     assert.equal(stats.added - stats.emitters, sum(Object.values(stats.closed)));
 });
 
-test('the histogram holds every event that was published, once for each client', async (t) => {
+test('the histogram counts every published event once for each client', async (t) => {
     const hub = await hubFor(t, '--heartbeat', '0', '--history-events', '0');
     const peers = await openStreams(hub, ['a', 'a', 'a', 'b']);
     let delivered = 0;
@@ -77,11 +77,11 @@ test('the histogram holds every event that was published, once for each client',
     assert.equal(sum(latency.map(({ count }) => count)), delivered);
     assert.equal(latency.length, 64);
     latency.forEach(({ below_ns: below }, index) => assert.equal(below, 2 ** index));
-    // No machine takes an hour, and none less than a nanosecond.
+    // No machine needs an hour, and none less than a nanosecond.
     assert.ok(latency.every(({ below_ns: below, count }) => count === 0 || (below > 1 && below < 2 ** 42)));
 });
 
-test('memory: an event that waits for many is held once', async (t) => {
+test('memory: an event that is queued for many clients is stored once', async (t) => {
     const hub = await hubFor(t, ...PATIENT);
     const peers = await openStreams(hub, Array(10).fill('a'));
     peers.forEach((peer) => peer.stopReading());

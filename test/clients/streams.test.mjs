@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Who receives what: topics, broadcasts, one order for all.
+// Who receives which events: topics, broadcasts, one order for all.
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { request, startHub, until } from './hub.mjs';
@@ -58,7 +58,7 @@ test('topics of all kinds', async (t) => {
     }
 });
 
-test('all clients see one order, whoever publishes at the same time', async (t) => {
+test('all clients see one order, with several publishers at the same time', async (t) => {
     const publishers = ['first', 'second', 'third'];
     const count = 500;
     const streams = [];
@@ -113,7 +113,7 @@ test('lines of standard input are broadcast', async (t) => {
     assert.deepEqual(dataOf(await stream.untilEvents(6)), expected);
 });
 
-test('a line of standard input that is too long for an event is cut between characters', async (t) => {
+test('a line of standard input that is too long for an event is split between characters', async (t) => {
     const reader = await startHub(['--stdin', '--queue-bytes', '2000'], { stdin: 'pipe' });
     t.after(() => reader.stop());
     const stream = await openFor(t, eventSources[0], reader.events('any'));
@@ -136,13 +136,13 @@ for (const events of ['0', '10000']) {
         await until(() => stream.events.at(-1)?.data === 'the end', 'the last line', () => reader.stderr);
         const pieces = dataOf(stream.events).slice(0, -1);
         assert.equal(pieces.join(''), `${lines.join('')}${'y'.repeat(100000)}`);
-        // Each line is cut only where it must be.
+        // Each line is split only where it must be.
         assert.ok(pieces.length >= lines.length && pieces.length < 2 * lines.length + 20, `${pieces.length}`);
         assert.deepEqual([stream.opens, stream.errors], [1, []]);
     });
 }
 
-test('a line of 3,000,000 bytes comes whole, in pieces', async (t) => {
+test('a line of 3,000,000 bytes arrives completely, in pieces', async (t) => {
     const reader = await startHub(['--stdin'], { stdin: 'pipe' });
     t.after(() => reader.stop());
     const stream = await openFor(t, eventSources[0], reader.events('any'));
@@ -151,7 +151,7 @@ test('a line of 3,000,000 bytes comes whole, in pieces', async (t) => {
     assert.equal(dataOf(stream.events).slice(0, -1).join('').length, 3000000);
 });
 
-test('a token is demanded, to publish and to complete', async (t) => {
+test('publishing and completing need the token', async (t) => {
     const guarded = await startHub(['--token', 'open-sesame']);
     t.after(() => guarded.stop());
     const stream = await openFor(t, eventSources[0], guarded.events('a'));
@@ -213,7 +213,7 @@ test('a last event id of any kind gives a stream', async (t) => {
     assert.equal((await hub.stats()).gaps, before + ids.length);
 });
 
-test('a parameter that a front end adds is passed over', async (t) => {
+test('a parameter that a proxy adds is ignored', async (t) => {
     const added = 'utm_source=mail&broken=%zz&topik=b&flag&=';
     const stream = openCurl(`${hub.events('added')}&${added}`, []);
     t.after(() => stream.close());
@@ -225,7 +225,7 @@ test('a parameter that a front end adds is passed over', async (t) => {
     assert.deepEqual([completed.status, JSON.parse(completed.text).completed], [202, 1]);
 });
 
-test('HEAD has the head of the answer to GET, and nothing follows', async () => {
+test('the answer to HEAD is the head of the answer to GET', async () => {
     for (const path of ['', 'events?topic=a', 'watch', 'topics', 'stats', 'metrics']) {
         const { status, headers, text } = await request(hub.url + path, { method: 'HEAD' });
         assert.deepEqual([status, text], [200, ''], path);
@@ -236,7 +236,7 @@ test('HEAD has the head of the answer to GET, and nothing follows', async () => 
     assert.equal((await request(`${hub.url}publish`, { method: 'HEAD' })).status, 405);
 });
 
-test('curl that expects 100-continue is told to go on', async (t) => {
+test('curl that expects 100-continue receives it', async (t) => {
     const peer = await Peer.connect(hub.port);
     t.after(() => peer.close());
     peer.send('POST /publish?topic=a HTTP/1.1\r\nHost: localhost\r\nExpect: 100-Continue\r\n'
@@ -274,7 +274,7 @@ for (const [method, body, target, status] of refusals) {
     });
 }
 
-test('a client that wants something else than a stream is told so', async () => {
+test('a client that does not accept a stream is refused with 406', async () => {
     const headers = { accept: 'text/html, application/json;q=0.5' };
     const reply = await request(hub.events('a'), { headers });
     assert.equal(reply.status, 406);

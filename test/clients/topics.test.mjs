@@ -34,7 +34,7 @@ test('the topics that exist, with their subscribers and events', async (t) => {
     assert.deepEqual(counts((await hub.topics()).b), [0, 0]);
 });
 
-test('a topic that was refused does not exist', async (t) => {
+test('a refused topic does not exist', async (t) => {
     const hub = await hubFor(t, '--max-per-topic', '1');
     await Peer.openStream(hub.port, 'a');
     await (await Peer.openStream(hub.port, 'a&topic=b')).untilEnd();
@@ -42,7 +42,7 @@ test('a topic that was refused does not exist', async (t) => {
     assert.deepEqual(Object.keys(await hub.topics()), ['a']);
 });
 
-test('a topic nobody subscribes to is forgotten when its events are too old', async (t) => {
+test('a topic without subscribers is removed when its events are too old', async (t) => {
     const hub = await hubFor(t, '--history-age', '50');
     await Peer.openStream(hub.port, 'kept');
     await hub.publish({ topic: 'gone', data: 'x' });
@@ -50,7 +50,7 @@ test('a topic nobody subscribes to is forgotten when its events are too old', as
     assert.deepEqual(Object.keys(await hub.topics()), ['kept']);
 });
 
-test('of very many topics, those that were used last are listed', async (t) => {
+test('of very many topics, the most recently used are listed', async (t) => {
     const hub = await hubFor(t);
     const count = 1010;
     for (let number = 0; number < count; ++number) {
@@ -62,7 +62,7 @@ test('of very many topics, those that were used last are listed', async (t) => {
     assert.deepEqual(names, [...names].sort());
 });
 
-test('a watcher gets every event as it is, and the topic in a comment', async (t) => {
+test('a watcher receives every event unchanged, and the topic in a comment', async (t) => {
     const hub = await hubFor(t);
     const watcher = await openFor(t, curlSources[0], `${hub.url}watch`);
     const follower = await openFor(t, curlSources[0], hub.events('a'));
@@ -96,7 +96,7 @@ test('the largest event reaches a watcher', async (t) => {
     assert.deepEqual(watcher.events.map(({ data }) => data.length), [size, 5]);
 });
 
-test('a watcher that comes back is told that it may have missed something', async (t) => {
+test('a watcher that reconnects is notified that it may have missed events', async (t) => {
     const hub = await hubFor(t);
     const { id } = await hub.publish({ topic: 'a', data: 'x' });
     const peer = await Peer.connect(hub.port);
@@ -126,7 +126,7 @@ test('watchers end when all streams are ended, and when the hub stops', async (t
     assert.deepEqual([hub.report.clients, hub.report.completed, hub.report.cut], [1, 1, 0]);
 });
 
-test('a token is demanded of whoever wants to see all topics', async (t) => {
+test('following all topics needs the token', async (t) => {
     const hub = await hubFor(t, '--token', 'open-sesame');
     for (const path of ['watch', 'topics']) {
         for (const method of ['GET', 'HEAD']) {

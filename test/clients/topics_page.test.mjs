@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The page, as a newcomer meets it: topics that come by themselves, every type, the bytes of the stream.
+// The page for a newcomer: topics that appear by themselves, every type, the bytes of the stream.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { test } from 'node:test';
@@ -10,12 +10,12 @@ import { openPage, setUp, shownEvents, untilShown, untilTopics } from './page.mj
 const WIDE = { viewport: { width: 1280, height: 900 } };
 const PHONE = { viewport: { width: 360, height: 780 } };
 
-/** What the page shows as received, oldest first: of events and of lines that belong to none. */
+/** The bytes that the page shows, oldest first: of events, and of lines that belong to no event. */
 function shownRaw(page, rows) {
     return page.$$eval(`#events > li.${rows} .raw`, (blocks) => blocks.reverse().map((block) => block.textContent));
 }
 
-test('whoever publishes to any topic with any type sees it happen', async (t) => {
+test('an event of any topic and type appears', async (t) => {
     const scene = await setUp(t);
     const { hub, proxy, page, complaints } = scene;
     await openPage(scene);
@@ -40,7 +40,7 @@ test('the command that the page shows publishes', async (t) => {
     const { page } = scene;
     await openPage(scene);
     const command = await page.textContent('#publish-command');
-    // Not execFileSync: the proxy runs in this process.
+    // Not execFileSync, because the proxy runs in this process.
     await promisify(execFile)('sh', ['-c', command]);
     const [{ data }] = await untilShown(page, 1);
     assert.equal(data, 'hello');
@@ -94,7 +94,7 @@ test('the list keeps the focus while topics come and go', async (t) => {
     await untilTopics(page, []);
 });
 
-test('a list of topics that is none breaks nothing', async (t) => {
+test('a wrong list of topics breaks nothing', async (t) => {
     const scene = await setUp(t);
     const { hub, page, complaints } = scene;
     const answers = ['null', '[]', 'no JSON', '{"topics": 3}', '{"topics": [null, 1, {"topic": 5}, "x"]}',
@@ -141,11 +141,11 @@ for (const [name, look, beside] of [['wide', WIDE, true], ['on a phone', PHONE, 
     });
 }
 
-/** Where the focus is, and whether that can be seen. */
+/** Where the focus is, and whether it is visible. */
 function focused(page) {
     return page.evaluate(() => {
         const element = document.activeElement;
-        // Between the last control and the first, the focus is at the page itself.
+        // Between the last control and the first, the focus is on the page itself.
         if (element === document.body) {
             return { name: 'page', visible: true };
         }
@@ -157,7 +157,7 @@ function focused(page) {
     });
 }
 
-/** Goes on with the tab key until the focus is at `name`. */
+/** Presses Tab until the focus is on `name`. */
 async function tabTo(page, name) {
     const seen = [];
     while (seen.at(-1) !== name) {
@@ -196,7 +196,7 @@ for (const colorScheme of ['light', 'dark']) {
         assert.deepEqual(controls.filter((name) => !seen.includes(name)), []);
     });
 
-    test(`what is written can be read: ${colorScheme}`, async (t) => {
+    test(`the text has enough contrast: ${colorScheme}`, async (t) => {
         const scene = await setUp(t, [], { ...WIDE, colorScheme });
         const { hub, page } = scene;
         await openPage(scene);
@@ -210,7 +210,7 @@ for (const colorScheme of ['light', 'dark']) {
         await page.evaluate(() => document.getAnimations().forEach((animation) => animation.cancel()));
         const poor = await page.evaluate(() => {
             const context = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
-            // Paints the colours over each other, as the browser does.
+            // Blends the colours as the browser does.
             const paint = (colours) => {
                 context.clearRect(0, 0, 1, 1);
                 colours.forEach((colour) => {

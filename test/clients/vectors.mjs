@@ -8,7 +8,7 @@ const FIELD = new RegExp(`(?<name>\\w+)=${VALUE.source}`, 'g');
 const EVENT = /\{(?<fields>type=(?:[^"}]|"(?:[^"\\]|\\.)*")*)\}/g;
 const ESCAPES = { n: '\n', r: '\r', t: '\t', '"': '"', '\\': '\\' };
 
-/** C escapes, with octal for bytes; the result is bytes. */
+/** Decodes C escapes, with octal for bytes. The result is bytes. */
 function unescape(text) {
     const latin1 = text.replace(/\\(?:([0-7]{3})|(.))/g, (_, octal, letter) => {
         if (octal !== undefined) {

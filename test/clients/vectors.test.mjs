@@ -6,14 +6,13 @@ import { startHub } from './hub.mjs';
 import { allSources, curlSources, openFor } from './sources.mjs';
 import { readVectors } from './vectors.mjs';
 
-// Without a retry, heartbeats and assigned ids, nothing but the first byte of a stream and the events is on
-// the wire.
+// Without a retry, heartbeats and assigned ids, the wire contains only the first byte of a stream and the events.
 const hub = await startHub(['--retry', '0', '--heartbeat', '0', '--history-events', '0']);
 after(() => hub.stop());
 
 const FIRST_BYTE = ':\n';
 
-// A published event always has data, and the hub writes comments only by itself.
+// A published event always has data, and only the hub itself writes comments.
 const notExpressible = ['enc/id-only-no-data', 'enc/retry-preamble', 'enc/comment', 'enc/comment-injection',
     'enc/heartbeat', 'enc/heartbeat-after-id', 'rej/event-without-data'];
 
@@ -26,7 +25,7 @@ function publish(topic, { event, data, id, retry }) {
     return hub.publish({ topic, type: event, data, id, retry });
 }
 
-/** What a client reports: the row, but for the known fault of one. */
+/** What a client reports: the row, except for the known fault of one client. */
 function expectedEvents(source, row) {
     let last = '';
     return row.dispatched.map((event) => {
@@ -35,7 +34,7 @@ function expectedEvents(source, row) {
     });
 }
 
-test('the rows that cannot be expressed are those that are known', () => {
+test('the list of rows that cannot be expressed is complete', () => {
     const names = [...encoded, ...rejected].filter((row) => !isExpressible(row)).map(({ name }) => name);
     assert.deepEqual(names, notExpressible);
     assert.ok(encoded.length > 40 && rejected.length > 10);

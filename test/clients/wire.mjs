@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Reads what the hub may write, and nothing else: stricter than any client, so that a client's
-// tolerance hides nothing.
+// Parses what the hub may write, and nothing else. It is stricter than any client, so that a client's tolerance
+// hides nothing.
 import assert from 'node:assert/strict';
 
 const FIELD_ORDER = ['comment', 'event', 'data', 'id', 'retry'];
 const LINE = /^(?:(?<field>data|event|id|retry): (?<value>[^]*)|:(?: (?<comment>[^]*))?)$/;
 
-/** Takes the bytes of a stream as they come; events, comments and retries pile up. */
+/** Parses the bytes of a stream as they arrive, and collects events, comments and retries. */
 export class StrictParser {
     events = [];
     comments = [];
@@ -16,7 +16,7 @@ export class StrictParser {
     #atStart = true;
     #block = {};
 
-    /** What a client would send when it comes back; also of an event without data. */
+    /** The id that a client would send when it reconnects, also after an event without data. */
     get lastId() {
         return this.#lastId;
     }
@@ -33,12 +33,12 @@ export class StrictParser {
         }
     }
 
-    /** The id that a client would come back with, if this stream has given one. */
+    /** The id with which a client would reconnect, if this stream has set one. */
     get lastId() {
         return this.#lastId;
     }
 
-    /** A stream that has ended well ends between two events. */
+    /** Checks that a stream has ended between two events. */
     end() {
         assert.equal(Buffer.concat(this.#rest).length, 0, 'the stream ends inside a line');
         assert.deepEqual(this.#block, {}, 'the stream ends inside an event');
@@ -58,7 +58,7 @@ export class StrictParser {
             assert.match(value, /^[1-9][0-9]*$/);
             this.retries.push(Number(value));
         }
-        // The retry that a stream begins with stands alone, and so does each comment.
+        // The retry at the beginning of a stream is alone, and so is each comment.
         if (field === undefined) {
             assert.ok(!('data' in this.#block) && !('event' in this.#block), 'a comment inside an event');
             this.comments.push(comment ?? '');
@@ -84,7 +84,7 @@ export class StrictParser {
 
     #dispatch() {
         const { event, data, id, retry } = this.#block;
-        // A retry alone ends so when the stream ends after it.
+        // A single retry ends like this when the stream ends after it.
         assert.ok((data ?? id ?? retry) !== undefined, 'a blank line without an event');
         assert.ok(event === undefined || data !== undefined, 'a type without data');
         this.#lastId = id ?? this.#lastId;
@@ -95,7 +95,7 @@ export class StrictParser {
     }
 }
 
-/** Undoes the chunks that are whole, of a response that may be going on. */
+/** Removes the framing of complete chunks from a response that may not have ended. */
 export function readWholeChunks(bytes) {
     const chunks = [];
     for (let start = 0; ;) {
@@ -110,7 +110,7 @@ export function readWholeChunks(bytes) {
     }
 }
 
-/** Undoes the chunks of a whole response: RFC 9112 section 7.1, without extensions and trailers. */
+/** Removes the chunks of a complete response: RFC 9112 section 7.1, without extensions and trailers. */
 export function readChunks(bytes) {
     const chunks = [];
     for (let start = 0; ;) {
