@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Apache with the module of examples/hosts/apache, as host.mjs starts and ends it, and with the configuration that
-// stands beside the module.
+// Apache with the module of examples/hosts/apache and the configuration beside it. host.mjs starts and ends it.
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -47,7 +46,7 @@ export const apache2 = {
     module: 'apache/mod_sse.so',
     quit: 'SIGWINCH',
     leaks: () => join(process.env.SSE_ROOT, 'test/support/apache.lsan'),
-    /** Its child processes run as another user, and write to the directory too. */
+    /** The child processes run as another user, and write to the directory too. */
     command(host) {
         const file = join(host.directory, 'httpd.conf');
         const documents = join(host.directory, 'documents');
@@ -55,7 +54,7 @@ export const apache2 = {
         mkdirSync(documents);
         writeFileSync(join(documents, 'page.txt'), 'a line\n'.repeat(1000));
         writeFileSync(file, makeConfiguration(host));
-        // Apache is not built with the sanitizer, which must come before everything else.
+        // Apache is built without the sanitizer, which must be loaded before everything else.
         const sanitized = ['env', `LD_PRELOAD=${process.env[`SSE_${host.build.toUpperCase()}_RUNTIME`]}`];
         return [...sanitized, 'apache2', '-D', 'FOREGROUND', '-f', file];
     },

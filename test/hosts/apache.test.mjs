@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What is Apache's own: its restarts and stops, its threads, compression, HTTP/2, and what the handlers refuse.
+// Tests for Apache only: its restarts and stops, its threads, compression, HTTP/2, and requests that the handlers
+// refuse.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import http from 'node:http';
@@ -38,7 +39,7 @@ async function assertFinal(stream) {
     assert.deepEqual(more, []);
 }
 
-/** A client that reads nothing, until its stream has ended: a thread of Apache was inside a write meanwhile. */
+/** A client that reads nothing, until its stream has ended. During that time a thread of Apache was in a write. */
 async function stall(host, topic, reader) {
     const stalled = await Stream.open(host, topic);
     stalled.stopReading();
@@ -54,11 +55,11 @@ async function stall(host, topic, reader) {
 
 const smallSockets = { more: 'SendBufferSize 65536' };
 
-/** A client that reads nothing, and whose queue is not full: a thread is inside a write. */
+/** A client that reads nothing and whose queue is not full. A thread is in a write. */
 async function openStalled(host, reader) {
     const stalled = await Stream.open(host, 'a', { alone: true });
     stalled.stopReading();
-    // More than the sockets take, less than its queue.
+    // More than the sockets accept, and less than its queue holds.
     for (let count = 1; count <= 12; count += 1) {
         await host.publish('a', LARGE);
         await reader.untilEvents(count);
@@ -66,7 +67,7 @@ async function openStalled(host, reader) {
     return stalled;
 }
 
-/** While it restarts, Apache ignores signals. */
+/** During a restart, Apache ignores signals. */
 async function restart(host) {
     const old = host.pid;
     const running = () => host.stderr.split('resuming normal operations').length;
@@ -85,7 +86,7 @@ function defineLife(entry, build) {
         const { id } = streams[0].events[0];
         await Promise.all([restart(host), ...streams.map(assertFinal)]);
         assert.deepEqual(host.endings, [SHUTDOWN, SHUTDOWN, SHUTDOWN]);
-        // The new process does not know the old one's ids, and says so.
+        // The new process does not know the ids of the old one, and reports a gap.
         const back = await Stream.open(host, 'a', { lastEventId: id });
         await host.publish('a', 'after');
         await back.untilEvents(2);
@@ -95,7 +96,7 @@ function defineLife(entry, build) {
         await host.untilExit();
     });
 
-    test('restarts while clients come and events are published', async (t) => {
+    test('restarts while clients connect and events are published', async (t) => {
         const host = await start(t, entry, build);
         let over = false;
         let opened = 0;
@@ -124,7 +125,7 @@ function defineLife(entry, build) {
         await host.untilExit();
     });
 
-    test('a stop that is not graceful breaks streams off, and leaves no process', async (t) => {
+    test('a stop that is not graceful aborts streams, and leaves no process', async (t) => {
         const host = await start(t, entry, build, smallSockets);
         const streams = await openAll(host, ['a', 'a', 'b']);
         const stalled = await openStalled(host, streams[0]);
@@ -134,7 +135,7 @@ function defineLife(entry, build) {
             assert.notEqual(stream.ended, 'end');
         }
         await host.untilExit();
-        // A thread of mod_http2 that is inside a write does not come back, and is left alone.
+        // A thread of mod_http2 that is in a write does not return, and is not waited for.
         const least = streams.length + (entry.http2 ? 0 : 1);
         assert.ok(host.endings.length >= least, `${host.endings.length} of ${least}`);
         assert.doesNotMatch(host.stderr, /exit signal/);
@@ -151,7 +152,7 @@ function defineLife(entry, build) {
         stalled.close();
     });
 
-    test('a client that leaves is forgotten, without a heartbeat', async (t) => {
+    test('a disconnect is noticed without a heartbeat', async (t) => {
         const host = await start(t, entry, build, { heartbeatMs: HOUR_MS });
         const streams = await openAll(host, Array(20).fill('a'));
         streams.forEach((stream) => stream.close());
@@ -161,7 +162,7 @@ function defineLife(entry, build) {
 }
 
 function defineThreads(entry, build) {
-    test('streams leave threads to other requests, and stalled clients give theirs back', async (t) => {
+    test('streams leave threads to other requests, and stalled clients release theirs', async (t) => {
         const more = 'ThreadsPerChild 4\nMaxRequestWorkers 4';
         const host = await start(t, entry, build, { streamsMax: 2, more });
         const reader = await Stream.open(host, 'a');
@@ -191,7 +192,7 @@ function defineThreads(entry, build) {
     }
 }
 
-/** A response, as it comes. */
+/** A response, as it arrives. */
 async function openRaw(t, url, headers) {
     const request = http.get(url, { headers, agent: false });
     t.after(() => request.destroy());
@@ -207,10 +208,10 @@ SetOutputFilter BROTLI_COMPRESS;DEFLATE`;
 
 function defineHandlers(entry, build) {
     for (const [encoding, more] of [['gzip', ''], ['br', brotli]]) {
-        test(`${encoding} is on, and holds nothing back`, async (t) => {
+        test(`${encoding} is on, and does not delay events`, async (t) => {
             const host = await start(t, entry, build, { more, heartbeatMs: HOUR_MS });
             const accept = { 'accept-encoding': encoding };
-            // It is on.
+            // This shows that compression is on.
             const other = await openRaw(t, `${host.origin}page.txt`, accept);
             assert.equal(other.headers['content-encoding'], encoding);
             const { headers, untilText } = await openRaw(t, host.events('a'), accept);
@@ -246,7 +247,7 @@ function defineHandlers(entry, build) {
 }
 
 function defineHttp2(entry, build) {
-    test('a stream that its client closes is forgotten, and its neighbour goes on', async (t) => {
+    test('a stream ends when its client closes it, and the other one continues', async (t) => {
         const host = await start(t, entry, build, { heartbeatMs: HOUR_MS });
         const [first, second] = [await Stream.open(host, 'a'), await Stream.open(host, 'a')];
         first.close();
@@ -256,7 +257,7 @@ function defineHttp2(entry, build) {
         await second.untilEvents(1);
     });
 
-    test('six streams of a connection, and the seventh waits; each that is closed lowers the limit', async (t) => {
+    test('a connection has six streams, the seventh waits, and each close lowers the limit', async (t) => {
         const host = await start(t, entry, build);
         const session = http2.connect(host.origin);
         t.after(() => session.destroy());

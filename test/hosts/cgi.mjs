@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The CGI program of examples/hosts, started for each request by lighttpd or by inetd. Its events are lines of
-// files.
+// The CGI program of examples/hosts. lighttpd or inetd starts it for each request. Its events are lines of files.
 import assert from 'node:assert/strict';
 import { appendFileSync, chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync,
     writeFileSync } from 'node:fs';
@@ -9,10 +8,10 @@ import { join } from 'node:path';
 import { startInetd, startLighttpd } from '../clients/front.mjs';
 import { encode, request, until } from '../clients/hub.mjs';
 
-// A program of one thread has nothing to show to TSan.
+// TSan is of no use for a program of one thread.
 const program = join(process.env.SSE_HOSTS, 'asan', 'examples', 'hosts', 'host_cgi');
 
-/* Each is started for a script, which becomes the program. */
+/* Each front starts a script, which executes the program. */
 export const fronts = {
     lighttpd: (script, options) => startLighttpd(['alias', 'cgi'],
         `alias.url = ( "/logs" => "${script}" )\ncgi.assign = ( "${script}" => "" )`, options),
@@ -20,7 +19,7 @@ export const fronts = {
 };
 const paths = { lighttpd: 'logs/', inetd: '' };
 
-/** Why it cannot be tested, or false. */
+/** The reason why it cannot be tested, or false. */
 export function missing(front) {
     if (!existsSync(program)) {
         return 'cgi was not built';
@@ -36,7 +35,7 @@ export class Cgi {
         cgi.directory = mkdtempSync(join(tmpdir(), 'sse-cgi-'));
         cgi.log = join(cgi.directory, 'sanitizer');
         const script = join(cgi.directory, 'logs');
-        // Neither of the two hands on its environment.
+        // Neither front passes its environment on.
         writeFileSync(script, `#!/bin/sh
 export ASAN_OPTIONS=detect_leaks=1:quarantine_size_mb=1:log_path=${cgi.log}
 export UBSAN_OPTIONS=halt_on_error=1:log_path=${cgi.log}
@@ -61,7 +60,7 @@ exec ${program} ${cgi.directory} ${heartbeatMs}
         assert.equal(status, 202);
     }
 
-    /* The file of a topic, as its writer sees it. */
+    /* The file of a topic, as its writer uses it */
 
     file(topic) {
         return join(this.directory, `${topic}.log`);
@@ -80,7 +79,7 @@ exec ${program} ${cgi.directory} ${heartbeatMs}
         writeFileSync(file, '');
     }
 
-    /* What is there of the program */
+    /* The running processes of the program */
 
     processes() {
         return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number).filter((pid) => {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A process for each stream: lines of files become events, and who comes back misses none of them.
+// One process for each stream: lines of files become events, and a client that reconnects misses none of them.
 import assert from 'node:assert/strict';
 import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
@@ -13,7 +13,7 @@ const LINE_SIZE_MAX = 65536;
 const numbers = (count, from = 0) => Array.from({ length: count }, (_, index) => String(from + index));
 const linesOf = (texts) => texts.map((text) => `${text}\n`).join('');
 
-/** A stream that has its place in the file, whatever is added from now on. */
+/** A stream that has its place in the file, so that it receives every later line. */
 async function openAt(cgi, topic, options) {
     const stream = await Stream.open(cgi, topic, options);
     assert.equal(stream.status, 200);
@@ -34,7 +34,7 @@ function defineTests(front) {
     });
     after(() => cgi?.stop());
 
-    test('lines are events, whoever adds them', async (t) => {
+    test('lines are events, whichever program adds them', async (t) => {
         const lines = ['a line', '', ' : data: x', 'Grüße, \u2028豆\u{1f600}\0', 'x'.repeat(LINE_SIZE_MAX - 1),
             'the last'];
         const stream = await openAt(cgi, 'app');
@@ -63,7 +63,7 @@ function defineTests(front) {
         assert.match(curl.head, /^cache-control: no-cache, no-transform\r?$/im);
     });
 
-    test('what is no UTF-8, and what is too long', async (t) => {
+    test('lines that are not UTF-8, and lines that are too long', async (t) => {
         const stream = await openAt(cgi, 'odd');
         t.after(() => stream.close());
         cgi.append('odd', Buffer.from('caf\xe9 \xff\n', 'latin1'));
@@ -72,7 +72,7 @@ function defineTests(front) {
         await untilData(stream, ['caf? ?', piece, piece, 'y'.repeat(10), 'short']);
     });
 
-    test('a topic without a file: its first lines come', async (t) => {
+    test('a topic without a file: its first lines arrive', async (t) => {
         const stream = await openAt(cgi, 'new');
         t.after(() => stream.close());
         await cgi.publish('new', 'first');
@@ -80,7 +80,7 @@ function defineTests(front) {
         await untilData(stream, ['first', 'second']);
     });
 
-    test('who comes back misses nothing, also if nothing had come and the file is another one', async (t) => {
+    test('a client that reconnects misses nothing, even without an event and after a rotation', async (t) => {
         writeFileSync(cgi.file('back'), 'before\n');
         const first = await openAt(cgi, 'back');
         first.close();
@@ -101,7 +101,7 @@ function defineTests(front) {
         assert.ok(third.events.every(({ type }) => type === 'message'));
     });
 
-    test('what is lost is told', async (t) => {
+    test('clients are notified of lost lines', async (t) => {
         writeFileSync(cgi.file('gap'), linesOf(numbers(5)));
         const first = await openAt(cgi, 'gap');
         t.after(() => first.close());
@@ -126,14 +126,14 @@ function defineTests(front) {
         await last.untilEvents(1);
         cgi.append('gap', 'x\n');
         await last.untilEvents(2);
-        // Who was there all the time does not know what the file between the two held.
+        // A client that stayed connected cannot know what the file between the two contained.
         await first.untilEvents(23);
         for (const events of [last.events, first.events.slice(21)]) {
             assert.deepEqual(events.map(({ type, data }) => [type, data]), [['gap', ''], ['message', 'x']]);
         }
     });
 
-    test('twenty clients leave and come back, while others write', async () => {
+    test('twenty clients reconnect again and again, while others write', async () => {
         const count = 60;
         const follow = async (step) => {
             const data = [];
@@ -167,7 +167,7 @@ function defineTests(front) {
         assert.ok(opened > 50, `${opened} streams`);
     });
 
-    test('a client that leaves ends its process, silent as the file is', async () => {
+    test('a disconnect ends the process, without any new line', async () => {
         await cgi.untilProcesses(0);
         const stream = await openAt(cgi, 'silent');
         const curl = openCurl(cgi.events('silent'));
@@ -179,7 +179,7 @@ function defineTests(front) {
         await cgi.untilProcesses(0);
     });
 
-    test('a slow client takes its time, and no memory', async (t) => {
+    test('a slow client needs no memory', async (t) => {
         const line = 'z'.repeat(1000);
         writeFileSync(cgi.file('slow'), '');
         const stream = await openAt(cgi, 'slow');
@@ -200,7 +200,7 @@ function defineTests(front) {
         assert.ok(stream.events.every(({ data }) => data === line));
     });
 
-    test('what is refused', async () => {
+    test('bad requests are refused', async () => {
         const topics = ['', '.', '..', '../gap', '%2e%2e/gap', 'gap.log', 'a/b', 'a%00b', '%ff', 'x'.repeat(201)];
         for (const topic of topics) {
             assert.equal((await cgi.request(`events?topic=${topic}`)).status, 400, topic);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A client of HTTP/2 that asks for one stream with windows that never close, and reads its connection only when
-// it is told to: so the server has frames that it cannot write. node's own client always reads.
+// A client of HTTP/2 that requests one stream, with windows that never close, and reads its connection only when a
+// test says so. So the server has frames that it cannot write. node's own client always reads.
 import net from 'node:net';
 
 const DATA = 0;
@@ -27,7 +27,7 @@ function number(value) {
     return bytes;
 }
 
-/* GET, http, then authority and path as they are: RFC 7541 appendix A has their numbers. */
+/* GET, http, then authority and path as literals. RFC 7541 appendix A has the numbers. */
 function request(path) {
     const text = (index, value) => Buffer.concat([Buffer.from([index, value.length]), Buffer.from(value)]);
     return Buffer.concat([Buffer.from([0x82, 0x86]), text(1, '127.0.0.1'), text(4, path)]);

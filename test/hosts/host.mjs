@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Starts a server of examples/hosts, with what stands in front of it, and looks at it from outside.
+// Starts a server of examples/hosts, with the proxy in front of it, and observes it from outside.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -21,7 +21,7 @@ const fronts = {
         "port" => ${port}, "check-local" => "disable", "fix-root-scriptname" => "enable" )) )`),
 };
 
-/** Servers that load a module: how each is started and looked at. */
+/** Servers that load a module: how each is started and observed. */
 const servers = { nginx, apache2 };
 
 function programOf({ name, program = name, server }, build) {
@@ -29,12 +29,12 @@ function programOf({ name, program = name, server }, build) {
     return join(process.env.SSE_HOSTS, build, 'examples', 'hosts', file);
 }
 
-/** The builds in which a server is tested: a server of one thread has nothing to show to TSan. */
+/** The builds in which a server is tested. TSan is of no use for a server of one thread. */
 export function buildsOf({ builds = ['asan', 'tsan'] }) {
     return builds;
 }
 
-/** Why a server cannot be tested, or false. */
+/** The reason why a server cannot be tested, or false. */
 export function missing(entry) {
     if (buildsOf(entry).some((build) => !existsSync(programOf(entry, build)))) {
         return `${entry.name} was not built`;
@@ -119,7 +119,7 @@ class Host {
         return [this.program, ...options.filter((option) => option !== undefined).map(String)];
     }
 
-    /* What it is asked */
+    /* Requests */
 
     events(topic) {
         return `${this.origin}events?topic=${encode(topic)}`;
@@ -143,7 +143,7 @@ class Host {
             .filter((options) => options).flat();
     }
 
-    /* What it looks like from outside */
+    /* Observations */
 
     get stderr() {
         return this.#said + (this.server?.log?.(this) ?? '');
@@ -154,7 +154,8 @@ class Host {
         return this.server ? childrenOf(this.child.pid)[0] : this.child.pid;
     }
 
-    /** The reasons of the streams that have ended, as it reports them; a server has its own words before that. */
+    /** The reasons of the streams that have ended, as the server prints them. Each server has its own words before
+     *  that. */
     get endings() {
         const lines = this.stderr.matchAll(/^(?:.* sse )?ended: reason (\d+) \([^)]+\), \d+ events$/gm);
         return [...lines].map(([, reason]) => Number(reason));
@@ -184,7 +185,7 @@ class Host {
                 const status = readFileSync(join(directory, thread, 'stat'), 'latin1');
                 return [[thread, !status.replace(/^.*\) /s, '').startsWith('R')]];
             } catch {
-                return []; // It has ended meanwhile.
+                return []; // The thread has ended in the meantime.
             }
         });
     }
@@ -194,12 +195,12 @@ class Host {
             .map((name) => readFileSync(join(this.directory, name), 'utf8')).join('\n');
     }
 
-    /** As an operator would, who wants streams to end well. */
+    /** Stops it gracefully, as an operator would. */
     terminate() {
         this.child.kill(this.server?.quit ?? 'SIGTERM');
     }
 
-    /** With the processes that it has started; it might start others in their place. */
+    /** Kills it with the processes that it has started. Otherwise it might replace them. */
     kill() {
         const children = childrenOf(this.child.pid);
         this.child.kill('SIGKILL');
@@ -215,7 +216,7 @@ class Host {
         assert.equal(code, 0, `${this.name} ended with ${code}: ${this.stderr.slice(-2000)}`);
     }
 
-    /** Whatever state it is in; one that came to an end by itself tells why. */
+    /** Ends it in any state. If it has ended by itself, reports why. */
     async remove() {
         const ended = this.child.exitCode ?? this.child.signalCode;
         this.kill();
@@ -227,8 +228,8 @@ class Host {
     }
 }
 
-/** `streamsMax` 0: as many streams as it can. `names`: those that it is known by. `descriptors`: how many it may
- *  have. */
+/** `streamsMax` 0: as many streams as it can serve. `names`: the names of the server. `descriptors`: how many it
+ *  may have. */
 export async function startHost(entry, build, options = {}) {
     const host = new Host(entry, build, options);
     await host.start().catch((error) => {

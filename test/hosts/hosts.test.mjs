@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The same for every server: what clients see of it, and what is left of it when they have gone.
+// The same tests for every server: what clients receive, and what is left when they have disconnected.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
@@ -22,7 +22,7 @@ const SHUTDOWN = 10;
 const HOSTS_AT_A_TIME = 2;
 const HOUR_MS = 3600000;
 
-/* Data, and what becomes of it if it is not the same. */
+/* Data, and the expected data where they differ. */
 const texts = [
     ['a line'], [''], ['one\ntwo\nthree'], ['a\r\nb\rc\n', 'a\nb\nc\n'], ['\n\n'], [' : data: x\n\nevent: y'],
     ['Grüße, Ωμέγα, 豆, שלום, a\u2028b\u{1f600}\u{10ffff}\0'], ['x'.repeat(65536)], ['0123456\n'.repeat(8192)],
@@ -65,7 +65,7 @@ function openEventSource(host, url) {
     return eventSources[0].open(url, [], { connect: { ca: host.ca } });
 }
 
-/** A client that takes `step` events of each connection, breaks off, and comes back for the others. */
+/** A client that reads `step` events on each connection, disconnects, and reconnects for the others. */
 async function comeAndGo(host, topic, first, last, step) {
     const received = [...first.events];
     let stream = first;
@@ -86,13 +86,14 @@ async function comeAndGo(host, topic, first, last, step) {
     return { data: received.map(({ data }) => data), breaks };
 }
 
-/** Opens a stream that stops reading, and publishes until it has ended; a reader of the topic gets all. */
+/** Opens a stream that stops reading, and publishes until it has ended. Another reader of the topic receives
+ *  everything. */
 async function overflow(host, reader) {
     const text = 'x'.repeat(65536);
     const stalled = await Stream.open(host, 'stall', { alone: true });
     const before = host.endings.length;
     stalled.stopReading();
-    // Buffers of the system and of the server take some megabytes, the queue takes one, or four while the
+    // The buffers of the system and of the server take some megabytes. The queue takes one, or four while the
     // thread that writes is busy.
     for (let count = 1; count <= 300 && host.endings.length === before; count += 1) {
         await host.publish('stall', text);
@@ -100,7 +101,7 @@ async function overflow(host, reader) {
     }
     await host.untilEndings(before + 1);
     const [reason, ...more] = host.endings.slice(before);
-    // A thread that is blocked in a write reports the end when the server breaks that off.
+    // A thread that is blocked in a write reports the end only when the server ends the write.
     assert.ok(reason === OVERFLOW || (host.blocking && reason === PEER_GONE), `reason ${reason}`);
     assert.deepEqual(more, []);
     assert.ok(reader.data.every((data) => data === text));
@@ -113,7 +114,7 @@ function defineTests(entry, build) {
 
     before(async () => {
         it.host = await startHost(entry, build);
-        // What it makes at the first request belongs to it.
+        // Descriptors of the first request may stay open.
         await closeAll(it.host, await openAll(it.host, ['warm', 'warm']));
         await it.host.publish('warm', 'x');
         atRest.descriptors = it.host.descriptors();
@@ -176,7 +177,7 @@ function defineTests(entry, build) {
         });
     }
 
-    test('a stream is open before anything is sent, and forgotten without a heartbeat', async (t) => {
+    test('a stream is open before an event is sent, and a disconnect is noticed without a heartbeat', async (t) => {
         const host = await startHost(entry, build, { heartbeatMs: HOUR_MS });
         t.after(() => host.remove());
         const stream = await Stream.open(host, 'quiet');
@@ -189,13 +190,13 @@ function defineTests(entry, build) {
         }
     });
 
-    test('a client over the cap is told when to come back, and nothing else', async (t) => {
+    test('a client over the cap is told when to reconnect, and nothing else', async (t) => {
         const host = await startHost(entry, build, { streamsMax: 2 });
         t.after(() => host.remove());
         const [first, second] = await openAll(host, ['one', 'two']);
         const refused = await host.request('events?topic=three');
         assert.deepEqual([refused.status, refused.headers['content-type']], [200, 'text/event-stream']);
-        // A head of a stream that was sent before would be here.
+        // The head of a stream, if one was sent before, would be here.
         const [, retry] = refused.text.match(/^retry: ([0-9]+)\n\n$/) ?? assert.fail(refused.text);
         assert.ok(retry >= 2000 && retry <= 10000, `retry ${retry}`);
         assert.equal((await host.request('events?topic=')).status, 400);
@@ -208,7 +209,7 @@ function defineTests(entry, build) {
         await closeAll(host, [second, third]);
     });
 
-    test('what is refused', async () => {
+    test('bad requests are refused', async () => {
         const { host } = it;
         const { misreads = [] } = entry;
         const refusals = [
@@ -219,7 +220,7 @@ function defineTests(entry, build) {
             ['GET', `events?topic=${'x'.repeat(1025)}`, /^400$/],
             ['POST', `publish?topic=${'x'.repeat(1025)}`, /^400$/],
         ];
-        // A server that looks at them itself may answer otherwise, or not at all.
+        // A server that checks these requests itself may answer otherwise, or not at all.
         const refused = /^(400|403|ECONNRESET)$/;
         for (const topic of ['%00', 'a%00b', '%', '%zz', '%ff'].filter((text) => !misreads.includes(text))) {
             refusals.push(['GET', `events?topic=${topic}`, refused], ['POST', `publish?topic=${topic}`, refused]);
@@ -273,7 +274,7 @@ function defineTests(entry, build) {
         await resumed.untilEvents(4);
         assert.deepEqual(resumed.data, numbers(4, 2));
         assert.deepEqual(resumed.events.slice(0, 3), witness.events.slice(2, 5));
-        // An id that no event can have is an unknown one.
+        // An id that no event can have is an unknown id.
         for (const client of [unknown, malformed]) {
             const events = await client.untilEvents(2);
             assert.deepEqual(events.map(({ type }) => type), ['gap', 'message']);
@@ -306,7 +307,7 @@ function defineTests(entry, build) {
         await untilDescriptors(host, atRest.descriptors);
     });
 
-    test('fifty clients leave and come back, and lose nothing', async () => {
+    test('fifty clients reconnect again and again, and lose nothing', async () => {
         const { host } = it;
         const count = 40;
         const before = host.endings.length;
@@ -331,7 +332,7 @@ function defineTests(entry, build) {
         await untilDescriptors(host, atRest.descriptors);
     });
 
-    test('a client that leaves is forgotten, silent as the topic is', async () => {
+    test('a disconnect is noticed, although no event is published', async () => {
         const { host } = it;
         const witness = await Stream.open(host, 'witness');
         const count = host.endings.length;
@@ -343,7 +344,7 @@ function defineTests(entry, build) {
             const seen = host.endings.length;
             stream.close();
             await host.untilEndings(seen + 1);
-            // At once, or by the second write; a front needs two of its own. The rest is for a busy machine.
+            // At once, or by the second write. A proxy needs two writes of its own. The rest is for a busy machine.
             assert.ok(witness.heartbeats - heartbeats <= 20, `${witness.heartbeats - heartbeats} heartbeats`);
             assert.equal(host.endings.at(-1), PEER_GONE);
         }
@@ -351,7 +352,7 @@ function defineTests(entry, build) {
         await closeAll(host, [witness]);
     });
 
-    test('a client that stops reading harms nobody, and ends', async () => {
+    test('a client that stops reading ends, and the others miss nothing', async () => {
         const { host } = it;
         const reader = await Stream.open(host, 'stall');
         const stalled = await overflow(host, reader);
@@ -369,7 +370,7 @@ function defineTests(entry, build) {
         await until(() => streams[0].heartbeats >= heard + 8, 'eight heartbeats');
         const [used, ms] = [host.ticks() - ticks, performance.now() - start];
         t.diagnostic(`${used} ticks in ${ms.toFixed(0)} ms`);
-        // A loop that turns without end would take most of a processor: a hundred ticks a second.
+        // A loop that never sleeps would use most of a processor: a hundred ticks a second.
         assert.ok(used <= 10 + ms / 100, `${used} ticks in ${ms.toFixed(0)} ms`);
         await closeAll(host, streams);
         await untilDescriptors(host, atRest.descriptors);
@@ -378,7 +379,7 @@ function defineTests(entry, build) {
     test('SIGTERM ends every stream with a final event, and leaves nothing', async (t) => {
         const { host } = it;
         const reader = await Stream.open(host, 'stall');
-        // Its stream has ended, but it does not let go of its connection.
+        // Its stream has ended, but it keeps its connection open.
         await overflow(host, reader);
         const before = host.endings.length;
         const streams = [reader, ...await openAll(host, numbers(49).map((number) => `last ${number % 5}`))];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// HTTP/2, over TLS or with prior knowledge: sessions that streams share, and a fetch over them. `ca` is whom to
-// trust.
+// HTTP/2, over TLS or with prior knowledge: sessions that streams share, and a fetch over them. `ca` is the
+// certificate to trust.
 import http2 from 'node:http2';
 import { Readable } from 'node:stream';
 
@@ -10,12 +10,12 @@ export class Sessions {
     #open = new Map();
     #limits = new Map();
 
-    /** For a server that serves no more streams of a session at a time. */
+    /** For a server that serves only this many streams of a session at a time. */
     limit(origin, streams) {
         this.#limits.set(origin, streams);
     }
 
-    /** Makes a request on a session that has room, or on one of its own. */
+    /** Makes a request on a session that has room, or on a new one. */
     request(origin, headers, { alone = false, ca } = {}) {
         const session = this.#find(origin, alone) ?? this.#connect(origin, alone, ca);
         const stream = session.request(headers, { endStream: headers[':method'] === 'GET' });
@@ -34,14 +34,14 @@ export class Sessions {
     #connect(origin, alone, ca) {
         const session = http2.connect(origin, { ca });
         this.#open.set(session, { origin, count: 0, alone });
-        // What becomes of a session, its streams tell.
+        // The streams of a session report its errors.
         session.on('error', () => {});
         session.on('goaway', () => this.#open.delete(session));
         session.on('close', () => this.#open.delete(session));
         return session;
     }
 
-    /** A session that nothing uses any more goes. */
+    /** Closes a session that no stream uses any more. */
     #leave(session) {
         const room = this.#open.get(session);
         if (room) {
@@ -66,7 +66,7 @@ export function open(url, headers, options) {
     return sessions.request(new URL(url).origin, headersFor(url, 'GET', headers), options);
 }
 
-/** As request of hub.mjs. */
+/** Does the same as request of hub.mjs. */
 export function request(url, { method = 'GET', headers = {}, body, ca } = {}) {
     return new Promise((resolve, reject) => {
         const stream = sessions.request(new URL(url).origin, headersFor(url, method, headers), { ca });
@@ -86,7 +86,7 @@ export function request(url, { method = 'GET', headers = {}, body, ca } = {}) {
     });
 }
 
-/** As much of fetch as npm eventsource needs. */
+/** The part of fetch that npm eventsource needs. */
 export function fetch(url, { headers = {}, signal, ca } = {}) {
     return new Promise((resolve, reject) => {
         const stream = open(String(url), Object.fromEntries(Object.entries(headers)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The same for every server: clients that use up its time, descriptors, threads and memory. It goes on serving.
+// The same tests for every server: clients use up its time, descriptors, threads and memory, and it continues to
+// serve.
 import assert from 'node:assert/strict';
 import http2 from 'node:http2';
 import { describe, test } from 'node:test';
@@ -12,7 +13,7 @@ import { Stream } from './stream.mjs';
 const HOSTS_AT_A_TIME = 2;
 const DESCRIPTORS = 100;
 const STREAMS_MAX = 36;
-/** More than there are descriptors. */
+/** More connections than descriptors. */
 const CLIENTS = 150;
 const BODIES = 40;
 const SAMPLES = 100;
@@ -25,14 +26,14 @@ function publish(host, body = 'x', topic = 'a') {
     return ask(host, { method: 'POST', target: `publish?topic=${topic}`, body });
 }
 
-/** Connections that say this and no more, straight to the server, in clear text unless `encrypted` is set. */
+/** Connections that send these bytes and no more, directly to the server, without TLS unless `encrypted` is set. */
 async function say(host, text, count, { encrypted = false } = {}) {
     const raws = await repeat(count, () => Raw.connect(host, { encrypted, behindFront: false }));
     raws.forEach((raw) => raw.send(text));
     return raws;
 }
 
-/** What a client of this server may begin with. */
+/** Beginnings of requests to this server. */
 function beginnings(host) {
     if (host.front || host.tls) {
         return [''];
@@ -43,7 +44,7 @@ function beginnings(host) {
         'POST /publish?topic=a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhalf'];
 }
 
-/** Half of a request on a connection of HTTP/2; true once the server has ended it. */
+/** Sends half of a request on a connection of HTTP/2. Returns true once the server has ended it. */
 async function halfOverHttp2(host) {
     const session = http2.connect(host.origin, { ca: host.ca }).on('error', () => {});
     const stream = session.request({ ':method': 'POST', ':path': '/publish?topic=a' }, { endStream: false });
@@ -54,7 +55,7 @@ async function halfOverHttp2(host) {
     session.destroy();
 }
 
-/** Large bodies that do not come to their end. Returns whether one of them was refused, and how to close them. */
+/** Large bodies that are not completed. Returns whether one of them was refused, and how to close them. */
 async function beginBodies(host) {
     const raws = await repeat(BODIES, () => Raw.connect(host));
     for (const raw of raws) {
@@ -67,7 +68,7 @@ async function beginBodies(host) {
     };
 }
 
-/* Each on a connection of its own, so that none waits for the window of another. */
+/* Each has its own connection, so that none waits for the window of another. */
 function beginBodiesOverHttp2(host) {
     let isRefused = false;
     const sessions = Array.from({ length: BODIES }, () => {
@@ -107,7 +108,7 @@ function defineTests(entry, build) {
                 ...await say(host, 'GET /events', 1, { encrypted: true }));
         }
         const half = entry.http2 ? halfOverHttp2(host) : null;
-        // Meanwhile the others are served.
+        // The other clients are served during that time.
         const begun = performance.now();
         const stream = await Stream.open(host, 'a');
         assert.equal((await publish(host)).status, 202);
@@ -121,9 +122,9 @@ function defineTests(entry, build) {
         stream.close();
     });
 
-    // Elsewhere the server, or its front, counts from the last byte.
+    // Otherwise the server, or its proxy, counts from the last byte.
     if (!entry.http2 && !entry.trickles) {
-        test('a body that comes byte by byte has no more time than another', async (t) => {
+        test('a body that arrives byte by byte has the same time limit', async (t) => {
             const host = await start(t);
             const raw = await Raw.connect(host);
             raw.send('POST /publish?topic=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n');
@@ -138,14 +139,14 @@ function defineTests(entry, build) {
     const spares = entry.spares ?? true;
     const few = spares ? { descriptors: DESCRIPTORS } : {};
     if (spares) {
-        test('without free descriptors it waits in silence, and goes on when there are some', async (t) => {
+        test('without free descriptors it sleeps, and continues when there are some', async (t) => {
             const host = await start(t, few);
             await publish(host);
             const idle = host.descriptors();
             const raws = await say(host, '', CLIENTS);
             const busy = await countBusy(host);
             t.diagnostic(`busy in ${busy} of ${SAMPLES} samples`);
-            // A thread that turned without end would never wait, however little of a processor it gets.
+            // A thread that never sleeps would never be seen waiting, however little processor time it gets.
             assert.ok(busy < SAMPLES * 0.8, `busy in ${busy} samples`);
             assert.ok(host.stderr.length < 20000, host.stderr.slice(0, 2000));
             assert.ok(host.stderr.split('cannot accept new connections').length <= 2, host.stderr.slice(0, 2000));
@@ -155,7 +156,7 @@ function defineTests(entry, build) {
         });
     }
 
-    test('half requests whose clients have left leave nothing', async (t) => {
+    test('half requests of disconnected clients leave nothing behind', async (t) => {
         const host = await start(t, few);
         await publish(host);
         const idle = host.descriptors();
@@ -167,7 +168,7 @@ function defineTests(entry, build) {
     });
 
     test('streams leave room for other requests', async (t) => {
-        // What loads a module is told by its configuration how many streams it may have.
+        // A server that loads a module gets its limit of streams by its configuration.
         const host = await start(t, { ...few, streamsMax: entry.server ? STREAMS_MAX : 0 });
         const streams = [];
         while (streams.length < CLIENTS) {
@@ -192,7 +193,7 @@ function defineTests(entry, build) {
     });
 
     if (entry.countsBodies !== false) {
-        test('all bodies together are bounded', async (t) => {
+        test('all bodies together have a limit', async (t) => {
             const host = await start(t);
             const publishLarge = () => publish(host, 'x'.repeat(BODY_SIZE));
             assert.equal((await publishLarge()).status, 202);

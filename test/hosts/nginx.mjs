@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// nginx with the module of examples/hosts/nginx, as host.mjs starts and ends it.
+// nginx with the module of examples/hosts/nginx. host.mjs starts and ends it.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -7,7 +7,7 @@ const TEMPORARY = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
 
 function makeConfiguration(host) {
     const { program, port, http2, tls, certificate, heartbeatMs, streamsMax, more, workers = 1 } = host;
-    // A worker needs some descriptors beside those of its connections.
+    // A worker needs some descriptors in addition to those of its connections.
     const connections = host.descriptorsMax ? host.descriptorsMax - 40 : 2048;
     return `${process.getuid() === 0 ? 'user root;' : ''}
 load_module ${program};
@@ -48,7 +48,7 @@ export const nginx = {
     command(host) {
         const file = join(host.directory, 'nginx.conf');
         writeFileSync(file, makeConfiguration(host));
-        // nginx is not built with the sanitizer, which must come before everything else.
+        // nginx is built without the sanitizer, which must be loaded before everything else.
         const sanitized = ['env', `LD_PRELOAD=${process.env.SSE_ASAN_RUNTIME}`];
         return [...sanitized, 'nginx', '-p', host.directory, '-c', file, '-e', 'stderr'];
     },

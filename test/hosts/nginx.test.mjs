@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What is nginx's own: reload and quit while streams are open, compression, how publishes are refused.
+// Tests for nginx only: reload and quit while streams are open, compression, refused publishes.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import net from 'node:net';
@@ -26,7 +26,7 @@ async function start(t, entry, options) {
     return host;
 }
 
-/** Requests that are refused, and bodies that go to a file, are logged; anything worse is our mistake. */
+/** nginx logs refused requests, and bodies that go to a file. Anything more serious is an error of the module. */
 async function endWell(host) {
     host.terminate();
     await host.untilExit();
@@ -42,7 +42,7 @@ async function assertFinal(stream) {
     assert.deepEqual(more, []);
 }
 
-/** Reloads, and waits until the old worker has gone. */
+/** Reloads, and waits until the old worker has exited. */
 async function reload(host) {
     const old = host.pid;
     host.child.kill('SIGHUP');
@@ -50,7 +50,7 @@ async function reload(host) {
     await until(() => childrenOf(host.child.pid).length === 1, 'one worker');
 }
 
-/** A request that is sent as it is, on a connection of its own. */
+/** A request that is sent unchanged, on its own connection. */
 async function ask(t, host, text) {
     const socket = net.connect(host.port, '127.0.0.1');
     t.after(() => socket.destroy());
@@ -61,7 +61,7 @@ async function ask(t, host, text) {
 }
 
 function testReload(entry) {
-    test('a reload ends the streams with a final event, and they come back to the new worker', async (t) => {
+    test('a reload ends the streams with a final event, and clients reconnect to the new worker', async (t) => {
         const host = await start(t, entry);
         const streams = [];
         for (let count = 0; count < 20; count += 1) {
@@ -77,7 +77,7 @@ function testReload(entry) {
         const lastEventId = streams[0].events[0].id;
         const resumed = await Stream.open(host, 'reload', { lastEventId });
         await host.publish('reload', 'after');
-        // The new worker has a history of its own.
+        // The new worker has its own history.
         const events = await resumed.untilEvents(2);
         assert.deepEqual(events.map(({ type }) => type), ['gap', 'message']);
         assert.equal(events[1].data, 'after');
@@ -88,12 +88,12 @@ function testReload(entry) {
 }
 
 function testQuit(entry) {
-    test('a client that reads nothing does not keep a worker that quits', async (t) => {
+    test('a client that reads nothing does not delay a worker that quits', async (t) => {
         const host = await start(t, entry);
         const stalled = await Stream.open(host, 'stall', { alone: true });
         const reader = await Stream.open(host, 'stall');
         stalled.stopReading();
-        // More than every buffer on the way holds, and less than would end it.
+        // More than all buffers on the way together, and less than would end the stream.
         const text = 'x'.repeat(65536);
         for (let count = 1; count <= 12; count += 1) {
             await host.publish('stall', text);
@@ -104,8 +104,8 @@ function testQuit(entry) {
         await host.untilExit();
     });
 
-    test('a client that is behind gets all before a worker exits', async (t) => {
-        // Some of it has to wait for the next second.
+    test('a slow client receives everything before a worker exits', async (t) => {
+        // A part of it must wait for the next second.
         const host = await start(t, entry, { more: 'limit_rate 300k;' });
         const stream = await Stream.open(host, 'behind');
         const texts = ['a', 'b', 'c', 'd'].map((letter) => letter.repeat(100000));
@@ -118,7 +118,7 @@ function testQuit(entry) {
         await host.untilExit();
     });
 
-    test('a stop breaks the streams off, and leaves nothing', async (t) => {
+    test('a stop aborts the streams, and leaves nothing behind', async (t) => {
         const host = await start(t, entry);
         const streams = [];
         for (let count = 0; count < 5; count += 1) {
@@ -165,7 +165,7 @@ function testPublishes(entry) {
         assert.deepEqual([refused.status, refused.headers.allow], [405, 'POST']);
         const events = await host.request('events?topic=a', { method: 'DELETE' });
         assert.deepEqual([events.status, events.headers.allow], [405, 'GET, HEAD']);
-        // More than the location takes, then more than a stream may have queued: neither ends the stream.
+        // More than the location accepts, then more than a stream may have queued. Neither ends the stream.
         for (const size of [2 * BODY_SIZE_MAX + 1, BODY_SIZE_MAX]) {
             const { status } = await publish({ body: 'x'.repeat(size) }).catch(({ code }) => ({ status: code }));
             assert.ok([413, 'EPIPE', 'ECONNRESET'].includes(status), `${size}: ${status}`);
@@ -198,7 +198,7 @@ function testRequests(entry) {
         await host.untilEndings(1);
     });
 
-    test('HEAD gets the head of a stream, and opens none', async (t) => {
+    test('HEAD returns the head of a stream, and opens none', async (t) => {
         const host = await start(t, entry);
         const { status, headers, text } = await host.request('events?topic=a', { method: 'HEAD' });
         assert.deepEqual([status, headers['content-type'], text], [200, 'text/event-stream', '']);
@@ -207,9 +207,9 @@ function testRequests(entry) {
     });
 }
 
-/* What only HTTP/1.1 can say, or only without TLS. */
+/* Requests that need HTTP/1.1, or no TLS. */
 function testConnections() {
-    test('a client that has gone before its stream begins is noticed at once', async (t) => {
+    test('a disconnect before the beginning of the stream is noticed at once', async (t) => {
         const host = await start(t, plain, { heartbeatMs: HOUR_MS });
         const socket = await ask(t, host, 'GET /events?topic=a HTTP/1.1\r\nHost: localhost\r\n\r\n');
         socket.end();
@@ -232,7 +232,7 @@ function testConnections() {
         await endWell(host);
     });
 
-    test('HTTP/1.0 gets a stream without chunks, to the end of the connection', async (t) => {
+    test('HTTP/1.0 receives a stream without chunks, up to the end of the connection', async (t) => {
         const host = await start(t, plain);
         const socket = await ask(t, host, 'GET /events?topic=a HTTP/1.0\r\n\r\n');
         let answer = '';
@@ -266,7 +266,7 @@ function testConnections() {
         await endWell(host);
     });
 
-    test('limit_rate slows a stream down, and breaks nothing', async (t) => {
+    test('limit_rate only slows a stream down', async (t) => {
         const host = await start(t, plain, { more: 'limit_rate 200k;' });
         const stream = await Stream.open(host, 'slow');
         const texts = Array.from({ length: 10 }, (_, index) => String(index).repeat(20000));
@@ -280,7 +280,7 @@ function testConnections() {
         await endWell(host);
     });
 
-    test('a client that overflows is told by a broken connection', async (t) => {
+    test('the connection of a client that overflows is aborted', async (t) => {
         const host = await start(t, plain);
         const stream = await Stream.open(host, 'full');
         stream.stopReading();
@@ -295,8 +295,8 @@ function testConnections() {
         assert.notEqual(stream.ended, 'end');
     });
 
-    test('frames of HTTP/2 that outlive their stream hold its events', async (t) => {
-        // No history holds them.
+    test('frames of HTTP/2 that outlive their stream keep its events in memory', async (t) => {
+        // No history retains them.
         const host = await start(t, withHttp2, { more: 'sse_history 0;' });
         const deaf = new DeafClient(host.port, '/events?topic=deaf');
         t.after(() => deaf.close());
@@ -312,7 +312,7 @@ function testConnections() {
         await endWell(host);
     });
 
-    test('several workers are warned of', async (t) => {
+    test('nginx warns of several workers', async (t) => {
         const host = await start(t, plain);
         assert.doesNotMatch(host.stderr, /\[warn\]/);
         const several = await start(t, { ...plain, workers: 2 });

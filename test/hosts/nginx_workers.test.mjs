@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// nginx with several workers, which share a ring: whichever has a client or takes an event, and whichever dies.
+// nginx with several workers that share a ring: any of them may have a client, receive an event, or die.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { until } from '../clients/hub.mjs';
@@ -29,7 +29,7 @@ function openClients(t, host, topic) {
     return clients;
 }
 
-/** Every client has to come back. */
+/** Every client must reconnect. */
 async function reload(host, clients) {
     const old = childrenOf(host.child.pid);
     const before = clients.map(({ opens }) => opens);
@@ -50,7 +50,7 @@ async function killOne(host, index) {
     }, 'another worker');
 }
 
-/** Publishes until it is told to stop, then the last event. Returns what was accepted. */
+/** Publishes until it is told to stop, then publishes the last event. Returns the accepted events. */
 async function publishUntil(host, topic, isOver) {
     const accepted = [];
     for (let number = 0; !isOver(); number += 1) {
@@ -66,7 +66,7 @@ async function publishUntil(host, topic, isOver) {
     return [...accepted, LAST];
 }
 
-/** Every client has the same events in the same order, each once, and all that were accepted. */
+/** Every client has the same events in the same order, each once, with all that were accepted. */
 async function assertSame(clients, accepted) {
     await until(() => clients.every(({ messages }) => messages.at(-1)?.data === LAST), 'the last event everywhere',
         () => JSON.stringify(clients.map(({ messages }) => messages.length)));
@@ -103,7 +103,7 @@ describe('workers of nginx', { concurrency: 1, skip: missing(plain) }, () => {
         assert.doesNotMatch(host.stderr, /\[(warn|crit|alert|emerg)\]/);
     });
 
-    test('nothing is lost or doubled over reloads and dead workers', async (t) => {
+    test('with reloads and dead workers, no event is lost or sent twice', async (t) => {
         const host = await start(t);
         const clients = openClients(t, host, 'ring');
         await until(() => clients.every(({ opens }) => opens > 0), 'the clients');

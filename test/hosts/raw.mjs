@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// A client that sends what it likes: requests by the byte, half of them, and header fields that no browser would.
+// A client that sends any bytes: requests in pieces, incomplete ones, and header fields that no browser would send.
 import { once } from 'node:events';
 import http2 from 'node:http2';
 import net from 'node:net';
 import tls from 'node:tls';
 import { until } from '../clients/hub.mjs';
 
-/** One connection to a host, or to the front before it. */
+/** One connection to a host, or to the proxy in front of it. */
 export class Raw {
     received = '';
     closed = false;
@@ -88,9 +88,8 @@ async function askHttp2(host, { method, target, headers = {}, body }) {
     return answer;
 }
 
-/** Sends one request and returns `status`, which is 0 if the connection ended without an answer, `head` in small
- *  letters, and the `text` that came with it. A header field that is null is left out; one that is a list comes as
- *  often. */
+/** Sends one request. Returns `status` (0 if the connection ended without an answer), `head` in lower case, and
+ *  `text`. A header field that is null is omitted. A field that is a list is sent once for each element. */
 export function ask(host, request) {
     return host.http2 ? askHttp2(host, request) : askHttp1(host, request);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The same for every server: requests that must be refused, or must not be, and clients that use up what it has.
+// The same tests for every server: requests that must be refused, and requests that must be accepted.
 import assert from 'node:assert/strict';
 import http2 from 'node:http2';
 import { after, before, describe, test } from 'node:test';
@@ -30,7 +30,7 @@ function pages(host) {
         [{ 'Sec-Fetch-Site': 'none' }, true],
         [{ Host: `localhost:${port}`, Origin: `${scheme}://LocalHost:${port}` }, true],
         [{ Host: `${NAME}:${port}`, Origin: `${scheme}://${NAME}:${port}` }, true],
-        // FastCGI tells the port of the front, which is another.
+        // FastCGI passes the port of the proxy, which is another one.
         [{ Host: NAME, Origin: `https://${NAME}` }, !host.frontServer],
         [{ Origin: 'https://evil.example' }, false],
         [{ Origin: 'https://evil.example', 'Sec-Fetch-Site': 'cross-site' }, false],
@@ -75,7 +75,7 @@ function testRequests(entry, build) {
     });
 }
 
-/** Answers a request whose body the client sends only when it is told to. */
+/** Answers a request whose client sends the body only after "100 Continue". */
 async function expectContinue(host) {
     if (host.http2) {
         const session = http2.connect(host.origin, { ca: host.ca }).on('error', () => {});
@@ -110,12 +110,12 @@ function testBodies(entry, build) {
     after(() => it.host?.remove());
 
     if (entry.continues !== false) {
-        test('a client that waits for 100 Continue gets it', async () => {
+        test('a client that waits for 100 Continue receives it', async () => {
             assert.deepEqual(await expectContinue(it.host), [true, 202]);
         });
     }
 
-    test('an event that does not fit into the queue of a client is refused, and harms no stream', async () => {
+    test('an event that does not fit into the queue of a client is refused, and ends no stream', async () => {
         const stream = await Stream.open(it.host, 'size');
         const large = 'x'.repeat(MEBIBYTE - 1000);
         const publish = (body) => ask(it.host, { method: 'POST', target: 'publish?topic=size', body });
@@ -125,7 +125,7 @@ function testBodies(entry, build) {
             // A server that answers before it has read everything may reset the connection.
             assert.ok(status === 413 || (status === 0 && size > MEBIBYTE), `${status} to ${size} bytes`);
         }
-        // Line ends take room of their own.
+        // Line ends need additional room.
         assert.equal((await publish('\n'.repeat(MEBIBYTE / 4))).status, 413);
         assert.equal((await publish('the last')).status, 202);
         await stream.untilEvents(2);
@@ -140,7 +140,7 @@ function testBodies(entry, build) {
         assert.equal((await ask(it.host, { method: 'GET', target: 'events?topic=a', headers })).status, 200);
     });
 
-    test('an id that no event has is told as a gap', async () => {
+    test('an id that no event has is a gap', async () => {
         for (const lastEventId of ['x'.repeat(500), 'x'.repeat(2000), '%00', '0', '\xff']) {
             const stream = await Stream.open(it.host, 'ids', { lastEventId });
             assert.equal(stream.status, 200, lastEventId);
@@ -151,7 +151,7 @@ function testBodies(entry, build) {
     });
 
     if (!entry.http2 && entry.lengths !== false) {
-        test('a body whose length is told in two ways is no event', async () => {
+        test('a body with two lengths is refused', async () => {
             const publication = { method: 'POST', target: 'publish?topic=length' };
             const stream = await Stream.open(it.host, 'length');
             const posts = [

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// One stream on a connection of its own, or of HTTP/2: light enough for hundreds, and able to stop reading.
+// One stream on its own connection, or of HTTP/2. It is cheap enough for hundreds, and can stop reading.
 import http from 'node:http';
 import https from 'node:https';
 import { constants } from 'node:http2';
@@ -11,14 +11,14 @@ export class Stream {
     parser = new StrictParser();
     status = null;
     headers = null;
-    /** 'end' once the body has ended as it should, otherwise what broke it off. */
+    /** 'end' once the body has ended correctly, otherwise the error. */
     ended = null;
-    /** Sends what the server has no reason to read, where HTTP has a place for that. */
+    /** Sends bytes that the server has no reason to read, where HTTP allows that. */
     sendMore = () => {};
     #source;
     #close;
 
-    /** `lastEventId` for a client that comes back; `more` is added to the query. */
+    /** `lastEventId` is for a client that reconnects. `more` is added to the query. */
     constructor(host, topic, { lastEventId, alone, headers: others = {}, more = '' } = {}) {
         const headers = { accept: 'text/event-stream', 'cache-control': 'no-store', ...others };
         const url = host.events(topic) + more;
@@ -40,7 +40,8 @@ export class Stream {
 
     #openHttp1(url, headers, ca) {
         const { get } = url.startsWith('https:') ? https : http;
-        // As EventSource asks. The agent, which is this request's, closes the connection at its end.
+        // Sends the headers of EventSource. The agent belongs to this request, and closes the connection at its
+        // end.
         const request = get(url, { headers: { ...headers, connection: 'keep-alive' }, agent: false, ca });
         this.#close = () => request.destroy();
         this.sendMore = () => request.socket.write('GET / HTTP/1.1\r\n');

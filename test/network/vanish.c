@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A stream to a client that vanishes: no FIN, no RST, its packets are dropped.
+ * A stream to a client that vanishes. There is no FIN and no RST, because its packets are dropped.
  *
  *   vanish server ADDRESS PORT     serves one client, and prints how its stream ended
  *   vanish client ADDRESS PORT     connects, prints "open" at the first byte, and goes on reading

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// While there is no hub a front answers with an error, which ends an EventSource for good; unless the operator
-// makes a stream of it.
+// Without a hub, a front answers with an error, which ends an EventSource for good, unless the operator replaces it
+// with a stream.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startHaproxy, startNginx } from '../clients/front.mjs';
@@ -25,7 +25,7 @@ const fronts = {
     },
     'Caddy, no hub': { status: 502, start: (port) => startCaddy(port), startWithAway: startCaddyWithAway },
     'Varnish, no hub': { status: 503, start: (port) => startVarnish(port), startWithAway: startVarnishWithAway },
-    // These have no way to answer an error with the status 200.
+    // These fronts cannot answer an error with the status 200.
     'Apache, no hub': { status: 503, start: (port) => startApache(port) },
     'lighttpd, no hub': { status: 503, start: (port) => startLighttpdProxy(port) },
     'nghttpx, no hub': { status: '502 or 503', start: (port) => startNghttpx(port) },

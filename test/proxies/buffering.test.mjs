@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What an operator must not do: have nginx ignore the header that ends its buffering, or let the others hold
-// streams back.
+// What an operator must not do: let nginx ignore the header that ends its buffering, or let the others delay
+// streams.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startNginx } from '../clients/front.mjs';
@@ -11,7 +11,7 @@ import { startCaddy, startLighttpdProxy } from './servers.mjs';
 const EVENT_SIZE = 1000;
 const EVENTS = 20;
 
-/* Those that let nothing through before the stream ends. */
+/* Fronts that pass nothing on before the stream ends. */
 const holding = {
     'Caddy, encode gzip without Content-Encoding': (port) => (
         startCaddy(port, { more: 'encode gzip', proxy: 'header_down -Content-Encoding' })),
@@ -30,7 +30,7 @@ for (const [name, start] of Object.entries(holding)) {
         for (let number = 1; number <= EVENTS; number += 1) {
             await hub.publish({ topic: 'a', data: `number ${number} ` });
             await until(() => scene.between.streams[0].response.includes(`number ${number} `), 'the event');
-            // Time in which an event would pass.
+            // Long enough for an event to pass.
             assert.equal((await request(`${scene.front.url}stats`)).status, 200);
         }
         assert.deepEqual(curl.events, []);
@@ -54,7 +54,7 @@ test('nginx, proxy_ignore_headers X-Accel-Buffering: events wait until a buffer 
         assert.ok(published < 1000, 'nothing arrives at all');
         await hub.publish({ topic: 'a', data: `number ${published} `.padEnd(EVENT_SIZE) });
         await until(passed, 'the event on its way to nginx');
-        // nginx has one worker: once it has answered this, it has read that.
+        // nginx has one worker. Once it has answered this request, it has read the event.
         await request(`${scene.front.url}stats`);
     }
     t.diagnostic(`the first event arrived when ${published} had been published`);

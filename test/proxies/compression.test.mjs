@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A front that compresses streams all the same: each event arrives at once.
+// Fronts that compress streams nevertheless: each event arrives at once.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Scene } from './scene.mjs';

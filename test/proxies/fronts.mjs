@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The fronts that the readme's table names, as an operator would configure them. Each is started before a
-// port; `tls` tells that it speaks HTTP/2 with TLS, `compresses` that it compresses what it may, `late` that
-// it notices a client's leaving only when there is something to send.
+// The fronts in the guide's table, as an operator would configure them. Each is started in front of a port. `tls`:
+// it speaks HTTP/2 with TLS. `compresses`: it compresses what it may. `late`: it notices a disconnect only when
+// there is something to send.
 import { startHaproxy, startNginx } from '../clients/front.mjs';
 import {
     startApache, startCaddy, startLighttpdProxy, startNghttpx, startVarnish, VARNISH_PIPE,
@@ -74,7 +74,7 @@ export const fronts = [
     { name: 'nghttpx, HTTP/2 and TLS', tls: true, start: (port) => startNghttpx(port, { tls: true }) },
 ];
 
-/* What makes of a hub that is away a stream that ends at once, so that an EventSource comes back. */
+/* Replaces the error of a missing hub by a stream that ends at once, so that an EventSource reconnects. */
 
 export const AWAY_RETRY_MS = 20;
 const AWAY_BODY = `retry: ${AWAY_RETRY_MS}\n\n`;
@@ -89,7 +89,7 @@ export function startNginxWithAway(port) {
     });
 }
 
-/** Without `retries` haproxy would try for three seconds, in which a hub may have come back. */
+/** Without `retries` haproxy would try for three seconds, and a hub may be back by then. */
 export function startHaproxyWithAway(port) {
     return startHaproxy(port, {
         more: 'retries 0',

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The same through every front: what clients see of a stream, and what the hub sees of its clients.
+// The same tests for every front: what clients receive of a stream, and what the hub notices of its clients.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { request, until } from '../clients/hub.mjs';
@@ -8,7 +8,7 @@ import { Scene } from './scene.mjs';
 
 const FRONTS_AT_A_TIME = 3;
 
-/* Data, and what becomes of it if it is not the same. */
+/* Data, and the expected data where they differ. */
 const texts = [
     ['a line'], [''], ['one\ntwo\nthree'], ['a\r\nb\rc\n', 'a\nb\nc\n'], ['\n\n'], [' : data: x\n\nevent: y'],
     ['Grüße, Ωμέγα, 豆, שלום, a\u2028b\u{1f600}\u{10ffff}\0'], ['x'.repeat(4096)], ['x'.repeat(65536)],
@@ -123,7 +123,7 @@ function defineTests({ start, tls, compresses, late }) {
         for (const client of clients) {
             await client.untilEvents(1);
         }
-        // Whoever publishes tells the next hub what was last, and goes on there.
+        // The publisher tells the next hub the last event, and continues from there.
         const next = await scene.replaceHub();
         await next.publish({ topic: 'a', id: 'known', data: 'x' });
         await next.publish({ topic: 'a', id, data: 'from the first' });

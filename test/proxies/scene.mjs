@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A front before hubs, with a proxy between them that keeps what passes and lets one hub follow another.
+// A front with hubs behind it, and a proxy between them that records the traffic and can replace one hub by
+// another.
 import { once } from 'node:events';
 import { startHub, until } from '../clients/hub.mjs';
 import { startProxy } from '../clients/proxy.mjs';
@@ -25,7 +26,7 @@ export class Scene {
         await this.between.stop();
     }
 
-    /** A hub for one test; all streams that are opened in it close before. */
+    /** A hub for one test. All streams that are opened in it close before it ends. */
     async startHub(t, options = []) {
         const hub = await startHub(['--retry', '20', ...options]);
         this.hub = hub;
@@ -38,14 +39,14 @@ export class Scene {
         return hub;
     }
 
-    /** From now on the front's requests go to another hub; the streams of the first go on. */
+    /** From now on the front's requests go to another hub. The streams of the first one continue. */
     async replaceHub(options = []) {
         this.hub = await startHub(['--retry', '20', ...options]);
         this.between.port = this.hub.port;
         return this.hub;
     }
 
-    /** Ends the hub; there is no server for the front any more. */
+    /** Ends the hub. Then the front has no server any more. */
     async takeHubAway() {
         const closed = once(this.between.server, 'close');
         this.between.server.close();
@@ -53,7 +54,7 @@ export class Scene {
         await closed;
     }
 
-    /** Lets the front reach a hub again. */
+    /** Connects the front to a hub again. */
     async bringHubBack() {
         this.between.server.listen(new URL(this.between.url).port, '127.0.0.1');
         await once(this.between.server, 'listening');
@@ -68,7 +69,7 @@ export class Scene {
         return client;
     }
 
-    /** A stream whose head need not have come. */
+    /** Opens a stream without waiting for its head. */
     openCurl(topic, options = []) {
         const secure = this.front.tls ? ['--http2', '--cacert', this.front.caFile] : [];
         return this.#keep(openCurl(this.url(topic), [...secure, ...options]));
@@ -80,12 +81,12 @@ export class Scene {
         return client;
     }
 
-    /** Streams of one topic, of every sort of client, named. */
+    /** Streams of one topic, with a client of each kind, by name. */
     async openAll(t, topic, types = []) {
         return [...await this.openBare(topic), ...await this.openEventSources(t, topic, types)];
     }
 
-    /** Clients that do not come back. */
+    /** Clients that do not reconnect. */
     async openBare(topic) {
         const clients = [await this.curl(topic)];
         if (!this.front.tls) {
@@ -98,7 +99,7 @@ export class Scene {
         return clients;
     }
 
-    /** Clients that come back by themselves. */
+    /** Clients that reconnect by themselves. */
     async openEventSources(t, topic, types = []) {
         const clients = eventSources.map((source) => (
             this.#keep(source.open(this.url(topic), types, this.#agentOptions()))));

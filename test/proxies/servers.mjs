@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Fronts that only this suite has, started as those of clients/front.mjs are.
+// Fronts that only this suite uses, started like those of clients/front.mjs.
 import { join } from 'node:path';
 import { start, startLighttpd } from '../clients/front.mjs';
 
-/** Caddy with one site, whose directives are `more` and a reverse proxy. With `tls` there is HTTP/2. */
+/** Caddy with one site, whose directives are `more` and a reverse proxy. With `tls` it speaks HTTP/2. */
 export function startCaddy(upstream, { more = '', proxy = '', tls = false } = {}) {
     const configuration = (port, directory, certificate) => `{
     admin off
@@ -19,13 +19,13 @@ ${tls ? 'https' : 'http'}://127.0.0.1:${port} {
     }
 }
 `;
-    // It keeps a copy of its configuration.
+    // Caddy stores a copy of its configuration.
     const options = (file, directory) => [`XDG_CONFIG_HOME=${directory}`, 'caddy', 'run', '--config', file,
         '--adapter', 'caddyfile'];
     return start('env', options, configuration, { tls });
 }
 
-/** Apache with a reverse proxy for everything, in the way of Debian: mpm_event. With `tls` there is HTTP/2. */
+/** Apache with a reverse proxy for everything, as in Debian: mpm_event. With `tls` it speaks HTTP/2. */
 export function startApache(upstream, { modules = [], more = '', tls = false } = {}) {
     const loaded = ['mpm_event', 'authz_core', 'proxy', 'proxy_http', ...modules,
         ...tls ? ['ssl', 'socache_shmcb', 'http2'] : []];
@@ -48,16 +48,16 @@ ProxyPass / http://127.0.0.1:${upstream}/
     return start('apache2', (file) => ['-DFOREGROUND', '-f', file], configuration, { tls });
 }
 
-/** lighttpd with a reverse proxy for everything. `streams` false: as it is by itself. */
+/** lighttpd with a reverse proxy for everything. `streams` false: with its default buffering. */
 export function startLighttpdProxy(upstream, { more = '', streams = true } = {}) {
     const proxy = `proxy.server = ( "" => (( "host" => "127.0.0.1", "port" => ${upstream} )) )`;
     return startLighttpd(['proxy'], `${proxy}\n${more}`, { streams });
 }
 
-/** Has Varnish pass on what comes, and do nothing else with streams. */
+/** Makes Varnish pass streams on unchanged. */
 export const VARNISH_PIPE = 'sub vcl_recv { if (req.url ~ "^/events") { return (pipe); } }';
 
-/** Varnish with one backend; `vcl` is the rest of its configuration, `parameters` are NAME=VALUE. */
+/** Varnish with one backend. `vcl` is the rest of its configuration, `parameters` are NAME=VALUE. */
 export function startVarnish(upstream, { vcl = '', parameters = [] } = {}) {
     const configuration = () => `vcl 4.1;
 backend hub { .host = "127.0.0.1"; .port = "${upstream}"; }
@@ -69,7 +69,7 @@ ${vcl}
     return start('varnishd', options, configuration);
 }
 
-/** nghttpx with one backend. With `tls` there is HTTP/2. */
+/** nghttpx with one backend. With `tls` it speaks HTTP/2. */
 export function startNghttpx(upstream, { more = '', tls = false } = {}) {
     const configuration = (port, directory, certificate) => `frontend=127.0.0.1,${port}${tls ? '' : ';no-tls'}
 backend=127.0.0.1,${upstream}

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// EventSource in a tab of Chromium, as the other clients are.
+// EventSource in a tab of Chromium, with the interface of the other clients.
 import { after } from 'node:test';
 import { launchBrowser } from '../clients/chromium.mjs';
 import { Source } from '../clients/sources.mjs';
@@ -17,7 +17,7 @@ export async function openContext(t) {
 }
 
 class Tab extends Source {
-    /** What `readyState` was at each error: 0 if the browser comes back, 2 if it has given up. */
+    /** The values of `readyState` at each error: 0 if the browser reconnects, 2 if it has given up. */
     states = [];
 
     take({ kind, state, ...event }) {
@@ -32,7 +32,7 @@ class Tab extends Source {
     }
 }
 
-/** Opens a stream in a tab of its own; it need not have begun when this is done. */
+/** Opens a stream in its own tab, without waiting for its beginning. */
 export async function openTab(context, url, types = []) {
     const tab = new Tab();
     tab.page = await context.newPage();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Many tabs of one browser: over HTTP/1.1 it opens six connections, over HTTP/2 one carries all streams, as far as
-// the front wants that.
+// Many tabs of one browser. Over HTTP/1.1 it opens six connections. Over HTTP/2 one connection carries all streams
+// that the front permits.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { startHaproxy, startNginx } from '../clients/front.mjs';
@@ -66,7 +66,7 @@ describe('tabs', { concurrency: 2 }, () => {
             for (const tab of opened()) {
                 await tab.untilEvents(1);
             }
-            // Each that closes lets another one in, and no more.
+            // Each tab that closes lets exactly one other in.
             const closed = [];
             for (const [index, tab] of opened().slice(0, 3).entries()) {
                 await tab.close();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The fronts' time limits for silence: heartbeats keep a stream, and without them nothing is lost either.
+// The fronts' time limits for silence. Heartbeats keep a stream open, and without them no event is lost either.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { startHaproxy, startNginx } from '../clients/front.mjs';
@@ -9,9 +9,9 @@ import { startApache, startLighttpdProxy, startNghttpx, startVarnish, VARNISH_PI
 
 const TESTS_AT_A_TIME = 4;
 const HEARTBEAT_MS = 300;
-/** Long beside a heartbeat, even on a busy machine. */
+/** Long compared with a heartbeat, even on a busy machine. */
 const LONG_MS = 4000;
-/** Long beside the time in which a hub answers: an answer that is late is an error, which ends an EventSource. */
+/** Long compared with a hub's answer, because a late answer is an error, which ends an EventSource. */
 const SHORT_MS = 3000;
 
 const limits = {
@@ -29,7 +29,7 @@ const limits = {
     'Apache, ProxyTimeout': (ms) => (port) => startApache(port, { more: `ProxyTimeout ${ms / 1000}` }),
 };
 
-/* Those that do not count the silence of a server. */
+/* Limits that do not count the silence of a server. */
 const others = {
     'haproxy, timeout client': (port) => startHaproxy(port, { more: `timeout client ${SHORT_MS}` }),
     'haproxy, timeout client, HTTP/2': (port) => (
@@ -38,7 +38,7 @@ const others = {
         startNghttpx(port, { more: `frontend-read-timeout=${SHORT_MS}ms` })),
 };
 
-/* Varnish's limit for a whole response, which heartbeats do not lengthen. */
+/* Varnish's limit for a whole response. Heartbeats do not extend it. */
 const sendTimeout = 'Varnish, send_timeout';
 const SEND_TIMEOUT = [`send_timeout=${SHORT_MS / 1000}`];
 
@@ -84,7 +84,7 @@ describe('timeouts', { concurrency: TESTS_AT_A_TIME }, () => {
                 published.push(`number ${published.length}`);
                 await hub.publish({ topic: 'a', data: published.at(-1) });
             };
-            // Who has received nothing yet has no last event id, and goes on with what is new.
+            // A client that has received nothing yet has no last event id, and continues with new events.
             await until(async () => {
                 await publish();
                 return clients.every((client) => client.events.length > 0);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Two Redis, one of them a replica, three nodes, and clients, while all that can go wrong does, in random order:
-// every accepted event arrives at every client once, or the client is told of a gap.
+// Two Redis servers (one is a replica), three nodes, and clients, with every kind of fault in random order. Every
+// accepted event arrives at every client once, or the client is notified of a gap.
 import assert from 'node:assert/strict';
 import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,7 +14,7 @@ const SEED = Number(process.env.SSE_TEST_SEED ?? Date.now() % 1000000);
 const CLIENTS = 12;
 const TOPIC = 'chaos';
 const PAUSE_MS = 10;
-/** Accepted events between two blows. */
+/** Accepted events between two faults. */
 const STRIDE = 15;
 
 let state = SEED;
@@ -26,7 +26,7 @@ function random(count) {
 
 const servers = [await startRedis(), await startRedis()];
 const proxy = await startProxy(servers[0].port);
-/** Which of the two is the master. */
+/** Returns which of the two is the master. */
 let master = 0;
 await servers[1].cli('REPLICAOF', '127.0.0.1', servers[0].port);
 const nodes = [];
@@ -43,7 +43,7 @@ after(async () => {
     await Promise.all(servers.map((server) => server.stop()));
 });
 
-/** Notes when each event came. The EventSource of undici gives up when a node is not there. */
+/** Records when each event arrived. The EventSource of undici gives up if a node refuses the connection. */
 function openClient(index) {
     const { url } = nodes[index % nodes.length];
     const [npm] = eventSources;
@@ -61,7 +61,7 @@ class Publisher {
     publish() {
         const event = { topic: TOPIC, data: `event ${this.#count++}`, at: performance.now() };
         const { url } = nodes[this.#count % nodes.length];
-        // A node that is killed answers nothing.
+        // A killed node gives no answer.
         const answer = publish(url, event).then(({ status, id }) => {
             assert.ok([202, 503, 504].includes(status), `${status}`);
             if (status === 202) {
@@ -148,10 +148,10 @@ const blows = {
 function check(client, accepted) {
     const messages = client.events.filter(({ type }) => type === 'message');
     const ids = new Set(messages.map(({ id }) => id));
-    assert.equal(ids.size, messages.length, 'an event came twice');
+    assert.equal(ids.size, messages.length, 'an event arrived twice');
     const lastGap = client.events.findLast(({ type }) => type === 'gap')?.at ?? 0;
     const lost = accepted.filter(({ id, at }) => !ids.has(id) && at > lastGap);
-    assert.deepEqual(lost, [], 'an event did not come, and nobody was told');
+    assert.deepEqual(lost, [], 'an event is missing, and there was no gap event');
     return { received: messages.length, missed: accepted.filter(({ id }) => !ids.has(id)).length };
 }
 
@@ -170,7 +170,7 @@ test(`${ROUNDS} blows, seed ${SEED}`, { timeout: 300000 }, async (t) => {
     }
     await publisher.untilAccepted(STRIDE);
     await publisher.stop();
-    // The last ones come when every node has noticed what happened.
+    // They are published when every node has noticed the faults.
     let last;
     const isLate = ({ events }) => !events.some(({ id }) => id === last.id);
     await until(async () => {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A Redis of the test's own, and nodes that share it.
+// A test's own Redis, and nodes that share it.
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -13,11 +13,11 @@ import { freePort } from '../clients/front.mjs';
 import { openCurl } from '../clients/sources.mjs';
 
 const run = promisify(execFile);
-/** As Redis has it. The id of an event has the mark of the entry behind it. */
+/** Redis' format. The id of an event also has the mark of its entry at the end. */
 const ID = /^\d+-\d+$/;
 export const STREAM = 'events';
 
-/** A child that can be ended and started again, with the same arguments. */
+/** A child process that can be ended and started again with the same arguments. */
 class Server {
     child = null;
     stderr = '';
@@ -66,14 +66,14 @@ class Redis extends Server {
         }, 'Redis');
     }
 
-    /** What redis-cli prints; rejected if Redis is not there. */
+    /** Returns what redis-cli prints. Rejects if Redis does not answer. */
     async cli(...command) {
         const options = { maxBuffer: 1 << 28 };
         const { stdout } = await run('redis-cli', ['-p', this.port, ...command.map(String)], options);
         return stdout;
     }
 
-    /** The events of the stream, in order: id, topic, type, data. None of their texts has a line end. */
+    /** The events of the stream, in order: id, topic, type, data. No text contains a line end. */
     async events() {
         const events = [];
         const text = await this.cli('XRANGE', STREAM, '-', '+');
@@ -90,7 +90,7 @@ class Redis extends Server {
         return events.filter(({ topic }) => topic !== undefined);
     }
 
-    /** Adds an entry as a node does, with an id of the test's choice. Returns the event. */
+    /** Adds an entry like a node, with an id that the test chooses. Returns the event. */
     async add(id, topic, data) {
         const mark = Math.floor(Math.random() * 0xffffffff).toString(16).padStart(8, '1');
         await this.cli('XADD', STREAM, id, 'mark', mark, 'topic', topic, 'data', data);
@@ -98,7 +98,7 @@ class Redis extends Server {
     }
 
     async stop() {
-        // A test that failed may have left it stopped.
+        // A failed test may have left it stopped.
         this.child.kill('SIGCONT');
         await this.end('SIGTERM');
         rmSync(this.directory, { recursive: true });
@@ -111,7 +111,7 @@ export async function startRedis() {
     return redis;
 }
 
-/** Passes bytes on, in order; while `isHeld`, it keeps them. */
+/** Passes bytes on, in order. While `isHeld`, it keeps them. */
 class Pipe {
     #kept = [];
 
@@ -135,7 +135,7 @@ class Pipe {
     }
 }
 
-/** Stands before Redis, as a slow network does, or a name that changes its address. */
+/** A relay in front of Redis. It can be slow like a network, or change its address like a name. */
 class Proxy {
     #pipes = new Set();
     #clients = new Set();
@@ -163,7 +163,7 @@ class Proxy {
         this.#pipes.forEach((pipe) => pipe.flush());
     }
 
-    /** Every connection breaks, and new ones go to another port. */
+    /** Breaks every connection. New ones go to another port. */
     turnTo(target) {
         this.target = target;
         this.#clients.forEach((client) => client.destroy());
@@ -204,12 +204,12 @@ class Node extends Server {
         return JSON.parse((await request(`${this.url}stats`)).text);
     }
 
-    /** Until it has found Redis: before that it sends all clients away. */
+    /** Waits until the node has found Redis. Before that it refuses all clients. */
     untilReady() {
         return until(async () => (await this.stats()).begun, 'the node to begin', () => this.stderr);
     }
 
-    /** Whatever went wrong inside it shows now, leaks included. */
+    /** Checks for errors inside it, with leaks. */
     async stop() {
         assert.equal(await this.end('SIGTERM'), 0, this.stderr);
         assert.doesNotMatch(this.stderr, /ERROR|WARNING|runtime error/);
@@ -220,7 +220,7 @@ class Node extends Server {
     }
 }
 
-/** Starts a node on a port that it keeps; perhaps by a command before it, such as one that sets limits. */
+/** Starts a node on a port that it keeps. `command` runs it, for example a shell that sets limits. */
 export async function startNode(redis, options = [], before = []) {
     const port = await freePort();
     const always = (process.env.SSE_REDIS_BEFORE ?? '').split(' ').filter(Boolean);
@@ -235,12 +235,12 @@ export function eventsUrl(origin, topics) {
     return `${origin}events?${topics.map((topic) => `topic=${encode(topic)}`).join('&')}`;
 }
 
-/** The status, and the id if the event was accepted. With a key, the event is stored once. */
+/** Returns the status, and the id if the event was accepted. With a key, the event is stored once. */
 export async function publish(origin, { topic, type = '', data = '' }, key = undefined) {
     const url = `${origin}publish?topic=${encode(topic)}&type=${encode(type)}`;
     const headers = key === undefined ? {} : { 'Idempotency-Key': key };
     const { status, text } = await request(url, { method: 'POST', headers, body: data });
-    // A proxy in front may answer in place of the node.
+    // A proxy in front may answer instead of the node.
     const { id, error } = text.startsWith('{') ? JSON.parse(text) : {};
     return { status, id, error };
 }
@@ -261,14 +261,14 @@ export async function acceptedMany(origin, topic, count) {
     return events;
 }
 
-/** A Redis of one test. */
+/** A Redis for one test. */
 export async function redisFor(t) {
     const server = await startRedis();
     t.after(() => server.stop());
     return server;
 }
 
-/** A node of one test. */
+/** A node for one test. */
 export async function nodeFor(t, server, options = [], before = []) {
     const node = await startNode(server, options, before);
     await node.untilReady();
@@ -282,7 +282,7 @@ export async function proxyFor(t, target) {
     return proxy;
 }
 
-/** A client that comes back with an id, to whichever node. */
+/** A client that reconnects with an id, to any node. */
 export async function comeBack(t, node, topics, id) {
     const stream = openCurl(eventsUrl(node.url, topics), ['-H', `Last-Event-ID: ${id}`]);
     t.after(() => stream.close());

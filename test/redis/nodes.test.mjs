@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What one node must do, so that several can be one.
+// The behaviour of one node that lets several work as one.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import http from 'node:http';
@@ -21,7 +21,7 @@ after(async () => {
     await redis.stop();
 });
 
-test('an event goes to the clients of every node, with the id that its publisher was told', async (t) => {
+test('an event reaches the clients of every node, with the id that its publisher received', async (t) => {
     const topics = ['every', 'other'];
     const streams = [];
     for (const source of [...eventSources, fetchSource]) {
@@ -42,7 +42,7 @@ test('an event goes to the clients of every node, with the id that its publisher
     }
 });
 
-test('a client that comes back to another node misses nothing', async (t) => {
+test('a client that reconnects to another node misses nothing', async (t) => {
     const first = await acceptedMany(left.url, 'back', 10);
     for (const node of [left, right]) {
         const stream = await comeBack(t, node, ['back'], first[3].id);
@@ -51,7 +51,7 @@ test('a client that comes back to another node misses nothing', async (t) => {
     }
 });
 
-test('a client of a young node gets each event from before the node began once', async (t) => {
+test('a client of a new node receives each event from before the start of the node once', async (t) => {
     const old = await acceptedMany(left.url, 'young', 150);
     await acceptedMany(left.url, 'another', 5);
     const node = await nodeFor(t, redis);
@@ -66,7 +66,7 @@ test('a client of a young node gets each event from before the node began once',
     assert.deepEqual([(await node.stats()).filled, (await node.stats()).gaps], [2, 0]);
 });
 
-test('a client gets what a short history no longer retains, and then what it retains', async (t) => {
+test('a client receives what a short history no longer retains, and then the rest', async (t) => {
     const node = await nodeFor(t, redis, ['-n', 20]);
     const busy = await acceptedMany(node.url, 'busy', 100);
     const quiet = await acceptedMany(node.url, 'quiet', 5);
@@ -79,7 +79,7 @@ test('a client gets what a short history no longer retains, and then what it ret
     assert.equal((await node.stats()).gaps, 0);
 });
 
-test('while events come in, a client that comes back gets each of them once', async (t) => {
+test('while events arrive, a client that reconnects receives each of them once', async (t) => {
     const first = await acceptedMany(left.url, 'seam', 30);
     const node = await nodeFor(t, redis);
     let more = true;
@@ -102,7 +102,7 @@ test('while events come in, a client that comes back gets each of them once', as
     }
 });
 
-test('a client that got nothing but the first id, and comes back, misses nothing', async (t) => {
+test('a client that received only the first id, and reconnects, misses nothing', async (t) => {
     const stream = await openFor(t, fetchSource, eventsUrl(left.url, ['beginning']));
     const [{ id }] = await stream.untilEvents(1);
     stream.close();
@@ -128,7 +128,7 @@ test('a client from a node that is ahead waits until this one has caught up', as
     assert.deepEqual(idsOf(stream.events), [next.id]);
 });
 
-test('what was trimmed is a gap, which the client is told of, and then all that is left', async (t) => {
+test('for trimmed events a client is notified of a gap, and then receives all that is left', async (t) => {
     const server = await redisFor(t);
     const node = await nodeFor(t, server);
     const sent = await acceptedMany(node.url, 'trimmed', 30);
@@ -146,7 +146,7 @@ test('what was trimmed is a gap, which the client is told of, and then all that 
     assert.deepEqual({ filled, gaps }, { filled: 2, gaps: 1 });
 });
 
-test('what was trimmed before a node had read it is a gap, which its clients are told of', async (t) => {
+test('clients are notified of events that were trimmed before their node read them', async (t) => {
     const server = await redisFor(t);
     const publisher = await nodeFor(t, server);
     const behind = await nodeFor(t, server);
@@ -161,7 +161,7 @@ test('what was trimmed before a node had read it is a gap, which its clients are
     await until(() => last(stream.events), 'the last event', () => JSON.stringify(stream.events));
     const back = await comeBack(t, behind, ['behind'], first.id);
     await until(() => last(back.events), 'the last event', () => JSON.stringify(back.events));
-    // The first of them may have been in its hands already.
+    // The node may have read the first of them already.
     for (const events of [stream.events.slice(2), back.events]) {
         const messages = events.filter(({ type }) => type === 'message');
         const before = messages.length - 10;
@@ -171,7 +171,7 @@ test('what was trimmed before a node had read it is a gap, which its clients are
     }
 });
 
-test('the stream is bounded', async (t) => {
+test('the length of the stream is limited', async (t) => {
     const server = await redisFor(t);
     const node = await nodeFor(t, server, ['-k', 100]);
     await acceptedMany(node.url, 'bounded', 500);
@@ -193,7 +193,7 @@ for (const id of ['99999999999999-0', 'no id of Redis', '5', '$', '1844674407370
     });
 }
 
-test('a client that comes back with the id of an entry that is no event gets what follows, once', async (t) => {
+test('a client with the id of an entry without an event receives the next events once', async (t) => {
     await acceptedMany(left.url, 'foreign', 3);
     const id = (await redis.cli('XADD', 'events', '*', 'something', 'else')).trim();
     const early = await comeBack(t, left, ['foreign'], id);
@@ -206,7 +206,7 @@ test('a client that comes back with the id of an entry that is no event gets wha
     }
 });
 
-test('a client with an id that the history no longer retains gets no older event of a quiet topic', async (t) => {
+test('a client with an id that is no longer retained receives no older event of a quiet topic', async (t) => {
     const node = await nodeFor(t, redis, ['-n', 10]);
     await accepted(node.url, { topic: 'still', data: 'old' });
     const others = await acceptedMany(node.url, 'lively', 30);
@@ -218,7 +218,7 @@ test('a client with an id that the history no longer retains gets no older event
     assert.deepEqual(idsOf(stream.events), idsOf([next, last]));
 });
 
-test('entries of others in the stream are passed over', async (t) => {
+test('entries of other programs in the stream are skipped', async (t) => {
     const stream = await openFor(t, fetchSource, eventsUrl(left.url, ['mine']));
     await redis.cli('XADD', 'events', '*', 'something', 'else');
     await redis.cli('XADD', 'events', '*', 'topic', 'mine', 'type', 'a\nb', 'data', 'forged');
@@ -246,7 +246,7 @@ test('bad input is refused before Redis sees it', async () => {
 });
 
 for (const signal of ['SIGTERM', 'SIGKILL']) {
-    test(`Redis is away, ended by ${signal}: 503, and the streams stay`, async (t) => {
+    test(`Redis was ended by ${signal}: 503, and the streams stay open`, async (t) => {
         const server = await redisFor(t);
         const node = await nodeFor(t, server);
         const stream = await openFor(t, fetchSource, eventsUrl(node.url, ['away']));
@@ -269,7 +269,7 @@ for (const signal of ['SIGTERM', 'SIGKILL']) {
     });
 }
 
-test('Redis refuses to write: 503, and reading goes on', async (t) => {
+test('Redis refuses to write: 503, and reading continues', async (t) => {
     const server = await redisFor(t);
     const node = await nodeFor(t, server, ['-n', 5]);
     const stream = await openFor(t, fetchSource, eventsUrl(node.url, ['full']));
@@ -284,7 +284,7 @@ test('Redis refuses to write: 503, and reading goes on', async (t) => {
     assert.deepEqual(idsOf(await back.untilEvents(18)), idsOf([...sent.slice(3), last]));
 });
 
-/** A client that begins to read when the node has put it off, or ended it. Returns what it read. */
+/** A client that begins to read when the node has delayed it or ended it. Returns what it read. */
 async function readLate(node, topic, id) {
     const { put_off: before } = await node.stats();
     const headers = { 'Last-Event-ID': id };
@@ -295,7 +295,7 @@ async function readLate(node, topic, id) {
         return putOff > before || filled > 0;
     }, 'the node to have sent what it can');
     const parser = new StrictParser();
-    // It may have been cut off: what it has read is whole events all the same.
+    // It may have been disconnected, but has read only complete events.
     response.on('error', () => {}).on('data', (chunk) => parser.feed(chunk));
     const hasAll = () => parser.events.at(-1)?.data === 'end';
     await until(() => response.complete || response.destroyed || hasAll(), 'the end');
@@ -303,7 +303,7 @@ async function readLate(node, topic, id) {
     return parser.events;
 }
 
-test('a client that reads too slowly for its gap comes back for the rest', async (t) => {
+test('a client that reads its replay too slowly reconnects for the rest', async (t) => {
     const server = await redisFor(t);
     const publisher = await nodeFor(t, server);
     const first = await accepted(publisher.url, { topic: 'large', data: 'before' });
@@ -323,7 +323,7 @@ test('a client that reads too slowly for its gap comes back for the rest', async
     assert.ok((await young.stats()).put_off > 0);
 });
 
-test('without Redis, whoever needs it is sent away, and told when to come back', async (t) => {
+test('without Redis, a client that needs it is told when to reconnect', async (t) => {
     const server = await redisFor(t);
     const node = await nodeFor(t, server, ['-n', 5]);
     const sent = await acceptedMany(node.url, 'later', 20);
@@ -331,7 +331,7 @@ test('without Redis, whoever needs it is sent away, and told when to come back',
     await server.end('SIGTERM');
     const young = await startNode(server);
     t.after(() => young.stop());
-    // The retry of a stream that has begun, and that of a client that is refused.
+    // The retry of a stream that has begun, and that of a refused client.
     const [ended, refused] = [[200, 1000], [2000, 10000]];
     for (const [one, id, [least, most]] of [
         [node, sent[3].id, ended], [young, sent[3].id, refused], [young, '', refused]]) {

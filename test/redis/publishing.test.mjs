@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What a publisher is told when Redis is slow, silent or away, and how it sends an event again.
+// What a publisher is told when Redis is slow, silent or not there, and how it sends an event again.
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { request, until } from '../clients/hub.mjs';
@@ -25,7 +25,7 @@ function publishAgain(origin, event, key) {
     }, 'the event to be accepted');
 }
 
-/** Sends an event with a key until it was sent on to Redis, which did not answer. */
+/** Sends an event with a key until it was passed on to Redis, which did not answer. */
 function publishInVain(origin, event, key) {
     return until(async () => {
         const { status, error } = await publish(origin, event, key);
@@ -44,7 +44,7 @@ test('Redis hangs: the outcome is unknown, and the same key stores the event onc
     const { status, error } = await publish(one.url, event, 'a key');
     assert.equal(status, 400, error);
     await publishInVain(one.url, event, 'key-1');
-    // Once more while Redis still hangs: it may be refused before it is sent, or not.
+    // Sends it again while Redis still hangs. It may be refused before it is sent.
     await publish(one.url, event, 'key-1');
     server.child.kill('SIGCONT');
     const id = await publishAgain(one.url, event, 'key-1');
@@ -57,7 +57,7 @@ test('Redis hangs: the outcome is unknown, and the same key stores the event onc
     assert.ok((await one.stats()).unknown >= 1);
 });
 
-test('without a key, what was answered 503 is never stored, and publishers do not wait for ever', async (t) => {
+test('without a key, an event answered 503 is never stored, and publishers do not wait for ever', async (t) => {
     const server = await redisFor(t);
     const one = await nodeFor(t, server);
     const stream = await openFor(t, fetchSource, eventsUrl(one.url, ['hang']));
@@ -89,7 +89,7 @@ for (const held of ['requests', 'replies']) {
         proxy.hold(held);
         const event = { topic: 'slow', data: 'late' };
         await publishInVain(slow.url, event, 'late-1');
-        // By another node, perhaps before the first attempt has come to Redis.
+        // By another node, perhaps before the first attempt has reached Redis.
         const id = await publishAgain(quick.url, event, 'late-1');
         proxy.hold(null);
         assert.equal(await publishAgain(slow.url, event, 'late-1'), id);
@@ -100,7 +100,7 @@ for (const held of ['requests', 'replies']) {
     });
 }
 
-test('Redis is away: refused, not unknown, and the key is still free', async (t) => {
+test('without Redis an event is refused, not unknown, and the key is still free', async (t) => {
     const server = await redisFor(t);
     const one = await nodeFor(t, server);
     await accepted(one.url, { topic: 'away', data: 'before' });
@@ -135,7 +135,7 @@ test('a key is for one event', async () => {
     for (const other of [{ ...event, data: 'two' }, { ...event, type: 'b' }, { ...event, topic: 'k' }]) {
         assert.equal((await publish(node.url, other, 'key-2')).status, 422);
     }
-    // The parts do not run into each other.
+    // The parts of an event are kept apart.
     assert.equal((await publish(node.url, { topic: 'ke', type: 'ya', data: 'one' }, 'key-2')).status, 422);
     assert.equal((await publish(node.url, event, 'key-3')).status, 202);
     const before = (await redis.events()).length;

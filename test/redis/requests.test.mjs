@@ -51,7 +51,7 @@ function rawMany(t, one, bytes, count) {
 
 const HOST = 'Host: localhost\r\n';
 
-test('silent and slow connections hold up nobody', async (t) => {
+test('silent and slow connections delay nobody', async (t) => {
     const one = await nodeFor(t, redis);
     const waiting = [
         ...rawMany(t, one, '', 40),
@@ -64,11 +64,11 @@ test('silent and slow connections hold up nobody', async (t) => {
     assert.ok(waiting.every(({ ended }) => !ended));
 });
 
-test('clients that are ahead of a node whose reader is late hold up no publisher', async (t) => {
+test('clients that are ahead of a slow node delay no publisher', async (t) => {
     const server = await redisFor(t);
     const proxy = await proxyFor(t, server.port);
     const [late, other] = [await nodeFor(t, { port: proxy.port }), await nodeFor(t, server)];
-    // So that its other connection is there.
+    // This opens the node's other connection.
     await accepted(late.url, { topic: 'late', data: 'before' });
     proxy.hold('entries');
     const { id } = await accepted(other.url, { topic: 'late', data: 'only the other node has it' });
@@ -100,16 +100,16 @@ test('idle connections and half requests end', async (t) => {
     assert.equal(cut.status, 400);
 });
 
-test('more connections than the node keeps: the oldest goes, and requests are answered', async (t) => {
+test('too many connections: the oldest is closed, and requests are answered', async (t) => {
     const one = await nodeFor(t, redis);
     execFileSync('prlimit', [`--nofile=4096:`, `--pid=${process.pid}`]);
     const waiting = rawMany(t, one, 'GET /', 1500);
-    // Those whose time is up get an answer.
+    // A connection whose time is up gets an answer.
     await until(() => waiting.filter(({ ended, text }) => ended && text === '').length >= 400, 'the oldest to go');
     await accepted(one.url, { topic: 'a', data: 'x' });
 });
 
-test('bodies are bounded in total', async (t) => {
+test('bodies have a common limit', async (t) => {
     const one = await nodeFor(t, redis);
     const head = `POST /publish?topic=a HTTP/1.1\r\n${HOST}Content-Length: 65536\r\n\r\n`;
     const waiting = rawMany(t, one, head + 'x'.repeat(65535), 150);
@@ -119,7 +119,7 @@ test('bodies are bounded in total', async (t) => {
     await until(async () => (await publish(one.url, { topic: 'a', data: 'x' })).status === 202, 'room');
 });
 
-/** The threads of a node that do not wait now. */
+/** The threads of a node that are not waiting now. */
 function busyThreads({ child }) {
     const directory = `/proc/${child.pid}/task`;
     return readdirSync(directory).filter((thread) => {
@@ -128,8 +128,8 @@ function busyThreads({ child }) {
     });
 }
 
-/** In how many samples the busiest thread did not wait. One that turns without end never waits, however little of a
- *  processor it gets. */
+/** In how many samples the busiest thread did not wait. A thread that never sleeps would never be seen waiting,
+ *  however little processor time it gets. */
 async function countBusy(one, samples) {
     const counts = new Map();
     for (let sample = 0; sample < samples; ++sample) {
@@ -139,17 +139,17 @@ async function countBusy(one, samples) {
     return Math.max(0, ...counts.values());
 }
 
-test('without free descriptors accepting pauses, which is said once, and goes on', async (t) => {
+test('without free descriptors accepting pauses, with one message, and continues', async (t) => {
     const one = await nodeFor(t, redis);
     const limit = (count) => execFileSync('prlimit', [`--nofile=${count}:`, '--pid', one.child.pid]);
     const [before] = readFileSync(`/proc/${one.child.pid}/limits`, 'latin1').match(/(?<=Max open files +)\d+/);
     const descriptors = readdirSync(`/proc/${one.child.pid}/fd`).map(Number);
-    // None is free below the limit.
+    // No descriptor is free below the limit.
     limit(Math.min(...descriptors.map((fd) => fd + 1).filter((fd) => !descriptors.includes(fd))));
-    // One may come in by the descriptor of a connection that was about to close.
+    // One connection may be accepted with the descriptor of one that was about to close.
     const waiting = rawMany(t, one, `GET /stats HTTP/1.1\r\n${HOST}`, 20);
     await until(() => one.stderr.includes('cannot accept new connections'), 'the message', () => one.stderr);
-    // Time enough to say it again and again.
+    // Long enough to print the message again and again.
     const busy = await countBusy(one, 100);
     assert.equal(one.stderr.match(/cannot accept new connections/g).length, 1, one.stderr);
     assert.ok(busy < 80, `busy in ${busy} of 100 samples`);
@@ -159,7 +159,7 @@ test('without free descriptors accepting pauses, which is said once, and goes on
     assert.ok(waiting.filter(({ status }) => status === 200).length >= 18);
 });
 
-test('the limit of descriptors falls below what is open: the node waits, and goes on', async (t) => {
+test('the limit of descriptors drops below the open ones: the node waits, and continues', async (t) => {
     const one = await nodeFor(t, redis);
     const silent = rawMany(t, one, 'GET /', 20);
     await until(() => silent.every(({ socket }) => !socket.connecting), 'the connections');
@@ -171,7 +171,7 @@ test('the limit of descriptors falls below what is open: the node waits, and goe
     await accepted(one.url, { topic: 'a', data: 'x' });
 });
 
-test('streams over the limit are told when to come back, and publishing goes on', async (t) => {
+test('streams over the limit are told when to reconnect, and publishing continues', async (t) => {
     const one = await nodeFor(t, redis, [], ['prlimit', '--nofile=96:96']);
     const streams = rawMany(t, one, `GET /events?topic=a HTTP/1.1\r\n${HOST}\r\n`, 100);
     await until(() => streams.every(({ text }) => text.includes('\r\n\r\n')), 'all answers');
@@ -200,7 +200,7 @@ test('HEAD, other methods and other paths', async () => {
     assert.equal((await request(`${node.url}nothing`, { method: 'HEAD' })).status, 404);
 });
 
-test('a client that waits for 100 gets it, unless its body is not wanted', async (t) => {
+test('a client that waits for 100 Continue receives it, unless its body is not needed', async (t) => {
     const head = (target, length) => `POST ${target} HTTP/1.1\r\n${HOST}Expect: 100-continue\r\n`
         + `Content-Length: ${length}\r\n\r\n`;
     const asked = new Raw(t, node, head('/publish?topic=expect', 5));
@@ -224,7 +224,7 @@ test('a body that is far too large is refused, and the answer arrives', async (t
     assert.equal(large.status, 413, large.text);
 });
 
-test('two lengths, a NUL in a topic, and what else has two meanings', async (t) => {
+test('two lengths, a NUL in a topic, and other ambiguous requests are refused', async (t) => {
     const head = `POST /publish?topic=a HTTP/1.1\r\n${HOST}`;
     const post = (fields, body) => new Raw(t, node, `${head}${fields}\r\n\r\n${body}`);
     for (const [fields, body] of [
@@ -243,7 +243,7 @@ test('two lengths, a NUL in a topic, and what else has two meanings', async (t) 
     assert.equal((await redis.events()).length, before);
 });
 
-test('parameters that nobody knows are ignored, and no Last-Event-ID is a bad request', async (t) => {
+test('unknown parameters are ignored, and any Last-Event-ID is accepted', async (t) => {
     const url = `${node.url}publish?utm_source=x&topic=odd&=&flag&type=`;
     assert.equal((await request(url, { method: 'POST', body: 'x' })).status, 202);
     const stream = new Raw(t, node, `GET /events?_=%zz&topic=odd&lastEventId HTTP/1.1\r\n${HOST}\r\n`);
@@ -257,7 +257,7 @@ test('parameters that nobody knows are ignored, and no Last-Event-ID is a bad re
     }
 });
 
-test('a page of another origin can do nothing here, nor one that gave its name this address', async (t) => {
+test('a page of another origin can do nothing, also with DNS rebinding', async (t) => {
     const one = await nodeFor(t, redis, ['-a', 'events.example']);
     const own = `127.0.0.1:${one.port}`;
     const post = (headers) => request(`${one.url}publish?topic=guard`, { method: 'POST', headers, body: 'x' });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Redis loses entries that were read already: a key that is deleted, a replica that takes over, an older file. Then
-// its ids may go back. Every accepted event arrives at every client once, or the client is told of a gap.
+// Redis loses entries that nodes have read: a key is deleted, a replica takes over, an older file is loaded. Then
+// its ids may go back. Every accepted event arrives at every client once, or the client is notified of a gap.
 import assert from 'node:assert/strict';
 import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ import {
     accepted, acceptedMany, comeBack, dataOf, eventsUrl, idsOf, nodeFor, proxyFor, publish, redisFor, STREAM,
 } from './cluster.mjs';
 
-/** An id of a clock that is an hour ahead. Later, Redis gives ids that are below. */
+/** An id of a clock that is an hour ahead. Later ids of Redis are below it. */
 const future = (number) => `${Date.now() + 3600000}-${number}`;
 
 /** A client of each kind that reconnects by itself. */
@@ -34,7 +34,7 @@ const untilGap = (stream) => until(() => stream.events.some(isGap), 'the gap', (
 const untilRenewed = (node) => until(async () => (await node.stats()).renewed > 0, 'the node to begin anew',
     () => node.stderr);
 
-/** Nothing twice; after the last gap everything that was accepted since `later` began. */
+/** No event arrives twice. After the last gap, every event arrives that was accepted since `later` began. */
 function check({ events }, later) {
     const messages = events.filter(({ type }) => type === 'message');
     assert.equal(new Set(idsOf(messages)).size, messages.length, JSON.stringify(events));
@@ -43,7 +43,7 @@ function check({ events }, later) {
     assert.deepEqual(idsOf(messages.slice(-later.length)), idsOf(later));
 }
 
-/** A client that comes back with an id that is lost, and one with an id that is not. */
+/** A client that reconnects with a lost id, and one whose id is not lost. */
 async function checkLate(t, node, topic, lost, later) {
     const back = await comeBack(t, node, [topic], lost.id);
     await untilGap(back);
@@ -56,7 +56,7 @@ async function checkLate(t, node, topic, lost, later) {
     assert.deepEqual(idsOf(known.events), idsOf(later.slice(1)));
 }
 
-/** A client that was away while events were lost, and whose own id is not lost. */
+/** A client that was disconnected while events were lost, and whose own id is not lost. */
 async function checkAway(t, nodes, topic, known, later) {
     for (const node of nodes) {
         const back = await comeBack(t, node, [topic], known.id);
@@ -67,7 +67,7 @@ async function checkAway(t, nodes, topic, known, later) {
 }
 
 for (const command of [['DEL', STREAM], ['FLUSHALL'], ['UNLINK', STREAM]]) {
-    test(`the ids go back after ${command[0]}: clients are told of a gap, and then get what is new`, async (t) => {
+    test(`the ids go back after ${command[0]}: clients are told of a gap, then get new events`, async (t) => {
         const server = await redisFor(t);
         const nodes = [await nodeFor(t, server), await nodeFor(t, server)];
         const streams = await clientsOf(t, nodes, 'back');
@@ -122,7 +122,7 @@ test('a replica whose clock is behind takes over', async (t) => {
     await checkAway(t, nodes, 'behind', both, later);
 });
 
-test('Redis gives the same id twice: the second entry is not taken for the first', async (t) => {
+test('Redis assigns the same id twice: the second entry is not mistaken for the first', async (t) => {
     const server = await redisFor(t);
     const node = await nodeFor(t, server);
     const [stream] = await clientsOf(t, [node], 'same');
@@ -190,7 +190,7 @@ test('Redis comes back with nothing, or with other data', async (t) => {
     }
 });
 
-test('the stream goes back again and again, while events come by two nodes', async (t) => {
+test('the stream goes back again and again, while two nodes accept events', async (t) => {
     const server = await redisFor(t);
     const nodes = [await nodeFor(t, server), await nodeFor(t, server)];
     const streams = await clientsOf(t, nodes, 'again');
@@ -213,7 +213,7 @@ test('the stream goes back again and again, while events come by two nodes', asy
     }
 });
 
-test('events that were accepted are lost before any node has read them', async (t) => {
+test('accepted events are lost before any node has read them', async (t) => {
     for (const isPublishing of [false, true]) {
         const server = await redisFor(t);
         const replica = await redisFor(t);

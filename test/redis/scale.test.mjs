@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Three nodes behind nginx, and clients that come back to whichever answers, while nodes and Redis are
-// killed: every client sees every accepted event of its topics exactly once and in order.
+// Three nodes behind nginx, and clients that reconnect to any of them, while nodes and Redis are killed. Every
+// client receives every accepted event of its topics exactly once and in order.
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { until } from '../clients/hub.mjs';
@@ -11,7 +11,7 @@ import { eventsUrl, publish, startNode, startRedis } from './cluster.mjs';
 const CLIENTS = Number(process.env.SSE_REDIS_CLIENTS ?? 300);
 const TOPICS = ['a', 'b', 'c', 'd', 'e', 'f'];
 const PAUSE_MS = 20;
-/** Accepted events between two blows. */
+/** Accepted events between two faults. */
 const STRIDE = 100;
 
 const redis = await startRedis();
@@ -20,7 +20,7 @@ for (let count = 0; count < 3; ++count) {
     nodes.push(await startNode(redis));
 }
 const servers = nodes.map(({ port }) => `server 127.0.0.1:${port} max_fails=0;`).join(' ');
-// Tries the next one if one does not answer.
+// nginx tries the next node if one does not answer.
 const pass = 'proxy_pass http://nodes; proxy_set_header Host $host:$server_port;';
 const nginx = await startNginx(pass, { http: `upstream nodes { ${servers} }` });
 const clients = [];
@@ -59,7 +59,7 @@ class Publisher {
         return answer;
     }
 
-    /** Waits until so many more have been accepted. */
+    /** Waits until this many more events have been accepted. */
     async untilAccepted(more) {
         const wanted = this.accepted.size + more;
         await until(() => this.accepted.size >= wanted, `${more} more accepted events`);
@@ -71,7 +71,7 @@ class Publisher {
     }
 }
 
-/** What the nodes told before they were killed, or in the end. */
+/** The counts of the nodes before they were killed, or at the end. */
 class Counts {
     filled = 0;
     gaps = 0;
@@ -89,12 +89,12 @@ function openClient(index) {
     return { topics, stream: source.open(eventsUrl(nginx.url, topics), ['ready', 'gap', 'farewell']) };
 }
 
-/** The events that a client was sent, after the id that it began with. */
+/** The events that a client received after its first id. */
 function eventsOf({ stream }) {
     return stream.events.filter(({ type }) => type === 'message');
 }
 
-/** How far a client has come. */
+/** How many events a client has received. */
 function newestOf({ stream }) {
     return stream.events.filter(({ type }) => type !== 'farewell').at(-1)?.id;
 }
@@ -110,7 +110,7 @@ test(`${CLIENTS} clients, three nodes, one Redis`, { timeout: 120000 }, async (t
     async function restart(node, end) {
         await counts.add(node);
         await node[end]();
-        // Not long enough for all its clients to have come back elsewhere: some come back to it.
+        // Not long enough for all its clients to reconnect elsewhere: some reconnect to it.
         await node.start();
         await publisher.untilAccepted(STRIDE);
     }

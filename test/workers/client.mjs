@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT
-// A bare client that comes back with its id, and may leave whenever it is told to.
+// A bare client that reconnects with its id, and disconnects when a test says so.
 import http from 'node:http';
 import { encode } from '../clients/hub.mjs';
 import { StrictParser } from '../clients/wire.mjs';
 
-/** The place of an event in the order of all, from its id. */
+/** The place of an event in the common order, from its id. */
 export function numberOf(id) {
     return Number(id.split('-')[1]);
 }
 
 export class Client {
-    /** What it was sent, of all its connections: type, data, id. */
+    /** What it received on all its connections: type, data, id. */
     events = [];
     /** Connections that became a stream. */
     opens = 0;
@@ -25,7 +25,7 @@ export class Client {
         this.#dial();
     }
 
-    /** The events that were published, without those that are this client's alone. */
+    /** The published events, without those that only this client received. */
     get messages() {
         return this.events.filter(({ type }) => type === 'message');
     }
@@ -48,7 +48,7 @@ export class Client {
         } else {
             this.refusals += 1;
         }
-        // A connection that breaks is no error here: the close follows.
+        // A broken connection is not an error here. The close event follows.
         response.on('error', () => {});
         response.on('data', (bytes) => {
             parser.feed(bytes);
@@ -64,7 +64,7 @@ export class Client {
         }
     }
 
-    /** Breaks its connection, and comes back. */
+    /** Breaks its connection, and reconnects. */
     leave() {
         this.outgoing.destroy();
     }

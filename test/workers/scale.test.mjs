@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Four workers and clients that leave and come back to any of them, while each worker is killed in turn, also
-// while it publishes, and while all are replaced: every client sees every accepted event of its topic exactly
-// once, in one order.
+// Four workers and clients that reconnect to any of them, while each worker is killed in turn, also while it
+// publishes, and while all are replaced. Every client receives every accepted event of its topic exactly once, in
+// one order.
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { until } from '../clients/hub.mjs';
@@ -13,11 +13,12 @@ const KILLS_INSIDE = process.env.SSE_WORKERS_KILLS_INSIDE !== '0';
 const WORKERS = 4;
 const TOPICS = ['a', 'b', 'c', 'd', 'e', 'f'];
 const PAUSE_MS = 10;
-/** A client leaves so often, on the average; those with an even number stay until they are cut off. */
+/** The average time after which a client disconnects. Clients with an even number stay until the server ends their
+ *  connection. */
 const LEAVING_MS = 400;
-/** Accepted events between two blows. */
+/** Accepted events between two faults. */
 const STRIDE = 60;
-/** In the order in which a publisher comes there. From `published` on its event is there. */
+/** The places in the order in which a publisher reaches them. From `published` on its event exists. */
 const PLACES = ['packed', 'locked', 'room', 'half', 'written', 'published', 'unlocked'];
 
 const server = await startWorkers(['-w', WORKERS]);
@@ -60,7 +61,7 @@ class Publisher {
         await until(() => this.accepted.size >= wanted, `${more} more accepted events`);
     }
 
-    /** Until the last event of each topic is accepted. */
+    /** Publishes until the last event of each topic is accepted. */
     async stop() {
         clearInterval(this.#timer);
         await Promise.all(this.#pending);
@@ -74,7 +75,7 @@ class Publisher {
     }
 }
 
-/** All events that were published to a topic, in their order: what its clients have seen together. */
+/** All events that were published to a topic, in order: the union of what its clients received. */
 function publishedTo(topic) {
     const events = new Map();
     const seen = clients.filter((client) => client.topic === topic).flatMap(({ messages }) => messages);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A server of several processes, and what a test does to them.
+// A server of several processes, and the faults that a test causes in it.
 import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -24,30 +24,30 @@ class Workers {
         return this.begun.filter(isRunning);
     }
 
-    /** That its workers have open, together. A new worker has those of its parent. */
+    /** The open descriptors of all its workers together. A new worker has copies of its parent's. */
     sockets() {
         return this.running.flatMap(linksOf).filter((link) => link.startsWith('socket:')).length;
     }
 
-    /** Until so many workers have begun since the beginning. */
+    /** Waits until this many workers have begun since the start. */
     untilBegun(count) {
         return until(() => this.begun.length >= count, `worker number ${count}`, () => this.#describe());
     }
 
-    /** Until nobody is left but the last `count` that began. */
+    /** Waits until only the last `count` workers are left. */
     untilOnlyLast(count) {
         const rest = () => this.begun.slice(0, -count).filter(isRunning);
         return until(() => rest().length === 0, 'the old workers to end', () => `${rest()} ${this.#describe()}`);
     }
 
-    /** As if a worker had a fault; another one takes its place. */
+    /** Kills a worker, as if it had a fault. Another one replaces it. */
     async kill(pid) {
         const before = this.begun.length;
         process.kill(pid, 'SIGKILL');
         await this.untilBegun(before + 1);
     }
 
-    /** The next worker that publishes dies at this place of ring.c. `during` is to publish. */
+    /** The next worker that publishes dies at this place of ring.c. `during` must publish. */
     async killAt(place, during = async () => {}) {
         const before = this.begun.length;
         this.#arm(`${place}.kill`);
@@ -55,7 +55,7 @@ class Workers {
         await this.untilBegun(before + 1);
     }
 
-    /** The next worker that publishes is stopped at this place; returns its number. `during` is to publish. */
+    /** The next worker that publishes is stopped at this place. Returns its number. `during` must publish. */
     async stopAt(place, during) {
         this.#arm(`${place}.stop`);
         await during();
@@ -77,7 +77,7 @@ class Workers {
         await this.untilOnlyLast(4);
     }
 
-    /** Whatever went wrong inside it shows now, leaks included. `killed`: how many workers were. */
+    /** Ends the server and checks for errors inside it, with leaks. `killed`: how many workers were killed. */
     async stop(killed = 0) {
         this.server.child.kill('SIGTERM');
         const code = await this.server.exited;
@@ -95,7 +95,7 @@ class Workers {
     }
 }
 
-/** T: it is stopped. Z: it has ended. */
+/** T: the process is stopped. Z: it has ended. */
 function stateOf(pid) {
     const path = `/proc/${pid}/stat`;
     try {
@@ -105,7 +105,7 @@ function stateOf(pid) {
     }
 }
 
-/** What the descriptors of a process are. One may be closed meanwhile. */
+/** The targets of a process's descriptors. One may be closed in the meantime. */
 function linksOf(pid) {
     return readdirSync(`/proc/${pid}/fd`).map((fd) => {
         try {
@@ -129,7 +129,8 @@ export async function startWorkers(options = []) {
     return new Workers(server, stops);
 }
 
-/** The status and the id; no status if the connection broke: then nobody knows what became of the event. */
+/** Returns the status and the id. There is no status if the connection broke, because then the result is
+ *  unknown. */
 export async function publish(url, topic, data) {
     try {
         const options = { method: 'POST', body: data };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Workers that die, or are stopped, at a place of ring.c: the next one that comes there, once a test has made
- * a file with the name of the place in the directory $SSE_RING_STOPS: `half.kill`, `half.stop`. */
+/* Lets a worker die or stop at a place of ring.c. A test makes a file with the name of the place in the
+ * directory $SSE_RING_STOPS: `half.kill`, `half.stop`. The next worker that comes there removes the file and
+ * dies or stops. */
 #include "ring_memory.h"
 
 #include <signal.h>
@@ -14,7 +15,7 @@ static const char *const names[] = {
     [RING_STOP_UNLOCKED] = "unlocked",
 };
 
-/* Of several processes, one removes the file. */
+/* Of several processes, only one removes the file. */
 static void look_for(enum ring_stop place, const char *how, int signal)
 {
     const char *directory = getenv("SSE_RING_STOPS");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The ring by itself: what is published is read, by whichever process, in one order; what does not fit any
- * more is gone, and said to be. */
+/* The ring alone: any process reads the published events in one order. Events that do not fit any more are
+ * discarded, and readers learn that. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -128,7 +128,7 @@ static void it_retains_so_many_events(void **state)
     ring_free(ring);
 }
 
-/* Of events of every size as many as fit, and not one less. */
+/* The ring retains as many events of every size as fit, and not one less. */
 static void it_retains_so_many_bytes(void **state)
 {
     const size_t words = 128;
@@ -191,7 +191,7 @@ static void what_is_no_event_is_refused(void **state)
     ring_free(ring);
 }
 
-/* "data: ", the data, two line ends: 8 bytes beside the data, and the topic. */
+/* "data: ", the data, two line ends: 8 bytes in addition to the data, and the topic. */
 static void the_largest_event_has_its_size(void **state)
 {
     struct ring *ring = make_ring(1024, 5, 100);
@@ -235,7 +235,7 @@ static void ids_stand_for_numbers(void **state)
         assert_true(ring_parse_id(ring, sse_str(ring_format_id(ring, n, id)), &number));
         assert_int_equal(number, n);
     }
-    /* Of the future, and of another ring. */
+    /* Ids of future events, and of another ring. */
     number = 77;
     assert_false(ring_parse_id(ring, sse_str(ring_format_id(ring, 13, id)), &number));
     assert_false(ring_parse_id(ring, sse_str(ring_format_id(ring, UINT64_MAX, id)), &number));
@@ -272,7 +272,7 @@ static void a_sleeping_reader_is_woken(void **state)
     assert_false(is_readable(ring, awake));
     ring_begin(ring, asleep);
     assert_false(is_readable(ring, asleep));
-    /* It has not read the event: it does not sleep, and its descriptor says so. */
+    /* It has not read the event, so it must not sleep, and its descriptor is readable. */
     assert_false(ring_sleep(ring, asleep, 0));
     assert_true(is_readable(ring, asleep));
     publish_number(ring, 2);
@@ -282,7 +282,7 @@ static void a_sleeping_reader_is_woken(void **state)
     ring_free(ring);
 }
 
-/* However often it is woken and does not read. */
+/* However often it is woken without reading. */
 static void a_full_pipe_delays_nobody(void **state)
 {
     struct ring *ring = make_ring(1024, 5, 0 + 256);
@@ -298,7 +298,7 @@ static void a_full_pipe_delays_nobody(void **state)
     ring_free(ring);
 }
 
-/* What a process leaves that dies between publishing and waking is found then. */
+/* This finds an event that a process published before it died without waking anyone. */
 static void who_attaches_wakes_the_others(void **state)
 {
     struct ring *ring = make_ring(0, 0, 0);
@@ -348,7 +348,7 @@ static void attach_and_sleep(struct ring *ring)
         _exit(1);
 }
 
-/* They did not detach, as one does not that is killed. */
+/* They did not detach, like a killed process. */
 static void the_places_of_the_dead_are_free(void **state)
 {
     struct ring *ring = make_ring(0, 0, 0);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A process dies while it publishes: at each place that ring_memory.h names, and, where the processor can be
- * stepped, at each instruction. Whoever comes next finds every event whole, and the next number free. */
+ * stepped, at each instruction. The next process finds every event complete, and the next number free. */
 #define _DEFAULT_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
@@ -31,7 +31,7 @@
 #include <sys/ptrace.h>
 #endif
 
-/* So few that an event makes others go, and that the numbers of places and of words wrap. */
+/* So few that an event discards others, and that the numbers of places and of words wrap around. */
 #define EVENTS 4
 #define NEVER 1000
 
@@ -44,10 +44,10 @@ void ring_stop(enum ring_stop place)
         raise(stop_signal);
 }
 
-/** A ring, and what its newest events say. */
+/** A ring, and the expected content of its newest events. */
 struct stage {
     struct ring *ring;
-    char texts[8][64]; /* of the event n: n % 8 */
+    char texts[8][64]; /* of event n: n % 8 */
 };
 
 static const char *text_of(uint64_t attempt, char *text)
@@ -73,7 +73,7 @@ static int publish(struct stage *stage, uint64_t attempt)
                         &(struct sse_event){.data = sse_str(text_of(attempt, text))}, NULL);
 }
 
-/* Every event that is there is whole. Those that are not are the oldest. */
+/* Every retained event is complete. The discarded ones are the oldest. */
 static void check(struct stage *stage)
 {
     const uint64_t newest = ring_newest(stage->ring), oldest = ring_oldest(stage->ring);
@@ -90,8 +90,8 @@ static void check(struct stage *stage)
     free(entry);
 }
 
-/* Looks at what a process has left that tried to publish, and publishes another event. Returns whether the
- * process had published. */
+/* Examines the state that a dead publisher has left, and publishes another event. Returns whether the dead process
+ * had published. */
 static bool take_over(struct stage *stage, uint64_t before, uint64_t attempt)
 {
     const uint64_t after = ring_newest(stage->ring);
@@ -172,7 +172,7 @@ static void many_die_in_a_row(void **state)
     ring_free(stage.ring);
 }
 
-/* It has the lock, and is not dead. */
+/* It has the lock, and is alive. */
 static void one_that_is_stopped_lets_nobody_wait_for_long(void **state)
 {
     struct stage stage;
@@ -205,8 +205,8 @@ static void one_that_is_stopped_lets_nobody_wait_for_long(void **state)
 
 #ifdef CAN_STEP
 
-/* It is stepped from just before it takes the lock, and stops again when it has published. 0: it cannot be.
- */
+/* Steps the process from just before it takes the lock until it has published. Returns 0 if stepping is
+ * impossible. */
 static pid_t start_stepped(struct stage *stage, uint64_t attempt)
 {
     pid_t child = fork();
@@ -225,7 +225,7 @@ static pid_t start_stepped(struct stage *stage, uint64_t attempt)
     return WIFSTOPPED(status) ? child : 0;
 }
 
-/* False if it has published before so many instructions were over. */
+/* Returns false if it has published in fewer instructions. */
 static bool step(pid_t child, unsigned count)
 {
     int status = 0;

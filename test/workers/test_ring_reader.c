@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Two readers of one ring, as in two workers: what a client missed and what is live meet without a seam, and
- * what is lost is told. */
+/* Two readers of one ring, as in two workers: between replay and live events nothing is lost or sent twice, and
+ * clients are notified of lost events. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,7 +16,7 @@
 
 #define TEXT_SIZE ((size_t)4 << 20)
 
-/** Lets so many allocations fail. */
+/** Lets this many allocations fail. */
 struct memory {
     unsigned failures;
     struct sse_platform platform;
@@ -106,8 +106,8 @@ static struct sse_emitter *join(struct worker *worker, const char *topic, const 
     return emitter;
 }
 
-/* What the client has got, with every id written as its number alone. The comment that a stream begins with
- * is left out. */
+/* The bytes that the client received, without the comment at the beginning of a stream. Each id is replaced by its
+ * number. */
 static const char *pull(struct stage *stage, struct sse_emitter *emitter)
 {
     char id[RING_ID_SIZE];
@@ -238,7 +238,7 @@ static void a_gap_is_told(void **state)
                         "event: gap\ndata: 2\ndata: 7\nid: 6\n\n"
                         "data: x\nid: 7\n\ndata: x\nid: 8\n\ndata: x\nid: 9\n\nid: 9\n\n");
     sse_emitter_close(client);
-    /* The last that is complete. */
+    /* The last complete event. */
     client = join(&stage.workers[0], "a", id_of(&stage, 6), 0);
     assert_string_equal(pull(&stage, client),
                         "data: x\nid: 7\n\ndata: x\nid: 8\n\ndata: x\nid: 9\n\nid: 9\n\n");
@@ -290,7 +290,7 @@ static void a_reader_that_is_overtaken_tells_everybody(void **state)
     stage_close(&stage);
 }
 
-/* The rest is for the next call, and the descriptor says so. */
+/* The rest is for the next call, and the descriptor stays readable. */
 static void a_drain_is_bounded(void **state)
 {
     struct sse_emitter *client;
@@ -332,7 +332,7 @@ static void a_new_reader_begins_with_the_next_event(void **state)
     stage_close(&stage);
 }
 
-/* Nothing is lost. */
+/* No event is lost. */
 static void without_memory_a_drain_is_repeated(void **state)
 {
     struct sse_emitter *client;
@@ -368,7 +368,8 @@ static void without_memory_nobody_joins(void **state)
     stage_close(&stage);
 }
 
-/* It would come back for it for ever. What a paused emitter is sent is not held to its limits. */
+/* Otherwise the client would reconnect for it for ever. Events sent to a paused emitter are not held to its
+ * limits. */
 static void an_event_that_its_queue_cannot_hold_is_made_up(void **state)
 {
     char data[1000], expected[1100];
@@ -387,7 +388,7 @@ static void an_event_that_its_queue_cannot_hold_is_made_up(void **state)
     stage_close(&stage);
 }
 
-/* The library publishes to nobody what one of the receivers could never have. */
+/* The library publishes an event to nobody if one of the receivers could never get it. */
 static void an_event_that_a_live_queue_cannot_hold_is_a_gap(void **state)
 {
     struct sse_emitter *small, *large;
@@ -412,7 +413,7 @@ static void an_event_that_a_live_queue_cannot_hold_is_a_gap(void **state)
     stage_close(&stage);
 }
 
-/* How many events the text holds, of which the first has this number and the last is returned. */
+/* Counts the events in the text. The first must have this number. The number of the last is returned. */
 static uint64_t last_number(const char *text, uint64_t first)
 {
     unsigned long long number = 0;
@@ -427,7 +428,7 @@ static uint64_t last_number(const char *text, uint64_t first)
     return next - 1;
 }
 
-/* More than a megabyte: it comes in parts. Events that are published meanwhile are not in between. */
+/* More than a megabyte arrives in parts. Events that are published at the same time are not mixed in. */
 static void a_long_absence_is_made_up_in_parts(void **state)
 {
     static char data[10001];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Threads that publish into a small ring as fast as they can, and others that read it: every event that is
- * read is whole and is the one of its number; whoever is overtaken is told. */
+/* Threads publish into a small ring as fast as they can, and others read it. Every event that is read is complete
+ * and has the right number. A reader that is too slow is told so. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -29,7 +29,7 @@ struct stage {
     atomic_ullong lost;
 };
 
-/* The events of a publisher tell who it is, their count, and repeat a letter. */
+/* The events of a publisher contain its number and a count, and repeat a letter. */
 static void publish(struct ring *ring, unsigned publisher, unsigned count)
 {
     char data[128];
@@ -92,7 +92,7 @@ static void *read_all(void *user)
             atomic_fetch_add(&stage->lost, oldest - number);
             number = oldest;
         } else if (ring_sleep(ring, place, number - 1)) {
-            /* Nothing wakes it but a publisher: a wake that was lost would hang the test. */
+            /* Only a publisher wakes it, so a lost wake would make the test hang. */
             assert_int_equal(poll(&readable, 1, 60000), 1);
             ring_begin(ring, place);
         } else {

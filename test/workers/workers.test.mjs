@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A server of several processes: what becomes of its workers, and of those that they serve.
+// A server of several processes: what happens to its workers, and to their clients.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { request, until } from '../clients/hub.mjs';
@@ -38,7 +38,7 @@ async function whoAnswers(server) {
     return Number((await request(`${server.url}worker`)).text);
 }
 
-test('every worker serves, and a client of each gets what any of them is told', async (t) => {
+test('every worker serves, and its clients receive the events of all workers', async (t) => {
     const server = await serverFor(t);
     const seen = new Set();
     await until(async () => seen.add(await whoAnswers(server)).size === 4, 'each worker', () => [...seen]);
@@ -58,7 +58,7 @@ test('every worker serves, and a client of each gets what any of them is told', 
     }
 });
 
-test('SIGTERM ends every stream with a final event and a time of its own to come back', async (t) => {
+test('SIGTERM ends every stream with a final event and its own reconnection time', async (t) => {
     const server = await startWorkers();
     await server.untilBegun(4);
     const streams = [];
@@ -85,7 +85,7 @@ test('workers end when their parent has been killed', async (t) => {
     client.close();
 });
 
-test('a reload replaces all workers, and the clients notice nothing', async (t) => {
+test('a reload replaces all workers, and no client misses an event', async (t) => {
     const server = await serverFor(t);
     const client = await clientFor(t, server, 'a');
     const ids = [await accepted(server, 'a', 'before')];
@@ -97,7 +97,7 @@ test('a reload replaces all workers, and the clients notice nothing', async (t) 
     assert.equal(client.count('gap'), 0);
 });
 
-test('a request that comes while its worker ends is served', async (t) => {
+test('a request that arrives while its worker ends is served', async (t) => {
     const server = await serverFor(t);
     const before = server.sockets();
     const peers = [];
@@ -115,14 +115,14 @@ test('a request that comes while its worker ends is served', async (t) => {
 });
 
 for (const [place, arrives] of [['locked', 0], ['half', 0], ['written', 0], ['published', 1], ['unlocked', 1]]) {
-    test(`a worker that is killed when it has ${place} stops nobody`, async (t) => {
+    test(`a worker that is killed when it has ${place} delays nobody`, async (t) => {
         const server = await serverFor(t, [], 1);
         const client = await clientFor(t, server, 'a');
         const ids = [await accepted(server, 'a', 'before')];
         await server.killAt(place, async () => {
             assert.deepEqual(await publish(server.url, 'a', 'killed'), {});
         });
-        // Nobody was woken for it: the worker that takes the place of the dead one wakes all.
+        // Nobody was woken for it. The worker that replaces the dead one wakes all.
         await until(() => client.messages.length === 1 + arrives, 'the event of the dead',
             () => JSON.stringify(client.events));
         ids.push(await accepted(server, 'a', 'after'));
@@ -133,7 +133,7 @@ for (const [place, arrives] of [['locked', 0], ['half', 0], ['written', 0], ['pu
     });
 }
 
-test('a worker that is stopped while it publishes stops no stream, and publishers are refused', async (t) => {
+test('a worker that is stopped while it publishes delays no stream, and publishers are refused', async (t) => {
     const server = await serverFor(t);
     const ids = [await accepted(server, 'a', 'before')];
     let late;
@@ -157,7 +157,7 @@ test('a worker that is stopped while it publishes stops no stream, and publisher
     assert.deepEqual(idsOf(back), ids.slice(1).sort((a, b) => numberOf(a) - numberOf(b)));
 });
 
-test('what the ring no longer retains is a gap, which the client is told of', async (t) => {
+test('clients are notified of events that the ring no longer retains', async (t) => {
     const server = await serverFor(t, ['-n', 10]);
     const first = await accepted(server, 'a', 'first');
     const ids = [];
@@ -171,7 +171,7 @@ test('what the ring no longer retains is a gap, which the client is told of', as
     assert.deepEqual(stream.events.slice(1).map(({ id }) => id), ids.slice(-10));
 });
 
-test('a worker that was overtaken tells its clients', async (t) => {
+test('a worker that misses events of the ring notifies its clients', async (t) => {
     const server = await serverFor(t, ['-n', 10]);
     const clients = [];
     for (let count = 0; count < 20; ++count) {
@@ -199,7 +199,7 @@ test('a worker that was overtaken tells its clients', async (t) => {
     }
 });
 
-test('a request that is no event, and one that is too large, are refused', async (t) => {
+test('invalid and too large events are refused', async (t) => {
     const server = await serverFor(t);
     assert.equal((await publish(server.url, '', 'no topic')).status, 400);
     assert.equal((await publish(server.url, 'a', Buffer.from([0xff]))).status, 400);
