@@ -19,8 +19,7 @@ static int epoll_fd, wake_fd;
 /* Carries new sockets from the toy server's threads to the loop. A server that reads in its loop needs none. */
 static int new_streams[2];
 
-/* May run in any thread. Nobody needs to read the eventfd, because it is registered edge-triggered: epoll
- * reports every write. Registered level-triggered, it must be read before each turn. */
+/* May run in any thread. Level-triggered, you would have to read the eventfd before each turn. */
 static void on_wake(struct sse_loop *woken, void *user)
 {
     (void)woken;
