@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Holds what lib/README.md says of the cost of each call: counts the steps of a call with n and with 4 n of
- * what it grows with, and compares. See steps.h.
+ * Checks the costs of calls in lib/README.md: counts the steps of a call with n and with 4 n of the thing that it
+ * grows with, and compares. See steps.h.
  *
  *   complexity          measures all
  *   complexity NAME     measures one
@@ -24,10 +24,10 @@
 #define COSTS_MAX 200
 #define TIMES 4
 
-/* What is not of the growth that a row tells, or changes with addresses: a part of the steps at n. */
+/* The part of the steps at n that may be outside of the stated growth, or may change with addresses. */
 #define SLACK 1.25
 
-/* Below this, what was measured is not what grows, or the row says too much. */
+/* Below this growth, the wrong thing was measured, or the row states too much. */
 #define GROWTH_AT_LEAST 2.0
 
 static const struct cost *const groups[] = {costs_of_publishing, costs_of_queues, costs_of_histories,

@@ -2,21 +2,21 @@
 #ifndef COMPLEXITY_COSTS_H
 #define COMPLEXITY_COSTS_H
 
-/** What a call costs as something grows, as the table in lib/README.md says it. */
+/** The cost of a call as something grows: a row of the table in lib/README.md. */
 
 #include <stddef.h>
 #include <stdint.h>
 
 enum growth { CONSTANT, LOGARITHMIC, LINEAR, LINEARITHMIC };
 
-/** One row of the table with one input: what is measured once with n and once with 4 n of something. */
+/** One row of the table with one input. It is measured once with n and once with 4 n of something. */
 struct cost {
     const char *name; /* of the input */
     const char *operation;
     const char *grows_with;
     enum growth growth;
     size_t n;
-    uint64_t (*steps)(size_t n); /* 0: the system does not allow so many descriptors */
+    uint64_t (*steps)(size_t n); /* returns 0 if the system does not allow so many descriptors */
 };
 
 #define COST(operation, grows_with, growth, n, function)                                                     \
@@ -29,7 +29,7 @@ struct cost {
 #define JOIN "emitter_new; registry_subscribe"
 #define END "emitter_abort, complete, close"
 
-/** Ends with a cost without a name. */
+/** The last element has no name. */
 extern const struct cost costs_of_publishing[];
 extern const struct cost costs_of_queues[];
 extern const struct cost costs_of_histories[];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What it costs that events are retained: a publish, a replay, the end of many at once. */
+/* What retained events cost: a publish, a replay, the end of many at once. */
 #include "scene.h"
 
 #include <string.h>
@@ -11,7 +11,7 @@ static void open_history(size_t events, int64_t age_ms)
                                               .id_prefix = sse_str("E")});
 }
 
-/* The dearest of all publishes while the history grows. */
+/* The most expensive of all publishes while the history grows. */
 static uint64_t publish_as_the_history_grows(size_t n)
 {
     uint64_t worst;
@@ -33,7 +33,7 @@ static uint64_t publish_into_a_full_history(size_t n)
     return worst;
 }
 
-/* The publisher's ids, each of them in two topics at a time. */
+/* Publishers' ids, each of them in two topics. */
 static uint64_t with_ids(size_t n, enum names kind)
 {
     const struct sse_text *names;
@@ -51,8 +51,8 @@ static uint64_t with_ids(size_t n, enum names kind)
     return worst;
 }
 
-/* A chain of a hash table may be a little longer than another: the mean of many would hide what is to be
- * found, so the worst is of a few hundred. */
+/* A chain of a hash table may be a little longer than another one. The mean of many would hide an outlier, so this
+ * takes the worst of a few hundred. */
 static uint64_t publish_ids(size_t n)
 {
     return with_ids(n, NAMES_APART);
@@ -68,7 +68,7 @@ static uint64_t publish_one_id(size_t n)
     return with_ids(n, NAMES_THE_SAME);
 }
 
-/* Events of n topics are retained, each with one; the fullest and the oldest are found. */
+/* n topics with one retained event each. The fullest and the oldest must be found. */
 static uint64_t publish_to_retained_topics(size_t n)
 {
     const struct sse_text *names;
@@ -140,7 +140,7 @@ static uint64_t publish_one_for_many(size_t n)
     return steps;
 }
 
-/* The steps of a new emitter that comes back. */
+/* The steps of a new emitter of a client that reconnects. */
 static uint64_t come_back(const struct sse_text *topics, size_t count, struct sse_text id,
                           enum sse_replay_outcome outcome, size_t messages)
 {
@@ -194,7 +194,7 @@ static uint64_t subscribe_and_replay(size_t n)
     return before;
 }
 
-/* The last event of each topic comes just before the first of the next, or by turns. */
+/* The last event of each topic comes just before the first of the next one, or the topics alternate. */
 static uint64_t replay_of_topics(size_t n, bool by_turns)
 {
     const struct sse_text *names;
@@ -219,7 +219,7 @@ static uint64_t replay_of_topics_in_a_row(size_t n)
     return replay_of_topics(n, false);
 }
 
-/* The same few events, however many are retained before them. */
+/* The same few events are replayed, however many are retained before them. */
 static uint64_t replay_of_the_last(size_t n)
 {
     const struct sse_text topic = sse_str("topic");
@@ -232,7 +232,7 @@ static uint64_t replay_of_the_last(size_t n)
     return steps;
 }
 
-/* Nearly all that is retained is too old, and not forgotten yet. */
+/* Nearly all retained events are too old, and not discarded yet. */
 static uint64_t replay_behind_what_is_too_old(size_t n)
 {
     const struct sse_text topic = sse_str("topic");
@@ -246,7 +246,7 @@ static uint64_t replay_behind_what_is_too_old(size_t n)
     return steps;
 }
 
-/* Events of others, in their topics. */
+/* Events of other topics. */
 static uint64_t replay_among_topics(size_t n)
 {
     const struct sse_text topic = sse_str("topic"), *names;
@@ -262,7 +262,7 @@ static uint64_t replay_among_topics(size_t n)
     return steps;
 }
 
-/* One id, given in each of n topics, and asked for in all of them. */
+/* The same id in each of n topics, and a request for all of them. */
 static uint64_t look_up(size_t n, struct sse_text id, enum sse_replay_outcome outcome, size_t messages)
 {
     const struct sse_text *names;
@@ -287,7 +287,7 @@ static uint64_t replay_after_an_unknown_id(size_t n)
     return look_up(n, sse_str("another id"), SSE_REPLAY_GAP, 0);
 }
 
-/* As long as an id may be; each topic is asked for it. */
+/* The id has the maximum length, and is looked up in each topic. */
 static uint64_t replay_after_a_long_id(size_t n)
 {
     static char id[SSE_ID_SIZE_MAX];
@@ -305,7 +305,7 @@ static uint64_t replay_after_a_long_id(size_t n)
     return steps;
 }
 
-/* A gap whose events the server will not fill, or will. All that is retained waits for that. */
+/* A gap whose events the server will fill, or will not. All retained events wait for that. */
 static uint64_t start(size_t n, bool filled)
 {
     struct sse_emitter_options options;

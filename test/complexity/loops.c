@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a turn of a loop costs, and what it costs that many are bound to it. */
+/* What a turn of a loop costs, and what many emitters of a loop cost. */
 #include "scene.h"
 
 #include <errno.h>
@@ -32,7 +32,7 @@ static uint64_t turn_of_marked(size_t n)
     return steps;
 }
 
-/* All of them become full in it. */
+/* All outputs become full in the turn. */
 static uint64_t turn_of_marked_that_become_full(size_t n)
 {
     struct sse_emitter_options options;
@@ -49,7 +49,7 @@ static uint64_t turn_of_marked_that_become_full(size_t n)
     return steps;
 }
 
-/* All of them end, and are finished. */
+/* All emitters end, and are finished. */
 static uint64_t turn_of_marked_that_end(size_t n)
 {
     struct sse_emitter_options options;
@@ -100,7 +100,7 @@ static uint64_t turn_with_a_queue(size_t n)
     return steps;
 }
 
-/* The heartbeats of all are due at once; one turn runs 1,024. */
+/* The heartbeats of all are due at once. One turn runs 1,024. */
 static uint64_t turn_with_timers(size_t n)
 {
     struct sse_emitter_options options;
@@ -191,7 +191,7 @@ static void add_descriptors(size_t n, bool watched)
         (void)dispatch();
 }
 
-/* Nothing is to be done. */
+/* There is nothing to do. */
 static uint64_t idle(size_t n, enum sse_poller poller)
 {
     uint64_t steps;
@@ -215,7 +215,7 @@ static uint64_t dispatch_idle_with_poll(size_t n)
     return idle(n, SSE_POLLER_POLL);
 }
 
-/* All descriptors have input, which the first one takes. */
+/* All descriptors have input, which the first emitter reads. */
 static uint64_t dispatch_input(size_t n)
 {
     uint64_t steps;
@@ -228,7 +228,7 @@ static uint64_t dispatch_input(size_t n)
     return steps;
 }
 
-/* The dearest of all while they come. */
+/* The most expensive of all while they join. */
 static uint64_t new_with_a_descriptor(size_t n)
 {
     struct sse_emitter_options options;
@@ -254,7 +254,7 @@ static uint64_t new_with_a_descriptor(size_t n)
     return worst;
 }
 
-/* Until the socket that they share is full. */
+/* Writes until the socket that they share is full. */
 static void fill_socket(void)
 {
     static const char bytes[4096];
@@ -264,7 +264,7 @@ static void fill_socket(void)
         continue;
 }
 
-/* Streams of one connection, as over HTTP/2, which is full: each asks for room. */
+/* Streams of one full connection, as over HTTP/2. Each asks for room. */
 static uint64_t dispatch_streams_of_a_full_connection(size_t n)
 {
     uint64_t steps;
@@ -310,7 +310,7 @@ static uint64_t close_streams(size_t n)
 static uint64_t loop_calls(size_t n)
 {
     uint64_t before;
-    int descriptor; /* where there is neither epoll nor timerfd, there is none */
+    int descriptor; /* without epoll or timerfd, there is no descriptor */
 
     scene_open_polled(NULL, SSE_POLLER_BEST);
     add_descriptors(n, false);

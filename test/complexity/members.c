@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What it costs that there are many emitters: one comes, one ends, all end, all are visited. */
+/* What many emitters cost: one joins, one ends, all end, all are visited. */
 #include "scene.h"
 
 #define ASK "registry_complete, count, get_stats, wait"
@@ -20,7 +20,7 @@ static uint64_t new_one(const struct sse_emitter_options *options, const struct 
     return before;
 }
 
-/* The dearest of all while they come. */
+/* The most expensive of all while they join. */
 static uint64_t new_as_members_come(size_t n)
 {
     struct sse_emitter_options options;
@@ -40,7 +40,7 @@ static uint64_t new_as_members_come(size_t n)
     return worst;
 }
 
-/* Each has a topic of its own: the table of topics grows too. */
+/* Each has its own topic, so the table of topics grows too. */
 static uint64_t new_with_a_new_topic(size_t n)
 {
     struct sse_emitter_options options;
@@ -61,7 +61,7 @@ static uint64_t new_with_a_new_topic(size_t n)
     return worst;
 }
 
-/* Each newcomer makes the oldest leave, all of whose topics are full too. */
+/* Each newcomer evicts the oldest, whose topics are all full too. */
 static uint64_t new_at_the_cap(size_t n)
 {
     struct sse_emitter_options options;
@@ -98,7 +98,7 @@ static uint64_t new_at_the_cap_refused(size_t n)
     return before;
 }
 
-/* Who is evicted has n topics to leave, each with another subscriber. */
+/* The evicted emitter has n topics, each with another subscriber. */
 static uint64_t new_evicts_one_with_topics(size_t n)
 {
     struct sse_emitter_options options;
@@ -130,7 +130,7 @@ static struct sse_emitter *pick(enum which which, size_t turn)
     return scene.emitters[scene.count / 2 + turn * 7];
 }
 
-/* The mean of 50 that end, with the turn that finishes each. */
+/* The mean of 50 ends, with the turn that finishes each. */
 static uint64_t end(size_t n, enum which which, bool graceful)
 {
     struct sse_emitter_options options;
@@ -220,7 +220,7 @@ static uint64_t complete_another_topic(size_t n)
     return complete(n, sse_str("another"));
 }
 
-/* Some drain, some are paused, some take nothing. */
+/* Some drain, some are paused, some outputs accept nothing. */
 static uint64_t shut_down(size_t n)
 {
     const struct sse_event last = {.data = sse_str("the end")};
@@ -325,7 +325,7 @@ static uint64_t wait_for_none(size_t n)
     return before;
 }
 
-/* What concerns one emitter alone. */
+/* Calls that concern only one emitter. */
 static uint64_t small_calls(size_t n)
 {
     struct sse_emitter_options options;

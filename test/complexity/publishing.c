@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a publish costs beside the queues and the history: receivers, topics, members. */
+/* What a publish costs apart from queues and history: receivers, topics, members. */
 #include "scene.h"
 
 #include <string.h>
@@ -44,7 +44,7 @@ static uint64_t publish_to_readers(size_t n)
     return steps;
 }
 
-/* Every queue is full when the event comes. */
+/* Every queue is full before the event. */
 static uint64_t to_full(size_t n, enum sse_overflow overflow)
 {
     struct sse_emitter_options options;
@@ -80,7 +80,7 @@ static uint64_t publish_to_full_coalesce(size_t n)
     return to_full(n, SSE_OVERFLOW_COALESCE);
 }
 
-/* The publisher writes to those whose loop is behind. */
+/* The publisher itself writes to emitters whose loop is behind. */
 static uint64_t publish_to_descriptors_behind(size_t n)
 {
     struct sse_emitter_options options;
@@ -103,7 +103,7 @@ static uint64_t publish_to_descriptors_behind(size_t n)
     return steps;
 }
 
-/* All of them end over it. */
+/* All of them overflow and end. */
 static uint64_t publish_that_ends_all(size_t n)
 {
     struct sse_emitter_options options;
@@ -157,7 +157,7 @@ static uint64_t publish_among_topics_that_would_collide(size_t n)
     return among_topics(n, NAMES_COLLIDING);
 }
 
-/* The others are full, behind and over their limits: that is nothing to this publish. */
+/* The other emitters are full, behind and over their limits. That must not affect this publish. */
 static uint64_t publish_among_members(size_t n)
 {
     struct sse_emitter_options options;
@@ -204,7 +204,7 @@ static uint64_t publish_message_to_everyone(size_t n)
     return steps;
 }
 
-/* Of the history the event gets an id: a message is copied for it. */
+/* The history assigns an id, so the message is copied. */
 static uint64_t with_data(size_t n, const char *pattern, bool as_message)
 {
     char *data = malloc(n);
@@ -246,8 +246,8 @@ static uint64_t publish_message_to_retain(size_t n)
     return with_data(n, "a", true);
 }
 
-/* Members with as much queued each, or one with all of it. The budget is at its end, and passed by an event
- * to one of them, or to all. */
+/* Each member has the same backlog, or one has all of it. The budget is reached, and an event to one or to all
+ * passes it. */
 static uint64_t at_the_budget(size_t n, size_t excess, bool alike, struct sse_text topic)
 {
     struct sse_emitter_options options;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What it costs that a client takes nothing: its queue is long. */
+/* What a client costs that reads nothing: its queue is long. */
 #include "scene.h"
 
-/* A receiver that takes nothing, and room in its queue. */
+/* A receiver whose output accepts nothing, and whose queue has room. */
 static struct sse_emitter *add_blocked(size_t room, enum sse_overflow overflow, enum sse_output output)
 {
     struct sse_emitter_options options = scene_options();
@@ -20,7 +20,7 @@ static struct sse_emitter *add_blocked(size_t room, enum sse_overflow overflow, 
     return emitter;
 }
 
-/* The mean: at some lengths the ring is replaced by one twice as large. */
+/* Takes the mean, because at some lengths the ring is doubled. */
 static uint64_t publish_behind_a_queue(size_t n)
 {
     uint64_t steps;
@@ -69,7 +69,7 @@ static uint64_t publish_drop_oldest(size_t n)
     return steps;
 }
 
-/* What stands in front is not dropped: the first that may be is in the middle. */
+/* The front of the queue must not be dropped. The first droppable message is in the middle. */
 static uint64_t publish_drop_oldest_behind_a_replay(size_t n)
 {
     struct sse_emitter_options options;
@@ -90,7 +90,7 @@ static uint64_t publish_drop_oldest_behind_a_replay(size_t n)
     return steps;
 }
 
-/* A reader looks at some of them all the time. */
+/* A reader peeks at some of the events all the time. */
 static uint64_t publish_drop_oldest_behind_a_peek(size_t n)
 {
     struct iovec iov[16];
@@ -117,7 +117,7 @@ static uint64_t publish_key(size_t number)
     return scene_publish_event(absent, &event);
 }
 
-/* n keys are queued; then 2n events with keys among them, each `stride` behind the one before. */
+/* n keys are queued. Then 2n events come, with these keys among them, each `stride` after the one before. */
 static uint64_t coalesce(size_t n, size_t stride)
 {
     uint64_t steps = 0;
@@ -162,7 +162,7 @@ static uint64_t coalesce_distinct_keys(size_t n)
     return steps / n;
 }
 
-/* Keys of those whose hash collides if the secret is known. */
+/* The keys' hashes would collide if the secret were known. */
 static uint64_t coalesce_keys_that_would_collide(size_t n)
 {
     const struct sse_text *keys;
@@ -181,7 +181,7 @@ static uint64_t coalesce_keys_that_would_collide(size_t n)
     return steps / (2 * n);
 }
 
-/* Behind a replay, and of events that have no key, which are all to be kept. */
+/* After a replay, and with events without keys, which must all stay. */
 static uint64_t coalesce_behind_events_without_a_key(size_t n)
 {
     uint64_t steps = 0;
@@ -195,7 +195,7 @@ static uint64_t coalesce_behind_events_without_a_key(size_t n)
     return steps / (2 * n);
 }
 
-/* A reader takes the queue as slowly as one can: a look at it for each event that comes. */
+/* The slowest reader: it peeks once for each new event. */
 static uint64_t coalesce_under_a_slow_reader(size_t n)
 {
     struct iovec iov[16];
@@ -289,7 +289,7 @@ static uint64_t close_with_a_queue(size_t n)
     return before;
 }
 
-/* What waits behind a pause is dropped by the end, under the lock. */
+/* The end drops the events behind a pause, while the lock is held. */
 static uint64_t complete_a_paused_one(size_t n)
 {
     struct sse_emitter_options options;

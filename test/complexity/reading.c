@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What it costs to take bytes out of a queue. */
+/* What it costs to read bytes from a queue. */
 #include "scene.h"
 
 #define READ "emitter_read, peek, consume, wait, interrupt"
@@ -130,7 +130,7 @@ static uint64_t wait_with_a_queue(size_t n)
     return before;
 }
 
-/* What is left in the queue when it ends is still there for who looks at it. */
+/* Bytes that are queued at the end can still be peeked at. */
 static uint64_t read_after_the_end(size_t n)
 {
     struct sse_emitter *emitter = open_reader(n, true);

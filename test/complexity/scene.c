@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #define DESCRIPTORS_MAX 2500
-#define DESCRIPTORS_BESIDE 50 /* pipes, libraries, and what a test runner has open */
+#define DESCRIPTORS_BESIDE 50 /* for pipes, libraries, and the test runner's open descriptors */
 #define NAME_SIZE 256
 #define COMMON_SIZE 200
 #define COLLIDING_PLACES 256
@@ -15,7 +15,7 @@
 struct scene scene;
 const struct sse_text absent = {.ptr = NULL};
 
-/* What scene_close frees: names, and descriptors. */
+/* scene_close frees these names and descriptors. */
 static struct sse_text *names;
 static char *name_bytes;
 static int pair[2];
@@ -117,7 +117,7 @@ struct sse_emitter_options scene_options(void)
     };
 }
 
-/* At a power of two the list is replaced by one twice as long. */
+/* At a power of two the list is doubled. */
 static void keep(struct sse_emitter *emitter)
 {
     if (!(scene.count & (scene.count - 1)))
@@ -191,7 +191,7 @@ uint64_t scene_publish_many(struct sse_text topic, size_t count, uint64_t *worst
     return sum;
 }
 
-/* A number that makes the name collide is looked for, from *number on. */
+/* Searches for a number, from *number on, that makes the name collide. */
 static size_t write_name(char *text, enum names kind, size_t *number)
 {
     static const uint64_t secret[2] = {0, 0};

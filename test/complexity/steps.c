@@ -9,7 +9,7 @@ static uint64_t count;
 static uint64_t now;
 static uint64_t state;
 
-/* What the compiler calls in each basic block, and what the linker has in place of libc. */
+/* The function that the compiler calls in each basic block, and replacements for functions of libc. */
 void __sanitizer_cov_trace_pc(void);
 void *__real_memcpy(void *to, const void *from, size_t size);
 void *__real_memmove(void *to, const void *from, size_t size);
@@ -52,7 +52,7 @@ void *__wrap_memset(void *to, int byte, size_t size)
     return __real_memset(to, byte, size);
 }
 
-/* Only what is searched counts. */
+/* Only the searched bytes count. */
 void *__wrap_memchr(const void *bytes, int byte, size_t size)
 {
     const char *found = __real_memchr(bytes, byte, size);

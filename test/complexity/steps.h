@@ -3,25 +3,25 @@
 #define COMPLEXITY_STEPS_H
 
 /**
- * Counts what the library does. A step is a basic block of it that is executed, or eight bytes that it
- * copies, compares, sets, searches or allocates. No clock is read, and other processes do not matter.
+ * Counts the steps of the library. A step is one executed basic block of the library, or eight bytes that it
+ * copies, compares, sets, searches or allocates. No clock is read, and other processes have no influence.
  *
- * The library is compiled for this with -fsanitize-coverage=trace-pc, which calls a function in each basic
- * block, and without built-in memory functions, which the linker sends through here. What libc and the system
- * do by themselves is not counted.
+ * For this the library is compiled with -fsanitize-coverage=trace-pc, which calls a function in each basic block,
+ * and without built-in memory functions, which the linker replaces by these. Work inside libc and the system is not
+ * counted.
  */
 
 #include <sse/platform.h>
 
-/** The steps so far. */
+/** Returns the steps so far. */
 uint64_t steps_count(void);
 
-/** Its allocations are counted, its clock stands still, and its random bits are the same each time. */
+/** Counts allocations. Its clock does not move, and its random bits are the same each time. */
 extern const struct sse_platform steps_platform;
 
 void steps_advance_ms(uint64_t milliseconds);
 
-/** Begins again with the clock and the random bits. */
+/** Resets the clock and the random bits. */
 void steps_reset(void);
 
 #endif

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* What it costs to read and to write text: never more than in proportion to its length. */
+/* What it costs to read and to write text: always in proportion to its length. */
 #include "scene.h"
 
 #include <string.h>
 
 #define TEXTS "event_encode; http_accepts, last_event_id, parameter"
 
-/* `size` bytes of a pattern; freed by the next call. */
+/* Returns `size` bytes of a pattern, which the next call frees. */
 static struct sse_text repeat(const char *pattern, size_t size)
 {
     static char *bytes;
@@ -43,7 +43,7 @@ static uint64_t accept_backslashes(size_t n)
     return accepts(n, "a/b;c=\"\\");
 }
 
-/* A quoted string that never ends, and has quotes everywhere in it. */
+/* A quoted string that never ends, with quotes everywhere in it. */
 static uint64_t accept_a_quote_without_end(size_t n)
 {
     return accepts(n, "\"\\");
@@ -188,7 +188,7 @@ static uint64_t message(size_t n)
     return before;
 }
 
-/* When a batch breaks off, the events that were written whole are counted. */
+/* When a batch breaks off, its complete events are counted. */
 static ssize_t take_half(void *user, const struct iovec *iov, int count)
 {
     size_t *left = user;

@@ -55,7 +55,7 @@ static uint64_t new_with_one_topic_over_and_over(size_t n)
     return new_with(n, NAMES_THE_SAME);
 }
 
-/* The last of many topics is over its cap: all the others are taken back. */
+/* The last of many topics is over its cap, so all the others are undone. */
 static uint64_t new_refused_at_the_last_topic(size_t n)
 {
     struct sse_emitter_options options;
@@ -76,7 +76,7 @@ static uint64_t new_refused_at_the_last_topic(size_t n)
     return before;
 }
 
-/* All topics of the one in the stage have a crowd of other subscribers; `own` of them are its already. */
+/* All topics of the emitter have many other subscribers. It already has `own` of them. */
 static struct sse_emitter *open_crowded(const struct sse_text **names, size_t count, size_t own)
 {
     struct sse_emitter_options options;
@@ -133,11 +133,11 @@ static uint64_t unsubscribe_from_one_over_and_over(size_t n)
     return steps;
 }
 
-/* Topics that are not its own. Where a topic stands in the emitter's index depends on its address: the mean
- * of many does so little. */
+/* Topics that the emitter does not have. The place of a topic in the emitter's index depends on its address. The
+ * mean of many hardly does. */
 #define POPULAR 40
 
-/* They have more subscribers than it has topics: neither side is short. */
+/* The topics have more subscribers than the emitter has topics, so neither list is short. */
 static struct sse_emitter *open_popular(size_t n, const struct sse_text **popular)
 {
     struct sse_emitter_options options;
@@ -150,7 +150,7 @@ static struct sse_emitter *open_popular(size_t n, const struct sse_text **popula
     return scene_add(&options, *popular + POPULAR, n);
 }
 
-/* Calls with `count` topics each, all popular ones several times. */
+/* Calls with `count` topics each, and every popular topic several times. */
 static uint64_t one_more(size_t n, size_t count, bool subscribes)
 {
     const struct sse_text *popular;
@@ -187,7 +187,7 @@ static uint64_t unsubscribe_from_two(size_t n)
     return one_more(n, 2, false);
 }
 
-/* Each topic of n in a call of its own, in the order in which they came, or in the other. */
+/* One call for each of n topics, in the order of subscription or the other way round. */
 static uint64_t one_by_one(size_t n, bool backwards)
 {
     const struct sse_text *names;
@@ -255,7 +255,7 @@ static uint64_t abort_with_topics(size_t n)
     return end_with(n, break_off);
 }
 
-/* With a topic more, or one less, a popular one has much to put in order. */
+/* With one topic more or less, a popular topic has much to sort. */
 static uint64_t subscribe_to_a_popular_topic(size_t n)
 {
     struct sse_emitter_options options;

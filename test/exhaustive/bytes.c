@@ -3,11 +3,11 @@
 
 #include <stdlib.h>
 
-/* Beyond two of the largest blocks that the library looks at at once. */
+/* Longer than two of the largest blocks that the library handles at once. */
 #define OFFSET_MAX 72
 #define BYTES 256
 
-/* In every field in which the client can tell. */
+/* In every field where the client notices a difference. */
 static void check_text(struct sse_text text, struct tally *tally)
 {
     const struct sse_event events[] = {{.data = text},
@@ -19,8 +19,8 @@ static void check_text(struct sse_text text, struct tally *tally)
         check_event(&events[i], tally);
 }
 
-/* Two bytes, each of all values, in a text of letters. In a block of its own, where nothing else is readable.
- */
+/* Two bytes, each with all values, in a text of letters. The text has its own block, and nothing after it can be
+ * read. */
 static void check_at(size_t before, size_t after, unsigned first, unsigned second, struct tally *tally)
 {
     size_t length = before + 2 + after;
@@ -55,12 +55,12 @@ static void check_utf8(const unsigned char *bytes, size_t length, struct tally *
     ssize_t result = sse_event_encode(&event, NULL, 0);
 
     event_expect(valid ? result > 0 : result == -EILSEQ, &event,
-                 "UTF-8 is judged otherwise than by the reference");
+                 "the library and the reference disagree about UTF-8");
     *(valid ? &tally->encoded : &tally->refused) += 1;
 }
 
-/* All of one to three bytes, and of four what is at the limits of each: lead bytes from F0 on, and every
- * second byte. */
+/* All sequences of one to three bytes. Of four bytes, those around the limits of each: lead bytes from F0 on, and
+ * every second byte. */
 void run_utf8(struct share share)
 {
     static const unsigned char limits[] = {0x00, 0x7f, 0x80, 0xbf, 0xc0, 0xff};

@@ -20,7 +20,7 @@ void check_event_quickly(const struct sse_event *event, struct tally *tally)
     ssize_t size = sse_event_encode(event, bytes, sizeof(bytes));
 
     if (error) {
-        event_expect(size == error, event, "it is not refused, or with another error");
+        event_expect(size == error, event, "it is accepted, or refused with another error");
         tally->refused++;
         return;
     }

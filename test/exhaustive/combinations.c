@@ -3,14 +3,14 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-/* What each field may be in an event of several. */
+/* The values of each field in an event with several fields. */
 static const struct sse_text choices[] = {
     {NULL, 0}, {"", 0},     {"a", 1},   {" ", 1},   {":", 1},        {"\n", 1},   {"\r", 1},
     {"\0", 1}, {"\r\n", 2}, {"a\n", 2}, {"\na", 2}, {"\xc3\xa9", 2}, {"\xc3", 1}, {"data: x", 7},
 };
 static const int64_t retries[] = {0, 1, SSE_RETRY_MAX, SSE_RETRY_MAX + 1, -1};
 
-/* Takes the last digit of a number to this base. */
+/* Removes the last digit of a number in this base. */
 static size_t take_digit(uint64_t *number, size_t base)
 {
     size_t digit = (size_t)(*number % base);
@@ -31,7 +31,7 @@ static struct sse_event event_of(uint64_t number)
     return event;
 }
 
-/* A caller that says so without reason has other bytes at the client. */
+/* If a caller wrongly claims UTF-8, the client receives other bytes. */
 static bool is_trusted_in_vain(struct sse_event event)
 {
     bool trusted = event.trusted_utf8;

@@ -3,11 +3,12 @@
 #define EXHAUSTIVE_H
 
 /**
- * Every text of up to a number of symbols, in each field of an event: the library encodes it, an independent
- * client parses the bytes, and gets what was sent, or the library refuses it exactly if the reference does.
+ * Tests every text of up to a number of symbols, in each field of an event. The library encodes it, and an
+ * independent client parses the bytes and must report the event. Or the library refuses it, exactly if the
+ * reference does.
  *
- * The events go through one parser, one after the other, as a stream. What an event leaves behind for the
- * next is so seen too.
+ * The events go through one parser, one after the other, as a stream, so the effect of an event on the next one is
+ * tested too.
  */
 
 #include "event_check.h"
@@ -15,12 +16,12 @@
 #define SYMBOLS 12
 #define LENGTH_MAX 7
 
-/** Texts are numbered, and each process takes those of its part. */
+/** Texts are numbered, and each process tests those of its part. */
 struct share {
     uint64_t part, parts;
 };
 
-/** What became of the texts. */
+/** How many texts were encoded and refused. */
 struct tally {
     uint64_t encoded, refused;
 };
@@ -29,11 +30,11 @@ void tell(const char *name, struct tally tally);
 
 /* check.c */
 
-/** Encodes one event: the bytes are the reference's, and no other is touched. */
+/** Encodes one event. The bytes must be the reference's, and no other byte may be touched. */
 void check_bytes(const struct sse_event *event, struct tally *tally);
-/** Encodes and parses one event, and looks at its bytes too. */
+/** Encodes and parses one event, and checks its bytes too. */
 void check_event(const struct sse_event *event, struct tally *tally);
-/** The same without the bytes, for very many. */
+/** Does the same without the bytes, for very many texts. */
 void check_event_quickly(const struct sse_event *event, struct tally *tally);
 /** Two events in one message. */
 void check_batch(const struct sse_event events[2], struct tally *tally);

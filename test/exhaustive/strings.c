@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "exhaustive.h"
 
-/* Up to this length, buffers that are too small and the reference's bytes are compared as well. */
+/* Up to this length, the bytes are also compared with the reference's, and buffers that are too small are tried. */
 #define THOROUGH_MAX 5
 
 #define SYMBOL(text)                                                                                         \
@@ -10,12 +10,11 @@
     }
 
 /*
- * What section 9.2.6 of the standard tells apart in a line, each as UTF-8: line ends, of which CR LF is one;
- * NUL, which an id must not have; a space, of which the client takes one away; a colon, which ends a name and
- * begins a comment; a letter; a digit, of which a reconnection time is made; the byte order mark, which a
- * client takes away at the beginning of a stream. Of the others, what readers of lines are known to take for
- * a line end, or for white space, and the standard does not: VT, U+2028; and characters of two and four
- * bytes.
+ * The symbols that section 9.2.6 of the standard distinguishes in a line, each as UTF-8: line ends (CR LF is one);
+ * NUL, which an id must not contain; a space, of which the client removes one; a colon, which ends a name and
+ * begins a comment; a letter; a digit, for reconnection times; the byte order mark, which a client removes at the
+ * beginning of a stream. Also symbols that some readers mistake for a line end or white space: VT, U+2028; and
+ * characters of two and four bytes.
  */
 static const struct sse_text of_lines[SYMBOLS] = {
     SYMBOL("\n"),       SYMBOL("\r"),
@@ -26,16 +25,16 @@ static const struct sse_text of_lines[SYMBOLS] = {
     SYMBOL("\xc3\xa9"), SYMBOL("\xf0\x9f\x98\x80"),
 };
 
-/* An id goes back in a header: TAB stands for the control bytes, which are refused as DEL is. */
+/* An id is sent back in a header. TAB stands for the control bytes, which are refused like DEL. */
 static const struct sse_text of_ids[SYMBOLS] = {
     SYMBOL("\n"), SYMBOL("\r"),   SYMBOL("\0"),       SYMBOL(" "),
     SYMBOL(":"),  SYMBOL("a"),    SYMBOL("0"),        SYMBOL("\xef\xbb\xbf"),
     SYMBOL("\t"), SYMBOL("\x7f"), SYMBOL("\xc3\xa9"), SYMBOL("\xf0\x9f\x98\x80"),
 };
 
-/* The bytes that UTF-8 tells apart, which the texts above have in whole characters only: lead bytes of two,
- * three and four; ED, after which BB would make a surrogate; bytes that continue, with EF a byte order mark.
- */
+/* The bytes that UTF-8 distinguishes. The texts above contain them only in complete characters: lead bytes of two,
+ * three and four; ED, after which BB would make a surrogate; continuation bytes, which make a byte order mark with
+ * EF. */
 static const struct sse_text of_bytes[SYMBOLS] = {
     SYMBOL("\n"),   SYMBOL("\r"),   SYMBOL("\0"),   SYMBOL(" "),    SYMBOL(":"),    SYMBOL("a"),
     SYMBOL("\xef"), SYMBOL("\xbb"), SYMBOL("\xbf"), SYMBOL("\xc3"), SYMBOL("\xed"), SYMBOL("\xf0"),
@@ -46,8 +45,8 @@ struct strings {
     const char *name;
     const struct sse_text *symbols;
     size_t length_max;
-    size_t field;           /* where in the event */
-    struct sse_event event; /* what is beside it */
+    size_t field;           /* its place in the event */
+    struct sse_event event; /* the text around it */
 };
 
 /** All texts of one length, one after the other. */
@@ -76,7 +75,7 @@ static void visit(struct walk *walk, size_t size)
         check_event_quickly(&walk->event, &walk->tally);
 }
 
-/* `size` bytes are there, and `left` symbols are missing. */
+/* `size` bytes are filled in, and `left` symbols are missing. */
 static void extend(struct walk *walk, size_t size, size_t left)
 {
     if (!left) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Every system call of every scenario fails with each error that can come there, once, and from then on. */
+/* Every system call of every scenario fails with each possible error, once, and from then on. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,7 +14,7 @@
 
 #define ERRORS_MAX 13
 
-/** What can go wrong with a call. */
+/** The possible faults of a call. */
 struct row {
     enum faulty_call call;
     int errors[ERRORS_MAX]; /* errnos; below 0: a short result; 0 ends the list */
@@ -22,8 +22,8 @@ struct row {
 };
 
 /*
- * From the manual pages, without what only a bad argument brings about. Not here, because nothing else can
- * come: clock_gettime (EINVAL, EFAULT), epoll_wait (EBADF, EFAULT, EINVAL, but EINTR), timerfd_settime,
+ * From the manual pages, without errors that only a bad argument causes. Some calls have no other errors and are
+ * omitted: clock_gettime (EINVAL, EFAULT), epoll_wait (EBADF, EFAULT, EINVAL; EINTR is here), timerfd_settime,
  * EPOLL_CTL_MOD and EPOLL_CTL_DEL.
  */
 static struct row rows[] = {
@@ -62,7 +62,7 @@ _Static_assert(ROWS == FAULTY_COUNT, "each call that can fail has a row");
 
 static size_t total;
 
-/* Returns how many calls have failed, each in a run of its own. */
+/* Returns how many calls have failed, each in a separate run. */
 static size_t sweep(const struct scenario *scenario, enum loop_kind kind, const struct row *row, int error,
                     bool for_good)
 {
@@ -81,11 +81,11 @@ static size_t sweep_row(const struct scenario *scenario, enum loop_kind kind, st
     for (const int *error = row->errors; error < row->errors + ERRORS_MAX && *error; error++) {
         size_t once = sweep(scenario, kind, row, *error, false);
 
-        /* A call that is not made needs no second error. */
+        /* If the call is not made, one error is enough. */
         if (!once)
             break;
         row->tried += once;
-        /* Byte by byte takes too long. */
+        /* Writing byte by byte takes too long. */
         if (*error != -1)
             row->tried += sweep(scenario, kind, row, *error, true);
     }
@@ -109,7 +109,7 @@ static void every_call_fails(void **state)
     }
 }
 
-/* But for those that only another build makes. */
+/* Except those that only another build makes. */
 static bool is_made_here(enum faulty_call call)
 {
 #ifdef SSE_HAVE_EVENTFD

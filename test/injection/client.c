@@ -24,7 +24,7 @@ static struct client *check_thread(void *user)
     return client;
 }
 
-/* Takes a piece, or a part of it. */
+/* Accepts a piece, or a part of it. */
 static size_t receive(struct client *client, const struct iovec *piece)
 {
     size_t size = piece->iov_len < client->room ? piece->iov_len : client->room;
@@ -107,7 +107,7 @@ static enum sse_output output_of(enum client_kind kind)
     return kind == CLIENT_PULL ? SSE_OUTPUT_PULL : SSE_OUTPUT_FD;
 }
 
-/* Without MSG_DONTWAIT, a socket that blocks is written byte by byte. Few of them block, to save time. */
+/* Without MSG_DONTWAIT, a blocking socket is written byte by byte. Only a few block, to save time. */
 static bool may_block(size_t which)
 {
     return which >= 6;
@@ -150,9 +150,9 @@ struct client *client_prepare(size_t which, enum client_kind kind, int loop)
     return client;
 }
 
-/* Taking what has come */
+/* Reading what has arrived */
 
-/* With a loop only when it was told: a wake that is lost is not made up for. */
+/* With a loop it reads only after on_ready, so that a lost wake is noticed. */
 static void pull(struct client *client)
 {
     ssize_t size = 1;
@@ -170,7 +170,7 @@ static void pull(struct client *client)
     }
 }
 
-/* Whether an output was taken for full that has room. */
+/* Whether an output counts as full although it has room. */
 static bool has_hidden_room(void)
 {
     const struct fault *fault = fault_last();
@@ -178,9 +178,9 @@ static bool has_hidden_room(void)
     return fault->kind == FAULT_CALL && (fault->error == EAGAIN || fault->call == FAULTY_POLL);
 }
 
-/* epoll tells of room once, when it begins. Where it was there all along, this stands for what it would tell:
- * the kernel says EAGAIN only if there will be room later, and where there is epoll, a poll of one descriptor
- * needs no memory. */
+/* epoll reports room once, when it begins. If the room was there all along, this check replaces the report: the
+ * kernel returns EAGAIN only if there will be room later, and with epoll, a poll of one descriptor needs no
+ * memory. */
 static bool waits_for_the_kernel(const struct client *client)
 {
     return has_hidden_room() && (server.kind == LOOP_EPOLL || client->kind == CLIENT_FILE) &&
@@ -188,7 +188,7 @@ static bool waits_for_the_kernel(const struct client *client)
            peer_has_room(client);
 }
 
-/* An output that has room and takes nothing, or whose room cannot be seen. Waiting for it would never end. */
+/* The output has room and accepts nothing, or its room cannot be seen. Waiting for it would never end. */
 static bool never_takes(void)
 {
     return fault_has_struck() && fault_last()->for_good && has_hidden_room();
@@ -207,7 +207,7 @@ static void flush_if_due(struct client *client)
     client->blocked = false;
     if (client->kind != CLIENT_PULL)
         (void)sse_emitter_flush(client->emitter);
-    /* The loop has it to do now. */
+    /* The loop must do the work now. */
     if (client->loop != NO_LOOP)
         happen();
 }
@@ -237,7 +237,7 @@ static bool is_owned_by_library(const struct client *client)
     return client->options.output == SSE_OUTPUT_FD && !client->options.keep_fd;
 }
 
-/* What the kernel says is not open is not the library's to close. */
+/* If the kernel says that the descriptor is not open, the library must not close it. */
 static bool was_taken_for_closed(void)
 {
     return fault_last()->kind == FAULT_CALL && fault_last()->call == FAULTY_FSTAT && fault_errno() == EBADF;

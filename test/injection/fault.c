@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* More signals than the library waits out in one call. */
+/* More signals than the library tolerates in one call. */
 #define BURST 40
 
 static struct fault last;

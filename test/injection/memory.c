@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Every allocation of every scenario fails, once, and with all that follow it. */
+/* Every allocation of every scenario fails, once, and then with all later ones. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,7 +13,7 @@
 
 static size_t total;
 
-/* Returns how many allocations have failed, each in a run of its own. */
+/* Returns how many allocations have failed, each in a separate run. */
 static size_t sweep(const struct scenario *scenario, enum loop_kind kind, bool for_good)
 {
     struct fault fault = {.kind = FAULT_ALLOCATION, .nth = 1, .for_good = for_good};

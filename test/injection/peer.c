@@ -156,7 +156,7 @@ void client_leave(struct client *client)
     peer_close_fd(&client->fd);
 }
 
-/* Its number may have been closed, and be another client's by now. */
+/* Its number may have been closed and may belong to another client now. */
 bool peer_is_open(const struct client *client)
 {
     struct stat status;

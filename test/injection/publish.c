@@ -13,7 +13,7 @@
 
 static const int no_memory[] = {-ENOMEM, 0};
 
-/** Events on their way, with their texts. */
+/** Events of a call, with their texts. */
 struct made {
     unsigned first; /* the number */
     unsigned count;
@@ -43,7 +43,7 @@ static void make(struct made *made, const struct making *making)
     made->events[0].key = sse_str(making->key);
 }
 
-/* No number is spent on an event that was not published. */
+/* An event that was not published uses up no number. */
 static void expect_next_id(const struct made *made, const char *assigned)
 {
     char expected[SSE_ASSIGNED_ID_SIZE];
@@ -54,7 +54,7 @@ static void expect_next_id(const struct made *made, const char *assigned)
     expect(!strcmp(assigned, expected), "not the id that comes next");
 }
 
-/* The id stands in the last event of a message. */
+/* The id is in the last event of a message. */
 static void note_id(const struct made *made, const char *assigned)
 {
     struct event_id *id = &server.events[made->first + made->count - 1].id;
@@ -67,7 +67,7 @@ static void note_id(const struct made *made, const char *assigned)
 
 /* Publishing */
 
-/** Who was open before a publish. */
+/** The emitters that were open before a publish. */
 struct receivers {
     bool covered[CLIENTS];
     size_t count;
@@ -96,7 +96,7 @@ static void offer(struct client *client, const struct made *made)
         numbers_add(client->paused ? &client->later : &client->offered, made->first + i);
 }
 
-/* The delivery says of each of them what became of the event. */
+/* The delivery gives the result of the event for each of them. */
 static void note_published(const struct receivers *receivers, const struct made *made, char topic,
                            const struct sse_delivery *delivery)
 {
@@ -145,7 +145,7 @@ void step_publish(const struct making *making)
         note_published(&receivers, &made, making->topic, &delivery);
 }
 
-/* A message, or NULL if there is no memory for it. */
+/* Returns a message, or NULL if there is no memory for it. */
 static struct sse_message *new_message(const struct made *made)
 {
     struct sse_message *message = NULL;
@@ -192,7 +192,7 @@ static bool drops(const struct client *client)
            client->options.overflow == SSE_OVERFLOW_DROP_OLDEST;
 }
 
-/* Whether this is what a call returns that the emitter ended over. */
+/* Whether the call returned the error with which the emitter ended. */
 static bool is_end_error(const struct client *client, int error)
 {
     struct sse_emitter_info info = client_info(client);
@@ -200,7 +200,7 @@ static bool is_end_error(const struct client *client, int error)
     return error == info.error || error == -EIO;
 }
 
-/* What a send has come to. While it is paused, what it is sent goes first. */
+/* Evaluates a send. While the emitter is paused, sent events come first. */
 static void note_sent(struct client *client, const struct made *made, int error)
 {
     bool ended = !client_is_open(client);
@@ -218,7 +218,7 @@ static void note_sent(struct client *client, const struct made *made, int error)
         client->doubtful += made->count;
 }
 
-/* Calls on an emitter without a loop do the work that is due. This leaves none for the call that may fail. */
+/* Calls on an emitter without a loop do the due work. This does it before the call that may fail. */
 static void begin_sending(struct attempt *attempt, const struct client *client)
 {
     if (client->loop == NO_LOOP)
@@ -298,7 +298,7 @@ void send_to(struct client *client)
 
 /* Shutting down */
 
-/* An emitter for which there is no memory gets no final event. */
+/* Without memory for it, an emitter gets no final event. */
 static void note_final_event(const struct receivers *receivers, const struct made *made, bool struck)
 {
     for (size_t i = 0; i < CLIENTS; i++) {

@@ -46,7 +46,7 @@ static void read_and_start(struct client *client)
         step_start(client, false);
 }
 
-/* Every emitter that came has been counted off. */
+/* Every emitter that joined has been removed. */
 static void expect_nothing_remains(void)
 {
     struct sse_registry_stats stats;
@@ -61,14 +61,14 @@ static void expect_nothing_remains(void)
         expect(!sse_loop_count(server.loops[i].loop), "an emitter remains in a loop");
 }
 
-/* Nothing is left that this could cut off. */
+/* Nothing is left that this could abort. */
 static void close_emitter(struct client *client)
 {
     sse_emitter_close(client->emitter);
     client->emitter = NULL;
 }
 
-/* Everybody reads to the end of the stream, and leaves. Loops that are missing are made again. */
+/* Every client reads to the end of the stream, and disconnects. Missing loops are made again. */
 static void conclude(void)
 {
     for (size_t i = 0; i < LOOPS; i++)

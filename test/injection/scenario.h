@@ -2,7 +2,7 @@
 #ifndef INJECTION_SCENARIO_H
 #define INJECTION_SCENARIO_H
 
-/** What is done while something fails. Each scenario can be played several times on the same server. */
+/** Scenarios that run while something fails. Each scenario can be played several times on the same server. */
 
 #include "fault.h"
 #include "step.h"
@@ -41,8 +41,8 @@ void play_shutdown(void);
 extern const struct scenario scenarios[SCENARIOS];
 
 /**
- * Plays a scenario on a new server with this fault, lets the clients go, and plays it again on the same
- * server without a fault. Returns whether the fault has struck.
+ * Plays a scenario on a new server with this fault, ends the clients, and plays it again on the same server without
+ * a fault. Returns whether the fault has occurred.
  */
 bool scenario_run(const struct scenario *scenario, enum loop_kind kind, const struct fault *fault);
 

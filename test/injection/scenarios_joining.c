@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Scenarios in which clients come. */
+/* Scenarios in which clients connect. */
 #include "scenario.h"
 
 #include <errno.h>
 
-/* The random bits of the system, which a registry of its own is made with. */
+/* The system's random bits, which a registry without a prefix needs. */
 static void make_registry(void)
 {
     static struct sse_platform platform;
@@ -112,7 +112,7 @@ void play_paused(void)
     publish('a');
     send_to(known);
     server_settle();
-    /* The rest is never started. */
+    /* The other emitters are never started. */
     step_complete(join_paused(4, CLIENT_SOCKET, "a", first.text));
     step_close(join_paused(5, CLIENT_SOCKET, "a", NULL));
     server_settle();

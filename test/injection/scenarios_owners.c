@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Scenarios about who does the work, and about ends. */
+/* Scenarios about owners and their work, and about ends. */
 #include "scenario.h"
 
 #include <errno.h>
@@ -30,7 +30,7 @@ static void fill(struct client *client)
     server_settle();
 }
 
-/* Clients that read late, say that they send no more, send something, or leave. */
+/* Clients that read late, close their sending side, send something, or disconnect. */
 void play_descriptors(void)
 {
     struct client *gone = &server.clients[4];
@@ -59,7 +59,7 @@ void play_descriptors(void)
     server_settle();
 }
 
-/* Only a polled loop watches. */
+/* Only a polled loop watches sockets. */
 void play_watch(void)
 {
     struct client *callback = client_prepare(0, CLIENT_CALLBACK, 0), *shared, *pulling, *alone;
@@ -139,7 +139,7 @@ static void wait_interrupted(struct client *client)
     expect(result == -EINTR || result == -ENOMEM, "not interrupted");
 }
 
-/* One wait in each state that lasts: its time is the system's. */
+/* One wait in each lasting state. Its time is the system's. */
 void play_wait(void)
 {
     struct client *reader, *socket, *looped;
@@ -220,7 +220,7 @@ static void join_paused(size_t which, enum client_kind kind, int loop)
     send_to(client);
 }
 
-/* A registry that was shut down stays so: each time another one. */
+/* A registry cannot be used after its shutdown, so each run makes a new one. */
 void play_shutdown(void)
 {
     const struct sse_registry_options options = {.size = sizeof(options), .platform = &server.fake.platform};

@@ -73,7 +73,7 @@ static void publish_key(const char *key, unsigned padding)
     step_publish(&(struct making){.topic = 'a', .key = key, .padding = padding});
 }
 
-/* Each policy, with sockets that are full after a few events, and outputs that take nothing. */
+/* Each policy, with sockets that are full after a few events, and outputs that accept nothing. */
 void play_overflow(void)
 {
     static const char *const keys[] = {"x", "y", "x", NULL, "y", "z", "x", "x"};
@@ -101,7 +101,7 @@ void play_overflow(void)
     server_settle();
 }
 
-/* Those with the most bytes queued end. */
+/* The emitters with the most queued bytes end. */
 void play_budget(void)
 {
     static const enum client_kind kinds[] = {CLIENT_CALLBACK, CLIENT_PULL, CLIENT_SOCKET, CLIENT_CALLBACK};
@@ -124,8 +124,7 @@ void play_budget(void)
     server_settle();
 }
 
-/* More than is retained, under ids of both kinds. Of an id that was assigned it is known that it was, even if
- * the event is lost. */
+/* More events than are retained, with ids of both kinds. An assigned id is recognised even if its event is lost. */
 void play_history(void)
 {
     struct event_id early, late = {.text = ""};

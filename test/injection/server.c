@@ -49,7 +49,7 @@ static unsigned long count_descriptors(void)
 }
 
 static unsigned long descriptors_before;
-static bool is_fresh; /* the last server was closed, and has left nothing */
+static bool is_fresh; /* the previous server was closed, and has left nothing */
 
 static void on_wake(struct sse_loop *loop, void *user)
 {
@@ -160,7 +160,7 @@ static bool is_readable(int fd)
     return readable;
 }
 
-/* The errors of the wait that do not pass. */
+/* The errors of a wait that stay. */
 static bool may_fail(int error)
 {
     const struct fault *fault = fault_last();
@@ -184,8 +184,7 @@ static bool tells_of_work(const struct served_loop *served)
     return server.kind == LOOP_DRIVEN || served->fd >= 0;
 }
 
-/* True if the loop said that it has work. It is served when it says so, and only then: a wake that is lost is
- * not made up for. */
+/* Returns true if the loop has reported work. The test serves it only then, so a lost wake is noticed. */
 static bool serve(struct served_loop *served)
 {
     if (!served->loop ||
@@ -200,7 +199,7 @@ static bool serve(struct served_loop *served)
     return tells_of_work(served);
 }
 
-/* True if something happened. */
+/* Returns true if something happened. */
 static bool serve_all(void)
 {
     unsigned long before = server.progress;
@@ -216,13 +215,13 @@ static bool serve_all(void)
 
 void server_settle(void)
 {
-    /* What takes two turns need not show in the first. */
+    /* Work for two turns need not be visible in the first. */
     int enough = tells_of_work(&server.loops[0]) ? 1 : 2, rounds = 0;
 
     for (int quiet = 0; quiet < enough; quiet++) {
         if (serve_all())
             quiet = -1;
-        expect(++rounds < ROUNDS_MAX, "it does not come to rest");
+        expect(++rounds < ROUNDS_MAX, "work is left after the most turns");
     }
 }
 
@@ -255,7 +254,7 @@ static bool is_same_info(const struct sse_emitter_info *one, const struct sse_em
            one->bytes == other->bytes && one->dropped == other->dropped;
 }
 
-/* Without what lies between the members. */
+/* Without the padding between the members. */
 static bool are_same_stats(const struct sse_registry_stats *one, const struct sse_registry_stats *other)
 {
     const size_t flag = offsetof(struct sse_registry_stats, shutting_down);

@@ -3,8 +3,8 @@
 #define INJECTION_SERVER_H
 
 /**
- * The server of a scenario: a registry, loops, and clients. One thread does everything, and the clock stands
- * still until a scenario moves it.
+ * The server of a scenario: a registry, loops, and clients. One thread does everything, and the clock moves only
+ * when a scenario moves it.
  */
 
 #include "client.h"
@@ -31,13 +31,13 @@ struct event_id {
     char text[64]; /* "": none */
 };
 
-/** An event that was made. Its number is its data. */
+/** A published event. Its number is its data. */
 struct event_record {
     struct event_id id;
-    char topic; /* that it was published to; a space: everyone; NUL: it was sent to one client */
+    char topic; /* the topic it was published to; a space: everyone; NUL: it was sent to one client */
 };
 
-/* The number of the event that tells of a gap. */
+/* The number of the gap event. */
 #define GAP_EVENT 0
 
 struct server {
@@ -47,28 +47,28 @@ struct server {
     struct sse_registry *registry;
     bool tells_gap;
     bool has_history;
-    bool loses_history; /* what is replayed may be less than what was published */
+    bool loses_history; /* a replay may contain fewer events than were published */
     struct served_loop loops[LOOPS];
     struct client clients[CLIENTS];
     struct event_record events[EVENTS_MAX];
     unsigned number;        /* of the last event */
-    unsigned retained;      /* how many events have got a place in the history */
-    unsigned long progress; /* grows with every byte received and every callback */
+    unsigned retained;      /* how many events have a place in the history */
+    unsigned long progress; /* increases with every byte received and every callback */
 };
 
 extern struct server server;
 
-/** Fails the test, with what was going on. */
+/** Fails the test, with a description of the situation. */
 void expect(bool holds, const char *what);
 
 /** Whether the library was built with it. */
 bool loop_kind_exists(enum loop_kind kind);
 
 void server_open(const char *scenario, enum loop_kind kind, const struct sse_registry_options *registry);
-/** Frees everything, and checks that no memory and no descriptor is left. The clients are gone. */
+/** Frees everything, and checks that no memory and no descriptor is left. The clients must have ended. */
 void server_close(void);
 
-/** 0, or what sse_loop_new or sse_loop_fd returned; then there is none. */
+/** Makes a loop. Returns 0, or the result of sse_loop_new or sse_loop_fd. On an error there is no loop. */
 int server_open_loop(struct served_loop *served);
 void server_close_loop(struct served_loop *served);
 
@@ -80,7 +80,7 @@ void server_settle(void);
 
 void server_advance_ms(uint64_t milliseconds);
 
-/** What a call that fails must not change: of all clients together, and of one. */
+/** The values that a failing call must not change: of all clients together, and of one. */
 struct picture {
     struct sse_registry_stats stats;
     size_t emitters[LOOPS];

@@ -25,7 +25,7 @@ static size_t split(struct sse_text *names, const char *topics)
 
 /* Replay */
 
-/* An id that is empty stands for none. */
+/* An empty id means no id. */
 static const char *id_or_null(const char *id)
 {
     return id && *id ? id : NULL;
@@ -39,7 +39,7 @@ static unsigned number_of_id(const char *id)
     return GAP_EVENT;
 }
 
-/* What was published after an event, to these topics and perhaps to everyone. */
+/* The events that were published after an event, to these topics and perhaps to everyone. */
 static struct numbers published_after(unsigned number, const char *topics, bool everyone)
 {
     struct numbers found = {.count = 0};
@@ -78,7 +78,7 @@ static void offer_replay(struct client *client, const char *topics, bool everyon
         to = &client->later;
     else if (client->gap && server.tells_gap)
         numbers_add(to, GAP_EVENT);
-    /* Behind an id that is unknown only a server that can fill the gap gets what there is. */
+    /* With an unknown id, only a server that can fill the gap receives the retained events. */
     if (last_event_id && number == GAP_EVENT && !client->paused)
         found.count = 0;
     expect(messages <= found.count, "more was replayed than published");
@@ -181,9 +181,9 @@ void step_unsubscribe(struct client *client, const char *topics)
     }
 }
 
-/* A client that is there */
+/* Steps of a client that has joined */
 
-/* The server has filled the gap or not: what is for the other case is not sent. */
+/* The server has filled the gap or not. Events for the other case are not sent. */
 static void offer_later(struct client *client, bool gap_filled)
 {
     struct numbers later = client->later;
@@ -314,7 +314,7 @@ int step_new_registry(struct sse_registry **registry, const struct sse_registry_
 
 int step_new_loop(struct served_loop *served)
 {
-    /* The last: no fcntl fails on a pipe that was just made. */
+    /* This is the last one, because no fcntl fails on a new pipe. */
     static const int documented[] = {-ENOMEM, -EMFILE, -ENFILE, -ENOSPC, -EBADF, 0};
     struct attempt attempt;
     int error;

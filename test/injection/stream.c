@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a client has received is what was accepted for it, and its end says so. */
+/* Checks that a client has received exactly what was accepted for it, and that its end agrees. */
 #include "event_source_parser.h"
 #include "fault.h"
 #include "server.h"
@@ -10,7 +10,7 @@
 
 #define LAST_CHUNK "0\r\n\r\n"
 
-/** A stream that is read. */
+/** A stream that is being parsed. */
 struct reading {
     const struct client *client;
     size_t position; /* in what was offered */
@@ -22,7 +22,7 @@ static unsigned number_of(const struct event_source_event *event)
     return strcmp(event->type, "gap") ? (unsigned)strtoul(event->data, NULL, 10) : GAP_EVENT;
 }
 
-/* In the order in which they were offered, each once. */
+/* Events must be in the order in which they were offered, each once. */
 static void on_event(const struct event_source_event *event, void *user)
 {
     struct reading *reading = user;
@@ -37,7 +37,7 @@ static void on_event(const struct event_source_event *event, void *user)
         expect(!strcmp(event->last_event_id, server.events[number].id.text), "an event with another id");
 }
 
-/* Where the body begins. A head of which a part is missing has none. */
+/* Finds the beginning of the body. With an incomplete head there is none. */
 static const char *find_body(const struct client *client)
 {
     const char *end = client->received + client->size, *at = client->received;
@@ -56,7 +56,7 @@ static bool is_chunked(const struct client *client)
                                 : client->options.framing == SSE_FRAMING_CHUNKED;
 }
 
-/* Only whole chunks. Returns whether the last one was there. */
+/* Reads only complete chunks. Returns whether the last chunk was there. */
 static bool feed_chunks(struct event_source_parser *parser, const char *at, const char *end)
 {
     while (at < end) {
@@ -75,7 +75,7 @@ static bool feed_chunks(struct event_source_parser *parser, const char *at, cons
     return false;
 }
 
-/* Browsers say that a stream is open when the first byte of its body arrives. */
+/* Browsers report a stream as open when the first byte of its body arrives. */
 static void expect_first_byte(const struct client *client, const char *body, const char *end)
 {
     const char *first = client->options.retry_ms ? "retry: " : ":\n";
@@ -86,7 +86,7 @@ static void expect_first_byte(const struct client *client, const char *body, con
            "another beginning of the body");
 }
 
-/* Returns whether the stream ended with a whole line or the last chunk. */
+/* Returns whether the stream ended with a complete line or the last chunk. */
 static bool feed(struct event_source_parser *parser, const struct client *client)
 {
     const char *body = find_body(client), *end = client->received + client->size;
@@ -133,7 +133,7 @@ static bool reason_fits(enum sse_reason reason, int error)
     return false;
 }
 
-/* The error of a socket that is broken is read by a call that may fail. */
+/* If the error of a broken socket cannot be read, another error is reported. */
 static bool is_of_fault(enum sse_reason reason, int error)
 {
     const struct fault *fault = fault_last();
@@ -150,7 +150,7 @@ static bool is_graceful(const struct sse_completion *end)
                            end->reason == SSE_REASON_LIFETIME);
 }
 
-/* How it ended is one way that was expected, or the fault's. */
+/* It ended in an expected way, or because of the fault. */
 static void audit_end(const struct client *client)
 {
     const struct sse_completion *end = &client->completion;
@@ -195,7 +195,7 @@ static void audit_stream(struct client *client)
         expect(whole, "half an event, or no last chunk, at a graceful end");
 }
 
-/* Behind the pause there was what is for a gap that is filled, and what is for one that is not. */
+/* The events behind the pause are those for a filled gap, and those for a gap that is not filled. */
 static void take_what_was_never_started(struct client *client)
 {
     bool tells_gap = client->paused && client->gap && server.tells_gap;

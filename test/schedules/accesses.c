@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the compiler calls at each access of memory with -fsanitize=thread: these functions stand in for the
- * sanitizer's runtime. Only one thread runs at a time, so the atomics need not be atomic here.
+ * The functions that the compiler calls at each memory access with -fsanitize=thread. They replace the sanitizer's
+ * runtime. Only one thread runs at a time, so the atomics need not be atomic here.
  */
 #include "atomics.h"
 #include "memory.h"
@@ -32,7 +32,7 @@ void __tsan_write_range(void *address, size_t size)
     memory_access(address, size, true, CALLER);
 }
 
-/* clang calls these in place of what they are named after. */
+/* clang calls these instead of the functions with the same names. */
 void *__tsan_memcpy(void *to, const void *from, size_t size)
 {
     memory_access(from, size, false, CALLER);
@@ -157,7 +157,7 @@ ATOMICS(16)
 ATOMICS(32)
 ATOMICS(64)
 
-/* A fence passes on what no object says: nobody but the thread that runs is asked to see it. */
+/* A fence passes everything on to nobody in particular, so only the running thread is concerned. */
 void __tsan_atomic_thread_fence(int order)
 {
     (void)order;

@@ -3,17 +3,17 @@
 #define SCHEDULES_ATOMICS_H
 
 /**
- * The atomics of the library. `order` as in <stdatomic.h>, `code`: where. Each access is a step, but for a
- * store that passes nothing on, and for counting up under a lock: there it makes no difference whether others
- * come just before it, or before the last step.
+ * The atomics of the library. `order` is as in <stdatomic.h>, `code` is the place in the code. Each access is a
+ * step, except a store that passes nothing on, and an increment under a lock: for those it makes no difference
+ * whether other threads run just before the access or before the last step.
  */
 
 #include <stddef.h>
 
-/** A new schedule. */
+/** Begins a new schedule. */
 void atomics_clear(void);
 
-/** What is here only counts: it is no step, and nothing follows from it. */
+/** The object at this address only counts. Its accesses are no steps. */
 void atomics_leave_out(const volatile void *begin, size_t size);
 
 void atomics_read(const char *what, const volatile void *at, int order, const void *code);

@@ -127,7 +127,7 @@ int __wrap_epoll_wait(int epoll, struct epoll_event *events, int count, int time
     return __real_epoll_wait(epoll, events, count, timeout_ms);
 }
 
-/* Time stands still, but for the platform's. */
+/* Time does not pass, except on the platform's clock. */
 int __wrap_clock_gettime(clockid_t clock, struct timespec *time)
 {
     (void)clock;

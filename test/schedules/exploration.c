@@ -6,19 +6,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* No schedule is as long, unless threads go round in circles. */
+/* A longer schedule means that threads run in circles. */
 #define STEPS_MAX 4000
 
-/** A step after which more than one thread could go on. */
+/** A step after which more than one thread could continue. */
 struct decision {
     unsigned step;
     unsigned options; /* bits of threads */
     unsigned tried;
     unsigned chosen;
-    uint64_t touches; /* by the thread that ran before, where it went on */
+    uint64_t touches; /* by the thread that ran before, if it could have continued */
 };
 
-/** Who went on, where it was another one than usual. */
+/** The thread that continued, where it is not the usual one. */
 struct turn {
     unsigned step;
     unsigned thread;
@@ -34,13 +34,13 @@ static struct {
     unsigned given_count;
 } plan;
 
-/* The schedule that runs. */
+/* The current schedule. */
 static struct {
     unsigned steps;
     unsigned preemptions;
     unsigned depth;             /* decisions so far */
-    struct decision *went_on;   /* of the step that runs, if it is to be noted there */
-    uint64_t sleeping[THREADS]; /* what would wake it; 0: it is awake */
+    struct decision *went_on;   /* objects of the current step, if they must be recorded there */
+    uint64_t sleeping[THREADS]; /* the objects that would wake it; 0: it is awake */
     struct turn turns[STEPS_MAX];
     unsigned turn_count;
 } run;
@@ -150,7 +150,7 @@ static struct decision *decide(unsigned options, unsigned first)
     return decision;
 }
 
-/* What the choices of now depend on, beside what has happened. */
+/* The possible choices depend on this, in addition to what has happened. */
 static uint64_t situation(unsigned current, bool can_go_on)
 {
     uint64_t all = (uint64_t)current << 1 | can_go_on;

@@ -24,14 +24,14 @@ struct condition {
     unsigned waiting; /* bits of threads */
 };
 
-/** What a thread that waits looks at. */
+/** What a waiting thread waits for. */
 struct wait {
     const struct condition *condition;
     const struct lock *lock;
     unsigned thread;
 };
 
-/* What is in the system's object: its index here. */
+/* The content of the system's object: its index here. */
 struct reference {
     unsigned index;
 };
@@ -150,8 +150,8 @@ int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex)
     return 0;
 }
 
-/* One that fails again, and nobody else has run meanwhile, is no step: whoever tries many times does not want
- * many schedules. */
+/* If a trylock fails again and no other thread has run in between, it is no step. Otherwise a loop of tries would
+ * make many schedules. */
 int __wrap_pthread_mutex_trylock(pthread_mutex_t *mutex)
 {
     struct lock *lock = lock_at(mutex, CALLER);

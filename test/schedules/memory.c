@@ -12,7 +12,7 @@
 #define ALIGNMENT 16
 #define POISON 0xdd
 
-/** When a byte was touched last, and where. The code is kept as a distance from memory_access. */
+/** When and where a byte was last touched. The place in the code is stored as a distance from memory_access. */
 struct touch {
     uint32_t moment;
     int32_t code;
@@ -31,7 +31,7 @@ struct header {
 static _Alignas(ALIGNMENT) unsigned char memory[MEMORY_SIZE];
 static bool allocated[MEMORY_SIZE];
 static struct shadow shadows[MEMORY_SIZE];
-/* A part for each thread: where its blocks are does not depend on what the others do. */
+/* Each thread has its own part, so the addresses of its blocks do not depend on the others. */
 static size_t used[ALL_THREADS];
 static size_t blocks;
 
@@ -62,7 +62,7 @@ void *memory_allocate(size_t size, void *user)
     return block;
 }
 
-/* Whoever has touched it is done with it. */
+/* All earlier accesses of the block come before. */
 void memory_deallocate(void *block, void *user)
 {
     struct header *header = (struct header *)block - 1;
@@ -101,7 +101,7 @@ static void check_byte(struct shadow *shadow, bool writes, struct touch now, con
 {
     unsigned self = scheduler_self();
 
-    /* Since then nobody else can have touched it but in a race, which was told. */
+    /* Since then, another thread can have touched it only in a race, which was reported. */
     if (shadow->writer == self && shadow->written.moment == now.moment)
         return;
     if (shadow->written.moment > seen[shadow->writer])
@@ -128,7 +128,7 @@ void memory_expect_allocated(const void *address, const void *code)
         tell_not_allocated(code);
 }
 
-/* What the main thread does is before or after all others. */
+/* The main thread's accesses are before or after all others. */
 void memory_access(const void *address, size_t size, bool writes, const void *code)
 {
     size_t place = memory_place(address);

@@ -24,7 +24,7 @@ void objects_clear(void)
     own_count = 0;
 }
 
-/* On its stack a thread has one object at a time: the condition it waits for. */
+/* A thread has one object on its stack at a time: the condition that it waits for. */
 static uint64_t number_of(const void *object)
 {
     size_t place = memory_place(object);

@@ -3,11 +3,11 @@
 #define SCHEDULES_OBJECTS_H
 
 /**
- * What steps touch: locks, atomics, outputs. Each has a bit, and some have a name, for whoever reads a
+ * The objects that steps touch: locks, atomics, outputs. Each has a bit. Some have a name, for readers of a
  * schedule.
  *
- * What is first seen by the main thread, before a schedule begins, has a bit of its own. What threads make
- * may share bits, and has the same in all schedules in which its thread has done the same.
+ * An object that the main thread touches first, before a schedule begins, has its own bit. Objects of other threads
+ * may share bits. They have the same bit in all schedules in which their thread has done the same.
  */
 
 #include <stdint.h>
@@ -19,7 +19,7 @@ uint64_t objects_bit(const void *object);
 
 void objects_name(const void *object, const char *name);
 
-/** The name of the object, or its address. Valid until the next call. */
+/** Returns the name of the object, or its address. Valid until the next call. */
 const char *objects_name_of(const void *object);
 
 #endif

@@ -42,7 +42,7 @@ static bool may_go_on(const void *of)
     return all;
 }
 
-/* False: nobody will wake it any more. */
+/* Returns false if nobody will wake it any more. */
 static bool wait_for_wake(struct server_loop *loop)
 {
     struct idle *self = &idle[scheduler_self()];

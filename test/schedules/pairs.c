@@ -3,7 +3,7 @@
 #include "failure.h"
 #include "scene.h"
 
-/* In topic one, in a loop of its own kind. The test holds so many references. */
+/* An emitter in topic one, in a loop of its own kind. The test holds this many references. */
 static void add_client(const struct plan *plan, unsigned references)
 {
     struct client *client = &scene.clients[scene.client_count];
@@ -24,7 +24,7 @@ static void add_registry(void)
     scene_add_registry(&(struct sse_registry_options){.size = sizeof(struct sse_registry_options)});
 }
 
-/* It has had its first turn: its timer is set, and nothing is left to do. */
+/* It has had its first turn: its timer is set, and no work is left. */
 static void begin(unsigned loop)
 {
     while (loop_is_due(&scene.loops[loop]))
@@ -62,7 +62,7 @@ static void idle_descriptor_held_twice(void)
     begin(0);
 }
 
-/* With room for two events the publisher writes itself. */
+/* The queue has room for two events, so the publisher writes itself. */
 static void small_descriptor(void)
 {
     struct plan plan = plan_of(SSE_OUTPUT_FD, 0);
@@ -161,7 +161,7 @@ static void room_for_one(void)
     add_client(&plan, 1);
 }
 
-/* An event has 10 bytes: one of three clients with one is over the budget. */
+/* An event has 10 bytes. If one of the three clients has one queued, the budget is passed. */
 static void small_budget(void)
 {
     struct plan plan = plan_of(SSE_OUTPUT_CALLBACK, 0);

@@ -3,8 +3,8 @@
 #define SCHEDULES_PAIRS_H
 
 /**
- * What is set against what: three threads of three operations each, with up to two preemptions. With three
- * there are too many schedules for a minute, but for a few pairs: then there are fewer operations.
+ * The pairs: three threads with three operations each, and up to two preemptions. With three preemptions there are
+ * too many schedules for a minute, except for a few pairs. Then the threads have fewer operations.
  */
 
 #include "operations.h"
@@ -16,7 +16,7 @@ struct pair {
     const char *name;
     void (*set_up)(void);
     operation *operations[THREADS][OPERATIONS]; /* NULL: nothing */
-    const char *fewer;                          /* with PREEMPTIONS_MAX, only so many of each thread */
+    const char *fewer;                          /* with PREEMPTIONS_MAX, each thread has only this many */
 };
 
 extern const struct pair pairs[];

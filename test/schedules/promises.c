@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The end of a schedule, and what has to hold then. */
+/* The end of a schedule, and the guarantees that must hold then. */
 #include "failure.h"
 #include "locks.h"
 #include "memory.h"
@@ -17,7 +17,7 @@ static const char begin_of_event[] = "data: ";
 static const char comment[] = ":\n";
 static const char begin_of_id[] = "id: ";
 
-/* Without a loop nobody tells the reader, who looks by himself. */
+/* Without a loop nobody notifies the reader, who checks by itself. */
 static bool read_on(struct client *client)
 {
     size_t size = client->log_size;
@@ -29,7 +29,7 @@ static bool read_on(struct client *client)
     return client->log_size > size;
 }
 
-/* The server goes on: its loops take the turns that are due, and its readers read when they were told. */
+/* The server continues: its loops take the due turns, and its readers read when they were notified. */
 static bool go_on(void)
 {
     bool worked = false;
@@ -55,7 +55,7 @@ static void settle(void)
         require(rounds < ROUNDS_MAX);
 }
 
-/* The turns that are due until then, each at its time. */
+/* Takes the turns that are due until then, each at its time. */
 static void settle_until(uint64_t end)
 {
     uint64_t next = 0;
@@ -70,7 +70,7 @@ static void settle_until(uint64_t end)
     }
 }
 
-/* Whoever was ended has ended by now, unless its output takes nothing. */
+/* Every emitter that a call has ended must have ended by now, unless its output accepts nothing. */
 static void check_ends(void)
 {
     for (unsigned i = 0; i < scene.client_count; i++) {
@@ -87,7 +87,7 @@ static bool has_comment(const struct client *client, size_t from)
     return client->log_size >= from + 2 && !memcmp(client->log + from, comment, 2);
 }
 
-/* Whoever is idle gets a heartbeat in time. */
+/* Every idle client gets a heartbeat in time. */
 static void check_timers(void)
 {
     size_t sizes[CLIENTS];
@@ -125,7 +125,7 @@ static bool is_no_event(const char *line, size_t length)
     return !length || begins(line, length, ":") || begins(line, length, begin_of_id);
 }
 
-/* The events that came, in their order. Nothing else may be there but comments. */
+/* The events that arrived, in order. Only comments may be between them. */
 static unsigned read_log(const struct client *client, const struct sent_event **events)
 {
     const size_t size_of_event = strlen(begin_of_event) + CODE_SIZE - 1;
@@ -145,7 +145,8 @@ static unsigned read_log(const struct client *client, const struct sent_event **
     return count;
 }
 
-/* Each event once, those of one thread in its order; of a stream that was paused, what it was sent first. */
+/* Each event arrived once, and those of one thread in order. In a stream that was paused, sent events come
+ * first. */
 static void check_order(const struct client *client)
 {
     const struct sent_event *events[EVENTS_MAX];
@@ -173,7 +174,7 @@ static unsigned place_of(const struct sent_event *event, const struct sent_event
     return place;
 }
 
-/* What both have received was published in one order. */
+/* Two clients received the same events in one order. */
 static void check_common_order(const struct client *one, const struct client *other)
 {
     const struct sent_event *ones[EVENTS_MAX], *others[EVENTS_MAX];
@@ -190,7 +191,7 @@ static void check_common_order(const struct client *one, const struct client *ot
     }
 }
 
-/* Whatever was accepted has come, or was dropped by an end. */
+/* Every accepted event has arrived, or was dropped by an end. */
 static void check_nothing_lost(void)
 {
     const struct sent_event *events[EVENTS_MAX];
@@ -210,7 +211,7 @@ static void check_nothing_lost(void)
                 (unsigned)arrived);
 }
 
-/* A replay and what followed are all that was published. */
+/* The replay and the live events together are all published events. */
 static void check_replay(const struct client *client)
 {
     const struct sent_event *events[EVENTS_MAX];
@@ -223,7 +224,7 @@ static void check_replay(const struct client *client)
                 count);
 }
 
-/* A later client may have got the number. */
+/* Another client may have the number by then. */
 static bool has_closed_descriptor(const struct client *client)
 {
     for (const struct client *later = client + 1; later < scene.clients + scene.client_count; later++)
@@ -243,7 +244,7 @@ static void check_end(struct client *client)
         return;
     if (!client->completion.error && !client->plan.paused && !client->plan.queue_messages)
         require(client->completion.dropped == 0);
-    /* What is read after the end is not counted. */
+    /* Bytes that are read after the end are not counted. */
     require(client->completion.events == read_log(client, events) ||
             (client->plan.output == SSE_OUTPUT_PULL && client->completion.events < read_log(client, events)));
     check_order(client);

@@ -135,7 +135,7 @@ void loop_free(struct server_loop *loop)
     scheduler_touch(objects_bit(loop));
 }
 
-/* Where a callback may run: in the loop's thread; without a loop in the owner's, which the test keeps to. */
+/* Checks where a callback runs: in the loop's thread; without a loop in the owner's, which the test obeys. */
 static void expect_place(const struct client *client)
 {
     expect_no_lock();
@@ -150,7 +150,7 @@ static void expect_output(const struct client *client)
     require(client->completions == 0);
 }
 
-/* Others may go on before anything is taken. */
+/* Other threads may run before any byte is accepted. */
 static void enter_output(struct client *client, const char *what)
 {
     const struct step step = {.what = what, .object = client, .touches = objects_bit(client)};
@@ -191,7 +191,7 @@ static ssize_t write_to(void *user, const struct iovec *iov, int count)
     return size ? size : -EAGAIN;
 }
 
-/* The reader may look again before the call has come to him: what counts is how it begins. */
+/* The reader may read again before this call has reached it, so the state at the beginning counts. */
 static void on_ready(struct sse_emitter *emitter, unsigned what, void *user)
 {
     struct client *client = user;

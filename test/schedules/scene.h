@@ -3,8 +3,8 @@
 #define SCHEDULES_SCENE_H
 
 /**
- * What the threads of a schedule meet on: a registry, loops, and clients, each with an emitter, its output
- * and its callbacks. Whatever the library promises of them is checked while the schedule runs, and after it.
+ * The objects of a schedule: a registry, loops, and clients, each with an emitter, its output and its callbacks.
+ * Every guarantee of the library about them is checked during the schedule and after it.
  */
 
 #include "fake_platform.h"
@@ -24,14 +24,14 @@ struct server_loop {
     struct sse_loop *loop;
     bool polled;
     int descriptor;  /* polled: readable when a turn is due */
-    bool woken;      /* on_wake has come since the last turn began */
-    uint64_t next;   /* when the last turn said that the next one is due */
+    bool woken;      /* on_wake has run since the last turn began */
+    uint64_t next;   /* the time of the next turn, as the last turn returned it */
     unsigned inside; /* the thread that takes a turn or frees it, or NOBODY */
     bool is_ending;  /* sse_loop_free has been called */
     bool is_freed;
 };
 
-/** Everything but the kind may be zero. */
+/** Every member except the kind may be zero. */
 struct plan {
     enum sse_output output;
     struct server_loop *loop;
@@ -40,7 +40,7 @@ struct plan {
     size_t queue_messages;
     bool paused;
     bool owned;        /* FD: the library closes it */
-    bool full;         /* the output takes nothing at first */
+    bool full;         /* the output accepts nothing at first */
     bool is_forgotten; /* sse_emitter_new gets no pointer */
     const char *after; /* the Last-Event-ID */
 };
@@ -48,12 +48,12 @@ struct plan {
 struct client {
     struct plan plan;
     struct sse_emitter *emitter;
-    unsigned references; /* that the test holds */
+    unsigned references; /* references of the test */
     bool is_made;
     bool must_end;     /* a call that ends it has succeeded */
     bool is_closing;   /* sse_emitter_close has been called ... */
     bool is_closed;    /* ... and has returned */
-    bool is_full;      /* the output takes nothing */
+    bool is_full;      /* the output accepts nothing */
     bool is_asleep;    /* the reader has found nothing and waits for on_ready */
     bool has_read_all; /* the reader has seen the end */
     unsigned inside;   /* the thread in its output, or NOBODY */
@@ -62,7 +62,7 @@ struct client {
     unsigned completions;
     unsigned releases;
     struct sse_completion completion;
-    char log[LOG_SIZE]; /* what its output took */
+    char log[LOG_SIZE]; /* the bytes that its output accepted */
     size_t log_size;
 };
 
@@ -70,7 +70,7 @@ struct client {
 struct sent_event {
     char code[CODE_SIZE];
     bool is_published;
-    size_t accepted; /* queued for so many */
+    size_t accepted; /* queued for this many */
     char id[SSE_ASSIGNED_ID_SIZE];
 };
 
@@ -93,41 +93,41 @@ extern struct scene scene;
 extern const struct sse_text first_topic;
 extern const struct sse_text second_topic;
 
-/** A new schedule: nothing is there. */
+/** Begins a new schedule without any object. */
 void scene_open(void);
 
 void scene_add_registry(const struct sse_registry_options *options);
 void scene_add_loop(unsigned number, bool polled);
 
-/** Makes an emitter, in the registry if there is one: what sse_emitter_new returned. */
+/** Makes an emitter, in the registry if there is one. Returns the result of sse_emitter_new. */
 int scene_add_client(const struct plan *plan);
 
-/** Whether a turn is due: the loop was woken, or it is time. */
+/** Whether a turn is due, because the loop was woken or its time has come. */
 bool loop_is_due(const struct server_loop *loop);
-/** Of the loop's thread, whether it is due or not. */
+/** Takes a turn in the loop's thread, whether it is due or not. */
 void loop_turn(struct server_loop *loop);
 void loop_free(struct server_loop *loop);
 
-/** The next event of the calling thread: "A1", "A2" ... */
+/** Returns the calling thread's next event: "A1", "A2" ... */
 struct sent_event *scene_next_event(void);
 
-/** Closes the emitter: its output must not be touched afterwards. */
+/** Closes the emitter. Its output must not be touched after that. */
 void client_close(struct client *client);
 void client_unref(struct client *client);
 
-/** Whether its output takes nothing. */
+/** Sets whether its output accepts nothing. */
 void client_set_full(struct client *client, bool is_full);
 
-/** PULL: reads until nothing is there, or `peeks` pieces. What peek returned last. */
+/** PULL: reads until nothing is there, or `peeks` pieces. Returns the last result of peek. */
 int client_read(struct client *client, unsigned peeks);
 
-/** FD: what has arrived goes to the log. */
+/** FD: copies what has arrived to the log. */
 void client_receive(struct client *client);
 
-/** With all threads done: lets everybody finish, ends everything, and checks every promise. */
+/** Call it when all threads have finished. Finishes and ends everything, and checks every guarantee. */
 void scene_check(void);
 
-/** After a schedule that was given up. */
+/** Call it after a schedule that was given up. */
 void scene_forget(void);
 
 #endif

@@ -14,14 +14,14 @@ struct thread {
     pthread_t id;
     sem_t go;
     jmp_buf begin;
-    const struct step *next; /* what it is about to do; NULL: it has not begun */
+    const struct step *next; /* the next step; NULL: it has not begun */
     bool finished;
 };
 
 _Thread_local unsigned scheduler_thread = MAIN_THREAD;
 static struct thread threads[ALL_THREADS];
 static void (*run_thread)(unsigned thread);
-static uint64_t touched; /* by the step that runs */
+static uint64_t touched; /* by the current step */
 static bool given_up;
 static bool traces;
 
@@ -95,7 +95,7 @@ static void print_waiting(void)
                    objects_name_of(threads[i].next->object));
 }
 
-/* Of those that the schedule that is given up has left behind. */
+/* Descriptors that a given-up schedule has left behind. */
 static unsigned first_unfinished(void)
 {
     unsigned thread = 0;
@@ -105,7 +105,7 @@ static unsigned first_unfinished(void)
     return thread;
 }
 
-/* Who goes on. The calling thread is about to take a step, or has finished: NULL. */
+/* Chooses the thread that continues. The calling thread is about to take a step, or has finished: NULL. */
 static unsigned choose(const struct step *step)
 {
     bool is_main = scheduler_self() == MAIN_THREAD;

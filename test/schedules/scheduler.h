@@ -3,10 +3,10 @@
 #define SCHEDULES_SCHEDULER_H
 
 /**
- * Three threads, of which one runs at a time. Before each step a thread lets exploration.h decide who goes
- * on: it, or another one. A step is what other threads can notice: taking a lock, waiting, touching an
- * atomic, entering an output, calling the system. Between two steps a thread runs alone, and what it does
- * there belongs to the first of them.
+ * Three threads, of which only one runs at a time. Before each step, exploration.h decides whether this thread or
+ * another one continues. A step is an action that other threads can notice: taking a lock, waiting, touching an
+ * atomic, entering an output, calling the system. Between two steps a thread runs alone, and its actions there
+ * belong to the first of the two.
  *
  * The locks and conditions of the library are not the system's: see locks.c.
  */
@@ -19,55 +19,55 @@
 #define ALL_THREADS (THREADS + 1)
 #define NOBODY UINT32_MAX
 
-/** The call that has led here, not what follows it. */
+/** The call that has led to this step, not the code after it. */
 #define CALLER ((const void *)((const char *)__builtin_return_address(0) - 1))
 
-/** What a thread is about to do. */
+/** The next step of a thread. */
 struct step {
     const char *what;
     const void *object;
-    /** Bits of the objects that it touches. Two steps without a bit in common can change places. */
+    /** Bits of the objects that it touches. Two steps without a common bit are independent. */
     uint64_t touches;
-    /** Whether it can be done now; called with `of`. NULL: always. */
+    /** Whether it is possible now; called with `of`. NULL: always. */
     bool (*is_ready)(const void *of);
     const void *of;
     const void *place; /* in the code; NULL: not known */
 };
 
-/* Bits that are taken; the others are given out by objects_bit. */
+/* Reserved bits. objects_bit assigns the others. */
 #define TOUCHES_SYSTEM UINT64_C(1)
-#define TOUCHES_ENDS UINT64_C(2) /* who has finished, or waits for the others to */
+#define TOUCHES_ENDS UINT64_C(2) /* for a thread that has finished, or waits for the others to finish */
 
 extern _Thread_local unsigned scheduler_thread;
 
-/** The calling thread: 0 and up, or MAIN_THREAD. */
+/** Returns the calling thread: 0 and up, or MAIN_THREAD. */
 static inline unsigned scheduler_self(void)
 {
     return scheduler_thread;
 }
 
-/** Comes back when it is the calling thread's turn. */
+/** Returns when it is the calling thread's turn. */
 void scheduler_step(const struct step *step);
 
-/** The step that runs touches more: what it does beside that must not matter to other threads. */
+/** Adds objects to the current step. Other threads must not notice anything else that it does. */
 void scheduler_touch(uint64_t touches);
 
-/** How many steps there have been in this schedule. */
+/** Returns how many steps there have been in this schedule. */
 unsigned scheduler_steps(void);
 
 bool scheduler_has_finished(unsigned thread);
 
-/** Starts the threads of the process. `run` is what each does in every schedule. */
+/** Starts the threads of the process. Each calls `run` in every schedule. */
 void scheduler_open(void (*run)(unsigned thread));
 
-/** One schedule. False if it was given up, because it shows nothing that an earlier one has not shown. Then
- *  the threads have been torn out of their calls. */
+/** Runs one schedule. Returns false if it was given up, because it shows nothing new. Then the threads have been
+ *  taken out of their calls. */
 bool scheduler_run(void);
 
 /** Prints every step. */
 void scheduler_trace(void);
 
-/** Prints that the calling thread begins with another operation, if every step is printed. */
+/** If every step is printed, prints that the calling thread begins another operation. */
 void scheduler_trace_operation(unsigned number);
 
 #endif

@@ -4,7 +4,7 @@
  *
  * PAIR: its schedules, see pairs.h.
  *
- * PAIR COUNTS PREEMPTIONS: its schedules with up to so many preemptions and so many operations of each thread
+ * PAIR COUNTS PREEMPTIONS: its schedules with up to that many preemptions and that many operations of each thread
  * (321: three of A, two of B, one of C). With 333 and 3 they are two million in all, and take some minutes.
  *
  * PAIR replay COUNTS LIST: one schedule, step by step, as a failure has printed it.
@@ -38,7 +38,7 @@ noreturn static void fail(const char *what, const char *argument)
     exit(2);
 }
 
-/* False: it was given up. */
+/* Returns false if it was given up. */
 static bool run_schedule(void)
 {
     schedules++;

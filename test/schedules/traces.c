@@ -8,11 +8,11 @@
 #define STATES_MAX (1u << 22)
 #define STATES_MASK (2 * STATES_MAX - 1)
 
-/* The last step of each thread, and the last that touched each object, each with all that was before it. */
+/* The last step of each thread, and the last one that touched each object, each with all steps before it. */
 static uint64_t threads[THREADS];
 static uint64_t objects[OBJECTS];
 
-/* A hash set; 0 is a free place. When it is full, more schedules are run than is necessary. */
+/* A hash set; 0 is a free place. When it is full, more schedules are run than necessary. */
 static uint64_t states[STATES_MASK + 1];
 static unsigned count;
 

@@ -3,9 +3,9 @@
 
 #include <errno.h>
 
-/* What has to hold after every step. */
+/* Checks after every step. */
 
-/* With what the budget has ended in the call under way. */
+/* With the emitters that the budget has ended in the current call. */
 size_t count_backlog(const struct world *world)
 {
     size_t backlog = 0;
@@ -27,8 +27,8 @@ static bool has_rest(const struct connection *connection)
                                                      !connection->loop->again && !connection->loop->woken);
 }
 
-/* A queue is within its limits as soon as its owner has tried to write, and within four times them before. A
- * reader who was told has until another turn. */
+/* A queue is within its limits once its owner has tried to write, and within four times its limits before. A reader
+ * that was notified has until the next turn. */
 static void check_limits(struct connection *connection)
 {
     struct world *world = connection->world;
@@ -65,14 +65,14 @@ static void check_connection(struct connection *connection)
     check_finished(connection);
 }
 
-/* The output had the chance to take all that is queued. */
+/* The output had a chance to accept everything that is queued. */
 static bool is_tried(const struct connection *connection)
 {
     return connection->member && connection->full && !connection->has_later;
 }
 
-/* What owners have tried to write is within the budget, and all together within four times it. Those with
- * the most bytes go. */
+/* The bytes that owners have tried to write are within the budget, and all bytes within four times the budget. The
+ * emitters with the most bytes end. */
 void check_budget(struct world *world)
 {
     size_t budget = world->scenario.options.backlog_bytes, backlog = 0, tried = 0, least = SIZE_MAX;
@@ -86,7 +86,7 @@ void check_budget(struct world *world)
             backlog += connection_backlog(connection);
         if (is_tried(connection))
             tried += connection_backlog(connection);
-        /* A callback of the same call may have published since, and others have more now. */
+        /* A callback of the same call may have published since, so others may have more now. */
         if (connection->relieved && connection->ended_in == world->call &&
             connection->ended_after == world->queued && connection->left < least)
             least = connection->left;
@@ -101,7 +101,7 @@ void check_budget(struct world *world)
     }
 }
 
-/* Who owns its output is done with it. */
+/* The owner of the output is done with it. */
 static bool is_done(const struct connection *connection)
 {
     if (connection_is_socket(connection) && !connection->options.keep_fd)
@@ -109,7 +109,7 @@ static bool is_done(const struct connection *connection)
     return !connection->owned;
 }
 
-/* By what the emitters have done. */
+/* From the emitters' own counts. */
 static void count_emitters(const struct world *world, struct sse_registry_stats *stats)
 {
     for (size_t i = 0; i < world->connection_count; i++) {

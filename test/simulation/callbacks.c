@@ -3,13 +3,13 @@
 
 #include <errno.h>
 
-/* What the library calls: outputs that take as much as they like, and callbacks that check when and
- * where they may run, and call the library back. */
+/* The functions that the library calls: outputs that accept any amount, and callbacks that check when and where
+ * they may run, and call the library. */
 
-/* A write that never comes to an end would hold up the others of its loop. */
+/* An endless write would delay the other emitters of its loop. */
 #define WRITES_MAX 100
 
-/* With a loop only inside its turn, one after the other. Without one only inside a call of its own. */
+/* With a loop only inside its turn, one after the other. Without one only inside a call on this emitter. */
 static void enter_thread(struct connection *connection, const char *what)
 {
     struct world *world = connection->world;

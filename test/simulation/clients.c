@@ -4,13 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* What a client made of the bytes that it received, and what it is owed. */
+/* What a client reads from the bytes that it received, and the events that it must still receive. */
 
-/** A client at its reading. */
+/** A client while it reads. */
 struct reader {
     struct world *world;
     const struct connection *connection;
-    size_t received; /* bytes of the stream that it has */
+    size_t received; /* bytes of the stream that it has received */
     size_t piece;
     unsigned part;
 };
@@ -22,13 +22,13 @@ static const struct record *record_of(const struct connection *connection, size_
     return &connection->world->records[connection->pieces[piece].item.record];
 }
 
-/* Whether it has that many bytes of the message. */
+/* Whether it has received that many bytes of the message. */
 static bool has(const struct reader *reader, size_t piece, size_t size)
 {
     return piece_body(reader->connection, &reader->connection->pieces[piece], reader->received).len >= size;
 }
 
-/* The next event that it has to report, or NULL. */
+/* Returns the next event that it must report, or NULL. */
 static const struct sse_event *next_event(struct reader *reader)
 {
     for (; reader->piece < reader->connection->piece_count; reader->piece++, reader->part = 0) {
@@ -76,8 +76,8 @@ static void on_event(const struct event_source_event *event, void *user)
            "a client saw \"%s\" of type %s", event->data, event->type);
 }
 
-/* Feeds the parser with every message in two pieces, after the id of the connection before. What it then
- * has is the client's. */
+/* Feeds every message to the parser in two pieces, after the last id of the previous connection. Then the client
+ * has the parser's result. */
 static void parse(struct client *client, struct reader *reader)
 {
     struct event_source_parser *parser = event_source_parser_new(on_event, reader);
@@ -117,14 +117,14 @@ static void see(struct client *client, struct world *world, size_t record)
     client->seen[record] = true;
 }
 
-/* A client that has that many bytes of it names its place when it comes back; 0: not by this one. An event
- * of a gap stands for all that came before it. */
+/* A client that has received that many bytes reconnects with this place; 0: not because of this message. A gap
+ * event covers everything before it. */
 static size_t names_place(const struct record *record)
 {
     return record->tells_gap ? record->size : record->seen_at;
 }
 
-/* Once it has the id of a later one, what a full queue dropped before that is not sent again. */
+/* Once it has the id of a later event, events that a full queue dropped before that are not replayed. */
 static void see_all(struct client *client, const struct reader *reader)
 {
     const struct connection *connection = reader->connection;
@@ -158,8 +158,8 @@ void client_leave(struct client *client, struct world *world, size_t received)
     client->connection = NULL;
 }
 
-/* The same id in several topics: of one that was let go, or that the client saw in a topic which it no
- * longer asks for, the registry knows nothing, and takes the event of another for it. */
+/* Several topics have the same id. The registry knows nothing about a discarded event, or one in a topic that the
+ * client does not ask for any more, and mistakes another topic's event for it. */
 static bool is_mistaken(const struct world *world, const struct request *request)
 {
     for (size_t i = 0; world->scenario.shared_ids && i < world->record_count; i++) {
@@ -172,7 +172,7 @@ static bool is_mistaken(const struct world *world, const struct request *request
     return false;
 }
 
-/* It is told of a gap: what came before and is not replayed is not owed any more. */
+/* It is notified of a gap, so earlier events that are not replayed are not expected any more. */
 void client_told(struct client *client, const struct request *request)
 {
     for (size_t i = 0; i < request->came_at; i++)
@@ -193,7 +193,7 @@ static void client_joined(struct client *client, const struct world *world, cons
         client_told(client, request);
 }
 
-/* What it says that it saw last: as a rule, what it did see. */
+/* The id with which it reconnects: usually that of its last event. */
 static struct sse_text claim(struct world *world, struct client *client)
 {
     static const char *const nonsense[] = {"nonsense", "line\nend",          " ",

@@ -73,7 +73,7 @@ void connection_draw(struct connection *connection)
     options->queue_bytes = chance_percent(world, 70) ? 120 + chance_below(world, 700) : 0;
     options->queue_messages = chance_percent(world, 50) ? 2 + chance_below(world, 8) : 0;
     options->paused = chance_percent(world, 20);
-    /* Ids that stand for several events would not tell the model where a gap ends. */
+    /* Ids that belong to several events would not tell the model where a gap ends. */
     if (world->scenario.empty_ids || world->scenario.shared_ids || world->scenario.repeated_ids)
         options->paused = false;
     if (chance_percent(world, 50))
@@ -144,7 +144,7 @@ bool connection_is_pull(const struct connection *connection)
     return connection->options.output == SSE_OUTPUT_PULL;
 }
 
-/* What calls use themselves does not tell how a stream ended. */
+/* Errors that the calls themselves return cannot be the reason of an end. */
 static bool is_reserved(int error)
 {
     static const int reserved[] = {-EINVAL,  -EINTR,  -EAGAIN, -EALREADY, -EPERM,     -EDEADLK, -EMSGSIZE,
@@ -180,7 +180,7 @@ size_t connection_backlog(const struct connection *connection)
     return lane_bytes(&connection->front) + lane_bytes(&connection->later);
 }
 
-/* What waited behind a pause goes on as the queue, once what was sent in the pause is written. */
+/* Once the events of the pause are written, the events behind the pause become the queue. */
 static void merge(struct connection *connection)
 {
     if (connection->paused || !connection->has_later || connection->front.count)
@@ -262,7 +262,7 @@ static void add_piece(struct connection *connection, const struct item *item)
     };
 }
 
-/* A time of its own to come back, from the range that the server gave. */
+/* Each client gets its own reconnection time from the server's range. */
 static void check_retry(const struct connection *connection, const struct piece *piece)
 {
     struct world *world = connection->world;

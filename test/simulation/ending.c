@@ -3,16 +3,16 @@
 
 #include <errno.h>
 
-/* How the server ends streams, and how it is done with them. */
+/* How the server ends streams, and releases them. */
 
-/* A loop that is being freed leaves the release to whoever drops the last reference. */
+/* A loop that is being freed leaves on_release to the thread that drops the last reference. */
 static bool is_unbound(const struct connection *connection)
 {
     return !connection->loop ||
            (connection->loop->freeing && connection->completions && !connection->in_callback);
 }
 
-/* Without a loop, an emitter's own calls run its callbacks. With PULL only those of its reader do. */
+/* Without a loop, an emitter's own calls run its callbacks. With PULL only the calls of its reader do. */
 bool call_begin(struct connection *connection, bool of_reader)
 {
     bool counted = is_unbound(connection) && (of_reader || !connection_is_pull(connection));
@@ -97,7 +97,7 @@ void close_connection(struct connection *connection)
            "connection %zu: lives after sse_emitter_close", connection->number);
 }
 
-/* Another reference, or one less. */
+/* Takes a reference, or releases one. */
 void change_references(struct connection *connection)
 {
     struct world *world = connection->world;
@@ -176,7 +176,7 @@ void unsubscribe(struct connection *connection)
             client->owed[i] = false;
 }
 
-/* All of a topic, or all. */
+/* Completes all streams of a topic, or all streams. */
 void complete_many(struct world *world)
 {
     int topic = (int)chance_below(world, TOPIC_COUNT + 1);

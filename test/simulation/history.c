@@ -3,9 +3,9 @@
 
 #include <stdlib.h>
 
-/* The model of the history: what the bounds leave of what was published. */
+/* The model of the history: which published events the limits leave. */
 
-/* What things cost beside their text: the library alone knows. */
+/* The overhead of things beside their text. Only the library knows it. */
 static size_t event_cost, slot_cost, name_cost, topic_cost;
 
 static size_t bytes_after(struct sse_registry *registry, struct sse_text id)
@@ -19,7 +19,7 @@ static size_t bytes_after(struct sse_registry *registry, struct sse_text id)
     return stats.history_bytes;
 }
 
-/* A ring has room for four, then for eight; an event takes the place of a slot to spare. */
+/* A ring has room for four events, then for eight. Afterwards an event takes a spare slot. */
 void history_learn_costs(void)
 {
     struct sse_registry_options options = {
@@ -47,7 +47,7 @@ static size_t cost(const struct record *record)
     return record->size + record->events[0].key.len + event_cost + (named ? name_cost : 0);
 }
 
-/* A topic is charged while it holds something. */
+/* A topic costs memory while it has events. */
 static void charge_topic(struct history *history, int topic)
 {
     size_t charge = 0;
@@ -157,7 +157,7 @@ void history_expire(struct world *world)
     }
 }
 
-/* The last that came with this id in a topic; 0 for none. */
+/* Returns the last event with this id in a topic; 0 for none. */
 static uint64_t find_named(const struct world *world, struct sse_text id, int topic)
 {
     uint64_t sequence = 0;

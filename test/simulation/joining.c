@@ -4,11 +4,11 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* How emitters are made and subscribed, and whom the caps refuse or evict. */
+/* How emitters are made and subscribed, and which of them the caps refuse or evict. */
 
 #define REFUSALS_MAX 4
 
-/** What a call may return as things stand. None: it has to succeed. */
+/** The errors that a call may return in the current state. None: it must succeed. */
 struct refusals {
     int errors[REFUSALS_MAX];
     size_t count;
@@ -55,7 +55,7 @@ static bool is_over_cap(const struct world *world, const struct request *request
     return false;
 }
 
-/* The one that has the topic for longest leaves the registry at once, and ends gracefully. */
+/* The oldest subscriber leaves the registry at once, and ends gracefully. */
 static void evict_oldest(struct world *world, int topic, size_t max)
 {
     struct connection *oldest = NULL;
@@ -120,7 +120,7 @@ static size_t name_topics(struct world *world, unsigned topics, struct sse_text 
     return count;
 }
 
-/* A client may name a topic that cannot be. Returns whether it does. */
+/* A client may name an invalid topic. Returns whether it does. */
 static bool spoil_topics(struct world *world, struct sse_text *names, size_t *count)
 {
     static char long_name[SSE_TOPIC_SIZE_MAX + 1];
@@ -165,7 +165,7 @@ static void check_refused(struct connection *connection, const struct refusals *
         socket_refused(connection);
 }
 
-/* Everything is in the registry, and nothing has been written. */
+/* The emitter is in the registry, and nothing has been written. */
 static void opened(struct connection *connection, struct request *request, const struct sse_replay *replay)
 {
     struct world *world = connection->world;
@@ -181,7 +181,7 @@ static void opened(struct connection *connection, struct request *request, const
     sync_all(world);
 }
 
-/** What a new emitter asks for, and why it may be refused. */
+/** The options of a new emitter, and the errors with which it may be refused. */
 struct opening {
     struct connection *connection;
     struct request *request;
@@ -221,7 +221,7 @@ static void tell(const struct opening *opening, int error)
             id.ptr ? id.ptr : "", error);
 }
 
-/* What is refused leaves everything as it was. */
+/* A refused emitter has changed nothing. */
 static bool is_opened(struct opening *opening, int error, bool failed)
 {
     struct connection *connection = opening->connection;

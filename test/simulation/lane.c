@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The model of a queue: what is in it, what its limits admit, and what an overflow drops from it. */
+/* The model of a queue: its content, what its limits accept, and what an overflow drops. */
 
 static size_t limit_bytes(const struct connection *connection)
 {
@@ -30,7 +30,7 @@ static bool is_framed(const struct connection *connection, const struct item *it
     return connection->chunked && item->kind != ITEM_HEAD && item->kind != ITEM_LAST_CHUNK;
 }
 
-/* The digits of a retry are the library's choice. */
+/* The library chooses the digits of a retry. */
 static struct sse_text frame_of(const struct connection *connection, const struct item *item)
 {
     switch (item->kind) {
@@ -155,7 +155,7 @@ void lane_copy(struct lane *to, const struct lane *from)
     to->pinned = from->pinned;
 }
 
-/* What of it counts against the limits. */
+/* Returns the part that counts against the limits. */
 static size_t counted_bytes(const struct lane *lane)
 {
     size_t bytes = 0;
@@ -184,7 +184,7 @@ bool record_is_too_large(const struct connection *connection, size_t record)
     return wire_size(connection, &item) > limit_bytes(connection);
 }
 
-/* The first of which no byte was written, at which nobody looks, and which is an event. */
+/* The first event of which no byte was written and that nobody is peeking at. */
 static size_t first_droppable(const struct connection *connection, const struct lane *lane, size_t from)
 {
     size_t index = lane->pinned;
@@ -198,7 +198,7 @@ static size_t first_droppable(const struct connection *connection, const struct 
     return index;
 }
 
-/* Returns its events. */
+/* Returns the number of its events. */
 static uint64_t lose(const struct connection *connection, const struct lane *lane, const struct item *item)
 {
     if (lane->lost)
@@ -220,7 +220,8 @@ static bool has_room(const struct connection *connection, const struct lane *lan
     return item ? admits(connection, lane, item->size, factor) : !lane_is_over(connection, lane, factor);
 }
 
-/* With NULL until it is within its limits. Nothing that is exempt, and nothing if that is in vain. */
+/* Drops for a message, or with NULL until the queue is within its limits. Drops nothing that is exempt, and nothing
+ * if that makes no room. */
 static uint64_t drop_oldest(const struct connection *connection, struct lane *lane, const struct item *item,
                             size_t factor)
 {
@@ -256,7 +257,7 @@ static struct sse_text key_of(const struct connection *connection, const struct 
                                      : (struct sse_text){.ptr = NULL};
 }
 
-/* An event takes the place of the oldest one with its key, but of no replayed one. */
+/* An event replaces the oldest one with its key, but no replayed one. */
 static uint64_t drop_key(const struct connection *connection, struct lane *lane, struct sse_text key)
 {
     for (size_t i = first_droppable(connection, lane, lane->exempt); key.ptr && i < lane->count; i++) {
@@ -305,7 +306,7 @@ enum verdict lane_judge(const struct connection *connection, struct lane *lane, 
     return ENDED;
 }
 
-/** A place in what lanes hold. */
+/** A place in the content of lanes. */
 struct cursor {
     const struct connection *connection;
     size_t index;

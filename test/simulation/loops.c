@@ -3,12 +3,12 @@
 
 #include <errno.h>
 
-/* The loops, each driven by the server: when they are woken, and what a turn has to do. */
+/* The loops, each driven by the server: when they are woken, and what a turn must do. */
 
 /* A turn reads the clock once for this many emitters. */
 #define EMITTERS_PER_READING 64
 
-/* A loop that is called again and again at once does nothing but that. */
+/* More turns in a row mean that a loop never becomes idle. */
 #define TURNS_MAX 2000
 
 void loop_open(struct loop *loop)
@@ -32,7 +32,7 @@ void loop_open(struct loop *loop)
     loop->woken = loop->again = loop->finishing = false;
 }
 
-/* One of those that are there, or NULL. */
+/* Returns a loop that exists, or NULL. */
 struct loop *loop_draw(struct world *world)
 {
     struct loop *loop = &world->loops[chance_below(world, world->scenario.loops)];
@@ -45,7 +45,7 @@ static bool is_silent(const struct connection *connection)
     return connection->state == SSE_STATE_CLOSED || !connection->owned;
 }
 
-/* Why the next turn of its loop has something to do for an emitter; NULL: it has not. */
+/* The work of the next turn for an emitter; NULL: there is none. */
 static const char *pending(const struct connection *connection)
 {
     const struct lane *front = &connection->front;
@@ -79,7 +79,7 @@ static uint64_t earlier(uint64_t left, uint64_t right)
     return left < right ? left : right;
 }
 
-/* The latest that chance allows. */
+/* The latest time that random bits allow. */
 static uint64_t deadline(const struct connection *connection)
 {
     const struct sse_emitter_options *options = &connection->options;
@@ -105,7 +105,7 @@ static bool is_due(const struct loop *loop)
     return loop->woken || loop->again || loop->due <= world_now(loop->world);
 }
 
-/* Its turn is due, or nothing is there for it to do. */
+/* Either its turn is due, or it has no work. */
 static void loop_check(const struct loop *loop)
 {
     struct world *world = loop->world;
@@ -145,7 +145,7 @@ void check_loops(struct world *world)
     }
 }
 
-/** What is there for a turn to do when it begins. */
+/** The work at the beginning of a turn. */
 struct duties {
     bool end[CONNECTIONS_MAX], write[CONNECTIONS_MAX], tell[CONNECTIONS_MAX];
 };
@@ -170,7 +170,7 @@ static void note_duties(const struct loop *loop, struct duties *duties)
     }
 }
 
-/* Whoever had work when the turn began was served. */
+/* Every emitter with work at the beginning of the turn was served. */
 static void check_duties(const struct loop *loop, const struct duties *duties, size_t count)
 {
     struct world *world = loop->world;
@@ -188,7 +188,7 @@ static void check_duties(const struct loop *loop, const struct duties *duties, s
     }
 }
 
-/* A timer that was due has run. */
+/* Every timer that was due has run. */
 static void check_timers(const struct loop *loop)
 {
     struct world *world = loop->world;
@@ -281,7 +281,7 @@ void loop_close(struct loop *loop)
     }
 }
 
-/* A turn of its own is none of what a callback may ask for. */
+/* A callback must not take a turn of its own loop. */
 void loop_nest(struct loop *loop)
 {
     expect_equal(loop->world, (uint64_t)-EDEADLK, (uint64_t)sse_loop_turn(loop->loop),

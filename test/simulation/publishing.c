@@ -19,27 +19,27 @@ struct sse_message *message_of(struct world *world, const struct record *record)
     return message;
 }
 
-/** One who is to have an event. */
+/** A receiver of an event. */
 struct receiver {
     struct connection *connection;
     struct offer offer;
     enum verdict verdict;
-    struct lane before; /* as it was, if memory is short */
+    struct lane before; /* its state before, for lack of memory */
     uint64_t dropped, progress;
 };
 
-/** A publish under way. */
+/** The current publish. */
 struct publication {
     size_t record;
     struct receiver receivers[CONNECTIONS_MAX];
     size_t count;
-    bool too_large; /* for one of the receivers */
+    bool too_large; /* for one receiver */
     bool failed;    /* memory ran out */
     struct sse_delivery delivery;
 };
 
-/* A queue whose output has not been tried may grow to four times its limits. Nobody can try what waits behind
- * a pause. A reader without a loop is told of nothing: it is taken for one that was, and does not come. */
+/* A queue whose output has not been tried may grow to four times its limits. Events behind a pause cannot be tried.
+ * A reader without a loop is not notified of anything, so it counts as notified and absent. */
 static size_t limit_factor(const struct connection *connection)
 {
     if (connection->has_later)
@@ -47,7 +47,7 @@ static size_t limit_factor(const struct connection *connection)
     return connection->full || (connection_is_pull(connection) && !connection->looped) ? 1 : 4;
 }
 
-/* Whether a socket is full is seen only when its loop says so. */
+/* A full socket is noticed only when its loop reports it. */
 static void offer_strictly(struct offer *offer, struct item item)
 {
     const struct connection *connection = offer->connection;
@@ -131,7 +131,7 @@ static bool is_receiver(const struct connection *connection, const struct record
            (record->topic == BROADCAST || connection->topics >> record->topic & 1);
 }
 
-/* Then nobody receives it. */
+/* In this case nobody receives it. */
 static bool is_too_large_for_some(const struct world *world, size_t record)
 {
     for (size_t i = 0; i < world->connection_count; i++) {
@@ -163,7 +163,7 @@ static void find_receivers(struct world *world, struct publication *publication)
     }
 }
 
-/* Who wants it and is not there is owed it too. */
+/* Subscribers that are not connected must receive it later. */
 static void owe_clients(struct world *world, size_t index)
 {
     const struct record *record = &world->records[index];
@@ -196,7 +196,7 @@ static int call(struct world *world, struct publication *publication)
     return error;
 }
 
-/* One for whom there was no memory has ended, or dropped the event if that is its policy. */
+/* A receiver without memory has ended, or dropped the event if that is its policy. */
 static void note_memory(struct receiver *receiver, size_t record)
 {
     struct connection *connection = receiver->connection;
@@ -231,7 +231,7 @@ static void check_delivery(struct world *world, struct publication *publication)
         if (publication->receivers[i].verdict == offer->verdict)
             publication->receivers[i].verdict = offer_end(offer);
         unsure += offer->unsure;
-        /* Accepted, and then judged at once, it may count as dropped. */
+        /* If it was accepted and then the limits were applied at once, it may count as dropped. */
         if (offer->unsure && offer->verdict == ENDED)
             offer->connection->drop_slack += record->counted;
         counts[publication->receivers[i].verdict]++;

@@ -14,14 +14,14 @@ static void check_end(struct connection *connection, ssize_t result)
            "connection %zu: its reader is told %zd", connection->number, result);
 }
 
-/* Nothing is queued: it wants to know when there is something. */
+/* Nothing is queued, so on_ready must follow. */
 static void wait_for_more(struct connection *connection, bool waits)
 {
     connection->waiting = waits;
     connection->armed |= waits;
 }
 
-/* Without waiting it tells what a read would find. */
+/* A wait of 0 milliseconds returns what a read would find. */
 void look(struct connection *connection)
 {
     struct world *world = connection->world;
@@ -70,7 +70,7 @@ static void begin_reading(struct connection *connection)
     connection->told = true;
 }
 
-/* What a read under way has copied. The emitter's callbacks may run before it returns. */
+/* The bytes that the current read has copied. The emitter's callbacks may run before it returns. */
 void finish_read(struct connection *connection)
 {
     const struct iovec iov = {.iov_base = connection->reading, .iov_len = connection->read_size};
@@ -115,7 +115,7 @@ static void read_some(struct connection *connection, size_t size)
         expect_equal(world, queued, (uint64_t)result, "bytes that are read");
 }
 
-/** What a peek has shown. */
+/** The result of a peek. */
 struct shown {
     struct iovec iov[PIECES_MAX];
     int count;
@@ -134,7 +134,7 @@ static void keep_shown(struct shown *shown)
     }
 }
 
-/* What was shown stays where it is, whatever happens before it is consumed. */
+/* The peeked bytes stay valid, whatever happens before they are consumed. */
 static void check_shown(const struct connection *connection, const struct shown *shown, size_t size)
 {
     size_t at = 0;

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* What is published, and the bytes that it has to be, encoded without the library. */
+/* The published events, and their expected bytes, encoded without the library. */
 
 static char *arena_take(struct world *world, const char *bytes, size_t size)
 {
@@ -99,8 +99,7 @@ static void put_event(struct writer *writer, const struct sse_event *event, stru
         put(writer, "", NULL, 0);
 }
 
-/* The last event that clients take for one names the message: with its own id, or with one that the
- * registry assigns. */
+/* The last event that clients recognise names the message: with its own id, or with an assigned one. */
 static void name_record(struct world *world, struct record *record, unsigned last)
 {
     bool published = record->topic != DIRECT;
@@ -144,7 +143,7 @@ struct record *record_new(struct world *world, int topic, const struct sse_event
     return record;
 }
 
-/* Every event has a tag of its own, so that no two frames are equal. */
+/* Every event has its own tag, so that no two frames are equal. */
 static struct sse_text draw_text(struct world *world, const char *tag)
 {
     static const char *const forms[] = {"%s %.*s",     "%s\n%.*s",    "%s\r\n%.*s\r",
@@ -155,7 +154,7 @@ static struct sse_text draw_text(struct world *world, const char *tag)
         "it gets up and jumps again, because a fox has to do what a fox has to do, and a dog is a dog.";
     size_t size = chance_percent(world, 12) ? chance_below(world, sizeof(filler)) : chance_below(world, 24);
 
-    /* Larger than what is sent from the stack. */
+    /* Too large to be sent from the stack. */
     if (chance_percent(world, 1))
         return arena_format(world, "%s %.*s%s%s", tag, (int)size, filler, filler, filler);
 
@@ -163,7 +162,7 @@ static struct sse_text draw_text(struct world *world, const char *tag)
                         filler);
 }
 
-/* `last`: of its record. An event within a batch must not have the id by which the whole batch goes. */
+/* `last`: it is the last one of its record. An event within a batch must not have the id of the whole batch. */
 static struct sse_text draw_id(struct world *world, int topic, const char *tag, bool last)
 {
     size_t shared = 0;

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-/* How a subscription begins: the replay, and the gap of which the client and the server are told. */
+/* How a subscription begins: the replay, and the gap that the client and the server are notified of. */
 
 #define ECHO_SIZE_MAX 512
 
@@ -14,7 +14,7 @@ bool request_wants(const struct request *request, const struct record *record)
     return record->topic == BROADCAST ? request->adds : request->topics >> record->topic & 1;
 }
 
-/* Whether the record follows the place that the client named. */
+/* Whether the record is after the client's place. */
 static bool follows(const struct world *world, const struct request *request, size_t index)
 {
     const struct record *record = &world->records[index];
@@ -34,7 +34,7 @@ static bool is_echoed(struct sse_text id)
     return true;
 }
 
-/* A topic drops its oldest first: if it holds what is not after the place, it holds what is. */
+/* A topic discards its oldest event first. If it retains one before the place, it retains all after it. */
 static bool may_have_lost(const struct world *world, const struct request *request)
 {
     for (int topic = 0; topic <= TOPIC_COUNT; topic++) {
@@ -50,7 +50,7 @@ static bool may_have_lost(const struct world *world, const struct request *reque
     return false;
 }
 
-/* What it asked for and nobody holds any more. */
+/* The requested events that are not retained any more. */
 static bool has_lost(const struct world *world, const struct request *request)
 {
     for (size_t i = 0; i < world->record_count; i++) {
@@ -86,7 +86,7 @@ static void queue_record(struct connection *connection, size_t record, enum choi
                      (struct item){.kind = ITEM_RECORD, .record = record, .choice = choice});
 }
 
-/* In front of the replay. */
+/* Comes before the replay. */
 static void queue_gap(struct connection *connection, const struct request *request, size_t first,
                       enum choice choice)
 {
@@ -108,7 +108,8 @@ static void queue_gap(struct connection *connection, const struct request *reque
     queue_record(connection, world->record_count - 1, choice);
 }
 
-/* Its replay, from a record on: what waits for a choice, if it is paused. Returns the messages. */
+/* Its replay from a record on. For a paused emitter, a part depends on the server's choice. Returns the number of
+ * messages. */
 static size_t queue_replay(struct connection *connection, struct request *request, size_t from, size_t end,
                            enum choice choice)
 {
@@ -124,7 +125,7 @@ static size_t queue_replay(struct connection *connection, struct request *reques
     return messages;
 }
 
-/* The store's place of an id: its record, or RECORDS_MAX. */
+/* The place of an id in the store: its record, or RECORDS_MAX. */
 size_t store_find(const struct world *world, struct sse_text id)
 {
     for (size_t i = world->record_count; i-- > 0;)
@@ -156,7 +157,7 @@ static void check_newest(const struct connection *connection, const struct sse_r
            "connection %zu: the newest id is \"%s\"", connection->number, replay->newest);
 }
 
-/* From the oldest that the server is told of on, all that is wanted is still held. */
+/* From the oldest reported event on, every requested event is still retained. */
 static size_t check_oldest(struct connection *connection, struct request *request,
                            const struct sse_replay *replay, size_t end)
 {
@@ -179,7 +180,7 @@ static size_t check_oldest(struct connection *connection, struct request *reques
     return oldest;
 }
 
-/* The server may fill the gap: what follows depends on whether it does. */
+/* The server may fill the gap, and the next events depend on that. */
 static void queue_choices(struct connection *connection, struct request *request,
                           const struct sse_replay *replay)
 {
@@ -204,7 +205,7 @@ static void queue_choices(struct connection *connection, struct request *request
            common + if_filled, replay->messages);
 }
 
-/* An event that resets the client's id has none to be told by: the library may name the next one. */
+/* An event that resets the client's id has no id itself. The library may name the next one. */
 static void check_first(const struct connection *connection, const struct request *request,
                         const struct sse_replay *replay, size_t first)
 {
@@ -259,7 +260,7 @@ static void check_outcome(const struct connection *connection, const struct requ
     expect(world, false, "connection %zu: outcome %d", connection->number, (int)request->outcome);
 }
 
-/* Nothing but its preamble is queued yet, or it was there before. */
+/* Only its beginning is queued yet, or the emitter is not new. */
 void request_resolve(struct connection *connection, struct request *request, const struct sse_replay *replay,
                      bool choose)
 {

@@ -65,7 +65,7 @@ static void draw_scenario(struct world *world)
     }
 }
 
-/* Without a prefix given, the registry's is in the first id that it assigns. */
+/* If no prefix is given, it is in the first id that the registry assigns. */
 static void learn_prefix(struct world *world)
 {
     const struct sse_event event = {.data = sse_str("the first")};
@@ -145,7 +145,7 @@ static void let_flow(struct connection *connection)
         start(connection);
 }
 
-/* Everything that is queued is written, or read. */
+/* Every queued event is written or read. */
 static void flow(struct world *world)
 {
     for (size_t i = 0; i < world->connection_count; i++)
@@ -165,7 +165,7 @@ static void flow(struct world *world)
     serve_loops(world);
 }
 
-/* Everybody who is cut off comes back, and reads to the end. */
+/* Every disconnected client reconnects, and reads to the end. */
 static void come_back(struct world *world)
 {
     for (unsigned i = 0; i < world->scenario.clients; i++) {
@@ -267,7 +267,7 @@ static void release_all(struct world *world)
     }
 }
 
-/* So that they do not come back all at once. */
+/* So that the clients do not all reconnect at once. */
 static void check_retries(struct world *world)
 {
     bool wide = world->retry_max - world->retry_min > 1000;

@@ -3,23 +3,23 @@
 
 #include <errno.h>
 
-/* What one emitter is sent, and how its pause ends. */
+/* Events that are sent to one emitter, and the end of its pause. */
 
-/** A send under way. */
+/** The current send. */
 struct sending {
     struct connection *connection;
     size_t record;
     struct offer offer;
     bool offered;
     int expected;
-    struct lane before; /* as it was, if memory is short */
+    struct lane before; /* its state before, for lack of memory */
     uint64_t dropped, progress;
     size_t received;
     unsigned causes;
     bool failed; /* memory ran out */
 };
 
-/* What a paused emitter is sent goes first, and is not held to its limits. */
+/* Events that are sent to a paused emitter come first, and are not held to its limits. */
 static int accept(struct sending *sending)
 {
     struct connection *connection = sending->connection;
@@ -57,7 +57,7 @@ static struct lane *lane_of_send(struct connection *connection)
     return connection->paused ? &connection->front : connection_tail(connection);
 }
 
-/* Nothing has happened, unless a part of it was written: then the emitter has ended. */
+/* Nothing has happened, unless a part of it was written. Then the emitter has ended. */
 void take_back_send(struct connection *connection)
 {
     const struct sending *sending = connection->sending;
@@ -114,14 +114,14 @@ static int call(struct sending *sending)
     return result;
 }
 
-/* Once accepted, it may still end before the call returns. */
+/* After the event was accepted, the emitter may still end before the call returns. */
 static bool is_result(const struct sending *sending, int result)
 {
     const struct connection *connection = sending->connection;
 
     if (result == sending->expected || (result == -ENOMEM && sending->failed))
         return true;
-    /* Accepted, and then judged at once. */
+    /* The event was accepted, and then the limits were applied at once. */
     if (sending->offer.unsure && !result)
         return true;
     return !sending->expected && connection->state != SSE_STATE_OPEN && result == end_error(connection);
@@ -163,7 +163,7 @@ void send_direct(struct connection *connection)
     (void)send_record(connection, world->record_count - 1);
 }
 
-/* A comment, unless the bytes that are queued find out as much. */
+/* Sends a comment, unless queued bytes will notice a disconnect anyway. */
 void ping(struct connection *connection)
 {
     struct world *world = connection->world;
@@ -182,7 +182,7 @@ void ping(struct connection *connection)
     expect_equal(world, (uint64_t)expected, (uint64_t)result, "result of sse_emitter_ping");
 }
 
-/* Sends what the store has between the id that the client sent and the oldest. False: not all of it. */
+/* Sends the events of the store between the client's id and the oldest one. Returns false if some are missing. */
 static bool fill(struct connection *connection)
 {
     struct world *world = connection->world;
@@ -191,10 +191,11 @@ static bool fill(struct connection *connection)
     size_t end = request->oldest < RECORDS_MAX ? request->oldest : request->came_at;
     struct client *client = client_of(connection);
 
-    /* In the middle of a message: the store knows whole ones only. */
+    /* The client stopped in the middle of a message, but the store has only complete ones. */
     if (asked == RECORDS_MAX || !world->records[asked].lasting)
         return false;
-    /* An id that the registry does not know may be later than the oldest: what lies between comes twice. */
+    /* An id that the registry does not know may be later than the oldest one. Then the events between them arrive
+     * twice. */
     if (client && end <= asked)
         client->disordered = true;
     for (size_t i = asked + 1; i < end; i++) {
@@ -230,7 +231,7 @@ void start(struct connection *connection)
         world->totals.filled += filled;
         if (gap && !filled && client)
             client_told(client, connection->pause);
-        /* What it was sent in vain comes again. */
+        /* Events that were not delivered are replayed. */
         if (client && connection->fills && !filled)
             client->disordered = true;
     }

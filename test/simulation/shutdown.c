@@ -3,9 +3,9 @@
 
 #include <errno.h>
 
-/* The end of the registry's service. */
+/* The end of the registry. */
 
-/* What is sent first of all waits for nothing behind a pause. */
+/* The first event of all is not queued behind a pause. */
 static void queue_final(struct connection *connection, struct item item)
 {
     struct lane *lane = connection->paused ? &connection->front : connection_tail(connection);
@@ -76,7 +76,7 @@ static void take_out(struct connection *connection, enum item_kind kind)
         lane->exempt = connection->exempt_before;
 }
 
-/* An emitter for which there is no memory gets no final event, or no retry. */
+/* Without memory for it, an emitter gets no final event, or no retry. */
 static void follow_shortage(struct connection *connection, const struct sse_shutdown_options *options)
 {
     bool retry = options->retry_min_ms;

@@ -32,7 +32,7 @@ static void tell_how_to_repeat(FILE *stream, uint64_t seed)
     fprintf(stream, "reproduce with: %s --seed %" PRIu64 "\n", program, seed);
 }
 
-/* Runs the seed once more, telling what happens, from within the failed run, which is left as it is. */
+/* Runs the seed again and prints what happens. The failed run is not changed. */
 static void repeat(uint64_t seed)
 {
     struct world *world = world_new();
@@ -115,7 +115,7 @@ void fail_begin(struct world *world)
     world->calls_before = world->calls;
     if (!chance_percent(world, world->scenario.fails))
         return;
-    /* One after the other: every compiler draws the same. */
+    /* Draws one after the other, so that every compiler gets the same numbers. */
     nth = 1 + chance_below(world, 6);
     fake_platform_fail_at(&world->fake, nth, chance_percent(world, 50));
     narrate(world, "memory is short");
@@ -214,7 +214,7 @@ static int run_one(const char *seed)
     return 0;
 }
 
-/* Beyond the fixed ones. */
+/* Seeds after the fixed ones. */
 static uint64_t draw_first_seed(void)
 {
     struct timespec now;

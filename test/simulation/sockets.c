@@ -8,9 +8,9 @@
 #include <unistd.h>
 
 /*
- * Emitters that write to a descriptor: one end of a pair of sockets with a small buffer, of which the
- * client has the other. Publishing and sending may write too, so what was written is seen afterwards:
- * the bytes that the client has not read yet are looked at, and compared with what was queued.
+ * Emitters that write to a descriptor: one end of a pair of sockets with a small buffer, whose other end the client
+ * has. Publishing and sending may also write, so writes are noticed afterwards: the unread bytes are peeked at and
+ * compared with the queue.
  */
 
 #define UNREAD_MAX ((size_t)1 << 19)
@@ -35,7 +35,7 @@ void socket_open(struct connection *connection)
     connection->peer = ends[1];
 }
 
-/* Nothing was written, and the descriptor is the server's. */
+/* Nothing was written, and the server still owns the descriptor. */
 void socket_refused(struct connection *connection)
 {
     unsigned char byte;
@@ -57,7 +57,7 @@ void socket_break(struct connection *connection)
     connection->causes |= CAUSE_OUTPUT;
 }
 
-/* As much as the model has queued. What came by itself was queued when that was written. */
+/* Up to the end of the model's queue. Heartbeats were queued when they were written. */
 static size_t follow_queued(struct connection *connection, unsigned char *bytes, size_t size)
 {
     size_t queued = connection_queued(connection);
@@ -73,7 +73,7 @@ static size_t follow_queued(struct connection *connection, unsigned char *bytes,
     return iov.iov_len;
 }
 
-/* What was written since the last look. */
+/* The bytes that were written since the last check. */
 void socket_follow(struct connection *connection, uint64_t written)
 {
     static unsigned char bytes[UNREAD_MAX];
@@ -114,7 +114,7 @@ void socket_read(struct connection *connection, size_t size)
     narrate(connection->world, "the client of connection %zu reads %zd", connection->number, count);
 }
 
-/* The library has closed what is its own, behind the last byte, and nothing else. */
+/* The library has closed its own descriptors, after the last byte, and no others. */
 void socket_finish(struct connection *connection)
 {
     unsigned char byte;

@@ -3,7 +3,7 @@
 
 #include <errno.h>
 
-/* What the server, the clients and time do, one thing at a time. */
+/* Single actions of the server, the clients and time. */
 
 #define DEPTH_MAX 4
 
@@ -21,7 +21,7 @@ static struct connection *draw_connection(struct world *world)
     return NULL;
 }
 
-/* Another topic for somebody who is there: without an id from now on, with one also what was before. */
+/* Subscribes an emitter to another topic: without an id from now on, with an id also to earlier events. */
 static void subscribe_more(struct connection *connection)
 {
     struct world *world = connection->world;
@@ -38,7 +38,7 @@ static void subscribe_more(struct connection *connection)
         client->topics |= request.asked;
 }
 
-/* The output has room, or its reader comes. */
+/* The output has room again, or the reader comes. */
 void drive(struct connection *connection, size_t size)
 {
     if (connection_is_socket(connection))
@@ -51,7 +51,7 @@ void drive(struct connection *connection, size_t size)
         flush(connection);
 }
 
-/* The client stops listening; its server may learn that at once, later, or by an error. */
+/* The client disconnects. Its server learns that at once, later, or by an error. */
 static void client_breaks(struct client *client, struct world *world)
 {
     struct connection *connection = client->connection;
@@ -118,7 +118,7 @@ static void act_for_client(struct world *world, struct client *client)
         client_breaks(client, world);
 }
 
-/* Without a loop an owner comes from time to time. */
+/* Without a loop an owner calls from time to time. */
 void serve_alone(struct world *world, unsigned percent)
 {
     for (size_t i = 0; i < world->connection_count; i++) {
@@ -131,7 +131,7 @@ void serve_alone(struct world *world, unsigned percent)
     }
 }
 
-/* Those that are due have their turns, as a rule; one may have one for no reason. */
+/* Due loops usually take their turns. A loop may also take one for no reason. */
 static void turn_loops(struct world *world)
 {
     for (size_t i = 0; i < world->scenario.loops; i++) {
@@ -168,7 +168,7 @@ static void advance_clock(struct world *world)
         serve_alone(world, 50);
 }
 
-/** A walk through a topic. */
+/** A walk over a topic. */
 struct walk {
     struct world *world;
     int topic;
@@ -228,7 +228,7 @@ static void act_on_loops(struct world *world)
         loop_finish(loop);
 }
 
-/* One draw after the other: every compiler draws the same. */
+/* Draws one after the other, so that every compiler gets the same numbers. */
 static void act_on_any(struct world *world)
 {
     struct connection *connection = draw_connection(world);
@@ -275,7 +275,7 @@ static void connect_one(struct world *world)
         client_connect(world, client);
 }
 
-/* The emitter in whose callback it happens, or another. */
+/* The emitter in whose callback it happens, or another one. */
 static void act_on_one(struct world *world, struct connection *self)
 {
     struct connection *connection = chance_percent(world, 50) ? self : draw_connection(world);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "simulation.h"
 
-/* A stream that has come to its end, and what its completion record has to say. */
+/* Checks a stream that has ended, and its completion record. */
 
-/* The events of a message that lie whole within its first bytes. The others share its fate. */
+/* The events of a message that are complete within its first bytes. The others are dropped with the rest. */
 static uint64_t count_part(struct connection *connection)
 {
     const struct lane *front = &connection->front;
@@ -82,7 +82,7 @@ void connection_settle(struct connection *connection, const struct sse_completio
     lane_clear(&connection->later);
 }
 
-/* The bytes of a message's frame that are within that many bytes of the stream. */
+/* The bytes of a message's frame within that many bytes of the stream. */
 static size_t frame_within(const struct connection *connection, const struct piece *piece, size_t received)
 {
     size_t whole = piece->item.size;

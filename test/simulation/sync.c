@@ -4,8 +4,8 @@
 #include <errno.h>
 
 /*
- * The model follows the library: whatever an emitter may do of its own accord (a heartbeat, the last chunk,
- * what a full queue costs, an end) is recognised by its sizes and counters, and has to be due.
+ * The model follows the library: an emitter's own actions (a heartbeat, the last chunk, an overflow, an end) are
+ * recognised by its sizes and counters, and must be due.
  */
 
 static bool is_due(uint64_t since, uint64_t timer, uint64_t now)
@@ -13,7 +13,7 @@ static bool is_due(uint64_t since, uint64_t timer, uint64_t now)
     return timer != NEVER && now >= since && now - since >= timer;
 }
 
-/* The earliest that chance allows. */
+/* The earliest time that random bits allow. */
 static uint64_t least_heartbeat(const struct connection *connection)
 {
     uint64_t heartbeat = milliseconds(connection->options.heartbeat_ms, 15000);
@@ -68,7 +68,7 @@ static bool drops(const struct connection *connection)
            connection->options.overflow == SSE_OVERFLOW_DROP_OLDEST;
 }
 
-/* A full queue of its own, or those of all together. */
+/* Its own queue is full, or the budget is passed. */
 static bool may_overflow(struct connection *connection)
 {
     struct world *world = connection->world;
@@ -112,7 +112,7 @@ static bool is_timed_out(const struct connection *connection, uint64_t since, ui
            is_due(since, timer, world_now(connection->world));
 }
 
-/* Why it ended has to be something that happened. */
+/* The reason of its end must have happened. */
 static bool is_reason(struct connection *connection)
 {
     const struct sse_emitter_options *options = &connection->options;
@@ -157,7 +157,7 @@ static bool has_last_chunk(const struct connection *connection)
            connection->pieces[connection->piece_count - 1].item.kind == ITEM_LAST_CHUNK;
 }
 
-/* The registry forgets it at once, whoever ended it. */
+/* The registry removes it at once, whoever ended it. */
 static void leave_registry(struct connection *connection)
 {
     struct world *world = connection->world;
@@ -177,7 +177,7 @@ static void leave_registry(struct connection *connection)
     world->left_uncertain |= connection->in_write || memory_is_short(world);
 }
 
-/* What waits behind a pause is dropped, and does not keep a stream from its graceful end. */
+/* Events behind a pause are dropped, and do not prevent a graceful end. */
 static void note_end_of_pause(struct connection *connection)
 {
     enum sse_reason reason = connection->reason;
@@ -234,7 +234,7 @@ static void queue_heartbeat(struct connection *connection)
     lane_exempt_all(&connection->front);
 }
 
-/* Something happened that nobody asked for. */
+/* Checks that nothing unexpected has happened. */
 static void follow(struct connection *connection, const struct sse_emitter_info *info, bool was_open)
 {
     const struct item heartbeat = {.kind = ITEM_HEARTBEAT};
@@ -249,7 +249,7 @@ static void follow(struct connection *connection, const struct sse_emitter_info 
         connection_queue(connection, &connection->front, (struct item){.kind = ITEM_LAST_CHUNK});
 }
 
-/* Of what was queued at the end, a part may count at once. */
+/* A part of the queue at the end may count at once. */
 static void follow_lost(struct connection *connection, const struct sse_emitter_info *info)
 {
     if (connection->settled)
@@ -270,7 +270,7 @@ void follow_written(struct connection *connection, unsigned char byte)
         queue_heartbeat(connection);
 }
 
-/* Whether what waited behind a pause counts is seen only now. */
+/* Only now it is visible whether the events behind a pause count. */
 static void follow_dropped(struct connection *connection, const struct sse_emitter_info *info)
 {
     uint64_t more = info->dropped - connection->dropped;

@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* At the same time; so many batches are between two comparisons. */
+/* Connections at one time, and batches between two comparisons. */
 #define BATCH 200
 #define COMPARISONS 20
 
@@ -100,7 +100,7 @@ static void begin_end(struct connection *connection)
         (void)shutdown(connection->client, SHUT_WR);
         break;
     default:
-        break; /* OVERFLOW reads no more */
+        break; /* OVERFLOW stops reading */
     }
 }
 
@@ -118,7 +118,7 @@ static void dispatch(void)
     ledger_check(sse_loop_dispatch(loop, 0), "dispatch");
 }
 
-/* Those that are left go: whoever half closed, or reads no more while the kernel still has room. */
+/* Ends the rest: half-closed ones, and those that stopped reading while the kernel still had room. */
 static void end_rest(void)
 {
     for (size_t i = 0; i < BATCH; i++) {

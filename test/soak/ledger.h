@@ -2,7 +2,7 @@
 #ifndef SOAK_LEDGER_H
 #define SOAK_LEDGER_H
 
-/** What a soak counts, and how it looks whether anything grows. */
+/** The counters of a soak test, and the checks that nothing grows. */
 
 #include <sse/sse.h>
 #include <stdbool.h>
@@ -20,7 +20,7 @@ struct ledger {
 
 void ledger_init(struct ledger *ledger, bool own_clock, uint64_t seed);
 
-/** A number below `limit`. */
+/** Returns a number below `limit`. */
 uint64_t ledger_random(struct ledger *ledger, uint64_t limit);
 
 /** Prints the message and ends the program. */
@@ -28,11 +28,11 @@ void ledger_fail(const char *message, uint64_t number);
 
 void ledger_check(int error, const char *what);
 
-/** Nothing is open now: compares ends, blocks, descriptors and, with a little room, resident memory with the
- *  first time that it was called. */
+/** Call it when nothing is open: compares ends, blocks, descriptors and, with a small tolerance, resident memory
+ *  with its first call. */
 void ledger_compare(struct ledger *ledger, struct sse_registry *registry);
 
-/** The same when all objects of the library are freed. */
+/** Does the same when all objects of the library are freed. */
 void ledger_close(const struct ledger *ledger);
 
 #endif

@@ -4,7 +4,7 @@
 
 #include <errno.h>
 
-/* At the same time; so many batches are between two comparisons. */
+/* Emitters at one time, and batches between two comparisons. */
 #define BATCH 100
 #define TOPICS 10
 #define COMPARISONS 20
@@ -16,7 +16,7 @@ struct life {
     struct sse_emitter *emitter;
     enum ending ending;
     bool broken; /* its output fails from now on */
-    bool full;   /* its output takes nothing */
+    bool full;   /* its output accepts nothing */
     unsigned ends;
 };
 
@@ -125,8 +125,8 @@ static void begin_end(struct life *life)
         sse_emitter_close(life->emitter);
 }
 
-/* A batch lives for eleven minutes of its clock: the heartbeats, stalls and lifetimes of those that are left
- * come due. */
+/* A batch lives for eleven minutes of its own clock, so the heartbeats, stalls and lifetimes of the remaining
+ * emitters become due. */
 static void run_batch(void)
 {
     for (size_t i = 0; i < BATCH; i++)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Very many streams that come and go: nothing may grow, and each ends exactly once.
+ * Very many streams begin and end. Nothing may grow, and each ends exactly once.
  *
  *   soak connections|lifecycles COUNT SEED
  */

@@ -4,10 +4,10 @@
 
 #include <stdint.h>
 
-/** So many connections, a few hundred at a time, come and go over a polled loop, on sockets. */
+/** Opens and ends this many connections, a few hundred at a time, over a polled loop, on sockets. */
 void soak_connections(uint64_t count, uint64_t seed);
 
-/** So many emitters with write callbacks live and end in a driven loop, with a clock of the test's own. */
+/** Makes and ends this many emitters with write callbacks in a driven loop, with the test's own clock. */
 void soak_lifecycles(uint64_t count, uint64_t seed);
 
 #endif
