@@ -36,7 +36,7 @@ static void demand(bool found, const char *what)
     exit(1);
 }
 
-/* Of all its threads, those that have ended included. */
+/* The time of all its threads, also of those that have ended. */
 static uint64_t read_cpu_time(long pid)
 {
     struct timespec time;

@@ -2,7 +2,8 @@
 #ifndef BENCH_ACCOUNT_H
 #define BENCH_ACCOUNT_H
 
-/** What the kernel has charged to another process so far. A process that cannot be read ends this one. */
+/** CPU time and memory of another process, as the kernel counts them. If the process cannot be read, this one
+ *  ends. */
 
 #include <stdint.h>
 
@@ -15,8 +16,7 @@ struct account {
 
 struct account account_read(long pid);
 
-/** The peak begins anew; where the kernel does not allow it, it stays, and is too high rather than too low.
- */
+/** Resets the peak. If the kernel does not allow that, the peak may be too high, but never too low. */
 void account_forget_peak(long pid);
 
 #endif

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Counts of test/bench/instructions: what one more of a thing costs is the difference of two runs."""
+"""Counts of test/bench/instructions: the cost of one more call is the difference of two runs."""
 
 import os
 import re
@@ -41,7 +41,7 @@ def system_calls_of(program, shape, length):
 
 
 def one_more(measure, program, shape):
-    """What one more delivery, or call, adds."""
+    """The cost of one more delivery or call."""
     short, long = LENGTHS.get(shape, CALL_LENGTHS)
     each = int(run([program, shape, "1"]).stdout)
     return (measure(program, shape, long) - measure(program, shape, short)) / ((long - short) * each)

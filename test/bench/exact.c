@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What can be counted without a clock: memory by the allocator hook, allocations, calls of the output. */
+/* Counts without a clock: memory and allocations by the platform's allocator, and calls of the output. */
 #include "figures.h"
 #include "steady.h"
 
@@ -138,7 +138,7 @@ static void measure_broadcasts(const struct stage *stage)
     sse_message_unref(message);
 }
 
-/* The sixteen as one message, and as sixteen publishes before the loop has its turn. */
+/* Sixteen events as one message, and as sixteen publishes before the loop's turn. */
 static void measure_bursts(const struct stage *stage)
 {
     struct sse_event events[16];
@@ -182,7 +182,7 @@ static void measure(bool own_topic, const char *heap_name)
     free(stage.emitters);
 }
 
-/* A token goes straight to a descriptor. */
+/* A token is written directly to a descriptor. */
 static void measure_sends(void)
 {
     const struct sse_event event = {.data = sse_str("12345678901234567890")};

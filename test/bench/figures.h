@@ -15,10 +15,10 @@ uint64_t figure_cpu_now(void);
 /** Sorts the values. */
 double figure_median(double *values, size_t count);
 
-/** "name value unit <=goal pass|miss" */
+/** Prints "name value unit <=goal pass|miss". */
 void figure_at_most(const char *name, double value, const char *unit, double goal);
 void figure_at_least(const char *name, double value, const char *unit, double goal);
-/** One that has no goal: "name value unit - -" */
+/** Prints a figure without a goal: "name value unit - -". */
 void figure_plain(const char *name, double value, const char *unit);
 
 #endif

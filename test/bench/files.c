@@ -3,7 +3,7 @@
 
 #include <sys/resource.h>
 
-/* What the largest run needs, and the files that are no connections of a run. */
+/* Files for the largest run, and files that are not connections. */
 #define FILES_WANTED 65536
 #define FILES_BESIDE 64
 
@@ -16,7 +16,7 @@ size_t files_raise_limit(void)
     if (limit.rlim_max < FILES_WANTED) {
         const struct rlimit wanted = {.rlim_cur = FILES_WANTED, .rlim_max = FILES_WANTED};
 
-        /* Only a privileged process may. */
+        /* Only a privileged process may do this. */
         (void)setrlimit(RLIMIT_NOFILE, &wanted);
         (void)getrlimit(RLIMIT_NOFILE, &limit);
     }

@@ -4,8 +4,8 @@
 
 #include <stddef.h>
 
-/** Raises the limit of open files as far as this process may, and returns how many sockets it can then
- *  have beside its other files. */
+/** Raises the limit of open files as far as this process may. Returns how many sockets it can then have in addition
+ *  to its other files. */
 size_t files_raise_limit(void);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What it costs to encode an event, beside what libc needs for the same bytes: medians of rounds in turn. */
+/* The cost of encoding an event, compared with libc for the same bytes. Medians of alternating rounds. */
 #include "figures.h"
 
 #include <sse/sse.h>
@@ -13,15 +13,15 @@
 #define BUFFER_SIZE (2 * LARGE_SIZE)
 #define PAGE 4096
 
-/* With AMD's Zen 4 memcpy takes sixteen times as long where source and destination lie a few bytes apart
- * within their pages; where the linker puts them must not decide about the figures. */
+/* On AMD's Zen 4, memcpy is sixteen times slower if source and destination are a few bytes apart within their
+ * pages. The figures must not depend on where the linker puts them. */
 static _Alignas(PAGE) char text[LARGE_SIZE + 1];
 static _Alignas(PAGE) char lines[LARGE_SIZE];
 static _Alignas(PAGE) char memory[PAGE / 2 + BUFFER_SIZE];
 static char cyrillic[101];
 static char *const buffer = memory + PAGE / 2;
 
-/* Keep the compiler from leaving out what nobody reads, or what is the same in every round. */
+/* Keeps the compiler from removing unused results and repeated work. */
 static volatile size_t sink;
 static char *volatile from = text;
 static char *volatile to = memory + PAGE / 2;
@@ -35,7 +35,7 @@ static void encode_small(void)
         sink = (size_t)sse_event_encode(&event, buffer, BUFFER_SIZE);
 }
 
-/* Two bytes a letter and a space now and then. */
+/* Letters of two bytes, and some spaces. */
 static void encode_cyrillic(void)
 {
     const struct sse_event event = {
@@ -78,7 +78,7 @@ static void encode_many_lines(void)
     encode_large(lines);
 }
 
-/* The least that splitting at CR and LF and copying can cost. */
+/* The least possible cost of splitting at CR and LF and copying. */
 static void scan_and_copy(void)
 {
     for (size_t i = 0; i < LARGE_REPEATS; i++) {
@@ -91,7 +91,7 @@ static void scan_and_copy(void)
     }
 }
 
-/* What finding and copying line by line costs by itself, unchecked and unmeasured. */
+/* The cost of finding and copying line by line, without checks and without measuring first. */
 static void copy_each_line(void)
 {
     for (size_t i = 0; i < LARGE_REPEATS; i++) {

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""User instructions of what a server does most: no clock and no noise, so a gate can hold them.
-Usage: gate.py COMPILER PROGRAM, which is test/bench/instructions. Needs valgrind."""
+"""Compares the user instructions of a server's most frequent calls with gates. They need no clock and have no
+noise. Usage: gate.py COMPILER PROGRAM, which is test/bench/instructions. Needs valgrind."""
 
 import platform
 import sys

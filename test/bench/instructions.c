@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Does one thing COUNT times, for callgrind: the instructions of two runs of different length differ by
- * what that thing costs, without start and end.
+ * Does one thing COUNT times, for callgrind. The difference between two runs of different length is the cost of
+ * that thing, without start and end.
  *
  *   instructions SHAPE COUNT
  */
@@ -20,10 +20,10 @@ struct shape {
     const char *name;
     void (*run)(struct steady *steady, size_t count);
     bool sockets;
-    size_t per_count; /* how many deliveries or calls one of the count makes */
+    size_t per_count; /* how many deliveries or calls each count makes */
 };
 
-/* The same in every run: how a hash table comes out decides about some thousand instructions. */
+/* The same in every run, because the layout of a hash table makes a difference of some thousand instructions. */
 static uint64_t same_random(void *user)
 {
     uint64_t *state = user;
@@ -42,7 +42,8 @@ static struct sse_event hundred_bytes(void)
     return (struct sse_event){.data = {.ptr = filler, .len = 100}};
 }
 
-/* What a server without the library would do, and the kernel has to: one send of a ready frame each. */
+/* The work of a server without the library, which the kernel needs in any case: one send of a ready frame for each
+ * client. */
 static void run_bare(struct steady *steady, size_t count)
 {
     char frame[108];
@@ -86,7 +87,7 @@ static void run_batch(struct steady *steady, size_t count)
     }
 }
 
-/* As many, each published by itself before the loop has its turn. */
+/* The same number, each published by itself before the loop's turn. */
 static void run_burst(struct steady *steady, size_t count)
 {
     const struct sse_event event = {.data = {.ptr = filler, .len = 20}};

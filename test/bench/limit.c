@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The limit: the same server with nothing between it and the kernel. A burst is formatted once, and each
- * client gets it by one send(). What a socket does not take is waited for, as only a bench can.
+ * The limit: the same server without any library. A burst is formatted once, and each client gets it with one
+ * send(). If a socket is full, the server waits for it, as only a bench can.
  */
 #include "serving.h"
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The load client: opens CLIENTS streams, has the server send, and checks that every client got every event
- * whole and in order.
+ * The load client: opens CLIENTS streams, makes the server send, and checks that every client received every event
+ * complete and in order.
  *
  *   load PORT SERVER_PID CLIENTS EVENTS SIZE RATE BURST [per-client] [stall=N]
  *
- * With stall=N every Nth client reads the head of its stream and then nothing, until all others have
- * everything and the server has been measured: what it finds then must be whole and in order as well, and
- * must not be everything, or it has not stalled the server.
+ * With stall=N every Nth client reads the head of its stream and then nothing, until all others have everything and
+ * the server has been measured. Then it reads the rest, which must be complete events in order, but not all events,
+ * because otherwise it has not stalled the server.
  *
  * Prints one line of NAME=VALUE; the status is 0 only if nothing was lost. Deliveries are those to clients
  * that read. Fewer clients than asked for are opened where the limit of open files is lower.
@@ -32,7 +32,7 @@
 #define SILENCE_MS 20000
 /* Well below the ports that one address of the client has. */
 #define CLIENTS_OF_ONE_ADDRESS 15000
-/* What the kernel takes in for a client that does not read, and for one that makes up for it. */
+/* What the kernel buffers for a client that does not read, and for one that catches up. */
 #define STALLED_BUFFER 4096
 #define LATE_BUFFER (1 << 20)
 
@@ -44,7 +44,7 @@ struct run {
     unsigned long size;
     unsigned long rate;
     unsigned long burst;
-    unsigned long stall; /* every so many clients one does not read; 0: all read */
+    unsigned long stall; /* one in this many clients does not read; 0: all read */
     bool per_client;
 
     int epoll;
@@ -158,7 +158,7 @@ static void note_progress(struct run *run, struct reading *reading)
     }
 }
 
-/* A stalled client's stream may end: it has been cut off, and perhaps within an event. */
+/* A stalled client's stream may have been ended, perhaps within an event. */
 static void end_stream(struct run *run, struct reading *reading)
 {
     if (!reading->stalled)
@@ -168,7 +168,7 @@ static void end_stream(struct run *run, struct reading *reading)
     reading->settled = true;
 }
 
-/* Takes what one client has got. */
+/* Reads from one client. */
 static void receive(struct run *run, struct reading *reading)
 {
     static char buffer[1 << 16];
@@ -192,7 +192,7 @@ static void receive(struct run *run, struct reading *reading)
     note_progress(run, reading);
 }
 
-/* Until `*count` has come to `wanted`. */
+/* Waits until `*count` has reached `wanted`. */
 static void receive_until(struct run *run, const size_t *count, size_t wanted)
 {
     struct epoll_event events[EVENTS_MAX];
@@ -213,8 +213,8 @@ static void receive_until(struct run *run, const size_t *count, size_t wanted)
     }
 }
 
-/* Returns the account of the server with its first client: what it needs once, code that is read in for one,
- * is not counted for the others. */
+/* Returns the account of the server with its first client. Costs that occur only once, such as code that is loaded,
+ * are not counted for the others. */
 static struct account connect_all(struct run *run)
 {
     static const size_t at_once = 200;
@@ -247,7 +247,7 @@ static void start(const struct run *run)
     close(fd);
 }
 
-/* Every reader has exactly the events of the run, and in a broadcast the same ones as all others. */
+/* Every reader has exactly the events of the run. In a broadcast all readers have the same ones. */
 static void check_readers(const struct run *run)
 {
     const struct reading *first = NULL;
@@ -263,7 +263,7 @@ static void check_readers(const struct run *run)
     }
 }
 
-/* What waits for the stalled clients in the kernel and in the server. */
+/* The bytes queued for the stalled clients in the kernel and in the server. */
 static void read_late(struct run *run)
 {
     for (size_t i = 0; i < run->clients; i++) {
@@ -314,7 +314,7 @@ static bool parse(struct run *run, int argc, char **argv)
         else
             return false;
     }
-    /* A stalled client's last event is known by the others'. */
+    /* A stalled client's last event is known from the others. */
     return run->clients > 1 && run->events && !(run->stall && (run->per_client || run->stall == 1));
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One registry and several loops. With a core for each: how much sooner an event has been written to all
- * clients; their other ends belong to another process, which reads while nothing is measured. And eight loops on
- * fewer cores, with outputs that only count: how much more CPU time a delivery takes than with one.
+ * One registry and several loops. First, with a core for each loop: how much sooner an event has been written to
+ * all clients. Their other ends belong to another process, which reads while nothing is measured. Second, eight
+ * loops on fewer cores, with outputs that only count: how much more CPU time a delivery needs than with one loop.
  *
  *   loops [ROUNDS [CLIENTS]], with 0 for CLIENTS the second alone
  */
@@ -21,7 +21,7 @@
 #include <time.h>
 
 #define ROUNDS 9
-#define PUBLISHES 16 /* in a round; the peers have room for so many */
+#define PUBLISHES 16 /* events in a round; the peers have room for all */
 #define DATA_MAX 1024
 #define CORES 2
 #define LOOPS_MAX 8
@@ -46,7 +46,7 @@ struct stage {
     uint64_t written; /* events, over all clients */
 };
 
-/** What rounds have found, in nanoseconds. */
+/** Results of the rounds, in nanoseconds. */
 struct times {
     double whole[ROUNDS * 4];   /* from publish to the last byte */
     double publish[ROUNDS * 4]; /* inside publish, for each receiver */
@@ -137,7 +137,7 @@ static void close_loops(struct stage *stage, size_t first)
     sse_registry_unref(stage->registry);
 }
 
-/* The first loop is this thread's; each other one gets a thread. */
+/* The first loop belongs to this thread. Each other loop gets a thread. */
 static void open_stage(struct stage *stage, size_t lanes, size_t clients)
 {
     open_loops(stage, lanes, clients, true);
@@ -194,7 +194,7 @@ static void measure(size_t clients, size_t rounds)
     static const size_t sizes[] = {100, DATA_MAX};
     struct stage stages[CORES];
 
-    /* Their processes inherit what is open. */
+    /* Their processes inherit the open descriptors. */
     for (size_t i = 0; i < CORES; i++) {
         stages[i] = (struct stage){.written = 0};
         peers_open(&stages[i].peers, clients);
@@ -256,7 +256,7 @@ static uint64_t process_cpu_now(void)
     return (uint64_t)time.tv_sec * UINT64_C(1000000000) + (uint64_t)time.tv_nsec;
 }
 
-/* The CPU time that this takes is not the library's. */
+/* The CPU time of this part does not belong to the library. */
 static uint64_t await_written(struct stage *stage)
 {
     const struct timespec nap = {.tv_nsec = 100000};

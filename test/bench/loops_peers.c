@@ -23,7 +23,7 @@ static int listen_on_loopback(struct sockaddr_in *address)
     return fd;
 }
 
-/* So that accept is never far behind: the kernel would drop what comes beyond its queue. */
+/* So that accept is never far behind. The kernel drops connections that do not fit into its queue. */
 static void connect_one(int *socket_of_client, const struct sockaddr_in *address)
 {
     *socket_of_client = socket(AF_INET, SOCK_STREAM, 0);
@@ -42,7 +42,7 @@ static void read_all(int fd)
         continue;
 }
 
-/* Until the other process closes its end. */
+/* Runs until the other process closes its end. */
 static void run_clients(int control, const struct sockaddr_in *address, size_t count)
 {
     int *clients = malloc(count * sizeof(*clients));

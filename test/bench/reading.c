@@ -32,7 +32,7 @@ uint64_t latencies_at(const struct latencies *latencies, double share)
     return (UINT64_C(1) + LATENCY_STEPS + bucket % LATENCY_STEPS) << (bucket / LATENCY_STEPS - LATENCY_BITS);
 }
 
-/* How much of the bytes belongs to the head. */
+/* Returns how many of the bytes belong to the head. */
 static size_t skip_head(struct reading *reading, const char *bytes, size_t size)
 {
     static const char end[] = "\r\n\r\n";
@@ -45,7 +45,7 @@ static size_t skip_head(struct reading *reading, const char *bytes, size_t size)
     return at;
 }
 
-/* One byte of field name, stamp or blank line. */
+/* Reads one byte of field name, stamp or blank line. */
 static bool take_byte(struct reading *reading, char byte)
 {
     if (reading->at < FIELD_SIZE)
@@ -76,7 +76,7 @@ static bool end_event(struct reading *reading, uint64_t now, struct latencies *l
     return in_order;
 }
 
-/* As much of the filler as has come. */
+/* Reads as much of the filler as has arrived. */
 static bool take_filler(struct reading *reading, const char *bytes, size_t size, size_t *done)
 {
     static char filler[1 << 16];
@@ -97,7 +97,7 @@ bool reading_is_whole(const struct reading *reading)
     return reading->has_head && !reading->at && !reading->in_comment;
 }
 
-/* Whether the byte is one of a line of comment, or of the blank line behind it. */
+/* Whether the byte belongs to a comment, or to the blank line after it. */
 static bool take_comment(struct reading *reading, char byte)
 {
     bool ends_comment = reading->in_comment && byte == '\n';

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One registry with few and with very many emitters, each with a topic of its own, and sinks that only
- * count: what a call costs must not depend on how many there are.
+ * One registry with few and with very many emitters, each with its own topic and an output that only counts. The
+ * cost of a call must not depend on their number.
  *
  *   scale [MANY]
  */
@@ -32,7 +32,7 @@ static double since(uint64_t begin, size_t count)
     return (double)(figure_cpu_now() - begin) / (double)count;
 }
 
-/* Every time another, far from the one before. */
+/* Each time another one, far from the one before. */
 static size_t scatter(size_t number, size_t count)
 {
     return (size_t)((number * UINT64_C(2654435761)) % count);
@@ -111,7 +111,7 @@ static struct costs measure(size_t count)
     return costs;
 }
 
-/* Nanoseconds for each of some clients that come back. */
+/* Nanoseconds for each of some clients that reconnect. */
 static double replay_to_clients(struct steady *steady, struct sse_text topic, const char *id)
 {
     struct sse_emitter *clients[REPLAY_CLIENTS];
@@ -138,7 +138,7 @@ static double replay_to_clients(struct steady *steady, struct sse_text topic, co
     return spent;
 }
 
-/* Coming back with the id of the hundredth event from the end. */
+/* Reconnects with the id of the hundredth event from the end. */
 static double replay(size_t held)
 {
     const struct sse_event event = {.data = sse_str("an event")};

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The bench server: the event loop of serving.c with streams of the library, on its public headers alone. The
- * library's loop is driven, and has its turn after each publish.
+ * The bench server: the event loop of serving.c with streams of the library. It uses only the public headers. The
+ * library's loop is driven, and takes a turn after each publish.
  *
  *   server [queue_bytes=N] [overflow=end|drop-oldest] [send_buffer=N] [bursts=batch|publishes]
  *
- * queue_bytes and overflow are the options of each emitter, send_buffer is what the kernel may hold for each
- * socket (SO_SNDBUF). What is not given is the default of the library and of the kernel. A burst is one
- * message, or as many publishes before the loop has its turn.
+ * queue_bytes and overflow are options of each emitter. send_buffer is the size of the kernel's buffer for each
+ * socket (SO_SNDBUF). Without them, the defaults of the library and the kernel apply. A burst is one message, or
+ * that many publishes before the loop's turn.
  */
 #include "serving.h"
 
@@ -39,7 +39,7 @@ static void check(int error, const char *what)
     exit(1);
 }
 
-/* Whatever wakes the loop, it has its turn before the server waits. */
+/* Whatever wakes the loop, it takes its turn before the server waits. */
 static void ignore_wake(struct sse_loop *woken, void *user)
 {
     (void)woken;

@@ -18,8 +18,8 @@
 
 #define EVENTS_MAX 256
 
-/* Descriptors above are not served: the tables have a place for each below, of which only those that are
- * used take memory. */
+/* Higher descriptors are not served. The tables have a place for each lower one, and only used places need
+ * memory. */
 #define DESCRIPTORS_MAX ((size_t)1 << 18)
 
 #define NANOSECONDS_PER_SECOND UINT64_C(1000000000)
@@ -31,10 +31,10 @@ static struct {
     struct connection *connections; /* by descriptor */
     struct connection **streams;
     size_t count;
-    size_t blocked; /* awaited connections that want room */
+    size_t blocked; /* awaited connections that wait for room */
     bool ended;     /* some connection is to be closed */
     struct assignment assignment;
-    unsigned long left; /* events of it that are still to be published */
+    unsigned long left; /* events that have not been published yet */
     uint64_t next;      /* when the next burst is due */
 } serving;
 
@@ -152,7 +152,7 @@ static void start(const char *request)
     serving.next = now();
 }
 
-/* The requests of the bench come in one piece. False: the connection is closed. */
+/* A request of the bench arrives in one piece. Returns false if the connection was closed. */
 static bool answer(struct connection *connection, const char *request)
 {
     static const char started[] = "HTTP/1.1 204 No Content\r\n\r\n";

@@ -3,16 +3,16 @@
 #define BENCH_SERVING_H
 
 /**
- * What the bench server and the limit server have in common, so that they differ in nothing but what is
- * measured: accept, requests, and the pace of publishing, in one thread around epoll.
+ * The common part of the bench server and the limit server: accept, requests, and the pace of publishing, in one
+ * thread around epoll. So the servers differ only in what is measured.
  *
  *   GET /events                                        a stream
  *   GET /events?awaited=no                             one for which nothing that is published waits
  *   GET /start?n=K&size=S&rate=R&burst=B&topic=per-client   204; then K events to each stream
  *
- * The data of an event are 19 digits of CLOCK_MONOTONIC in nanoseconds, no two events of one run alike, and
- * filler up to `size`: the letter x. rate 0 is flat out: the next burst as soon as nothing waits any more
- * that is awaited.
+ * The data of an event are 19 digits of CLOCK_MONOTONIC in nanoseconds, different for each event of a run, and the
+ * letter x as filler up to `size`. rate 0 is flat out: the next burst comes as soon as all awaited connections have
+ * written everything.
  */
 
 #include <stdbool.h>
@@ -23,16 +23,16 @@
 #define BURST_MAX 64
 
 struct connection {
-    void *stream; /* the service's own */
+    void *stream; /* data of the service */
     int fd;
-    unsigned position; /* among the streams */
+    unsigned position; /* its index among the streams */
     bool streaming;
-    bool awaited; /* flat out, nothing is published while this one is blocked */
-    bool blocked; /* the socket is to be announced when it has room */
-    bool ended;   /* to be closed, or being closed */
+    bool awaited; /* flat out, nothing is published while this one is full */
+    bool blocked; /* the service waits for room in the socket */
+    bool ended;   /* it will be closed, or is being closed */
 };
 
-/** What GET /start asks for. */
+/** The parameters of GET /start. */
 struct assignment {
     unsigned long events;
     unsigned long size; /* of the data */
@@ -42,7 +42,7 @@ struct assignment {
 };
 
 struct service {
-    /** Answers GET /events with head and stream. 0, or an error. */
+    /** Answers GET /events with head and stream. Returns 0, or an error. */
     int (*open)(struct connection *connection);
     void (*close)(struct connection *connection);
     /** The socket has room again. */
@@ -51,17 +51,17 @@ struct service {
     void (*publish)(const struct assignment *assignment, size_t count);
 };
 
-/** Runs until SIGTERM; prints the port first. Returns the status of the program. */
+/** Prints the port and runs until SIGTERM. Returns the status of the program. */
 int serve(const struct service *service);
 
-/** The streams at present. */
+/** Returns the number of streams. */
 struct connection **serving_streams(size_t *count);
 
-/** Asks for the socket to be announced when it has room, or no longer. While one that is awaited is asked
- *  for, nothing is published flat out. */
+/** Starts or stops waiting for room in the socket. While an awaited connection waits, nothing is published flat
+ *  out. */
 void serving_want_room(struct connection *connection, bool wanted);
 
-/** The stream is over: the connection is closed once the service has returned. */
+/** The stream has ended. The connection is closed once the service has returned. */
 void serving_close_later(struct connection *connection);
 
 /** Fills `data` with the stamp of now and with filler. */

@@ -3,9 +3,8 @@
 #define BENCH_STEADY_H
 
 /**
- * Emitters that take all they are given at once: what a call costs when nothing is in its way. Their
- * descriptors are shared socket pairs, which are emptied behind every event, or their write callback
- * only counts.
+ * Emitters whose outputs accept everything at once, to measure the undisturbed cost of a call. Their descriptors
+ * are shared socket pairs, which are emptied after every event, or their write callback only counts.
  */
 
 #include <sse/sse.h>
@@ -24,29 +23,29 @@ struct steady {
     uint64_t taken; /* bytes, by the callback or from the sockets */
 };
 
-/** What the emitters of a stage are. */
+/** Properties of the emitters of a stage. */
 struct steady_options {
     size_t count;
     bool sockets; /* else write callbacks */
     const struct sse_platform *platform;
     struct sse_history_limits history;
-    bool topics; /* each is subscribed to one of its own, "topic-N" */
+    bool topics; /* each is subscribed to its own topic, "topic-N" */
 };
 
 /** Ends the program with a message if there is no memory. */
 void steady_open(struct steady *steady, const struct steady_options *options);
 void steady_close(struct steady *steady);
 
-/** Reads what has been written to the sockets. */
+/** Reads the bytes that were written to the sockets. */
 void steady_drain(struct steady *steady);
 
-/** The name of the topic of an emitter; `text` has room for 32 bytes. */
+/** Writes the name of an emitter's topic to `text`, which has room for 32 bytes. */
 struct sse_text steady_topic(size_t index, char *text);
 
-/** Lets the loop write all that is queued. */
+/** Lets the loop write everything that is queued. */
 void steady_turn(struct steady *steady);
 
-/** Ends the program with a message if `error` is not 0. */
+/** If `error` is not 0, ends the program with a message. */
 void steady_check(int error, const char *what);
 
 #endif

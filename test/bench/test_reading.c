@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A load that cannot find a lost event proves nothing: what reading.c must refuse, or show in its counts. */
+/* Tests what reading.c must refuse or show in its counts. A load client that cannot find a lost event proves
+ * nothing. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -124,7 +125,7 @@ static void test_order(void **state)
     assert_false(take(&reading, &of_the_future, 64));
 }
 
-/* Each byte of an event, changed, missing or doubled; of the stamp only what shows in the sum. */
+/* Each byte of an event is changed, missing or doubled. Of the stamp, only changes that show in the sum. */
 static void test_torn_event(void **state)
 {
     const struct stream whole = stream_of((const uint64_t[]){100, 200, 300, 0});
@@ -156,7 +157,7 @@ static void test_end_within_an_event(void **state)
     assert_false(reading_is_whole(&reading));
 }
 
-/* Of 1 to 1000 microseconds: each share within one in a hundred above the exact one. */
+/* Latencies of 1 to 1000 microseconds. Each share is at most one in a hundred above the exact one. */
 static void test_latencies(void **state)
 {
     static struct latencies latencies;

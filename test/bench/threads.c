@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One registry and two threads, with write callbacks that only count. Two that publish, each to a topic of
- * its own: how much more than one alone they get done. One that broadcasts while the other adds and removes
- * emitters: how much longer its calls take. And how long the longest of many additions is, for as long may
- * others wait.
+ * One registry and two threads, with write callbacks that only count. First, both publish, each to its own topic:
+ * how much more they achieve than one alone. Second, one broadcasts while the other adds and removes emitters: how
+ * much longer its calls take. Third, the longest of many additions, because others may wait that long.
  *
  *   threads [ROUNDS [SUBSCRIBERS]]
  */
@@ -21,8 +20,8 @@
 #include <sys/resource.h>
 #include <time.h>
 
-/* Rounds are short, so that many pass without another program's getting one of the cores meanwhile; those
- * that do not are not counted. */
+/* Rounds are short, so that many pass without another program on one of the cores. Disturbed rounds are not
+ * counted. */
 #define ROUNDS 1000
 #define ROUNDS_MIN 5
 #define COUNTED_MAX 51
@@ -30,7 +29,7 @@
 #define PUBLISHES_MAX 4000
 
 #define AUDIENCE 1000
-#define BROADCASTS 100 /* in a round */
+#define BROADCASTS 100 /* events in a round */
 #define BUCKETS 64
 #define ADDED 100000
 #define ADD_REPEATS 3
@@ -43,7 +42,8 @@ static uint64_t wall_now(void)
     return (uint64_t)time.tv_sec * UINT64_C(1000000000) + (uint64_t)time.tv_nsec;
 }
 
-/** A thread's part, on cache lines of its own: what the bench counts must not be what it measures. */
+/** The data of a thread on separate cache lines, because the bench's own counters must not influence the
+ *  measurement. */
 struct part {
     struct sse_registry *registry;
     struct sse_loop *loop; /* its own */
@@ -55,7 +55,7 @@ struct part {
     uint64_t begun;
     uint64_t ended;
     uint64_t cpu;
-    bool alone; /* nobody else had the core */
+    bool alone; /* no other program had the core */
     uint64_t taken;
     unsigned char apart[256];
 };
@@ -139,7 +139,7 @@ static void publish_all(struct part *part)
     }
 }
 
-/* How often another program has had this thread's core. */
+/* How often another program has run on this thread's core. */
 static long interruptions(void)
 {
     struct rusage usage;
@@ -147,7 +147,7 @@ static long interruptions(void)
     return getrusage(RUSAGE_THREAD, &usage) ? 0 : usage.ru_nivcsw;
 }
 
-/* Left to itself, the scheduler would begin with both on one core. */
+/* Otherwise the scheduler would start both on one core. */
 static void stay_on_core(size_t number)
 {
     cpu_set_t cores;
@@ -177,7 +177,7 @@ static void *run_publishes(void *argument)
     return NULL;
 }
 
-/* From the first beginning to the last end, with one thread or two. */
+/* The time from the first start to the last end, with one thread or two. */
 static double elapsed(struct part *parts, size_t count)
 {
     pthread_t threads[2];
@@ -199,10 +199,10 @@ static double elapsed(struct part *parts, size_t count)
     return (double)(ended - begun);
 }
 
-/** What rounds have found: how much two threads get done for what one gets done. */
+/** Results of the rounds: how much two threads achieve compared with one. */
 struct ratios {
     double wall[COUNTED_MAX];
-    double cpu[COUNTED_MAX]; /* of both, for each delivery, over that of one alone */
+    double cpu[COUNTED_MAX]; /* of both threads, for each delivery, divided by that of one alone */
     size_t count;
 };
 
@@ -259,7 +259,7 @@ static void print_publishing(size_t subscribers, struct ratios *shared, struct r
     figure_plain(name, figure_median(apart->wall, apart->count), "ratio");
 }
 
-/* With a registry for each thread beside it: what the machine's two cores can give at best. */
+/* Each thread has its own registry. This is the best that the machine's two cores can give. */
 static void measure_publishing(size_t subscribers, size_t rounds)
 {
     static struct part of_one[2], of_two[2];
@@ -313,7 +313,7 @@ static void *run_churn(void *argument)
     return NULL;
 }
 
-/* Whether nobody else had the core. */
+/* Whether no other program had the core. */
 static bool time_broadcasts(struct part *audience, double *values)
 {
     const struct sse_event event = {.data = sse_str("an event")};
@@ -337,7 +337,7 @@ static void churn_round(struct part *audience, struct churn *churn, struct laten
 
     churn->part.awaited = &awaited;
     atomic_store(&churn->stop, false);
-    /* A thread begins on the core of the one that made it. */
+    /* A new thread starts on the core of the thread that made it. */
     stay_on_core(churn->part.core);
     steady_check(pthread_create(&thread, NULL, run_churn, churn), "thread");
     stay_on_core(0);
@@ -388,7 +388,7 @@ static void print_histogram(const char *what, const struct latencies *latencies)
     }
 }
 
-/* The work of one emitter is an addition and its removal where nobody else wants the registry. */
+/* The work for one emitter is an addition and its removal without another user of the registry. */
 static void print_churn(struct latencies *apart, struct latencies *shared)
 {
     double addition = figure_median(apart->additions, apart->rounds);
@@ -414,7 +414,7 @@ static void open_churn(struct churn *churn, struct latencies *latencies, struct 
     steady_check(latencies->values ? 0 : -1, "calloc");
 }
 
-/* Beside one that adds to another registry: what two threads cost each other on this machine in any case. */
+/* The other thread adds to another registry: the mutual cost of two threads on this machine. */
 static void measure_churn(size_t rounds)
 {
     static struct churn in_other, in_same;
@@ -444,7 +444,7 @@ static void measure_churn(size_t rounds)
     free(shared.values);
 }
 
-/* Each with a topic of its own, and one that all share. */
+/* Each has its own topic, and one that all share. */
 static void time_additions(double *shortest)
 {
     struct part part = {.core = 0};
@@ -472,7 +472,7 @@ static void time_additions(double *shortest)
     close_part(&part);
 }
 
-/* The same addition of several repeats makes the same array grow, and is not interrupted in all of them. */
+/* The same addition in several repeats makes the same array grow, but is not interrupted in all of them. */
 static void measure_additions(void)
 {
     double *shortest = malloc(ADDED * sizeof(double));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The whole library, as a program that the input makes: see api/api.h. */
+/* The whole library, used by a program that the input defines: see api/api.h. */
 
 #include "api/api.h"
 #include "faulty_calls.h"
@@ -38,7 +38,7 @@ static void pass_time(struct world *world)
     static const uint64_t jumps[] = {0, 1, 9, 10, 999, 1000, 5000, 15000, 30000, 100000, 10000000};
     unsigned which = fuzz_below(&world->input, 12);
 
-    /* Once, to where deadlines would overflow. */
+    /* Only once, to the time at which deadlines would overflow. */
     if (which == 11 && world->fake.now < UINT64_MAX / 4)
         fake_platform_advance_ms(&world->fake, UINT64_MAX / 2000000);
     else if (which < 11)
@@ -51,7 +51,7 @@ static void make_memory_fail(struct world *world)
     world->fail_for_good = fuzz_one_in(&world->input, 2);
 }
 
-/* Errors that the system may give, and that say what they mean. */
+/* Errors that the system may return and that have no second meaning. */
 static void make_call_fail(struct world *world)
 {
     static const struct {

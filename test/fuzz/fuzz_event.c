@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Events and batches: the encoder against its reference, and against a client that parses the bytes. */
+/* Events and batches: compares the encoder with its reference, and with a client that parses the bytes. */
 
 #include "event_check.h"
 #include "fake_platform.h"
@@ -9,7 +9,7 @@
 
 #define EVENTS_MAX 4
 
-/** What is wrong with a length. Several faults at once give any of their errors. */
+/** Faults of a length. With several faults at once, any of their errors may be returned. */
 enum fault { SOUND = 0, BROKEN = 1, HUGE = 2, LONG_KEY = 4 };
 
 struct scene {
@@ -39,7 +39,7 @@ static unsigned spoil(struct scene *scene, struct sse_event *event)
         *draw_field(scene, event) = (struct sse_text){.len = 1 + fuzz_number(&scene->input, 8) / 2};
         return BROKEN;
     case 1:
-        /* Nothing but one byte is there to be read. */
+        /* Only one byte may be read. */
         *draw_field(scene, event) = (struct sse_text){.ptr = fuzz_room(&scene->texts, 1),
                                                       .len = SIZE_MAX / 2 + fuzz_number(&scene->input, 7)};
         return HUGE;
@@ -102,7 +102,7 @@ static void check_alone(const struct scene *scene, size_t i)
                 scene->faults[i], error);
 }
 
-/* The error of a batch; 1: it is one of those of its faults. */
+/* The error of a batch; 1: any error of its faults. */
 static int expected_error(const struct scene *scene)
 {
     for (size_t i = 0; i < scene->count; i++) {
@@ -116,7 +116,7 @@ static int expected_error(const struct scene *scene)
     return 0;
 }
 
-/* What a client makes of other bytes than UTF-8 is not what was sent. */
+/* For bytes that are not UTF-8, a client reports other data than were sent. */
 static bool is_utf8(const struct scene *scene)
 {
     bool utf8 = true;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The requests of examples/hosts/request.c, which are read by http-parser: what comes in pieces means what it
- * means in one, and what is asked for is within its bounds. */
+/* The requests of examples/hosts/request.c, which http-parser reads: a request in pieces must have the same meaning
+ * as in one piece, and its texts must be within their limits. */
 
 #include "input.h"
 #include "request.h"
@@ -9,7 +9,7 @@
 
 int __wrap_service_publish(struct service *service, const struct service_query *query, struct body *body);
 
-/* In place of the queue of the service. */
+/* Replaces the queue of the service. */
 int __wrap_service_publish(struct service *service, const struct service_query *query, struct body *body)
 {
     unsigned sum = 0;

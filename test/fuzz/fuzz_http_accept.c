@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* sse_http_accepts against a reader of Accept that goes by RFC 9110, sections 5.6 and 12.5.1, in two steps:
- * all ranges first, then the one that decides. */
+/* Compares sse_http_accepts with a reader of Accept that follows RFC 9110, sections 5.6 and 12.5.1, in two steps:
+ * first all ranges, then the one that decides. */
 
 #include "input.h"
 
@@ -54,7 +54,8 @@ static bool is_word(struct sse_text text, const char *word)
     return text.len == strlen(word) && !strncasecmp(text.ptr, word, text.len);
 }
 
-/* Behind the opening quote. Copies what is quoted; false: it has no end, and all that follows is in it. */
+/* Starts after the opening quote. Copies the quoted text. Returns false if it has no end; then everything that
+ * follows is in it. */
 static bool take_quoted(struct reader *reader, char *content, size_t *length)
 {
     for (*length = 0; reader->at < reader->end; reader->at++) {
@@ -69,7 +70,7 @@ static bool take_quoted(struct reader *reader, char *content, size_t *length)
     return false;
 }
 
-/* 0 to 1, with any number of decimals, and none before the point. */
+/* A number from 0 to 1, with any number of decimals, and none before the point. */
 static bool read_weight(struct sse_text text, bool *is_zero)
 {
     size_t at = text.len && (text.ptr[0] == '0' || text.ptr[0] == '1'), digits = at;
@@ -115,7 +116,7 @@ static int closeness_of(struct sse_text type, struct sse_text subtype)
     return is_word(type, "*") && is_word(subtype, "*");
 }
 
-/* One element of the list, without the blanks around it. */
+/* One element of the list, without blanks around it. */
 static bool read_range(struct reader element, struct range *range, char *room)
 {
     struct sse_text type = take_token(&element), subtype;
@@ -138,7 +139,7 @@ static bool read_range(struct reader element, struct range *range, char *room)
     }
 }
 
-/* Commas in quotes are none of the list. */
+/* Commas in quotes do not separate elements. */
 static struct reader take_element(struct reader *list, char *room)
 {
     struct reader element = *list;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* sse_http_parameter and sse_http_last_event_id against a reader that takes the whole query apart first, as
- * the URL standard does. */
+/* Compares sse_http_parameter and sse_http_last_event_id with a reader that first splits the whole query, as the
+ * URL standard does. */
 
 #include "event_reference.h"
 #include "input.h"
@@ -10,13 +10,13 @@
 
 #define PAIRS_MAX 4096
 #define CANARY 0xa5
-/* Each call reads the whole query: the first ones are enough. */
+/* Each call reads the whole query, so the first parameters are enough. */
 #define VALUES_MAX 4
 
 /** A name and a value, decoded. */
 struct pair {
     struct sse_text name, value;
-    bool name_is_broken, value_is_broken; /* a % without two digits, which stands for itself here */
+    bool name_is_broken, value_is_broken; /* a % without two digits, which stays as it is here */
 };
 
 static int hex_digit(char byte)
@@ -70,7 +70,7 @@ static bool is_text(const struct pair *pair)
            event_reference_is_utf8(pair->value);
 }
 
-/* With room for `size` bytes, in memory of that size. */
+/* Calls with room for `size` bytes, in memory of that size. */
 static void check_room(struct sse_text query, const char *name, size_t index, ssize_t expected,
                        struct sse_text value, size_t size)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* sse_http_head, headers, no_content, refuse and get_refusal against a model that judges the options and
- * prints what <sse/http.h> promises. */
+/* Compares sse_http_head, headers, no_content, refuse and get_refusal with a model that checks the options and
+ * prints the response that <sse/http.h> describes. */
 
 #include "event_source_parser.h"
 #include "input.h"
@@ -14,7 +14,7 @@
 #define FIELDS_MAX (HEADERS_MAX + 8)
 #define CANARY 0xa5
 
-/* Which function is asked: each judges some options otherwise. */
+/* The tested function. Each checks some options differently. */
 enum function { HEAD, HEADERS, NO_CONTENT, REFUSE };
 
 struct scene {
@@ -78,7 +78,7 @@ static void spoil_a_length(struct scene *scene)
         *text = (struct sse_text){.ptr = fuzz_room(&scene->texts, 1), .len = SIZE_MAX / 2 + 1};
 }
 
-/* As a program of another version has it: smaller, or larger with something or nothing behind. */
+/* The options of a program of another version: smaller, or larger with or without values in the new members. */
 static void draw_size(struct scene *scene)
 {
     size_t size = sizeof(scene->options);
@@ -120,7 +120,7 @@ static void draw(struct scene *scene)
     scene->random = fuzz_number(&scene->input, 8);
 }
 
-/* What the model makes of it. */
+/* The model's result. */
 
 static bool is_name(struct sse_text text, const char *name)
 {
@@ -353,7 +353,7 @@ static void trim(struct sse_text *text)
         text->ptr++;
 }
 
-/* The table prints as the head does, without its first line, with lower-case names. */
+/* The table has the fields of the head, without its first line, with lower-case names. */
 static void check_table(struct scene *scene)
 {
     struct sse_http_header table[FIELDS_MAX];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The whole hub but its listener: connections over socket pairs, whose bytes come in pieces. Each answer is a
- * whole response or a stream, and nothing is left. */
+/* The whole hub except its listener: connections over socket pairs, with bytes in pieces. Each answer must be a
+ * complete response or a stream, and nothing may be left. */
 
 #include "connection.h"
 #include "input.h"

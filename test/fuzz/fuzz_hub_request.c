@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The hub's reader of heads and bodies against a model that looks at all bytes at once, by RFC 9112. Bytes
- * that come in pieces mean what they mean in one. */
+/* Compares the hub's reader of heads and bodies with a model that has all bytes at once, by RFC 9112. Bytes in
+ * pieces must have the same meaning as in one piece. */
 
 #include "body.h"
 #include "input.h"
@@ -12,7 +12,7 @@
 #define REFUSED (-1)
 #define LIMIT_MAX 4096
 
-/** What came of the bytes. */
+/** The result of the bytes. */
 struct outcome {
     int head; /* 0: more is needed; 1: complete; otherwise a status */
     size_t used;
@@ -74,7 +74,7 @@ static bool is_token(struct sse_text text)
     return text.len > 0;
 }
 
-/* Where the head ends, with its empty line. 0: not yet. REFUSED: a byte before that cannot be. */
+/* Returns where the head ends, with its empty line. 0: not yet. REFUSED: an invalid byte comes before. */
 static long find_end(struct sse_text input, size_t *start)
 {
     size_t line = 0;
@@ -154,7 +154,7 @@ static bool read_head(struct model *model, struct sse_text head)
     return true;
 }
 
-/* How many fields have this name; *value is that of the first. */
+/* Counts the fields with this name. *value is that of the first one. */
 static size_t count_fields(const struct model *model, const char *name, struct sse_text *value)
 {
     size_t count = 0;
@@ -169,7 +169,7 @@ static size_t count_fields(const struct model *model, const char *name, struct s
     return count;
 }
 
-/* The fields, once they are read, leave no doubt. The length of the body is checked with it. */
+/* Once the fields are read, the result is certain. This also checks the length of the body. */
 static void check_fields(const struct model *model, const struct request *request)
 {
     static const char *const single[] = {"Host", "Authorization", "Origin", "Sec-Fetch-Site",
@@ -215,7 +215,7 @@ static void check_head(struct sse_text input, const struct outcome *outcome)
     }
 }
 
-/* The decoded body of chunks, or the state in which it stays: RFC 9112 section 7.1. */
+/* The decoded body of chunks, or the state in which it stops: RFC 9112 section 7.1. */
 static int decode(struct sse_text input, char *decoded, size_t *length)
 {
     size_t at = 0;

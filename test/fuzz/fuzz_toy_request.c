@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* The requests of examples/toy_http.h, whose bytes come in pieces: what is accepted is a request, and its
- * texts are within it. */
+/* The requests of examples/toy_http.h in pieces: an accepted request must be valid, and its texts must be within
+ * it. */
 
 #include "toy_http.h"
 
 #include "input.h"
 
-/* The parser of one that came in one piece. */
+/* The parser's result for one piece. */
 static const char *parse(struct toy_request *request, struct sse_text bytes, size_t piece)
 {
     const char *status = NULL;

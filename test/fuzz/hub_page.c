@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* In place of the hub's page, which is made when the hub is built. */
+/* Replaces the hub's page, which is made when the hub is built. */
 
 #include "page.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The contract of serving.h on libwebsockets, written as its own examples of server-sent events are: a list
- * of sessions, each asked for a writable callback, and one lws_write in it. Other than there, a frame is made
- * once, and no ring holds it: whoever consumes the oldest of lws_ring has it look at all sessions.
- * The next event is made when the last writable callback for the one before is done.
+ * The contract of serving.h on libwebsockets, written like its own examples of server-sent events: a list of
+ * sessions, a request for a writable callback of each, and one lws_write in it. Unlike there, a frame is made once,
+ * without lws_ring, because a session that consumes the oldest message makes the ring check all sessions. The next
+ * event is made when the last writable callback for the one before is done.
  */
 #include "../serving.h"
 
@@ -22,13 +22,13 @@ struct session {
     struct session *next;
     struct lws *wsi;
     bool listed;
-    bool waiting; /* has yet to get the frame */
+    bool waiting; /* has not received the frame yet */
 };
 
 static struct {
     struct session *sessions;
     size_t waiting;
-    unsigned long left; /* events that are still to be published */
+    unsigned long left; /* events that have not been published yet */
     unsigned long data_size;
     size_t frame_size;
     unsigned char frame[LWS_PRE + SIZE_MAX_OF_DATA + 8];
@@ -162,7 +162,7 @@ static int handle(struct lws *wsi, enum lws_callback_reasons reason, void *user,
     }
 }
 
-/* The library sets memory aside for as many files as there may be. */
+/* The library reserves memory for the maximum number of files. */
 static void raise_file_limit(void)
 {
     struct rlimit limit;

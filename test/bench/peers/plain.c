@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a peer sends beside the data, taken off before the load client checks the rest as strictly as it
- * checks ours: chunks, comments, and fields other than data. The linker puts this before reading_take
- * (--wrap), so that the load client itself stays as it is.
+ * Removes everything that a peer sends beside the data: chunks, comments, and fields other than data. Then the load
+ * client checks the rest as strictly as for our server. The linker calls this before reading_take (--wrap), so the
+ * load client itself does not change.
  */
 #include "../reading.h"
 
@@ -18,7 +18,7 @@ static const char data_field[] = "data:";
 
 enum line { LINE_BEGINS, LINE_OF_DATA, LINE_OF_OTHER };
 
-/** How far one client is in what it is sent. */
+/** The state of one client's stream. */
 struct decoding {
     bool has_head;
     bool is_chunked;
@@ -33,7 +33,7 @@ struct decoding {
     size_t chunk_left;
 };
 
-/** What is left for the reader. */
+/** The bytes that are left for the reader. */
 struct plain {
     char bytes[2 * SLICE];
     size_t size;
@@ -69,7 +69,7 @@ static void take_head(struct decoding *decoding, char byte)
     decoding->chunk_left = decoding->in_chunk ? SIZE_MAX : 0;
 }
 
-/* A line without digits is the end of the chunk before. False: it was the last chunk. */
+/* A line without digits is the end of the previous chunk. Returns false after the last chunk. */
 static bool take_chunk_size(struct decoding *decoding, char byte)
 {
     static const char digits[] = "0123456789abcdef";
@@ -86,7 +86,7 @@ static bool take_chunk_size(struct decoding *decoding, char byte)
     return decoding->in_chunk;
 }
 
-/* Where a line begins: a blank one ends an event that has data. */
+/* At the beginning of a line. A blank one ends an event that has data. */
 static void take_field(struct decoding *decoding, struct plain *plain, char byte)
 {
     if (byte == '\n') {
@@ -110,7 +110,7 @@ static void take_field(struct decoding *decoding, struct plain *plain, char byte
     decoding->line = LINE_OF_DATA;
 }
 
-/* The rest of a line, or as much as there is: how much that is. */
+/* Returns the length of the rest of the line, as far as it is there. */
 static size_t take_rest(struct decoding *decoding, struct plain *plain, const char *bytes, size_t size)
 {
     const char *end = memchr(bytes, '\n', size);
@@ -136,7 +136,7 @@ static void take_body(struct decoding *decoding, struct plain *plain, const char
             done += take_rest(decoding, plain, bytes + done, size - done);
 }
 
-/* False: the stream has come to its end. */
+/* Returns false at the end of the stream. */
 static bool take_slice(struct decoding *decoding, struct plain *plain, const char *bytes, size_t size)
 {
     size_t done = 0;

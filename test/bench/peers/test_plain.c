@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What plain.c takes off, and that a fault is still one behind it. */
+/* Tests what plain.c removes, and that faults are still noticed after it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,7 +20,7 @@
 static const char raw_head[] = "HTTP/1.1 200 OK\r\n\r\n";
 static const char chunked_head[] = "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\nX: y\r\n\r\n";
 
-/* Reads the stream in pieces of `step` bytes, as that of a client whom nothing is known of. */
+/* Reads the stream in pieces of `step` bytes, as that of a new client. */
 static bool take(struct reading *reading, const char *stream, size_t step)
 {
     static struct latencies latencies;

@@ -3,14 +3,14 @@
 #define FUZZ_API_H
 
 /**
- * The bytes of an input as a program that uses the whole library: registries, loops, emitters with every
- * output, messages, time, outputs and memory that fail, and callbacks that go on with the program. What the
- * headers promise is checked as it goes:
+ * Interprets the bytes of an input as a program that uses the whole library: registries, loops, emitters with every
+ * output, messages, time, failing outputs and memory, and callbacks that continue the program. The rules of the
+ * headers are checked during the run:
  *
- * - A callback runs only inside a call that may run it, and at a time at which it may.
- * - Every emitter ends once and is released once, and its completion record agrees with its bytes.
- * - The bytes are chunks, and events that belong to this client, in order and once.
- * - An error has a reason, and leaves everything as it was.
+ * - A callback runs only inside a call that may run it, and only at permitted times.
+ * - Every emitter ends once and is released once, and its completion record matches its bytes.
+ * - The bytes are chunks and events for this client, in order and once.
+ * - An error has a reason, and changes nothing.
  * - In the end nothing is left: no memory, no descriptor, no emitter.
  */
 
@@ -34,7 +34,7 @@
 
 struct world;
 
-/** What the program is inside of, the innermost last. */
+/** The calls that the program is inside of, the innermost last. */
 enum frame_kind {
     IN_OTHER,    /* a call that runs no callback */
     IN_TURN,     /* of a loop: turn, dispatch, run */
@@ -74,7 +74,7 @@ struct registry {
 
 enum chunk_state { CHUNK_SIZE, CHUNK_SIZE_LF, CHUNK_DATA, CHUNK_CR, CHUNK_LF, LAST_CR, LAST_LF, NO_MORE };
 
-/** What a client made of its bytes. */
+/** The result of parsing a client's bytes. */
 struct stream {
     struct sse_text head; /* that comes first */
     size_t head_read;
@@ -89,19 +89,19 @@ struct stream {
 
 enum mood { FAST, SLOW, STUCK, BROKEN };
 
-/** An emitter, and what is known of it. Lives as long as the world. */
+/** An emitter and its expected state. It lives as long as the world. */
 struct client {
     struct world *world;
     size_t number;
-    struct sse_emitter *emitter; /* NULL once nobody may name it */
-    unsigned references;         /* of the program */
-    bool owned;                  /* the one of sse_emitter_new is among them */
+    struct sse_emitter *emitter; /* NULL once the program may not use it any more */
+    unsigned references;         /* references of the program */
+    bool owned;                  /* the reference of sse_emitter_new is one of them */
     bool made, closed;
     struct loop *loop; /* NULL: none, or it is freed */
     bool looped;
     size_t registry_number; /* NO_REGISTRY: none */
     enum sse_output output;
-    unsigned topics; /* that it ever had */
+    unsigned topics; /* topics that it ever had */
     bool disordered; /* older events may come after newer ones */
     enum mood mood;  /* of the write callback */
     bool watches;    /* a socket that is not written to */
@@ -110,7 +110,7 @@ struct client {
     struct descriptor_pair pair;
     struct stream stream;
 
-    bool disturbed; /* something happened inside its output: it may have ended while it was written to */
+    bool disturbed; /* something happened inside its output, so it may have ended during a write */
     bool in_output, in_callback, has_all_callbacks;
     bool peeked;
     struct iovec shown[4];
@@ -137,31 +137,32 @@ struct world {
     size_t id_count;
     struct frame frames[FRAMES_MAX];
     size_t depth;
-    unsigned callbacks; /* that it is inside of */
+    unsigned callbacks; /* calls that it is inside of */
     uint64_t sequence;
-    unsigned order; /* in which everything ends */
+    unsigned order; /* the call in which everything ends */
     bool ending;    /* callbacks do nothing any more */
 
-    /* What fails in the next call that the program makes itself. */
+    /* The faults of the program's next own call. */
     unsigned fail_at;
     bool fail_for_good;
     int faulty_call, faulty_error; /* -1: none */
     unsigned faulty_first, faulty_times;
-    bool may_fail; /* in the call under way, or the last one */
+    bool may_fail; /* in the current call, or the last one */
 };
 
 /* frames.c */
 
-/** Around each call of the library. Memory and system calls fail only between them. With SSE_FUZZ_TRACE in
- * the environment each is printed, and what the callbacks are. */
+/** Surround each call of the library. Memory and system calls fail only between them. With SSE_FUZZ_TRACE in the
+ *  environment each call and callback is printed. */
 void enter(struct world *world, enum frame_kind kind, const void *subject, const char *call);
 void narrate(const struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void leave(struct world *world);
-/** 0, or one of the errors of a list that ends with 0. -ENOMEM only if something may fail. */
+/** The result must be 0, or one of the errors of a list that ends with 0. -ENOMEM is permitted only if something
+ *  may fail. */
 void expect_result(struct world *world, const char *call, long result, const int *errors);
 /** Whether a call may be made with this emitter. */
 bool is_usable(const struct client *client);
-/** The program goes on inside a callback. */
+/** Continues the program inside a callback. */
 void callback_begin(struct world *world, struct client *client);
 void callback_end(struct world *world);
 void callbacks_install(struct sse_emitter_options *options, struct client *client, unsigned mask);
@@ -170,7 +171,7 @@ void on_wake(struct sse_loop *loop, void *user);
 /* stream.c */
 
 void stream_begin(struct client *client, const struct sse_emitter_options *options);
-/** The next bytes that the output took. */
+/** Parses the next bytes that the output accepted. */
 void stream_feed(struct client *client, const void *bytes, size_t size);
 /** Compares with the completion record. */
 void stream_check_end(struct client *client);
@@ -184,15 +185,15 @@ struct sse_text draw_id(struct world *world);
 
 /* events.c */
 
-/** An event that tells by its data where it belongs: "p" to a registry and topic, "s" to a client, "m"
- * anywhere. Returns its error, 0 if it has none. */
+/** Makes an event whose data show where it belongs: "p" to a registry and topic, "s" to a client, "m" anywhere.
+ *  Returns its error, or 0. */
 int draw_event(struct world *world, struct sse_event *event, char kind, size_t subject, unsigned topic);
 
 /* calls.c: one emitter */
 
-/** The state, which never goes back. */
+/** Checks the state, which never goes back. */
 struct sse_emitter_info look(struct client *client);
-/** What calls return from now on; 0: it is open. */
+/** Returns the result of calls from now on; 0: it is open. */
 int end_error(const struct sse_emitter_info *info);
 void close_emitter(struct client *client);
 void release_reference(struct client *client);
@@ -203,13 +204,13 @@ void call_emitter(struct client *client);
 
 void read_emitter(struct client *client, size_t size);
 void call_reader(struct client *client);
-/** The client's end of a socket reads. */
+/** Reads from the client's end of a socket. */
 void receive(struct client *client, size_t size);
 
 /* registries.c */
 
 void call_registry(struct world *world);
-/** Compares its numbers in the end, and releases it. */
+/** Compares its counts at the end, and releases it. */
 void registry_end(struct registry *registry);
 
 /* loops.c */
@@ -222,12 +223,12 @@ void loop_free(struct loop *loop);
 
 /* ending.c */
 
-/** Everything ends, and is compared. */
+/** Ends everything, and compares. */
 void world_end(struct world *world);
 
 /* fuzz_api.c */
 
-/** One thing that the program does. */
+/** Executes one action of the program. */
 void step(struct world *world, struct client *self);
 
 #endif

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-/* Calls on one emitter, and what they return. */
+/* Calls on one emitter, and their results. */
 
 struct sse_emitter_info look(struct client *client)
 {
@@ -39,7 +39,7 @@ int end_error(const struct sse_emitter_info *info)
     return info->error;
 }
 
-/* What was shown may not be looked at any more. */
+/* Peeked bytes may not be read any more. */
 static void forget_shown(struct client *client)
 {
     client->shown_count = 0;
@@ -57,7 +57,7 @@ void close_emitter(struct client *client)
     enter(client->world, IN_READING, client, "close");
     sse_emitter_close(emitter);
     leave(client->world);
-    /* One that drains alone is written to by its loop until the end. */
+    /* Without other references, a draining emitter is written by its loop until the end. */
     client->closed = client->output != SSE_OUTPUT_FD || client->keeps || !client->looped;
 }
 
@@ -89,7 +89,7 @@ void flush(struct client *client)
     fuzz_expect(result <= 1, "client %zu: flush gives %d", client->number, result);
 }
 
-/* An emitter that ends may say so by every call from then on. */
+/* From the end on, every call may return the end. */
 static void expect_sent(struct client *client, const struct sse_emitter_info *before, int wrong, int result)
 {
     static const int errors[] = {-EMSGSIZE, -ENOBUFS, 0};
@@ -202,7 +202,7 @@ static void interrupt(struct client *client)
                 client->number, expected);
 }
 
-/* The client's side, and the write callback. */
+/* The actions of the client, and the write callback. */
 static void change_client(struct client *client)
 {
     struct fuzz_input *input = &client->world->input;

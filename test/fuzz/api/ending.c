@@ -2,9 +2,9 @@
 #include "api.h"
 #include "faulty_calls.h"
 
-/* How the program ends: in one of several orders, and then nothing is left. */
+/* The program ends in one of several orders. Then nothing must be left. */
 
-/* What is queued is written in less, and what has ended is released. */
+/* This many rounds are enough to write every queue and to release every ended emitter. */
 #define ROUNDS_MAX 400
 
 enum { COMPLETE_FIRST = 1, LOOPS_FIRST = 2, SHUT_DOWN_FIRST = 4, RELEASE_ONLY = 8, LEAVE_FIRST = 16 };
@@ -20,7 +20,7 @@ static void serve_client(struct client *client)
         flush(client);
 }
 
-/* Everybody takes what there is. A driven loop has a turn only if it has asked for it. */
+/* Every client reads. A driven loop takes a turn only if it has asked for it. */
 static void serve(struct world *world)
 {
     for (size_t i = 0; i < world->client_count; i++)
@@ -51,7 +51,7 @@ static void complete_all(struct world *world)
     }
 }
 
-/* With room for all, each stream comes to its end. */
+/* With room everywhere, each stream ends. */
 static void drain(struct world *world)
 {
     bool all = false;
@@ -99,7 +99,7 @@ static void leave_all(struct world *world)
     }
 }
 
-/* All references: with a loop they may be released, and the stream goes on until the loop ends. */
+/* Releases all references. With a loop, the stream may then continue until the loop ends. */
 static void let_go(struct client *client, bool release_only)
 {
     receive(client, SIZE_MAX);
@@ -109,8 +109,7 @@ static void let_go(struct client *client, bool release_only)
         release_reference(client);
 }
 
-/* What has ended and is let go needs no more than the turns that its loop asks for. Those that drain go on.
- */
+/* An ended and closed emitter is released within the turns that its loop asks for. Draining ones continue. */
 static bool are_released(const struct world *world)
 {
     for (size_t i = 0; i < world->client_count; i++) {

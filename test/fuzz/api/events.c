@@ -5,7 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-/* Events that tell by their data where they belong. */
+/* Events whose data show where they belong. */
 
 #define DATA_MAX 2048
 

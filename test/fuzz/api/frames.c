@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Which calls run which callbacks, and what callbacks do. */
+/* Which calls run which callbacks, and the actions of callbacks. */
 
 static void arm(struct world *world)
 {
@@ -91,7 +91,7 @@ static const struct frame *innermost(const struct world *world)
     return world->depth ? &world->frames[world->depth - 1] : &none;
 }
 
-/* Inside a turn of its loop, or the loop's end; without a loop, inside a call of its own. */
+/* Inside a turn of its loop, or the loop's end. Without a loop, inside one of its own calls. */
 static bool may_run(const struct client *client, bool releases)
 {
     const struct frame *frame = innermost(client->world);
@@ -99,16 +99,16 @@ static bool may_run(const struct client *client, bool releases)
 
     if (client->loop && (frame->kind == IN_TURN || frame->kind == IN_FREE) && frame->subject == client->loop)
         return true;
-    /* A release that is still owed by a loop that is gone, or going. */
+    /* The release is still missing, and its loop is freed or being freed. */
     if (client->looped)
         return releases && (!client->loop || client->loop->freeing) && (own_call || frame->kind == IN_WALK);
-    /* A walk has a reference, which may be the last: without a loop, to release it is to close. */
+    /* A walk has a reference, which may be the last one. Without a loop, releasing it closes the emitter. */
     if (frame->kind == IN_WALK)
         return !client->references;
     return own_call && (releases || client->output != SSE_OUTPUT_PULL || frame->kind == IN_READING);
 }
 
-/* As a rule it does nothing; never in the end. */
+/* A callback usually does nothing, and never at the end. */
 static void go_on(struct world *world, struct client *client)
 {
     if (world->ending || world->callbacks > DEPTH_MAX)
@@ -147,7 +147,7 @@ static void begin(struct client *client, const char *what)
     client->in_callback = true;
 }
 
-/* The program goes on, and the callback returns. */
+/* Continues the program, and then the callback returns. */
 static void end(struct client *client)
 {
     callback_begin(client->world, client);
@@ -274,7 +274,7 @@ static bool is_error(enum sse_reason reason)
            reason == SSE_REASON_OVERFLOW || reason == SSE_REASON_ABORTED;
 }
 
-/* The reason and the error belong together, and the callback before has told the same. */
+/* Reason and error must match, and the callback before has reported the same. */
 static void check_record(const struct client *client, const struct sse_completion *completion)
 {
     enum sse_reason reason = completion->reason;
@@ -333,7 +333,7 @@ void on_wake(struct sse_loop *inner, void *user)
     loop->woken = true;
 }
 
-/* on_completion and on_release are always there: they are counted. */
+/* on_completion and on_release are always set, because they are counted. */
 void callbacks_install(struct sse_emitter_options *options, struct client *client, unsigned mask)
 {
     client->has_all_callbacks = !(mask & 3);

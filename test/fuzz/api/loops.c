@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "api.h"
 
-/* Loops: driven ones have a turn when they ask for it, or for no reason; polled ones are dispatched. */
+/* Loops: driven ones take a turn when they ask for it, or for no reason; polled ones are dispatched. */
 
 #define MILLISECOND UINT64_C(1000000)
 
@@ -114,7 +114,7 @@ static void finish(struct loop *loop)
     loop->finishing = true;
 }
 
-/* A walk has a reference to whom it will visit. */
+/* A walk has a reference to the emitter that it visits next. */
 static bool is_walking(const struct world *world)
 {
     for (size_t i = 0; i < world->depth; i++)

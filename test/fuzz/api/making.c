@@ -15,7 +15,7 @@ static int64_t draw_timer(struct fuzz_input *input)
 {
     unsigned which = fuzz_below(input, 32);
 
-    /* Only a few are refused. */
+    /* Only a few of these are refused. */
     return which < 10 ? timers[which] : timers[which % 8];
 }
 
@@ -63,7 +63,7 @@ static struct registry *draw_place(struct world *world, struct client *client,
         client->registry_number = registry->number;
     }
     options->output = (enum sse_output)(1 + fuzz_below(&world->input, 3));
-    /* Others are refused: a few are enough. */
+    /* All others are refused, so a few are enough. */
     if (!options->loop && options->registry && !fuzz_one_in(&world->input, 16))
         options->output = SSE_OUTPUT_PULL;
     if (options->registry || fuzz_one_in(&world->input, 32))
@@ -140,7 +140,7 @@ static void close_pair(struct client *client)
         pair_close(&client->pair);
 }
 
-/* Nothing has changed: no emitter, no callback, and the descriptor is still the program's. */
+/* Nothing has changed: no emitter, no callback, and the program still owns the descriptor. */
 static void refuse(struct client *client, const struct sse_emitter_options *options, int error)
 {
     static const int errors[] = {-EINVAL, -EBADMSG, -EBADF, -EEXIST, -EAGAIN, -ECONNREFUSED, 0};

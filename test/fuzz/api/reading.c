@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-/* The readers of PULL emitters, waiting without waiting, and the clients of sockets. */
+/* The readers of PULL emitters, waits of 0 milliseconds, and the clients of sockets. */
 
 #define READ_MAX 8192
 
@@ -34,7 +34,7 @@ void read_emitter(struct client *client, size_t size)
         stream_feed(client, buffer, (size_t)result);
 }
 
-/* A copy, to see whether it stays as it is. */
+/* A copy, to check that the bytes do not change. */
 static void keep_shown(struct client *client)
 {
     size_t size = 0;
@@ -80,7 +80,7 @@ static void peek(struct client *client)
     keep_shown(client);
 }
 
-/* What is consumed after the end is not counted. */
+/* Bytes that are consumed after the end are not counted. */
 static void consume(struct client *client)
 {
     struct sse_emitter_info info = look(client);

@@ -38,7 +38,7 @@ static void make_registry(struct world *world, struct registry *registry)
     registry->added = registry->published = registry->queued = 0;
 }
 
-/* A history refuses an id that looks as if it had been assigned. */
+/* A history refuses an id that looks like an assigned one. */
 static void expect_published(const struct registry *registry, int wrong, int result)
 {
     static const int errors[] = {-EBADMSG, -EINVAL, -EMSGSIZE, 0}, without_history[] = {-EBADMSG, -EMSGSIZE, 0};
@@ -64,7 +64,7 @@ static void count_published(struct registry *registry, size_t members, const str
         memcpy(world->ids[world->id_count++ % IDS_MAX], delivery->id, sizeof(delivery->id));
 }
 
-/* To a topic, or to everyone: then *number is TOPICS. */
+/* Chooses a topic, or everyone: then *number is TOPICS. */
 static struct sse_text draw_audience(struct world *world, unsigned *number)
 {
     struct sse_text topic = {.ptr = NULL};
@@ -115,7 +115,7 @@ static void publish_message(struct registry *registry)
         count_published(registry, members, &delivery);
 }
 
-/* Somebody whom the program may name, or NULL. */
+/* Returns an emitter that the program may use, or NULL. */
 static struct client *draw_client(struct world *world)
 {
     struct client *client;

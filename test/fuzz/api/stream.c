@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* What a client reads: the head, chunks, and events that are meant for it, each once and in order. */
+/* The bytes that a client reads: the head, chunks, and events for this client, each once and in order. */
 
 static void check_published(struct client *client, size_t registry, unsigned topic, uint64_t sequence)
 {
@@ -168,7 +168,7 @@ static void check_graceful(const struct client *client)
                 (int)client->last_event_id.len, client->last_event_id.ptr, id);
 }
 
-/* What a client whose end is closed, or was not read, has missed is not known. */
+/* If the client's end was closed or not read, the missing bytes are unknown. */
 void stream_check_end(struct client *client)
 {
     const struct stream *stream = &client->stream;
@@ -187,7 +187,7 @@ void stream_check_end(struct client *client)
         check_graceful(client);
     else
         fuzz_expect(!stream->ended || !client->completion.error || client->disturbed,
-                    "client %zu: a last chunk, and it was broken off", client->number);
+                    "client %zu: a last chunk, although it was aborted", client->number);
 }
 
 void stream_free(struct client *client)
