@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Prints a C file that defines every function of the public headers, with no body to speak of: compiled, it holds
-the interface, and nothing of the inside. Usage: interface.py INCLUDE"""
+"""Prints a C file that defines every function of the public headers with an empty body. Compiled, it contains
+the interface and no internals. Usage: interface.py INCLUDE"""
 
 import pathlib
 import re

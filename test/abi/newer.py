@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Headers of a version to come: every struct that may grow has a member more, `later`. Usage: newer.py FROM TO"""
+"""Makes headers of a future version: every struct that may grow has one more member, `later`.
+Usage: newer.py FROM TO"""
 
 import pathlib
 import re

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A program of one version with a library of another one. NEWER: compiled with the headers of newer.py. Prints what
- * is wrong, and ends with 1. */
+/* Runs a program of one version with a library of another. NEWER: compiled with the headers of newer.py. Prints
+ * each error, and ends with status 1 if there was one. */
 #include <sse/sse.h>
 
 #include <stdio.h>
@@ -16,7 +16,7 @@ static void expect(int holds, int line)
 
 #define EXPECT(condition) expect(condition, __LINE__)
 
-/* The first that a registry with the prefix `p` assigns. */
+/* The first id that a registry with the prefix `p` assigns. */
 #define ID "p-0000000000000001"
 
 static unsigned allocations;
@@ -71,7 +71,7 @@ static struct sse_emitter_options emitter_options(void)
     return options;
 }
 
-/* Reads all that is there, and returns its size. */
+/* Reads everything that is there, and returns its size. */
 static size_t read_all(struct sse_emitter *emitter)
 {
     char buffer[4096];
@@ -96,7 +96,8 @@ static void check_info(struct sse_emitter *emitter)
 #endif
 }
 
-/* The life of a stream: what an older program lacks has its default, and what a newer one adds is zero. */
+/* A whole stream. Members that an older program lacks have their defaults. Members that a newer one adds are
+ * zero. */
 static void stream(void)
 {
     const struct sse_event event = {.data = sse_str("hello")};
@@ -126,7 +127,7 @@ static void stream(void)
 
 #ifdef NEWER
 
-/* A member that the library does not know is refused, for it would be ignored. */
+/* A member that the library does not know is refused, because it would have no effect. */
 static void refusals(void)
 {
     struct sse_emitter_options emitter = emitter_options();

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""No files of the library include or call each other in a circle. Usage: circles.py SOURCE_ROOT BUILD_ROOT
+"""Checks that no files of the library include or call each other in a circle.
+Usage: circles.py SOURCE_ROOT BUILD_ROOT
 
 Includes are read from the sources. Calls are read from the objects of the library: an object calls
 another one if it needs a symbol that the other one defines."""

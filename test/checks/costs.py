@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The section "Costs" of lib/README.md is complete. Usage: costs.py SOURCE_ROOT [COMPLEXITY]
+"""Checks that the section "Costs" of lib/README.md is complete. Usage: costs.py SOURCE_ROOT [COMPLEXITY]
 
 Every row of its first table is measured, and says what is measured (`complexity --list`); every public function
 is in the table, or is named below it. Every loop in lib/, but for the layers wire and output, is in its second

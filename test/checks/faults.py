@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""test/README.md leaves no fault out, and the tests that it names exist. Usage: faults.py SOURCE_ROOT"""
+"""Checks that test/README.md lists every fault, and that the tests that it names exist.
+Usage: faults.py SOURCE_ROOT"""
 
 import pathlib
 import re
 import sys
 
-# The rows of the faults of 0.1, and the numbers of the faults that every part survives.
+# The rows of the faults of 0.1, and the numbers of the faults of others.
 ROWS = [f"{letter}{number}"
         for letter, count in [("H", 2), ("M", 9), ("L", 17), ("C", 2), ("P", 6), ("B", 4), ("N", 23)]
         for number in range(1, count + 1)]
@@ -41,7 +42,7 @@ def faults_of_row(test, label, cell):
 
 
 def faults_of_comments(test, named):
-    """A comment that says which fault a test is for must be right about it."""
+    """A comment with the label of a fault must be in a file that the row names."""
     for path in sorted([*(test / "unit").glob("*.c"), *(test / "complexity").glob("*.c")]):
         for label in COMMENT.findall(path.read_text()):
             if path.name not in named.get(label, ""):

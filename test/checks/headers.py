@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Every public header compiles alone, as C11 and as C++. Usage: headers.py SOURCE_ROOT CC [CXX]"""
+"""Checks that every public header compiles alone, as C11 and as C++. Usage: headers.py SOURCE_ROOT CC [CXX]"""
 
 import pathlib
 import shlex

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The library as its users get it: built as a shared and as a static library, installed, found by pkg-config alone,
-# in C and in C++; and as a meson subproject, whose parent chooses the kind.
-# Usage: installed.sh SOURCE_ROOT CC [ARGUMENT...]
+# Tests the library as users get it: built as a shared and as a static library, installed, and found only by
+# pkg-config, in C and in C++. Also as a meson subproject, whose parent chooses the kind. Usage: installed.sh
+# SOURCE_ROOT CC [ARGUMENT...]
 set -eu
 
 source_root=$1
@@ -18,7 +18,7 @@ fail() {
     exit 1
 }
 
-# Shows what a command says only if it fails.
+# Prints the output of a command only if it fails.
 quietly() {
     "$@" >"$work/log" 2>&1 || { cat "$work/log"; fail "failed: $*"; }
 }
@@ -76,7 +76,7 @@ compile_examples() {
     [ "$(grep -c '^$' "$here/output")" -eq 3 ] || fail "01_hello_fd does not send three events"
 }
 
-# The headers, the library and pkg-config name one version.
+# Headers, library and pkg-config must have the same version.
 check_version() {
     cat >"$work/version.c" <<'END'
 #include <sse/sse.h>

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Layers include only downwards. Usage: layers.py SOURCE_ROOT"""
+"""Checks that layers include only downwards. Usage: layers.py SOURCE_ROOT"""
 
 import pathlib
 import re
@@ -8,7 +8,7 @@ import sys
 
 LAYERS = ["base", "wire", "data", "output", "connection", "loop", "fanout"]
 
-# The layer that implements each public header; the umbrella is for users alone.
+# The layer that implements each public header. sse.h is for users only.
 PUBLIC = {
     "base": "base", "platform": "base",
     "event": "wire", "http": "wire",

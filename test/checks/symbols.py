@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""What the library exports and imports. Usage: symbols.py SOURCE_ROOT LIBRARY.so BUILD_ROOT"""
+"""Checks what the library exports and imports. Usage: symbols.py SOURCE_ROOT LIBRARY.so BUILD_ROOT"""
 
 import pathlib
 import re
 import subprocess
 import sys
 
-# The pure layer computes; it may move and compare bytes, and nothing else. (Compilers make bcmp of memcmp.)
+# The pure layer may only move and compare bytes. (Compilers make bcmp of memcmp.)
 PURE = {"bcmp", "memcpy", "memchr", "memcmp", "memmove", "memset", "strlen"}
 
-# What the library is made of: libc and POSIX threads. Everything else is a new dependency.
+# The permitted imports: libc and POSIX threads. Everything else is a new dependency.
 IMPORTS_PATTERN = re.compile(
     r"^(bcmp|(__)?pthread_\w+|__register_atfork|__sigsetjmp|sig\w+|mem\w+|str\w+|malloc|free|clock_gettime|open|open64|read|close|getpid|poll|"
     r"__poll_chk|send|sendmsg|recv|shutdown|getsockopt|setsockopt|getsockname|write|writev|pipe|fcntl|fcntl64|fstat|fstat64|"
@@ -30,7 +30,7 @@ NEVER_FAIL_PATTERN = re.compile(
 
 def calls_that_fail(root):
     text = (root / "test/support/faulty_calls.c").read_text()
-    # The platform's allocator fails in place of malloc; pthread_atfork fails in test_fork_number.
+    # The platform's allocator fails instead of malloc. pthread_atfork fails in test_fork_number.
     return set(re.findall(r"^\w+ __wrap_(\w+)\(.*\)$", text, re.M)) | {"malloc", "__register_atfork"}
 
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A forked child of a test leaves by _exit, which writes no counters. The coverage suite links every test
- * with
- * --wrap=_exit and this. */
+/* A forked child of a test ends with _exit, which writes no counters. The coverage suite links every test with
+ * --wrap=_exit and this file, which writes them. */
 
 #include <sys/resource.h>
 
@@ -28,7 +27,7 @@ static void write_counters(void)
 
 #endif
 
-/* A test may have lowered it. */
+/* A test may have lowered the limit. */
 static void raise_limit(int resource)
 {
     struct rlimit limit;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the snippets of README and guides take for granted: the names that a reader fills in. They are compiled and
- * not linked.
+ * The names that the snippets of README and guides use, and that a reader defines. Snippets are compiled and not
+ * linked.
  */
 #ifndef DOCS_SNIPPETS_H
 #define DOCS_SNIPPETS_H
@@ -19,7 +19,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* Yours: sends the events of a store after an id, up to another one. */
+/* You write this: sends the events of a store after an id, up to another one. */
 int send_from_store(struct sse_emitter *emitter, struct sse_text after, const char *oldest, const char *newest);
 
 #endif

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Executes what README and guides show.
+"""Executes the snippets of README and guides.
 
 Usage: snippets.py ROOT WORK
 
@@ -28,7 +28,7 @@ LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
 FILE_SCOPE = re.compile(r"^(static |#include|/\* SPDX)|^\w[^;=\n]*\)\n\{", re.M)
 PATIENCE = 120
 
-# Commands that would change the machine of whoever runs the tests act on a directory.
+# Commands that would change the machine only change a directory here.
 SHELL = """
 set -e
 sudo() { "$@"; }

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Puts faults into the library, one at a time, and sees whether a test notices.
+"""Puts faults into the library, one at a time, and checks whether a test notices.
 
 Usage: mutate.py ROOT BUILD COUNT SEED [FILE...]
        mutate.py ROOT, which only looks whether each guard is there
@@ -51,7 +51,7 @@ def read_list(root, name, library):
 
 
 class Guard:
-    """A fault that is written down: one statement in place of another."""
+    """A fault from a file: one statement replaces another."""
 
     def __init__(self, file, before, after):
         self.file = file
@@ -90,7 +90,7 @@ class Hunt:
         self.lock = threading.Lock()
 
     def order(self, file, objects):
-        """The programs that the file is linked into; those first that noticed its mutants, or are quick."""
+        """The programs with this file. Those that have noticed its mutants, or are fast, come first."""
         linked = [program for program in self.programs if set(objects) & set(program.objects)]
         with self.lock:
             return sorted(linked, key=lambda program: (program.arguments != [],
@@ -102,7 +102,7 @@ class Hunt:
             self.kills[pair] = self.kills.get(pair, 0) + 1
 
     def kill(self, mutant, directory):
-        """What noticed it: a test, "compiler" or None."""
+        """Returns what noticed it: a test, "compiler" or None."""
         text = mutant.apply(self.library[mutant.file])
         overlay = os.path.join(directory, "overlay")
         path = os.path.join(overlay, os.path.relpath(mutant.file, "lib"))

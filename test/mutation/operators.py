@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Small faults in C text: a condition turned round, a limit off by one, a statement that is missing."""
+"""Small faults in C text: a negated condition, a limit off by one, a missing statement."""
 
 import re
 
-# What a mutant must not touch: the unit tests do not see a lock that is missing; TSan, Helgrind and DRD do.
+# A mutant must not touch these: the unit tests do not notice a missing lock, but TSan, Helgrind and DRD do.
 LOCKS = re.compile(r"pthread_mutex_(un)?lock\(|pthread_mutex_destroy\(|pthread_cond(attr)?_destroy\(")
 DECLARATION = re.compile(r"(static |const |struct \w+ |unsigned |enum \w+ |size_t |ssize_t |bool |int |char |void |"
                          r"u?int\d+_t |pthread_\w+_t |sigset_t |mode_t |socklen_t |short |_Static_assert)")

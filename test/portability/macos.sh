@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Compiles and links the library, the unit tests, the simulation and the examples for macOS; nothing of it can run
-# here. Usage: macos.sh SOURCE_ROOT DIRECTORY CMOCKA PROCESSOR ZIG, with the directory for what is made, the source of
-# cmocka, aarch64 or x86_64, and the compiler. Prints how many files were compiled and how many programs linked.
+# Compiles and links the library, the unit tests, the simulation and the examples for macOS. None of them can run
+# here. Usage: macos.sh SOURCE_ROOT DIRECTORY CMOCKA PROCESSOR ZIG, with the directory for what is made, the source
+# of cmocka, aarch64 or x86_64, and the compiler. Prints how many files were compiled and how many programs linked.
 set -eu
 
 root=$1

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
-# The binary interface. It is compared with its stored description, test/abi/sse-emitter.abi: every change but
-# a new function fails. Programs of one version run with a library of another one, whose structs are smaller or larger.
-# `SSE_ABI_RENEW=1 sh test/run.sh abi` renews the description: at a release, and when an interface that no
+# The binary interface. It is compared with its stored description, test/abi/sse-emitter.abi. Every change except a
+# new function fails. Programs of one version run with a library of another one, whose structs are smaller or
+# larger. `SSE_ABI_RENEW=1 sh test/run.sh abi` renews the description: at a release, and when an interface that no
 # release had has changed.
 . "$SSE_ROOT/test/support/suite.sh"
 
 stored=$SSE_ROOT/test/abi/sse-emitter.abi
 work=$SSE_BUILD/abi-versions
 
-# describe_abi FILE: of the public headers alone: test/checks/symbols.py compares them with what is exported
+# describe_abi FILE: describes only the public headers. test/checks/symbols.py compares them with the exports.
 describe_abi() {
     mkdir -p "$work/interface"
     python3 "$SSE_ROOT/test/abi/interface.py" "$SSE_ROOT/include" >"$work/interface/interface.c" &&

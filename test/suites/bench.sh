@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
-# What the library costs: test/bench/README.md. Not among the suites that run by default. A goal that is
-# missed is said and does not fail; an event that is lost does. SSE_BENCH_PAIRS=N sets the pairs of runs,
-# which run.py reads.
+# What the library costs: test/bench/README.md. This suite does not run by default. A missed goal is reported and
+# does not fail. A lost event fails. SSE_BENCH_PAIRS=N, which run.py reads, sets the number of pairs of runs.
 . "$SSE_ROOT/test/support/suite.sh"
 
 log=$SSE_BUILD/bench-figures

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
-# Real clients against the hub and the examples, each test with servers of its own on the loopback
-# interface: npm eventsource, undici, fetch with eventsource-parser, curl, Chromium; and clients that
-# misbehave.
+# Real clients of the hub and the examples: npm eventsource, undici, fetch with eventsource-parser, curl, Chromium;
+# and clients that misbehave. Each test has its own servers on the loopback interface.
 . "$SSE_ROOT/test/support/suite.sh"
 . "$SSE_ROOT/test/support/node.sh"
 

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
-# gcc without optimisation, clang with it; every warning is an error. gcc with optimisation is the suite unit.
-# The build without optimisation is as on a system that has least: without epoll, timerfd, eventfd and what else
-# others lack.
+# gcc without optimisation, and clang with it. Every warning is an error. gcc with optimisation is in the suite
+# unit. The build without optimisation is as on the poorest system: without epoll, timerfd, eventfd and other
+# features.
 . "$SSE_ROOT/test/support/suite.sh"
 
 install_build_tools && install_clang || exit 1
 
-# The sanitizers look at the racing threads for longer.
+# The sanitizers test racing threads for longer.
 export SSE_TEST_ROUNDS=25
-# The library uses nothing that such a system lacks.
+# The library must use nothing that such a system lacks.
 compile_bare() {
     log=$SSE_BUILD/bare.log
     for file in "$SSE_ROOT"/lib/*/*.c; do

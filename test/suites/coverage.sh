@@ -1,20 +1,21 @@
 # SPDX-License-Identifier: MIT
-# What the unit tests reach of lib/: lines and branches as gcc counts them, and with clang every condition that
-# decides alone (MC/DC). The figures that are held stand in test/coverage/gate.txt. What no test can reach has a
-# mark in the source, which names the reason: see test/coverage/marks.py.
+# The parts of lib/ that the unit tests reach: lines and branches as gcc counts them, and with clang every condition
+# that decides alone (MC/DC). The required figures are in test/coverage/gate.txt. Code that no test can reach has a
+# mark in the source with the reason: see test/coverage/marks.py.
 . "$SSE_ROOT/test/support/suite.sh"
 
 llvm=19
 log=$SSE_BUILD/coverage.log
 
-# Clang's counters are a package of their own.
+# Clang's counters are in a separate package.
 install_tools() {
     install_build_tools && install gcov && install "clang-$llvm" && install "llvm-cov-$llvm" &&
         install "$("clang-$llvm" -print-resource-dir)/lib/linux/libclang_rt.profile-$(uname -m).a" \
             "libclang-rt-$llvm-dev"
 }
 
-# run_tests NAME COMPILER "ARGUMENTS": builds anew, so that no counter is of another source, and runs the tests.
+# run_tests NAME COMPILER "ARGUMENTS": builds from nothing, so that no counter is of another source, and runs the
+# tests.
 run_tests() {
     directory=$SSE_BUILD/coverage-$1
     rm -rf "$directory"
@@ -41,7 +42,7 @@ for run in "gcc gcc --coverage -fprofile-update=atomic" \
 done
 
 status=0
-# Clang leaves out a decision that holds another decision.
+# Clang omits a decision that contains another decision.
 grep 'lib/.*unsupported MC/DC' "$log" && status=1
 GCOV=gcov LLVM_PROFDATA=llvm-profdata-$llvm LLVM_COV=llvm-cov-$llvm python3 "$SSE_ROOT/test/coverage/gate.py" \
     "$SSE_ROOT" "$SSE_BUILD/coverage-gcc" "$SSE_BUILD/coverage-clang" >"$log" 2>&1 || status=1

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-# What README and guides show is compiled and run, and what they say is printed. The manual has a page for each public
-# function, and is made without warnings.
+# The snippets of README and guides are compiled and run, and their output is compared. The manual has a page for
+# each public function, and is made without warnings.
 . "$SSE_ROOT/test/support/suite.sh"
 
 work=$SSE_BUILD/docs
@@ -29,7 +29,7 @@ make_manual() {
         --prefix="$work/installed" --mandir=share/man && meson install -C "$work/build"
 }
 
-# try NAME COMMAND...: records whether it succeeds; what it prints is shown if not.
+# try NAME COMMAND...: records whether the command succeeds, and prints its output if it does not.
 try() {
     name=$1
     shift

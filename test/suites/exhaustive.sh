@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-# Every text of up to seven symbols in the fields of an event, encoded and parsed again: see
-# test/exhaustive/exhaustive.h. Two processes share them.
+# Every text of up to seven symbols in the fields of an event is encoded and parsed: see
+# test/exhaustive/exhaustive.h. Two processes share the texts.
 . "$SSE_ROOT/test/support/suite.sh"
 
 build=$SSE_BUILD/exhaustive

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# Every fuzz target runs its corpus, and then new inputs for 20 seconds, under ASan with UBSan; two at a time.
+# Every fuzz target runs its corpus, and then new inputs for 20 seconds, under ASan with UBSan. Two run at a time.
 # Longer: sh test/run.sh fuzz SECONDS. SSE_FUZZ_TARGETS names some of them. See test/fuzz/README.md.
 . "$SSE_ROOT/test/support/suite.sh"
 
@@ -27,7 +27,7 @@ build_targets() {
     meson compile -C "$build" fuzz_targets >"$build.log" 2>&1
 }
 
-# run_target NAME: what it finds new is kept in the build directory, for the next run.
+# run_target NAME: runs a target. New inputs are kept in the build directory for the next run.
 run_target() {
     name=$1
     corpus=$SSE_BUILD/fuzz-corpus/$name
@@ -49,7 +49,7 @@ run_targets() {
     done
 }
 
-# Executions, edges and features covered, inputs that are kept for them; and what was found.
+# Prints executions, covered edges and features, the inputs for them, and failures.
 tell() {
     log=$SSE_BUILD/fuzz-$1.log
     awk -v name="$1" '

@@ -14,7 +14,7 @@ skip_all() {
     exit 0
 }
 
-# A server whose package is missing is not built, and its test says that it was skipped.
+# If a package is missing, its server is not built, and its test is skipped.
 install_servers() {
     for server in microhttpd.h civetweb.h event2/http.h uv.h http_parser.h libwebsockets.h nghttp2/nghttp2.h h2o.h \
         fcgiapp.h openssl/ssl.h apache2/httpd.h libsoup-3.0/libsoup/soup.h; do
@@ -28,7 +28,7 @@ install_servers() {
     install inetd
 }
 
-# The module, as the users of nginx build one.
+# The module, built like any module of nginx.
 build_as_nginx_does() {
     source=/usr/share/nginx/src
     place=$SSE_BUILD/nginx-own
@@ -46,7 +46,7 @@ install_build_tools || exit 1
 install_servers
 build_examples asan hosts && build_examples tsan hosts || exit 0
 
-# Built once more by the other compiler, for its warnings.
+# Built again with the other compiler, for its warnings.
 if ! install_clang; then
     record hosts-clang 0 0 1 "clang cannot be installed"
 elif build_clang hosts; then
@@ -63,12 +63,12 @@ fi
 
 install_clients skip_all
 install_chromium || record hosts-browser 0 0 1 "Chromium cannot be installed"
-# Older runtimes of TSan cannot live with much randomness in the address space.
+# Older runtimes of TSan fail if addresses are too random.
 if have setarch && setarch -R true 2>/dev/null; then
     export SSE_WITHOUT_RANDOMISATION=1
 fi
 
-# nginx and Apache are not built with sanitizers: they are loaded before them.
+# nginx and Apache are built without sanitizers, so the sanitizers are preloaded.
 SSE_ASAN_RUNTIME=$(${CC:-cc} -print-file-name=libasan.so)
 SSE_TSAN_RUNTIME=$(${CC:-cc} -print-file-name=libtsan.so)
 export SSE_ASAN_RUNTIME SSE_TSAN_RUNTIME

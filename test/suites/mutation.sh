@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-# Small faults in lib/, one at a time: a test must notice each, or it is not worth its name. The guards of
-# test/mutation/guards.tsv, and so many others by chance. SSE_TEST_SEED repeats a choice, SSE_TEST_MUTANTS says how
-# many; SSE_TEST_FILES names files of lib/ to choose from.
+# Small faults in lib/, one at a time. A test must notice each: all of test/mutation/guards.tsv, and random ones.
+# SSE_TEST_SEED repeats a choice, SSE_TEST_MUTANTS sets its number, and SSE_TEST_FILES names files of lib/ to choose
+# from.
 . "$SSE_ROOT/test/support/suite.sh"
 
 report=$SSE_BUILD/mutation-run.log

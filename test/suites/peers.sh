@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
-# The library beside servers that a user can install from Debian or npm: test/bench/peers/README.md. Not among
-# the suites that run by default. Figures without goals; an event that is lost fails. What cannot be installed
-# is skipped. SSE_BENCH_PAIRS=N sets the rounds.
+# Compares the library with servers that a user can install from Debian or npm: test/bench/peers/README.md. This
+# suite does not run by default. The figures have no goals, but a lost event fails. Servers that cannot be installed
+# are skipped. SSE_BENCH_PAIRS=N sets the number of rounds.
 . "$SSE_ROOT/test/support/suite.sh"
 
 workplace=$SSE_BUILD/peers-node
 log=$SSE_BUILD/peers-figures
 sources=$SSE_ROOT/test/bench/peers
 
-# A peer whose package is missing is not built, and its figures say that they are skipped.
+# If a package is missing, its peer is not built, and its figures are skipped.
 install_peers() {
     install /usr/include/libwebsockets.h
     install /usr/lib/nginx/modules/ngx_nchan_module.so
@@ -18,7 +18,7 @@ install_peers() {
     install node && install npm && install_better_sse
 }
 
-# What the lock file names is installed once, until the lock file changes.
+# Installs the packages of the lock file once, and again when the lock file changes.
 install_better_sse() {
     if [ -d "$workplace/node_modules" ] &&
         cmp -s "$sources/package-lock.json" "$workplace/package-lock.json"; then
@@ -27,7 +27,7 @@ install_better_sse() {
     cp "$sources"/package.json "$sources"/package-lock.json "$workplace" &&
         (cd "$workplace" && npm ci --ignore-scripts --no-audit --no-fund) >"$SSE_BUILD/peers-npm.log" 2>&1 &&
         return 0
-    # So that the next run tries again.
+    # The next run must try again.
     rm -rf "$workplace/node_modules"
     cat "$SSE_BUILD/peers-npm.log"
 }
@@ -35,7 +35,7 @@ install_better_sse() {
 install_build_tools && install taskset || exit 1
 install_peers
 build_default test/bench/server test/bench/limit peers || exit 0
-# All is on the loopback interface.
+# All servers and clients use the loopback interface.
 unset http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
 python3 "$sources/run.py" "$SSE_BUILD/unit/test/bench" "$workplace" "${SSE_BENCH_PAIRS:-3}" >"$log" 2>"$log.errors"
 status=$?

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # Other processors, another libc, another system. The unit tests and the simulation, built by Debian's cross
-# compilers with every warning an error, and run by qemu where the machine cannot. s390x and powerpc are
-# big-endian; i686, -m32 and powerpc have words of 32 bits, and powerpc needs libatomic. What the seeds of the
-# simulation come to has to be the same wherever sizes are. For macOS the library, tests and examples are compiled and
-# linked; they cannot run here.
+# compilers with every warning an error, and run by qemu where the machine cannot. s390x and powerpc are big-endian;
+# i686, -m32 and powerpc have words of 32 bits, and powerpc needs libatomic. The seeds of the simulation must have
+# the same results wherever sizes are the same. For macOS the library, tests and examples are compiled and linked;
+# they cannot run here.
 . "$SSE_ROOT/test/support/suite.sh"
 . "$SSE_ROOT/test/support/foreign.sh"
 
@@ -27,14 +27,14 @@ run_seeds() {
     fi
 }
 
-# run_but NAME TEST: the unit tests without one
+# run_but NAME TEST: runs the unit tests without this one
 run_but() {
     tests=$(meson test -C "$SSE_BUILD/$1" --list --suite unit 2>/dev/null | sed -n 's/.* \/ //p' | grep -vx "$2")
     # shellcheck disable=SC2086
     run_built_tests "$1" --timeout-multiplier 4 $tests
 }
 
-# try NAME FAMILY ENDIAN COMPILER AR EMULATOR [LINKER OPTIONS]: what is installed already
+# try NAME FAMILY ENDIAN COMPILER AR EMULATOR [LINKER OPTIONS]: tests with tools that are installed already
 try() {
     name=portability/$1
     if ! make_cmocka "$1" "$4" "$5" >"$foreign/$1-cmocka.log" 2>&1; then
@@ -54,7 +54,8 @@ try() {
     run_seeds "$1" $6 "$SSE_BUILD/$name/test/simulation/simulation"
 }
 
-# try_debian NAME FAMILY ENDIAN TRIPLET "EMULATOR": not linked statically, because pthread_cancel loads a library.
+# try_debian NAME FAMILY ENDIAN TRIPLET "EMULATOR": installs the tools and tests. The programs are not linked
+# statically, because pthread_cancel loads a library.
 try_debian() {
     emulator=${5%% *}
     if install "$4-gcc" && install "$emulator"; then
@@ -87,7 +88,7 @@ try_musl() {
     fi
 }
 
-# install_zig: a compiler with the headers and libraries of macOS, as the lock file names it
+# install_zig: installs the compiler of the lock file, which has the headers and libraries of macOS
 install_zig() {
     install node && install npm || return 1
     mkdir -p "$foreign/zig"
@@ -96,7 +97,7 @@ install_zig() {
     fi
     cp "$SSE_ROOT"/test/portability/*.json "$foreign/zig" &&
         (cd "$foreign/zig" && npm ci --ignore-scripts --no-audit --no-fund) >"$foreign/npm.log" 2>&1 && return 0
-    # So that the next run tries again.
+    # The next run must try again.
     rm -f "$foreign/zig/package-lock.json"
     cat "$foreign/npm.log"
     return 1

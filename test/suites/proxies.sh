@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-# nginx, haproxy and others in front of the hub, as the table of the guide on proxies has them: real clients and
-# Chromium see every event at once, come back with nothing lost, and are noticed when they leave.
+# nginx, haproxy and the other proxies of the guide's table, in front of the hub. Real clients and Chromium receive
+# every event at once, reconnect without a loss, and their disconnects are noticed.
 . "$SSE_ROOT/test/support/suite.sh"
 . "$SSE_ROOT/test/support/node.sh"
 

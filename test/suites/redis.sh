@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-# Nodes that share a Redis stream, with a Redis of the tests' own and nginx in front. The nodes are watched
-# by ASan and UBSan, then by TSan, some with fewer clients.
+# Nodes that share a Redis stream, with the tests' own Redis, and nginx in front. The nodes run under ASan and
+# UBSan, then under TSan, some with fewer clients.
 . "$SSE_ROOT/test/support/suite.sh"
 . "$SSE_ROOT/test/support/node.sh"
 
@@ -33,7 +33,7 @@ if build_examples asan examples/redis/redis_hub; then
     grep -h '^ *# figures' "$SSE_BUILD/redis-chaos.log" "$SSE_BUILD/redis-scale.log"
 fi
 
-# Older runtimes of TSan cannot live with much randomness in the address space.
+# Older runtimes of TSan fail if addresses are too random.
 if have setarch && setarch -R true 2>/dev/null; then
     export SSE_REDIS_BEFORE="setarch -R"
 fi

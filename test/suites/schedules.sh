@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-# Every schedule of three threads that use one emitter, registry and loop, up to a number of preemptions: see
-# test/schedules. It needs about a minute of one core.
-# SSE_TEST_SCHEDULE="PAIR COUNTS LIST" replays the schedule that a failure has printed, step by step.
+# Every schedule of three threads that use one emitter, registry and loop, with a limited number of preemptions: see
+# test/schedules. It needs about a minute of one core. SSE_TEST_SCHEDULE="PAIR COUNTS LIST" replays the schedule
+# that a failure has printed, step by step.
 . "$SSE_ROOT/test/support/suite.sh"
 
 program=$SSE_BUILD/unit/test/schedules/schedules
 
-# Each place in the code as file and line.
+# Prints each place in the code as file and line.
 resolve() {
     sed 's/[^[]*\[\(0x[0-9a-f]*\)\]/\1\n/g' "$1" | grep '^0x' | sort -u >"$1.places"
     addr2line -s -e "$program" <"$1.places" | paste "$1.places" - | sed 's|\(.*\)\t\(.*\)|s/\\[\1\\]/[\2]/g|' >"$1.sed"
@@ -32,9 +32,8 @@ if [ -n "${SSE_TEST_SCHEDULE:-}" ]; then
     exit 0
 fi
 
-# Threads that hand over to each other are quicker on one core.
-# Its three threads run one at a time: on one core they need not wait for another to wake up.
-# explore CORE PAIR...: where taskset knows no cores, CORE is "any".
+# Threads that take turns are faster on one core. Its three threads run one at a time. On one core they need not
+# wait until another core wakes up. explore CORE PAIR...: where taskset knows no cores, CORE is "any".
 explore() {
     core=$1
     shift

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # A deterministic simulation of clients, loops and a server, checked against a model: see
 # test/simulation/simulation.h. Two processes share a fixed range of seeds, and one that is new each time.
-# SSE_TEST_SEED=N runs one seed and tells what happens in it.
+# SSE_TEST_SEED=N runs one seed and prints what happens.
 . "$SSE_ROOT/test/support/suite.sh"
 
 fixed=100000
@@ -20,7 +20,7 @@ run_half() {
     done
 }
 
-# A violation comes with the whole schedule of its seed: the end of it tells the most.
+# A violation is printed with the whole schedule of its seed. The end is the most useful part.
 show() {
     log=$SSE_BUILD/simulation-$1.log
     grep '^seeds ' "$log"

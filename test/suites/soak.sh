@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-# Very many streams that come and go. Not among the suites that run by default. SSE_SOAK_CONNECTIONS, SSE_SOAK_LIFECYCLES and
-# SSE_SOAK_SECONDS, of the hub with random clients, set other lengths; SSE_TEST_SEED repeats one.
+# Very many streams that begin and end. This suite does not run by default. SSE_SOAK_CONNECTIONS,
+# SSE_SOAK_LIFECYCLES and SSE_SOAK_SECONDS, of the hub with random clients, set other lengths; SSE_TEST_SEED repeats
+# one.
 . "$SSE_ROOT/test/support/suite.sh"
 
 seed=${SSE_TEST_SEED:-$(date +%s)}

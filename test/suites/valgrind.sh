@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: MIT
-# Helgrind and DRD on the racing threads. What is suppressed lies in glibc: test/support/valgrind.supp.
+# Helgrind and DRD on the racing threads. Only reports inside glibc are suppressed: test/support/valgrind.supp.
 . "$SSE_ROOT/test/support/suite.sh"
 
 install_build_tools && install valgrind || exit 1
 
 export SSE_TEST_ROUNDS=1
-# Neither tool knows that a count of references orders who overwrites what is freed after who used it.
+# Neither tool knows that a reference count orders the last use of memory before its reuse.
 export SSE_TEST_KEEP_FREED=1
-# With more optimisation calls at the end of a function become jumps, and the functions that are suppressed by name
-# are not in the reports.
+# With more optimisation, calls at the end of a function become jumps, and then the functions that are suppressed by
+# name are missing in the reports.
 build valgrind "${CC:-cc}" "-Dwerror=true -Doptimization=1 -Ddebug=true -Dtests=enabled -Dexamples=disabled" \
     test/test_threads test/test_threads_cancel test/test_threads_close test/test_threads_pairs \
     test/test_threads_replay || exit 0
 
-# Without fair scheduling a thread that only calls can keep the others from ever running.
-# run_under NAME "VALGRIND OPTIONS" TEST...
+# Without fair scheduling, a thread that calls all the time can prevent the others from running. run_under NAME
+# "VALGRIND OPTIONS" TEST...
 run_under() {
     name=$1
     options=$2

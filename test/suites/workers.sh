@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-# A server of several processes that share a ring of events: the ring by itself, then four workers and their
-# clients. Watched by ASan and UBSan, then, with fewer clients and without dying owners of the lock, by TSan.
+# A server of several processes that share a ring of events: the ring alone, then four workers and their clients.
+# They run under ASan and UBSan, then under TSan, with fewer clients and without dying owners of the lock.
 . "$SSE_ROOT/test/support/suite.sh"
 . "$SSE_ROOT/test/support/node.sh"
 
@@ -48,11 +48,11 @@ if build_workers workers-asan address,undefined ring-tests test/workers/workers_
     run_programs workers-ring-asan workers-asan ring ring_reader ring_threads ring_death
 fi
 
-# Older runtimes of TSan cannot live with much randomness in the address space.
+# Older runtimes of TSan fail if addresses are too random.
 if have setarch && setarch -R true 2>/dev/null; then
     before="setarch -R"
 fi
-# TSan does not know that a lock was taken over from a process that has died.
+# TSan does not know that the lock of a dead process was taken over.
 if build_workers workers-tsan thread ring-tests test/workers/workers_with_stops; then
     run_programs workers-ring-tsan workers-tsan ring ring_reader ring_threads
 fi
