@@ -5,21 +5,21 @@
 #   sh test/run.sh              every suite
 #   sh test/run.sh SUITE...     some of them
 #   sh test/run.sh unit         the quick ones: one build, unit tests and checks
-#   sh test/run.sh fuzz SECONDS each fuzz target for so long, in place of 20 seconds
+#   sh test/run.sh fuzz SECONDS each fuzz target for this long instead of 20 seconds
 #
 # Suites that run by default:
-#   unit          gcc at -O2: unit tests, and checks of the house
-#   abi           the binary interface beside its stored description; versions that meet
-#   compilers     gcc at -O0, clang at -O2, and what other systems lack; warnings are errors
+#   unit          gcc at -O2: unit tests, and checks of the project's rules
+#   abi           the binary interface compared with its stored description; programs of other versions
+#   compilers     gcc at -O0, clang at -O2, without what other systems lack; warnings are errors
 #   coverage      lines, branches and conditions of lib/ that the unit tests reach: test/coverage/gate.txt
 #   sanitizers    gcc's ASan with UBSan, and clang's TSan
 #   valgrind      Helgrind and DRD
 #   instructions  user instructions of a delivery, a send and a turn, each below its gate
 #   simulation    160,000 seeds of clients, loops and a server against a model
 #   exhaustive    every text of up to seven symbols, encoded and parsed
-#   schedules     every schedule of three threads, up to a number of preemptions
-#   fuzz          libFuzzer on the whole library and on what the examples read
-#   docs          what README and guides show; the manual
+#   schedules     every schedule of three threads with a limited number of preemptions
+#   fuzz          libFuzzer on the whole library and on the parsers of the examples
+#   docs          the snippets of README and guides; the manual
 #   network       a client that vanishes, in a network namespace
 #   clients       real clients, a browser
 #   hosts         every server of examples/hosts, under ASan with UBSan and under TSan
@@ -28,7 +28,7 @@
 #   workers       a server of several processes that share a ring
 # Not run unless named:
 #   sanitizers_other  clang's ASan with UBSan, and gcc's TSan
-#   soak          millions of streams that come and go, and random clients on a hub under ASan for 20 minutes
+#   soak          millions of streams, and random clients on a hub under ASan for 20 minutes
 #   mutation      small faults in lib/, of which a test must notice 96 of 100
 #   portability   unit tests and simulation on other processors and with musl; all linked for macOS
 #   bench, peers  speed, memory and scale: test/bench/README.md
@@ -63,7 +63,7 @@ mkdir -p "$SSE_BUILD/output"
 # shellcheck disable=SC2086
 prepare $suites
 
-# Suites that mostly wait go beside those that compute.
+# Suites that mostly wait run beside those that compute.
 here=
 beside=
 for suite in $suites; do
@@ -72,13 +72,13 @@ for suite in $suites; do
     *) here="$here $suite" ;;
     esac
 done
-# Programs in the background would ignore the keys that interrupt a run.
+# Without this, programs in the background would ignore the keys that interrupt a run.
 if [ -z "$here" ] || ! have flock || ! env --default-signal=INT,QUIT true 2>/dev/null; then
     here="$here $beside"
     beside=
 fi
 
-# print_ended SUITE...: what those that ran beside have printed, each whole.
+# print_ended SUITE...: prints the complete output of each suite that has ended beside.
 print_ended() {
     for suite in "$@"; do
         if [ -f "$SSE_BUILD/output/$suite" ]; then
@@ -93,7 +93,7 @@ if [ -n "$beside" ]; then
     # shellcheck disable=SC2086
     env --default-signal=INT,QUIT sh -c '. "$SSE_ROOT/test/support/lane.sh"; run_lane "$@"' lane $beside &
     other=$!
-    # Clients and servers are to be served in time, however much is computed.
+    # Clients and servers must get the processor in time, whatever the other suites compute.
     politely="nice -n 10"
     trap 'kill $other 2>/dev/null' EXIT
     trap 'exit 130' INT TERM

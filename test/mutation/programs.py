@@ -13,7 +13,7 @@ import time
 LIBRARY = "libsse-emitter.a"
 # A mutant may allocate without end.
 MEMORY_MAX = 4 << 30
-# So much more time of the processor than without a fault, and at least so many seconds: then it turns without end.
+# With this many times the processor time of a run without a fault, and at least this many seconds, it runs for ever.
 PATIENCE = 8
 TIMEOUT_MIN = 20
 # Whoever uses none waits for ever. Other programs may have the processor for longer.

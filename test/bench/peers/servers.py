@@ -18,7 +18,7 @@ NODE_MAJOR = 20
 # Where Debian has what nginx loads; and nginx is where not every user looks for programs.
 NCHAN = pathlib.Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 OURS = "../../examples/hosts/nginx/ngx_http_sse_module.so"
-# What nginx is told: the location of streams, and the one that publishes. No events are kept.
+# nginx's configuration: the location of streams, and the one that publishes. No events are retained.
 LOCATIONS = {
     "nchan": {
         "EVENTS": "nchan_subscriber eventsource; nchan_channel_id bench; nchan_subscriber_first_message newest;",
