@@ -158,7 +158,7 @@ static void the_bytes_may_be_four_times_the_limit_too(void **state)
 static void the_limit_counts_after_the_turn_has_tried_to_write(void **state)
 {
     static const struct {
-        const char *letters, *rest; /* the number of events of which no byte was written */
+        const char *letters, *rest; /* the events of which no byte was written */
     } rows[POLICIES] = {{"abcdefg", NULL}, {"abcdefg", "cd"}, {"abcdefg", "fg"}, {"abcdefg", NULL}};
 
     (void)state;
