@@ -78,6 +78,7 @@ static const char *const reasons[] = {
     [SSE_REASON_DISCONNECTED] = "peer_gone", [SSE_REASON_OUTPUT_ERROR] = "io_error",
     [SSE_REASON_OVERFLOW] = "overflow",      [SSE_REASON_ABORTED] = "application",
     [SSE_REASON_CLOSED] = "detached",        [SSE_REASON_SHUTDOWN] = "shutdown",
+    [SSE_REASON_NOT_STARTED] = "start",      [SSE_REASON_EVICTED] = "evicted",
 };
 
 #define REASONS_END (sizeof(reasons) / sizeof(reasons[0]))

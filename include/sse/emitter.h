@@ -76,7 +76,7 @@ enum sse_state {
 /**
  * Why an emitter ended. After the colon: the `error` of its completion record.
  *
- * Each emitter has one reason. The graceful reasons are COMPLETED, LIFETIME, and SHUTDOWN with the error 0:
+ * Each emitter has one reason. The graceful reasons are COMPLETED, LIFETIME, EVICTED, and SHUTDOWN with the error 0:
  * with them every byte was written. Later versions may add reasons.
  */
 enum sse_reason {
@@ -93,7 +93,8 @@ enum sse_reason {
     SSE_REASON_CLOSED =
         9, /**< sse_emitter_close or sse_loop_free before every byte was written: -ECANCELED */
     SSE_REASON_SHUTDOWN = 10,   /**< sse_registry_shutdown: 0, or -ETIMEDOUT if bytes were left */
-    SSE_REASON_NOT_STARTED = 11 /**< it was paused for longer than start_ms: -ETIMEDOUT */
+    SSE_REASON_NOT_STARTED = 11, /**< it was paused for longer than start_ms: -ETIMEDOUT */
+    SSE_REASON_EVICTED = 12     /**< a newer emitter took its place, by SSE_ADMISSION_EVICT_OLDEST: 0 */
 };
 
 /**

@@ -49,7 +49,10 @@ struct sse_history_limits {
 enum sse_admission {
     /** The new emitter is refused with -EAGAIN: see sse_http_refuse. */
     SSE_ADMISSION_REFUSE = 0,
-    /** The oldest emitter of the topic, or of the registry, is completed: "the newest five tabs". */
+    /**
+     * The oldest emitter of the topic, or of the registry, is completed: "the newest five tabs". Its reason is
+     * SSE_REASON_EVICTED.
+     */
     SSE_ADMISSION_EVICT_OLDEST = 1
 };
 

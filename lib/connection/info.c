@@ -65,6 +65,7 @@ const char *sse_reason_name(enum sse_reason reason)
         [SSE_REASON_CLOSED] = "closed",
         [SSE_REASON_SHUTDOWN] = "shutdown",
         [SSE_REASON_NOT_STARTED] = "not started in time",
+        [SSE_REASON_EVICTED] = "evicted for a newer one",
     };
 
     return (size_t)reason < sizeof(names) / sizeof(names[0]) ? names[reason] : "unknown";

@@ -24,7 +24,8 @@ struct transition sse_state_end(enum sse_state state, enum sse_reason reason)
 
 bool sse_reason_is_graceful(enum sse_reason reason)
 {
-    return reason == SSE_REASON_COMPLETED || reason == SSE_REASON_LIFETIME || reason == SSE_REASON_SHUTDOWN;
+    return reason == SSE_REASON_COMPLETED || reason == SSE_REASON_LIFETIME || reason == SSE_REASON_SHUTDOWN ||
+           reason == SSE_REASON_EVICTED;
 }
 
 bool sse_reason_is_timeout(enum sse_reason reason)

@@ -190,7 +190,7 @@ static void evict(struct joining *joining, struct sse_emitter *oldest)
 {
     pthread_mutex_lock(&oldest->lock);
     sse_members_leave(joining->registry, oldest);
-    (void)sse_emitter_end(oldest, SSE_REASON_COMPLETED, 0, joining->now);
+    (void)sse_emitter_end(oldest, SSE_REASON_EVICTED, 0, joining->now);
     sse_members_notify(oldest, &joining->chain);
     pthread_mutex_unlock(&oldest->lock);
 }

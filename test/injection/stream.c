@@ -110,6 +110,7 @@ static bool reason_fits(enum sse_reason reason, int error)
     switch (reason) {
     case SSE_REASON_COMPLETED:
     case SSE_REASON_LIFETIME:
+    case SSE_REASON_EVICTED:
         return !error;
     case SSE_REASON_STALLED:
     case SSE_REASON_DRAIN_TIMEOUT:
@@ -147,7 +148,7 @@ static bool is_of_fault(enum sse_reason reason, int error)
 static bool is_graceful(const struct sse_completion *end)
 {
     return !end->error && (end->reason == SSE_REASON_COMPLETED || end->reason == SSE_REASON_SHUTDOWN ||
-                           end->reason == SSE_REASON_LIFETIME);
+                           end->reason == SSE_REASON_LIFETIME || end->reason == SSE_REASON_EVICTED);
 }
 
 /* It ended in an expected way, or because of the fault. */

@@ -74,7 +74,7 @@ static void evict_oldest(struct world *world, int topic, size_t max)
     connection_left(oldest);
     oldest->left_by_cap = true;
     if (oldest->state == SSE_STATE_OPEN)
-        oldest->causes |= CAUSE_COMPLETE;
+        oldest->causes |= CAUSE_EVICT;
 }
 
 static void evict(struct world *world, const struct request *request)

@@ -113,6 +113,7 @@ enum mood { MOOD_FAST, MOOD_SLOW, MOOD_STUCK };
 #define CAUSE_OUTPUT 16U
 #define CAUSE_LOOP 32U
 #define CAUSE_OVERFLOW 64U
+#define CAUSE_EVICT 128U
 
 /** A loop that the server drives. */
 struct loop {

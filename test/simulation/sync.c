@@ -39,7 +39,7 @@ static void note_draining(struct connection *connection)
 {
     struct world *world = connection->world;
     uint64_t drain = milliseconds(connection->options.drain_ms, 5000);
-    bool asked = connection->causes & (CAUSE_COMPLETE | CAUSE_SHUTDOWN);
+    bool asked = connection->causes & (CAUSE_COMPLETE | CAUSE_SHUTDOWN | CAUSE_EVICT);
 
     narrate(world, "connection %zu drains", connection->number);
     connection->state = SSE_STATE_DRAINING;
@@ -124,6 +124,8 @@ static bool is_reason(struct connection *connection)
         return false;
     case SSE_REASON_COMPLETED:
         return (causes & CAUSE_COMPLETE) && is_written(connection);
+    case SSE_REASON_EVICTED:
+        return (causes & CAUSE_EVICT) && is_written(connection);
     case SSE_REASON_LIFETIME:
         return is_due(connection->created, least_lifetime(connection), now) && is_written(connection);
     case SSE_REASON_STALLED:
@@ -183,7 +185,8 @@ static void note_end_of_pause(struct connection *connection)
     enum sse_reason reason = connection->reason;
 
     if (connection->paused &&
-        (reason == SSE_REASON_COMPLETED || reason == SSE_REASON_LIFETIME || reason == SSE_REASON_SHUTDOWN))
+        (reason == SSE_REASON_COMPLETED || reason == SSE_REASON_LIFETIME || reason == SSE_REASON_SHUTDOWN ||
+         reason == SSE_REASON_EVICTED))
         connection_drop_later(connection);
 }
 

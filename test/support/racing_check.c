@@ -42,7 +42,8 @@ static void check_callbacks(const struct racing_client *client)
         require(client->completion.error == 0 || client->completion.error == -ETIMEDOUT);
     else
         require((client->completion.error == 0) == (client->completion.reason == SSE_REASON_COMPLETED ||
-                                                    client->completion.reason == SSE_REASON_LIFETIME));
+                                                    client->completion.reason == SSE_REASON_LIFETIME ||
+                                                    client->completion.reason == SSE_REASON_EVICTED));
     require(!get(&client->inside) && get(&client->gone));
 }
 
@@ -52,7 +53,8 @@ static void check_graceful(const struct racing_client *client, const struct numb
     enum sse_reason reason = client->completion.reason;
 
     if (client->completion.error ||
-        (reason != SSE_REASON_COMPLETED && reason != SSE_REASON_LIFETIME && reason != SSE_REASON_SHUTDOWN))
+        (reason != SSE_REASON_COMPLETED && reason != SSE_REASON_LIFETIME && reason != SSE_REASON_EVICTED &&
+         reason != SSE_REASON_SHUTDOWN))
         return;
     require(client->completion.dropped == 0 || client->plan.paused);
     if (client->left)

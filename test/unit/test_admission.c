@@ -43,6 +43,11 @@ static void expect_completed(size_t which)
     expect_end(&clients[which], SSE_REASON_COMPLETED, 0);
 }
 
+static void expect_evicted(size_t which)
+{
+    expect_end(&clients[which], SSE_REASON_EVICTED, 0);
+}
+
 static void a_full_registry_refuses(void **state)
 {
     (void)state;
@@ -136,14 +141,14 @@ static void the_oldest_is_evicted_at_once(void **state)
         (void)fake_loop_settle(&loop);
         for (size_t j = 0; j <= i; j++) {
             if (j + 3 <= i)
-                expect_completed(j);
+                expect_evicted(j);
             else
                 expect_open(&clients[j]);
         }
     }
     assert_int_equal(stats().refused, 0);
     assert_int_equal(stats().added, CLIENTS);
-    assert_int_equal(stats().ended_by[SSE_REASON_COMPLETED], CLIENTS - 3);
+    assert_int_equal(stats().ended_by[SSE_REASON_EVICTED], CLIENTS - 3);
 }
 
 static void the_newest_of_a_topic_stay(void **state)
@@ -154,12 +159,12 @@ static void the_newest_of_a_topic_stay(void **state)
     enter(1, "b");
     enter(2, "ab");
     enter(3, "a");
-    expect_completed(0);
+    expect_evicted(0);
     expect_open(&clients[1]);
     expect_open(&clients[2]);
     enter(4, "ab");
     /* The oldest of a was 2, and its end also freed its place in b. So 1 stays. */
-    expect_completed(2);
+    expect_evicted(2);
     assert_int_equal(count("a"), 2);
     assert_int_equal(count("b"), 2);
     expect_open(&clients[1]);
@@ -175,7 +180,7 @@ static void one_emitter_may_be_the_oldest_of_several_topics(void **state)
     enter(0, "abc");
     enter(1, "d");
     enter(2, "abcc");
-    expect_completed(0);
+    expect_evicted(0);
     expect_open(&clients[1]);
     expect_open(&clients[2]);
     assert_int_equal(count(NULL), 2);
@@ -199,11 +204,11 @@ static void evicted_emitters_drain_outside_of_the_cap(void **state)
     expect_delivery(publish('a', "2"), 2, 0, 0);
     for (size_t i = 0; i < 4; i++) {
         fake_client_make_room(&clients[i], SIZE_MAX);
-        expect_completed(i);
+        expect_evicted(i);
         assert_string_equal(fake_client_events(&clients[i]), "data: 1\n\n");
     }
     assert_int_equal(count("a"), 2);
-    assert_int_equal(stats().ended_by[SSE_REASON_COMPLETED], 4);
+    assert_int_equal(stats().ended_by[SSE_REASON_EVICTED], 4);
     expect_open(&clients[4]);
     expect_open(&clients[5]);
 }
@@ -218,14 +223,14 @@ static void the_oldest_of_a_topic_has_subscribed_first(void **state)
     enter(2, "a");
     assert_int_equal(subscribe(&clients[0], "a", absent, NULL), 0);
     (void)fake_loop_settle(&loop);
-    expect_completed(1);
+    expect_evicted(1);
     expect_open(&clients[0]);
     assert_int_equal(subscribe(&clients[0], "ab", absent, NULL), 0);
     enter(3, "a");
-    expect_completed(2);
+    expect_evicted(2);
     expect_open(&clients[0]);
     enter(4, "a");
-    expect_completed(0);
+    expect_evicted(0);
 }
 
 /* The server itself has already completed the oldest, which keeps its place until its end. */
@@ -305,9 +310,9 @@ static void clients_may_reconnect_at_each_eviction(void **state)
     }
     enter(2, "a");
     assert_int_equal(next_newcomer, 5);
-    expect_completed(0);
-    expect_completed(1);
-    expect_completed(2);
+    expect_evicted(0);
+    expect_evicted(1);
+    expect_evicted(2);
     assert_int_equal(count(NULL), 2);
     assert_int_equal(stats().added, 5);
 }
@@ -341,7 +346,7 @@ static void random_arrivals_match_a_model(void **state)
         if (at == present) {
             enter(which, "a");
             if (present == cap) {
-                expect_completed(order[0]);
+                expect_evicted(order[0]);
                 memmove(&order[0], &order[1], --present * sizeof(order[0]));
             }
             order[present++] = which;

@@ -205,7 +205,7 @@ static void emitters_outside_of_the_registry_do_not_count(void **state)
     expect_open(&clients[1]);
     assert_int_equal(clients[0].completions, 0);
     fake_client_make_room(&clients[0], SIZE_MAX);
-    expect_end(&clients[0], SSE_REASON_COMPLETED, 0);
+    expect_end(&clients[0], SSE_REASON_EVICTED, 0);
     assert_int_equal(stats().backlog_bytes, 90);
 }
 

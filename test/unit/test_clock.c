@@ -187,7 +187,7 @@ static void calls_of_a_registry_read_it_once(void **state)
     EXPECT_READINGS(1, sse_registry_shutdown(registry, &options));
     EXPECT_READINGS(0, sse_registry_wait(registry, 0));
     (void)fake_loop_settle(&loop);
-    assert_int_equal(client.completion.reason, SSE_REASON_COMPLETED);
+    assert_int_equal(client.completion.reason, SSE_REASON_EVICTED);
     assert_int_equal(other.completion.reason, SSE_REASON_SHUTDOWN);
 }
 

@@ -392,7 +392,7 @@ static void info_of_every_size(void **state)
 static void every_reason_has_a_name(void **state)
 {
     (void)state;
-    for (int reason = SSE_REASON_NONE; reason <= SSE_REASON_NOT_STARTED; reason++) {
+    for (int reason = SSE_REASON_NONE; reason <= SSE_REASON_EVICTED; reason++) {
         const char *name = sse_reason_name((enum sse_reason)reason);
 
         assert_string_not_equal(name, "");
@@ -401,7 +401,7 @@ static void every_reason_has_a_name(void **state)
             assert_string_not_equal(name, sse_reason_name((enum sse_reason)other));
     }
     assert_string_equal(sse_reason_name(SSE_REASON_DISCONNECTED), "client disconnected");
-    assert_string_equal(sse_reason_name((enum sse_reason)(SSE_REASON_NOT_STARTED + 1)), "unknown");
+    assert_string_equal(sse_reason_name((enum sse_reason)(SSE_REASON_EVICTED + 1)), "unknown");
     assert_string_equal(sse_reason_name((enum sse_reason)INT_MAX), "unknown");
 }
 

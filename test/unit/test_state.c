@@ -11,7 +11,7 @@
 #include <errno.h>
 
 #define STATE_COUNT 3
-#define REASON_COUNT 12
+#define REASON_COUNT 13
 #define LOWEST_ERROR (-4095)
 
 /* The state after a reason in open, draining and closed, and the results of the predicates. If the state does not
@@ -35,6 +35,7 @@ static const struct {
     {SSE_REASON_CLOSED, {SSE_STATE_CLOSED, SSE_STATE_CLOSED, SSE_STATE_CLOSED}, false, false, false},
     {SSE_REASON_SHUTDOWN, {SSE_STATE_DRAINING, SSE_STATE_DRAINING, SSE_STATE_CLOSED}, true, false, false},
     {SSE_REASON_NOT_STARTED, {SSE_STATE_CLOSED, SSE_STATE_CLOSED, SSE_STATE_CLOSED}, false, true, false},
+    {SSE_REASON_EVICTED, {SSE_STATE_DRAINING, SSE_STATE_DRAINING, SSE_STATE_CLOSED}, true, false, false},
 };
 
 static void table_holds_for_each_state_and_reason(void **state)

@@ -279,10 +279,11 @@ static void check_record(const struct client *client, const struct sse_completio
 {
     enum sse_reason reason = completion->reason;
     int error = completion->error;
-    bool graceful = reason == SSE_REASON_COMPLETED || reason == SSE_REASON_LIFETIME;
+    bool graceful = reason == SSE_REASON_COMPLETED || reason == SSE_REASON_LIFETIME ||
+                    reason == SSE_REASON_EVICTED;
     bool timeout = is_timeout(reason), failed = is_error(reason);
 
-    fuzz_expect(reason > SSE_REASON_NONE && reason <= SSE_REASON_NOT_STARTED, "client %zu: the reason %d",
+    fuzz_expect(reason > SSE_REASON_NONE && reason <= SSE_REASON_EVICTED, "client %zu: the reason %d",
                 client->number, (int)reason);
     fuzz_expect(graceful ? !error : error < 0 || reason == SSE_REASON_SHUTDOWN,
                 "client %zu: the reason %d with the error %d", client->number, (int)reason, error);
