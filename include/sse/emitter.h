@@ -318,6 +318,9 @@ struct sse_replay {
      *   sse_emitter_start(emitter, true).
      * - `oldest` is "": send the events after it, up to and with `newest`. Then call
      *   sse_emitter_start(emitter, true).
+     * - `newest` is "" too: nothing was published to this registry yet. Send the events after it that were in the
+     *   store before the first publish, and call sse_emitter_start(emitter, true). Without a history both are
+     *   always "", so a gap cannot be filled exactly.
      * - It is after `oldest`, so this registry did not know it: send the events after it, up to and with
      *   `newest`. Then call sse_emitter_start(emitter, false), so that the older events from `oldest` on are not
      *   written. Leave `gap_type` absent; otherwise the client is told of the gap that you have filled.

@@ -84,8 +84,10 @@ struct sse_registry_options {
      * - The first line of its data is the id that the client sent. It is empty if that cannot be an id.
      * - The second line is the id of the first event that follows. It is empty if none follows, or if the client's
      *   id is unknown.
-     * - It has an id, from which the client continues when it reconnects to this registry. Another server does not
-     *   know that id. So servers that share their events leave `gap_type` absent, and send their own event.
+     * - It has an id, from which the client continues when it reconnects to this registry: the assigned id of the
+     *   client's event or, if that is unknown, of the newest event. Without a history it has none.
+     * - Another server does not know that id. So servers that share their events leave `gap_type` absent, and send
+     *   their own event.
      */
     struct sse_text gap_type;
 
@@ -326,7 +328,8 @@ SSE_API int sse_registry_shutdown(struct sse_registry *registry, const struct ss
  * everything was written to every client if shutdown_cut of sse_registry_get_stats is 0.
  *
  * - An emitter whose descriptor the library owns remains until its loop has closed the descriptor.
- * - Every other emitter remains until sse_emitter_close has been called.
+ * - Every other emitter remains until it has ended and sse_emitter_close was called, or its last reference was
+ *   released.
  * - `timeout_ms` counts milliseconds of CLOCK_MONOTONIC. -1 waits without a limit, 0 does not wait.
  * Threads: any but the thread of a loop whose emitters remain, because it would wait for itself. That thread runs
  * its loop until it is empty.

@@ -26,7 +26,14 @@ check_quotes() {
 
 make_manual() {
     meson setup "$work/build" "$SSE_ROOT" -Ddocs=enabled -Dtests=disabled -Dexamples=disabled \
-        --prefix="$work/installed" --mandir=share/man && meson install -C "$work/build"
+        --prefix="$work/installed" --libdir=lib --mandir=share/man && meson install -C "$work/build"
+}
+
+# The bytes that the page shows are those of the library.
+check_gap() {
+    ${CC:-cc} -std=c11 -D_POSIX_C_SOURCE=200809L -Wall -Wextra -Werror -I"$work/installed/include" \
+        "$SSE_ROOT/test/docs/gap.c" -L"$work/installed/lib" -lsse-emitter -Wl,-rpath,"$work/installed/lib" -pthread -o "$work/gap" &&
+        "$work/gap" "$SSE_ROOT/examples/guide/replay.md"
 }
 
 # try NAME COMMAND...: records whether the command succeeds, and prints its output if it does not.
@@ -47,6 +54,7 @@ mkdir -p "$work"
 try manual make_manual
 try pages check_pages
 try quotes check_quotes
+try gap check_gap
 try mandoc mandoc -Tlint -W warning "$work"/installed/share/man/man[37]/*
 
 python3 "$SSE_ROOT/test/docs/snippets.py" "$SSE_ROOT" "$work/snippets" >"$log" 2>&1
