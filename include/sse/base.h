@@ -9,10 +9,13 @@
  * error state. Each function lists its errors. -ENOMEM always means that there is no memory.
  *
  * Options. A struct of options begins with `size`. Set `size` to sizeof the struct, set the members that you
- * need, and set every other member to zero. A program and a library of different versions work together:
+ * need, and set every other member to zero. `size` lets the same function accept a struct of another length, so
+ * that a program and a library of different versions work together:
  *
  * - Members that the program does not know count as zero.
  * - Members that the library does not know must be zero. Otherwise the call returns -EINVAL.
+ * - `size` does not help if a function itself has changed. Only a minor version before 1.0 may do that. So before
+ *   1.0, compile your program again for each minor version.
  *
  * Fork. An emitter, a registry and a loop belong to the process that made them. In a forked child, a function
  * that is given one of them does nothing and returns -EPERM, NULL or 0. Exceptions:
