@@ -13,22 +13,22 @@ const CLOSED = 2;
 const CONNECTING = 0;
 
 const fronts = {
-    'nginx, no hub': {
+    'nginx, your server is down': {
         status: 502,
         start: (port) => startNginx(`proxy_pass http://127.0.0.1:${port};`),
         startWithAway: startNginxWithAway,
     },
-    'haproxy, no hub': {
+    'haproxy, your server is down': {
         status: 503,
         start: (port) => startHaproxy(port, { more: 'retries 0' }),
         startWithAway: startHaproxyWithAway,
     },
-    'Caddy, no hub': { status: 502, start: (port) => startCaddy(port), startWithAway: startCaddyWithAway },
-    'Varnish, no hub': { status: 503, start: (port) => startVarnish(port), startWithAway: startVarnishWithAway },
+    'Caddy, your server is down': { status: 502, start: (port) => startCaddy(port), startWithAway: startCaddyWithAway },
+    'Varnish, your server is down': { status: 503, start: (port) => startVarnish(port), startWithAway: startVarnishWithAway },
     // These fronts cannot answer an error with the status 200.
-    'Apache, no hub': { status: 503, start: (port) => startApache(port) },
-    'lighttpd, no hub': { status: 503, start: (port) => startLighttpdProxy(port) },
-    'nghttpx, no hub': { status: '502 or 503', start: (port) => startNghttpx(port) },
+    'Apache, your server is down': { status: 503, start: (port) => startApache(port) },
+    'lighttpd, your server is down': { status: 503, start: (port) => startLighttpdProxy(port) },
+    'nghttpx, your server is down': { status: '502 or 503', start: (port) => startNghttpx(port) },
 };
 
 async function openBefore(t, start) {
