@@ -76,8 +76,8 @@ enum sse_state {
 /**
  * Why an emitter ended. After the colon: the `error` of its completion record.
  *
- * Each emitter has one reason. The graceful reasons are COMPLETED, LIFETIME, EVICTED, and SHUTDOWN with the error 0:
- * with them every byte was written. Later versions may add reasons.
+ * Each emitter has one reason. The graceful reasons are COMPLETED, LIFETIME, EVICTED, and SHUTDOWN with the error
+ * 0: with them every byte was written. Later versions may add reasons.
  */
 enum sse_reason {
     SSE_REASON_NONE = 0,          /**< it has not ended */
