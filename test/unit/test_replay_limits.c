@@ -10,6 +10,7 @@
 
 #include "registry_stage.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,6 +69,31 @@ static void expect_all(struct fake_client *client, const char *text)
     assert_int_equal(events, EVENTS + LIMIT);
     assert_int_equal(fake_client_info(client).dropped, 0);
     expect_open(client);
+}
+
+/* A replay behind bytes that the client does not read is no progress. */
+static void a_replay_does_not_put_off_a_stall(void **state)
+{
+    struct fake_client *client = prepare(0, SSE_OUTPUT_CALLBACK);
+    struct sse_replay replay;
+
+    (void)state;
+    client->options.stall_ms = 30000;
+    client->output.room = strlen(":\n");
+    assert_int_equal(join(client, "u", absent), 0);
+    (void)fake_loop_settle(&loop);
+    assert_int_equal(send_data(client, "x"), 0);
+    (void)fake_loop_settle(&loop);
+    advance_ms(20000);
+    (void)fake_loop_settle(&loop);
+    assert_int_equal(subscribe(client, "t", sse_str(ID("0")), &replay), 0);
+    assert_int_equal(replay.messages, EVENTS);
+    advance_ms(9999);
+    (void)fake_loop_settle(&loop);
+    expect_open(client);
+    advance_ms(1);
+    (void)fake_loop_settle(&loop);
+    expect_end(client, SSE_REASON_STALLED, -ETIMEDOUT);
 }
 
 /* Row M3. */
@@ -195,6 +221,7 @@ int main(void)
         MUCH_TEST(a_replay_to_a_full_output),
         MUCH_TEST(a_replay_that_is_pulled),
         MUCH_TEST(a_slow_reader_makes_progress),
+        MUCH_TEST(a_replay_does_not_put_off_a_stall),
         MUCH_TEST(a_replay_to_a_full_socket),
     };
 

@@ -9,6 +9,7 @@
 
 #include "registry_stage.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -113,6 +114,37 @@ static void a_call_of_the_owner_is_bounded(void **state)
     assert_int_equal(client->output.size, sizeof(text) + strlen("data: \n\n"));
 }
 
+static size_t interruptions;
+
+static void interrupt(struct fake_output *output, void *user)
+{
+    (void)user;
+    output->error_at = output->calls <= interruptions ? output->size : SIZE_MAX;
+}
+
+/* An output that reports EINTR. After 16 reports one after the other it counts as full. */
+static void interruptions_are_bounded(void **state)
+{
+    (void)state;
+    for (interruptions = 15; interruptions <= 16; interruptions++) {
+        struct fake_client *client = prepare(interruptions - 15, SSE_OUTPUT_CALLBACK);
+        size_t queued = interruptions == 16;
+
+        client->loop = NULL;
+        client->options.registry = NULL;
+        fake_client_open(client);
+        assert_int_equal(sse_emitter_flush(client->emitter), 0);
+        client->output.calls = 0;
+        client->output.error = -EINTR;
+        client->output.on_write = interrupt;
+        assert_int_equal(send_data(client, "x"), 0);
+        assert_int_equal(client->output.calls, 16);
+        assert_int_equal(fake_client_info(client).queued_messages, queued);
+        assert_int_equal(sse_emitter_flush(client->emitter), 0);
+        assert_string_equal(fake_client_events(client), "data: x\n\n");
+    }
+}
+
 /* The socket has room for the whole replay. */
 static void the_beginning_of_a_stream_is_bounded(void **state)
 {
@@ -153,6 +185,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PEER_TEST(a_send_behind_others_only_queues),
         PEER_TEST(a_call_of_the_owner_is_bounded),
+        PEER_TEST(interruptions_are_bounded),
         PEER_TEST(the_beginning_of_a_stream_is_bounded),
         PEER_TEST(a_publisher_that_is_ahead_writes_a_bounded_part),
     };
