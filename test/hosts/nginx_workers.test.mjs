@@ -3,15 +3,14 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { until } from '../clients/hub.mjs';
-import { Client } from '../workers/client.mjs';
 import { buildsOf, childrenOf, missing, startHost } from './host.mjs';
 import { hosts } from './list.mjs';
+import { assertSame, openClients, publishUntil, untilMore } from './several.mjs';
 import { Stream } from './stream.mjs';
 
 const WORKERS = 4;
 const CLIENTS = 40;
 const ROUNDS = 2;
-const LAST = 'the last';
 
 const plain = hosts.find(({ server }) => server === 'nginx');
 
@@ -21,12 +20,6 @@ async function start(t) {
     t.after(() => host.remove());
     await until(() => childrenOf(host.child.pid).length === WORKERS, 'the workers');
     return host;
-}
-
-function openClients(t, host, topic) {
-    const clients = Array.from({ length: CLIENTS }, () => new Client(host.origin, topic));
-    t.after(() => clients.forEach((client) => client.close()));
-    return clients;
 }
 
 /** Every client must reconnect. */
@@ -48,34 +41,6 @@ async function killOne(host, index) {
         const now = childrenOf(host.child.pid);
         return now.length === WORKERS && !now.includes(pid);
     }, 'another worker');
-}
-
-/** Publishes until it is told to stop, then publishes the last event. Returns the accepted events. */
-async function publishUntil(host, topic, isOver) {
-    const accepted = [];
-    for (let number = 0; !isOver(); number += 1) {
-        const text = String(number);
-        const target = `publish?topic=${topic}`;
-        const { status } = await host.request(target, { method: 'POST', body: text }).catch(() => ({ status: 0 }));
-        assert.ok([0, 202].includes(status), `status ${status}`);
-        if (status === 202) {
-            accepted.push(text);
-        }
-    }
-    await until(() => host.publish(topic, LAST).then(() => true, () => false), 'the last event');
-    return [...accepted, LAST];
-}
-
-/** Every client has the same events in the same order, each once, with all that were accepted. */
-async function assertSame(clients, accepted) {
-    await until(() => clients.every(({ messages }) => messages.at(-1)?.data === LAST), 'the last event everywhere',
-        () => JSON.stringify(clients.map(({ messages }) => messages.length)));
-    const [first, ...others] = clients.map(({ messages }) => messages.map(({ data }) => data));
-    others.forEach((data) => assert.deepEqual(data, first));
-    assert.equal(new Set(first).size, first.length);
-    const unknown = new Set(first);
-    accepted.forEach((text) => assert.ok(unknown.delete(text), `${text} is missing`));
-    assert.ok(clients.every((client) => client.count('gap') === 0));
 }
 
 describe('workers of nginx', { concurrency: 1, skip: missing(plain) }, () => {
@@ -105,22 +70,17 @@ describe('workers of nginx', { concurrency: 1, skip: missing(plain) }, () => {
 
     test('with reloads and dead workers, no event is lost or sent twice', async (t) => {
         const host = await start(t);
-        const clients = openClients(t, host, 'ring');
+        const clients = openClients(t, host, 'ring', CLIENTS);
         await until(() => clients.every(({ opens }) => opens > 0), 'the clients');
         let isOver = false;
         const publishing = publishUntil(host, 'ring', () => isOver);
-        const untilMore = () => {
-            const [client] = clients;
-            const count = client.messages.length + 20;
-            return until(() => client.messages.length >= count, 'more events');
-        };
         for (let round = 0; round < ROUNDS; round += 1) {
-            await untilMore();
+            await untilMore(clients);
             await reload(host, clients);
-            await untilMore();
+            await untilMore(clients);
             await killOne(host, round);
         }
-        await untilMore();
+        await untilMore(clients);
         isOver = true;
         await assertSame(clients, await publishing);
         assert.ok(clients.every(({ opens }) => opens > ROUNDS));

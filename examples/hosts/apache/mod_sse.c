@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A module of Apache httpd 2.4, for mpm_event and mpm_worker. sse.conf shows how to set it up. Output PULL: for
- * each stream, a thread of Apache waits for bytes and writes them. A polled loop in its own thread watches the
- * sockets and runs the timers.
+ * A module of Apache httpd 2.4. sse.conf shows how to set it up. Output PULL: for each stream, a thread of Apache
+ * waits for bytes and writes them. Under mpm_prefork that is the whole process. A polled loop in its own thread
+ * watches the sockets and runs the timers. Several processes share their events by a ring: see shared.c.
  *
  * Why each stream has a thread: under mpm_event a handler may return SUSPENDED. Then the module must end the
  * connection itself, because Apache 2.4 has no call that returns it to the server. But process_socket() in

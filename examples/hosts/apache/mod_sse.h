@@ -6,20 +6,25 @@
 
 #include <http_config.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sse/sse.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
 /** The most bytes queued for one client. A larger event is refused. */
 #define QUEUE_BYTES (1 << 20)
+/** Events that are retained for clients that reconnect. */
+#define HISTORY_EVENTS 10000
 
-/** The state of one process of Apache. Processes share nothing, so an event reaches the streams of one process. */
+/** The state of one process of Apache. */
 struct child {
     struct sse_registry *registry; /**< NULL: it could not be made */
     struct sse_loop *loop;         /**< runs timers and watches sockets; it never writes */
     pthread_t thread;              /**< the loop's */
     int heartbeat_ms;
     int streams_max;
+    bool is_shared;       /**< the processes share a ring; otherwise an event reaches the streams of one */
+    bool is_prefork;      /**< a process serves one request at a time, and `streams` is not used */
     atomic_int streams;   /**< threads of Apache that serve streams */
     atomic_size_t bodies; /**< for body_append */
 };
@@ -34,6 +39,34 @@ int check_configuration(apr_pool_t *pool, apr_pool_t *log, apr_pool_t *temporary
 /** Hooks of a process. */
 void child_start(apr_pool_t *pool, server_rec *server);
 void child_stop(apr_pool_t *pool, int graceful);
+
+/** Starts a thread that blocks all signals. 0, or a negative errno. */
+int child_start_thread(pthread_t *thread, void *(*begin)(void *user), void *user);
+/** Every client gets a final event and a reconnection time. A second call does nothing. */
+void child_end_streams(struct sse_registry *registry, bool graceful);
+
+/** The ring, for at most so many processes at a time. Before they are forked. 0, or a negative errno. */
+int shared_create(apr_pool_t *pool, int processes);
+/** In a process. If nothing is shared, these do nothing. */
+int shared_open(struct sse_registry *registry);
+void shared_close(void);
+/** As sse_emitter_new and sse_registry_publish, whether or not the processes share a ring. */
+int shared_new_emitter(struct sse_emitter **emitter, const struct sse_emitter_options *options);
+int shared_publish(struct sse_text topic, const struct sse_event *event);
+
+/** Memory in which the processes count their streams. Before they are forked. */
+apr_status_t prefork_create(apr_pool_t *pool);
+/** False: there are streams_max streams. */
+bool prefork_take_place(void);
+void prefork_leave_place(void);
+/** Holds back the signals that end a process. Under another MPM this does nothing. */
+void prefork_hold_signals(sigset_t *before);
+void prefork_release_signals(const sigset_t *before);
+/** A descriptor that is readable while one is held back, or -1. */
+int prefork_open_signals(void);
+bool prefork_ends_gracefully(void);
+/** The process is to end, and may begin no stream. */
+bool prefork_is_ending(void);
 
 /** Whether the page that sent a request may make it. */
 bool page_may_act(const request_rec *r);

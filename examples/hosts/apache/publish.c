@@ -31,6 +31,7 @@ static int status_of(int error)
     case -EMSGSIZE:
         return HTTP_REQUEST_ENTITY_TOO_LARGE;
     case -ENOMEM:
+    case -ETIMEDOUT:
         return HTTP_SERVICE_UNAVAILABLE;
     default:
         return HTTP_BAD_REQUEST;
@@ -47,9 +48,9 @@ static int publish(request_rec *r)
     if (!status && (size <= 0 || size > SSE_TOPIC_SIZE_MAX))
         status = HTTP_BAD_REQUEST;
     if (!status)
-        status = status_of(
-            sse_registry_publish(child.registry, (struct sse_text){topic, (size_t)size},
-                                 &(struct sse_event){.data = {body.data ? body.data : "", body.size}}, NULL));
+        status =
+            status_of(shared_publish((struct sse_text){topic, (size_t)size},
+                                     &(struct sse_event){.data = {body.data ? body.data : "", body.size}}));
     body_free(&body, &child.bodies);
     return status;
 }

@@ -68,7 +68,7 @@ static int open_stream(struct sse_emitter **emitter, struct sse_emitter_options 
     options.on_completion = break_connection;
     options.on_release = release_stream;
     options.user = (void *)(intptr_t)socket;
-    error = sse_emitter_new(emitter, &options, NULL);
+    error = shared_new_emitter(emitter, &options);
     if (error)
         close(socket);
     return error;
@@ -140,10 +140,20 @@ struct query {
 /* Counts threads, not emitters, because a thread may still be in a write when its emitter has ended. */
 static bool take_thread(void)
 {
+    if (child.is_prefork)
+        return prefork_take_place();
     if (atomic_fetch_add(&child.streams, 1) < child.streams_max)
         return true;
     atomic_fetch_sub(&child.streams, 1);
     return false;
+}
+
+static void leave_thread(void)
+{
+    if (child.is_prefork)
+        prefork_leave_place();
+    else
+        atomic_fetch_sub(&child.streams, 1);
 }
 
 /* Returns the size of the topic, or 0 if there are not that many topics. */
@@ -209,23 +219,38 @@ static int serve(request_rec *r, const struct query *query)
 {
     struct sse_emitter_info info;
     struct sse_emitter *emitter;
-    int error = take_thread() ? 0 : -EAGAIN;
+    int error = prefork_is_ending() ? -ECONNREFUSED : take_thread() ? 0 : -EAGAIN;
 
     if (error)
         return refuse(r, error);
     error = open_stream(&emitter, options_for(query), r);
     if (error) {
-        atomic_fetch_sub(&child.streams, 1);
+        leave_thread();
         return refuse(r, error);
     }
     write_head(r);
     write_stream(r, emitter);
     (void)sse_emitter_get_info(emitter, &info, sizeof(info));
     sse_emitter_close(emitter);
-    atomic_fetch_sub(&child.streams, 1);
+    leave_thread();
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "ended: reason %d (%s), %" APR_UINT64_T_FMT " events",
                   info.reason, sse_reason_name(info.reason), (apr_uint64_t)info.events);
     return OK;
+}
+
+static int answer(request_rec *r, const struct query *query)
+{
+    sigset_t before;
+    int status;
+
+    if (r->header_only) {
+        write_head(r);
+        return OK;
+    }
+    prefork_hold_signals(&before);
+    status = serve(r, query);
+    prefork_release_signals(&before);
+    return status;
 }
 
 int stream_handle(request_rec *r)
@@ -243,8 +268,5 @@ int stream_handle(request_rec *r)
         return HTTP_SERVICE_UNAVAILABLE;
     if (read_query(r, &query))
         return HTTP_BAD_REQUEST;
-    if (!r->header_only)
-        return serve(r, &query);
-    write_head(r);
-    return OK;
+    return answer(r, &query);
 }
