@@ -153,8 +153,9 @@ void cgi_answer(const struct cgi_request *cgi, int status)
     if (status == SERVICE_HEAD)
         size = sse_http_head(answer, sizeof(answer), &cgi->http);
     else if (is_cgi(cgi))
-        size = snprintf(answer, sizeof(answer), "Status: %d %s\r\nContent-Length: 0\r\n\r\n", status,
-                        http_status_str((enum http_status)status));
+        size = snprintf(answer, sizeof(answer), "Status: %d %s\r\n%sContent-Length: 0\r\n\r\n", status,
+                        http_status_str((enum http_status)status),
+                        service_allow_line(status, sse_str(getenv("PATH_INFO"))));
     else
         size = (ssize_t)request_answer(&cgi->request, answer, status);
     send_answer(cgi, answer, size);

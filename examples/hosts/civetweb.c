@@ -60,8 +60,10 @@ static void write_stream(struct sse_emitter *emitter, struct mg_connection *conn
 
 static void answer(struct mg_connection *connection, int status)
 {
-    (void)mg_printf(connection, "HTTP/1.1 %d %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", status,
-                    mg_get_response_code_text(connection, status));
+    const struct sse_text target = sse_str(mg_get_request_info(connection)->local_uri);
+
+    (void)mg_printf(connection, "HTTP/1.1 %d %s\r\n%sContent-Length: 0\r\nConnection: close\r\n\r\n", status,
+                    mg_get_response_code_text(connection, status), service_allow_line(status, target));
 }
 
 static void refuse(struct mg_connection *connection, int error)

@@ -268,7 +268,15 @@ static int publish(struct evhttp_request *request, const struct service_query *q
     return status ? status : publish_body(request, query);
 }
 
-/* evhttp calls it when the body is complete. */
+static void add_allow(struct evhttp_request *request, int status)
+{
+    const char *allow = service_allow(status, sse_str(evhttp_request_get_uri(request)));
+
+    if (allow)
+        evhttp_add_header(evhttp_request_get_output_headers(request), "Allow", allow);
+}
+
+/* evhttp calls it when the body has come. */
 static void on_request(struct evhttp_request *request, void *user)
 {
     const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(request);
@@ -287,6 +295,7 @@ static void on_request(struct evhttp_request *request, void *user)
         add_headers(request);
         answer(request, 200);
     } else {
+        add_allow(request, status);
         answer(request, status == SERVICE_PUBLISH ? publish(request, &query) : status);
     }
 }

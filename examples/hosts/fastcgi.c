@@ -80,9 +80,12 @@ struct connection {
     int fd;
 };
 
-static void answer(FCGX_Stream *out, int status)
+static void answer(const FCGX_Request *request, int status)
 {
-    FCGX_FPrintF(out, "Status: %d\r\nContent-Type: text/plain\r\n\r\n", status);
+    const char *target = FCGX_GetParam("REQUEST_URI", request->envp);
+
+    FCGX_FPrintF(request->out, "Status: %d\r\n%sContent-Type: text/plain\r\n\r\n", status,
+                 service_allow_line(status, sse_str(target)));
 }
 
 static void refuse(FCGX_Stream *out, int error)
@@ -180,7 +183,7 @@ static bool handle(struct service *service, FCGX_Request *request)
     if (status == SERVICE_HEAD)
         answer_with_head(request->out);
     else
-        answer(request->out, status == SERVICE_PUBLISH ? publish(service, request, &query) : status);
+        answer(request, status == SERVICE_PUBLISH ? publish(service, request, &query) : status);
     return true;
 }
 

@@ -209,6 +209,13 @@ static struct sse_text header(const h2o_req_t *request, const char *name)
     return at < 0 ? sse_str(NULL) : text_of(request->headers.entries[at].value);
 }
 
+static void add_allow(h2o_req_t *request, const char *allow)
+{
+    if (allow)
+        h2o_add_header_by_str(&request->pool, &request->res.headers, "allow", strlen("allow"), 0, NULL, allow,
+                              strlen(allow));
+}
+
 /* h2o calls it when the body is complete. */
 static int handle(h2o_handler_t *handler, h2o_req_t *request)
 {
@@ -226,6 +233,7 @@ static int handle(h2o_handler_t *handler, h2o_req_t *request)
     service_read_query(&query, encoded, header(request, "last-event-id"));
     if (status == SERVICE_STREAM)
         return answer_with_stream(request, &query);
+    add_allow(request, service_allow(status, path));
     if (status != SERVICE_HEAD)
         return answer(request, status == SERVICE_PUBLISH ? publish(request, &query) : status);
     add_headers(request);

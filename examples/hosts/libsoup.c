@@ -186,6 +186,12 @@ static int publish(SoupServerMessage *message, const struct service_query *query
     return status ? status : service_publish(request->service, query, &request->body);
 }
 
+static void add_allow(SoupServerMessage *message, const char *allow)
+{
+    if (allow)
+        soup_message_headers_replace(soup_server_message_get_response_headers(message), "Allow", allow);
+}
+
 /* libsoup calls it when the body is complete. */
 static void on_request(SoupServer *http, SoupServerMessage *message, const char *path, GHashTable *parameters,
                        void *user)
@@ -209,6 +215,7 @@ static void on_request(SoupServer *http, SoupServerMessage *message, const char 
     } else if (status == SERVICE_HEAD) {
         answer_head(message);
     } else {
+        add_allow(message, service_allow(status, sse_str(path)));
         answer(message, status == SERVICE_PUBLISH ? publish(message, &query) : status);
     }
 }

@@ -17,11 +17,15 @@ struct request {
     bool has_begun;
 };
 
-static enum MHD_Result answer(struct MHD_Connection *connection, int status)
+/* `allow` may be NULL. */
+static enum MHD_Result answer(struct MHD_Connection *connection, int status, const char *allow)
 {
     struct MHD_Response *response = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
-    enum MHD_Result result = MHD_queue_response(connection, (unsigned)status, response);
+    enum MHD_Result result;
 
+    if (allow)
+        MHD_add_response_header(response, "Allow", allow);
+    result = MHD_queue_response(connection, (unsigned)status, response);
     MHD_destroy_response(response);
     return result;
 }
@@ -131,9 +135,9 @@ static enum MHD_Result respond(struct server *server, struct request *request,
     case SERVICE_HEAD:
         return answer_with_head(connection);
     case SERVICE_PUBLISH:
-        return answer(connection, service_publish(request->service, &query, &request->body));
+        return answer(connection, service_publish(request->service, &query, &request->body), NULL);
     default:
-        return answer(connection, request->status);
+        return answer(connection, request->status, service_allow(request->status, sse_str(request->target)));
     }
 }
 

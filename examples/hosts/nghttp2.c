@@ -169,6 +169,14 @@ static int answer_with_stream(struct connection *connection, struct request *req
     return nghttp2_submit_response(connection->session, id, fields, (size_t)count + 1, &provider);
 }
 
+static int refuse_method(nghttp2_session *session, const struct request *request, int32_t id)
+{
+    const nghttp2_nv fields[] = {header(":status", "405"),
+                                 header("allow", service_allow(405, sse_str(request->fields[PATH])))};
+
+    return nghttp2_submit_response(session, id, fields, 2, NULL);
+}
+
 static int answer_with_head(nghttp2_session *session, int32_t id)
 {
     const nghttp2_nv fields[] = {header(":status", "200"), header("content-type", "text/event-stream")};
@@ -213,6 +221,8 @@ static int handle(struct connection *connection, struct request *request, int32_
         return answer_with_stream(connection, request, id, &request->query);
     if (status == SERVICE_HEAD)
         return answer_with_head(connection->session, id);
+    if (status == 405)
+        return refuse_method(connection->session, request, id);
     return answer(connection->session, id, status);
 }
 

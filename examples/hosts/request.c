@@ -201,8 +201,9 @@ size_t request_answer(const struct request *request, char answer[REQUEST_ANSWER_
     if (status == SERVICE_HEAD)
         return size_of(sse_http_head(answer, REQUEST_ANSWER_SIZE, &options));
     return (size_t)snprintf(answer, REQUEST_ANSWER_SIZE,
-                            "HTTP/1.1 %d %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", status,
-                            http_status_str((enum http_status)status));
+                            "HTTP/1.1 %d %s\r\n%sContent-Length: 0\r\nConnection: close\r\n\r\n", status,
+                            http_status_str((enum http_status)status),
+                            service_allow_line(status, text_of(&request->target)));
 }
 
 size_t request_refuse(const struct request *request, char answer[REQUEST_ANSWER_SIZE], int error)

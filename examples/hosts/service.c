@@ -244,6 +244,27 @@ int service_route(const struct service *service, struct sse_text method, struct 
     return route < 100 && origin_refusal(&rules, page) ? 403 : route;
 }
 
+static bool is_publish(struct sse_text target)
+{
+    const struct sse_text path = sse_str("/publish");
+
+    return target.len >= path.len && !memcmp(target.ptr, path.ptr, path.len);
+}
+
+const char *service_allow(int status, struct sse_text target)
+{
+    if (status != 405)
+        return NULL;
+    return is_publish(target) ? "POST" : "GET, HEAD";
+}
+
+const char *service_allow_line(int status, struct sse_text target)
+{
+    if (status != 405)
+        return "";
+    return is_publish(target) ? "Allow: POST\r\n" : "Allow: GET, HEAD\r\n";
+}
+
 void service_read_query(struct service_query *query, struct sse_text encoded, struct sse_text last_event_id)
 {
     const size_t topic_max = sizeof(query->topic_bytes);

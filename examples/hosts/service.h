@@ -84,6 +84,11 @@ int service_read_names(struct service *service, int argc, char **argv);
 int service_route(const struct service *service, struct sse_text method, struct sse_text path,
                   const struct origin_request *page);
 
+/** What the header field Allow says in an answer: NULL unless `status` is 405. `target` may have a query. */
+const char *service_allow(int status, struct sse_text target);
+/** The whole line, with its end; "" unless `status` is 405. */
+const char *service_allow_line(int status, struct sse_text target);
+
 /** Reads the query of a request, still encoded, and its Last-Event-ID header. A topic that is missing, too long or
  *  badly encoded becomes an empty topic, which the library refuses. */
 void service_read_query(struct service_query *query, struct sse_text encoded, struct sse_text last_event_id);

@@ -190,8 +190,19 @@ static struct sse_http_options http_options(struct lws *wsi)
                                      .header_count = 1};
 }
 
-/* Writes a whole response, and ends the connection. These are the first bytes on this socket, so it has room.
- * `error` 0: writes the head of a stream. */
+/* Writes a whole response, and ends the connection. These are the first bytes on this socket, so it has room. */
+static int refuse_method(struct lws *wsi, const char *path)
+{
+    unsigned char buffer[LWS_PRE + 512];
+    int size = snprintf((char *)buffer + LWS_PRE, 512,
+                        "HTTP/1.1 405 Method Not Allowed\r\n%sContent-Length: 0\r\nConnection: close\r\n\r\n",
+                        service_allow_line(405, sse_str(path)));
+
+    (void)lws_write(wsi, buffer + LWS_PRE, (size_t)size, LWS_WRITE_HTTP);
+    return -1;
+}
+
+/* The same. `error` 0: writes the head of a stream. */
 static int answer_at_once(struct lws *wsi, int error)
 {
     const struct sse_http_options http = http_options(wsi);
@@ -273,6 +284,8 @@ static int on_request(struct server *server, struct session *session, struct lws
         return answer_at_once(wsi, 0);
     case SERVICE_PUBLISH:
         return let_continue(wsi);
+    case 405:
+        return refuse_method(wsi, path);
     default:
         return answer(wsi, session->status);
     }

@@ -213,7 +213,10 @@ function defineTests(front) {
             ['POST', 'publish?topic=a', 413, 'x'.repeat(2 ** 20 + 1)],
         ];
         for (const [method, target, status, body] of refusals) {
-            assert.equal((await cgi.request(target, { method, body })).status, status, `${method} ${target}`);
+            const { status: answered, headers } = await cgi.request(target, { method, body });
+            assert.equal(answered, status, `${method} ${target}`);
+            const allowed = target.startsWith('publish') ? 'POST' : 'GET, HEAD';
+            assert.equal(headers.allow, status === 405 ? allowed : undefined);
         }
         for (const headers of [{ Origin: 'https://evil.example' }, { Host: 'evil.example' }]) {
             const publication = { method: 'POST', headers, body: 'x' };

@@ -70,7 +70,13 @@ function testRequests(entry, build) {
         for (const [method, target, status] of [['HEAD', 'publish?topic=a', 405], ['GET', 'publish?topic=a', 405],
             ['POST', 'events?topic=a', 405], ['HEAD', 'nothing', 404], ['GET', 'eventsx', 404]]) {
             const body = method === 'POST' ? 'x' : undefined;
-            assert.equal((await ask(it.host, { method, target, body })).status, status, `${method} ${target}`);
+            const refused = await ask(it.host, { method, target, body });
+            assert.equal(refused.status, status, `${method} ${target}`);
+            const [, allow = ''] = refused.head.match(/^allow: (.*?)\r?\n/m) ?? [];
+            // Apache answers TRACE by itself.
+            const names = allow.toUpperCase().split(/, */).filter((name) => name && name !== 'TRACE').sort();
+            const allowed = target.startsWith('publish') ? ['POST'] : ['GET', 'HEAD'];
+            assert.deepEqual(names, status === 405 ? allowed : [], `${method} ${target}`);
         }
     });
 }
