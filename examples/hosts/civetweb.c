@@ -58,6 +58,9 @@ static void write_stream(struct sse_emitter *emitter, struct mg_connection *conn
 
 /* -- the server ----------------------------------------------------------------------------- */
 
+/* Of a body. */
+#define PIECE 16
+
 static void answer(struct mg_connection *connection, int status)
 {
     const struct sse_text target = sse_str(mg_get_request_info(connection)->local_uri);
@@ -90,22 +93,38 @@ static void answer_with_stream(struct service *service, struct mg_connection *co
     sse_emitter_close(emitter);
 }
 
+/* mg_read returns only when it has as much as it was asked for. A client that sends a byte now and then must
+ * not keep the thread, so little is asked for at a time. civetweb would read the rest of a body that is
+ * refused. */
+static int read_body(struct service *service, struct mg_connection *connection, struct body *body)
+{
+    const int64_t end_ms = service_now_ms() + SERVICE_BODY_MS;
+    char bytes[PIECE];
+    int status = 0, size = 0;
+
+    while (!status && (size = mg_read(connection, bytes, sizeof(bytes))) > 0)
+        status = service_now_ms() >= end_ms ? 408 : body_append(body, &service->bodies, bytes, (size_t)size);
+    if (size < 0)
+        status = 400;
+    if (status)
+        mg_disable_connection_keep_alive(connection);
+    return status;
+}
+
 /* Returns the status to answer with. */
 static int publish(struct service *service, struct mg_connection *connection,
                    const struct service_query *query)
 {
     static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
     struct body body = {0};
-    char bytes[BODY_STEP];
-    int status = 0, size = 0;
+    int status;
 
     /* civetweb does not send this itself. */
     if (mg_get_header(connection, "Expect"))
         (void)mg_write(connection, go_on, strlen(go_on));
-    while (!status && (size = mg_read(connection, bytes, sizeof(bytes))) > 0)
-        status = body_append(&body, &service->bodies, bytes, (size_t)size);
+    status = read_body(service, connection, &body);
     if (!status)
-        status = size ? 400 : service_publish(service, query, &body);
+        status = service_publish(service, query, &body);
     body_free(&body, &service->bodies);
     return status;
 }

@@ -17,7 +17,7 @@ const apache = { server: 'apache2', mpm: 'event', spares: false };
 export const hosts = [
     { name: 'microhttpd' },
     { name: 'microhttpd_threads', blocking: true },
-    { name: 'civetweb', blocking: true, trickles: true },
+    { name: 'civetweb', blocking: true },
     { name: 'evhttp', trickles: true, countsBodies: false },
     { name: 'uv' },
     { name: 'libsoup' },
