@@ -3,6 +3,7 @@
  * libevent's evhttp: output PULL without copying, in a driven loop. evhttp calls back when it has written a chunk,
  * and then gets the next one.
  */
+#include "evhttp_limit.h"
 #include "service.h"
 
 #include <event2/buffer.h>
@@ -153,6 +154,8 @@ static int open_stream(struct sse_emitter_options options, struct evhttp_request
 
 /* For a client that sends nothing. evhttp counts from the last byte. */
 #define IDLE_SECONDS 10
+/* For a whole request. */
+#define REQUEST_SECONDS 10
 
 struct server {
     struct service service;
@@ -160,6 +163,7 @@ struct server {
     struct event_base *base;
     struct event *turn;
     struct event *resume; /* accepting */
+    struct request_limit limit;
 };
 
 /* Static, because evhttp's listener passes no pointer of ours to its error callback. */
@@ -190,6 +194,7 @@ static void turn(evutil_socket_t fd, short what, void *user)
 
 static void answer(struct evhttp_request *request, int status)
 {
+    evhttp_add_header(evhttp_request_get_output_headers(request), "Connection", "close");
     evhttp_send_reply(request, status, NULL, NULL);
 }
 
@@ -202,6 +207,7 @@ static void refuse(struct evhttp_request *request, int error)
         evbuffer_add(body, refusal.body, refusal.body_size);
     if (refusal.event_stream)
         evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Type", "text/event-stream");
+    evhttp_add_header(evhttp_request_get_output_headers(request), "Connection", "close");
     evhttp_send_reply(request, refusal.status, refusal.reason, body);
     if (body)
         evbuffer_free(body);
@@ -276,7 +282,7 @@ static void add_allow(struct evhttp_request *request, int status)
         evhttp_add_header(evhttp_request_get_output_headers(request), "Allow", allow);
 }
 
-/* evhttp calls it when the body has come. */
+/* evhttp calls it when the body is complete. */
 static void on_request(struct evhttp_request *request, void *user)
 {
     const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(request);
@@ -288,6 +294,8 @@ static void on_request(struct evhttp_request *request, void *user)
         service_route(&server.service, sse_str(method_of(request)), sse_str(evhttp_uri_get_path(uri)), &page);
 
     (void)user;
+    request_limit_lift(&server.limit,
+                       evhttp_connection_get_bufferevent(evhttp_request_get_connection(request)));
     service_read_query(&query, sse_str(evhttp_uri_get_query(uri)), header(request, "Last-Event-ID"));
     if (status == SERVICE_STREAM) {
         answer_with_stream(request, &query);
@@ -344,6 +352,8 @@ int main(int argc, char **argv)
     evhttp_set_max_headers_size(http, 16384);
     evhttp_set_max_body_size(http, (ev_ssize_t)BODY_SIZE_MAX);
     evhttp_set_timeout(http, IDLE_SECONDS);
+    server.limit = (struct request_limit){.base = server.base, .seconds = REQUEST_SECONDS};
+    request_limit_open(&server.limit, http);
     evhttp_set_gencb(http, on_request, NULL);
     if (!listen_on(http, server.service.port)) {
         perror("listen");
@@ -352,6 +362,7 @@ int main(int argc, char **argv)
     event_base_loop(server.base, EVLOOP_NO_EXIT_ON_EMPTY);
     service_close(&server.service);
     evhttp_free(http);
+    request_limit_close(&server.limit);
     sse_loop_free(server.streams);
     event_free(server.resume);
     event_free(server.turn);

@@ -54,8 +54,8 @@ export const apache2 = {
         mkdirSync(documents);
         writeFileSync(join(documents, 'page.txt'), 'a line\n'.repeat(1000));
         writeFileSync(file, makeConfiguration(host));
-        // Apache is not built with the sanitizer, which must come before everything else. Under mpm_prefork it sends
-        // signals to its whole process group.
+        // Apache is built without the sanitizer, which must be loaded before everything else. Under mpm_prefork
+        // Apache sends signals to its whole process group.
         const sanitized = ['setsid', 'env', `LD_PRELOAD=${process.env[`SSE_${host.build.toUpperCase()}_RUNTIME`]}`];
         return [...sanitized, 'apache2', '-D', 'FOREGROUND', '-f', file];
     },

@@ -9,9 +9,8 @@ import { hosts } from './list.mjs';
 import { assertSame, openClients, publishUntil, untilMore } from './several.mjs';
 import { Stream } from './stream.mjs';
 
-// TSan has reason to complain of Apache where that ends a process inside the handler of a signal: at a stop or restart
-// that is not graceful.
-
+// TSan has reason to complain of Apache, which ends a process of mpm_prefork inside the handler of a signal, and so
+// does worker while it starts one. So there is no stop or restart under TSan that is not graceful.
 const HOUR_MS = 3600000;
 const LARGE = 'x'.repeat(65536);
 

@@ -18,7 +18,7 @@ export const hosts = [
     { name: 'microhttpd' },
     { name: 'microhttpd_threads', blocking: true },
     { name: 'civetweb', blocking: true },
-    { name: 'evhttp', trickles: true, countsBodies: false },
+    { name: 'evhttp', countsBodies: false },
     { name: 'uv' },
     { name: 'libsoup' },
     { name: 'websockets', misreads: ['%ff'] },
