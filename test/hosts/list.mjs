@@ -11,7 +11,7 @@
 // - `countsBodies` false: it, or its front, keeps the bodies that have not come to their end;
 // - `spares` false: it replaces a process that has no descriptor left, and its configuration must see to it.
 
-const nginx = { server: 'nginx', builds: ['asan'], trickles: true, countsBodies: false };
+const nginx = { server: 'nginx', builds: ['asan'], countsBodies: false };
 const apache = { server: 'apache2', mpm: 'event', spares: false };
 
 export const hosts = [

@@ -7,6 +7,7 @@
 #include "../../origin.h"
 
 #define TOPICS_MAX 16
+#define BODY_MS 20000
 /* An event and its assigned id must fit into a client's queue. */
 #define EVENT_SIZE_MAX (NGX_SSE_QUEUE_BYTES - SSE_ASSIGNED_ID_SIZE - sizeof("id: "))
 
@@ -207,22 +208,69 @@ static ngx_int_t publish(const struct ngx_sse_worker *worker, ngx_http_request_t
     return error ? NGX_HTTP_SERVICE_UNAVAILABLE : accept_event(request);
 }
 
+/* client_body_timeout counts from the last byte. */
+struct posting {
+    const struct ngx_sse_worker *worker;
+    ngx_event_t timer; /* for the whole body */
+};
+
+static void stop_timer(void *data)
+{
+    struct posting *posting = data;
+
+    if (posting->timer.timer_set)
+        ngx_del_timer(&posting->timer);
+}
+
+static void on_time(ngx_event_t *event)
+{
+    ngx_http_request_t *request = event->data;
+    ngx_connection_t *connection = request->connection;
+
+    ngx_log_error(NGX_LOG_INFO, connection->log, NGX_ETIMEDOUT, "sse: the time of a body is up");
+    connection->timedout = 1;
+    ngx_http_finalize_request(request, NGX_HTTP_REQUEST_TIME_OUT);
+    ngx_http_run_posted_requests(connection);
+}
+
+static struct posting *begin_posting(const struct ngx_sse_worker *worker, ngx_http_request_t *request)
+{
+    struct posting *posting = ngx_pcalloc(request->pool, sizeof(*posting));
+    ngx_http_cleanup_t *cleanup = ngx_http_cleanup_add(request, 0);
+
+    if (!posting || !cleanup)
+        return NULL;
+    posting->worker = worker;
+    posting->timer.handler = on_time;
+    posting->timer.data = request;
+    posting->timer.log = request->connection->log;
+    cleanup->handler = stop_timer;
+    cleanup->data = posting;
+    ngx_add_timer(&posting->timer, BODY_MS);
+    return posting;
+}
+
 static void on_body(ngx_http_request_t *request)
 {
-    const struct ngx_sse_worker *worker = ngx_http_get_module_ctx(request, ngx_http_sse_module);
+    struct posting *posting = ngx_http_get_module_ctx(request, ngx_http_sse_module);
 
-    ngx_http_finalize_request(request, publish(worker, request));
+    stop_timer(posting);
+    ngx_http_finalize_request(request, publish(posting->worker, request));
 }
 
 ngx_int_t ngx_sse_serve_publish(struct ngx_sse_worker *worker, ngx_http_request_t *request)
 {
+    struct posting *posting;
     ngx_int_t result;
 
     if (request->method != NGX_HTTP_POST)
         return refuse_method(request, "POST");
     if (!may_act(request))
         return NGX_HTTP_FORBIDDEN;
-    ngx_http_set_ctx(request, worker, ngx_http_sse_module);
+    posting = begin_posting(worker, request);
+    if (!posting)
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    ngx_http_set_ctx(request, posting, ngx_http_sse_module);
     result = ngx_http_read_client_request_body(request, on_body);
     return result >= NGX_HTTP_SPECIAL_RESPONSE ? result : NGX_DONE;
 }
