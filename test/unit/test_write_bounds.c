@@ -134,10 +134,13 @@ static void interruptions_are_bounded(void **state)
         client->options.registry = NULL;
         fake_client_open(client);
         assert_int_equal(sse_emitter_flush(client->emitter), 0);
+        client->output.room = 0;
+        assert_int_equal(send_data(client, "x"), 0);
+        client->output.room = SIZE_MAX;
         client->output.calls = 0;
         client->output.error = -EINTR;
         client->output.on_write = interrupt;
-        assert_int_equal(send_data(client, "x"), 0);
+        assert_int_equal(sse_emitter_flush(client->emitter), queued);
         assert_int_equal(client->output.calls, 16);
         assert_int_equal(fake_client_info(client).queued_messages, queued);
         assert_int_equal(sse_emitter_flush(client->emitter), 0);
