@@ -16,6 +16,7 @@
  */
 
 #include "base/heap.h"
+#include "base/prefetch.h"
 #include "base/process.h"
 #include "connection/last_id.h"
 #include "connection/marks.h"
@@ -97,12 +98,15 @@ struct pause {
 };
 
 /*
- * There is one for each client, and nearly all are idle, so every byte counts. The members are in the order in
- * which a delivery needs them, so that it touches few cache lines.
+ * There is one for each client, and nearly all are idle, so every byte counts. The members that a delivery needs
+ * are side by side, so that it touches few cache lines. A publish needs those from `timers.progress` to `lock`; a turn
+ * needs them too, and those up to `last_id`. lib/README.md has a table.
  */
 struct sse_emitter {
-    pthread_mutex_t lock;
-    atomic_uint refs;
+    struct timers timers;
+    struct marks *marks; /* of its loop; NULL if it has no loop, or no longer has one */
+    struct sse_emitter *next_marked;
+    size_t charged; /* the bytes that the group's tally counts as queued */
 
     /* Fixed before other threads know the emitter, and read without the lock. `state` separates them from the bit
      * fields that change. */
@@ -143,27 +147,25 @@ struct sse_emitter {
     /* The loop's, which reads them without the lock. */
     bool half_closed;    /* the client closed its sending side */
     bool asked_for_room; /* the poller is asked for room, see watches.h */
-    /* The end. */
-    unsigned char reason; /* enum sse_reason: why it drains, and then why it ended */
-    int16_t error;        /* a negative errno, with the reason */
-
     struct queue queue;
-    struct timers timers;
-    struct marks *marks; /* of its loop; NULL if it has no loop, or no longer has one */
-    struct sse_emitter *next_marked;
-    pthread_t busy_thread;
+    pthread_mutex_t lock;
+
     struct output output; /* fixed, except `shown` */
+    pthread_t busy_thread;
     uint64_t bytes;
     uint64_t events;
     struct emitter_group *group; /* NULL if it has none, or its owner is done and its end is counted */
-    size_t charged;              /* the bytes that the group's tally counts as queued */
-    struct emitter_waiter *waiters;
-
     /* The loop's. Its deadline is written with the emitter's lock held too. Its mark is the process that made the
      * emitter. */
     struct heap_node timer;
-    struct emitter_membership membership;
     struct last_id last_id;
+
+    atomic_uint refs;
+    /* The end. */
+    unsigned char reason; /* enum sse_reason: why it drains, and then why it ended */
+    int16_t error;        /* a negative errno, with the reason */
+    struct emitter_waiter *waiters;
+    struct emitter_membership membership;
     uint64_t dropped;
 
     /* Fixed from creation. */
@@ -194,6 +196,20 @@ static inline void sse_emitter_set_pause(struct sse_emitter *emitter, struct pau
 
 /** The descriptor that is written to or watched; -1 if there is none. */
 int sse_emitter_descriptor(const struct sse_emitter *emitter);
+
+/* The memory that a delivery needs is loaded ahead, because most of it is in no near cache. */
+
+static inline void sse_emitter_fetch_to_queue(const struct sse_emitter *emitter)
+{
+    sse_prefetch(&emitter->timers.progress,
+                 offsetof(struct sse_emitter, output) - offsetof(struct sse_emitter, timers.progress));
+}
+
+static inline void sse_emitter_fetch_to_write(const struct sse_emitter *emitter)
+{
+    sse_prefetch(&emitter->timers.heartbeat,
+                 offsetof(struct sse_emitter, last_id) - offsetof(struct sse_emitter, timers.heartbeat));
+}
 
 /* emitter.c: memory and references. */
 

@@ -15,11 +15,11 @@
 #define TIMER_OFF UINT32_MAX
 
 struct timers {
-    uint64_t progress;  /* when a byte was last written, or the queue was last empty */
-    uint64_t end;       /* the end of the lifetime or, while draining, of the draining */
-    uint32_t heartbeat; /* this and the others are durations in milliseconds; it has its random part */
+    uint64_t end;   /* the end of the lifetime or, while draining, of the draining */
+    uint32_t drain; /* this and the others are durations in milliseconds */
     uint32_t stall;
-    uint32_t drain;
+    uint32_t heartbeat; /* with its random part */
+    uint64_t progress;  /* when a byte was last written, or the queue was last empty */
 };
 
 /** False if a timer is out of range. `random` spreads lifetime and heartbeat. */

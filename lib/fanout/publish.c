@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/platform.h"
-#include "base/prefetch.h"
 #include "fanout/budget.h"
 #include "fanout/members.h"
 
@@ -9,9 +8,8 @@
 #define LOCK_PAUSE 200
 
 /* With 10,000 receivers, the memory of most is not in a near cache. If it is asked for this many receivers ahead,
- * queueing costs a quarter less. Queueing needs only the beginning of an emitter. */
+ * queueing costs a quarter less. */
 #define RECEIVERS_AHEAD 4
-#define QUEUEING_SIZE (4 * (size_t)PREFETCH_STEP)
 
 /** A message on its way to the subscribers of a topic, or to all members. */
 struct publication {
@@ -105,7 +103,7 @@ static void enqueue_all(struct publication *publication, const struct audience *
 
         for (size_t i = 0; i < length; i++) {
             if (i + RECEIVERS_AHEAD < length)
-                sse_prefetch(receiver_at(members, subscribers, i + RECEIVERS_AHEAD), QUEUEING_SIZE);
+                sse_emitter_fetch_to_queue(receiver_at(members, subscribers, i + RECEIVERS_AHEAD));
             enqueue(publication, receiver_at(members, subscribers, i));
         }
     }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/platform.h"
-#include "base/prefetch.h"
 #include "loop/loop.h"
 
 #include <errno.h>
@@ -101,7 +100,7 @@ static uint64_t run_turn(struct sse_loop *loop)
         next = emitter->next_marked;
         /* Load the memory of the next emitter while the kernel writes for this one. */
         if (next)
-            sse_prefetch(next, sizeof(*next));
+            sse_emitter_fetch_to_write(next);
         serve(&turn, emitter, TURN_FOR_MARK);
     }
     emitter = first_due(loop, turn.now, &deadline);

@@ -31,13 +31,13 @@ struct output_file {
 
 /** The owner of an output stores its kind, to save memory. */
 struct output {
+    void *user; /* passed to the callback */
     union {
         int number;                     /* OUTPUT_SOCKET */
         const struct output_file *file; /* OUTPUT_FILE */
         ssize_t (*callback)(void *user, const struct iovec *iov, int count);
         size_t shown; /* OUTPUT_PULL: bytes that a peek showed and that are not consumed */
     };
-    void *user; /* passed to the callback */
 };
 
 /** OUTPUT_SOCKET or OUTPUT_FILE, or -EBADF. Fills in `file` for both. */
