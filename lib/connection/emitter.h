@@ -287,7 +287,13 @@ static inline uint64_t sse_emitter_deadline(const struct sse_emitter *emitter)
 void sse_emitter_mark(struct sse_emitter *emitter, struct mark_chain *chain);
 
 /** Marks the emitter if it has a loop, even if there is no work. Must not be called once it has finished. */
-void sse_emitter_mark_always(struct sse_emitter *emitter, struct mark_chain *chain);
+static inline void sse_emitter_mark_always(struct sse_emitter *emitter, struct mark_chain *chain)
+{
+    if (!emitter->marks || emitter->marked)
+        return;
+    emitter->marked = true;
+    sse_mark_chain_add(chain, emitter->marks, emitter);
+}
 
 void sse_emitter_add_waiter(struct sse_emitter *emitter, struct emitter_waiter *waiter);
 void sse_emitter_remove_waiter(struct sse_emitter *emitter, struct emitter_waiter *waiter);
@@ -513,7 +519,7 @@ enum emitter_turn {
     TURN_SCHEDULE = 8,  /* its next timer is due earlier than the loop knows */
     TURN_FINISHED = 16, /* it has finished, and will not be marked again */
     TURN_RELEASED = 32, /* the last reference is released: free the emitter */
-    TURN_INPUT = 64     /* it is busy, and its descriptor has reported something: see sse_loop_serve */
+    TURN_INPUT = 64     /* it is busy, and its descriptor has reported something: see sse_loop_follow_turn */
 };
 
 /** Why an emitter is served. */

@@ -19,14 +19,6 @@ static bool has_work(const struct sse_emitter *emitter)
     return emitter->queue.count && !emitter->blocked;
 }
 
-void sse_emitter_mark_always(struct sse_emitter *emitter, struct mark_chain *chain)
-{
-    if (!emitter->marks || emitter->marked)
-        return;
-    emitter->marked = true;
-    sse_mark_chain_add(chain, emitter->marks, emitter);
-}
-
 void sse_emitter_mark(struct sse_emitter *emitter, struct mark_chain *chain)
 {
     if (!emitter->marked && has_work(emitter))

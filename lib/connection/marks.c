@@ -69,7 +69,8 @@ static void splice(struct mark_chain *chain, const struct mark_list *list)
     pthread_mutex_unlock(&marks->lock);
 }
 
-static struct mark_list *begin_list(struct mark_chain *chain, struct marks *marks)
+static struct mark_list *begin_list(struct mark_chain *chain, struct marks *marks,
+                                    struct sse_emitter *emitter)
 {
     struct mark_list *list = &chain->lists[chain->oldest];
 
@@ -80,15 +81,23 @@ static struct mark_list *begin_list(struct mark_chain *chain, struct marks *mark
         chain->oldest = (chain->oldest + 1) % MARK_LISTS;
     }
     sse_marks_pin(marks);
-    *list = (struct mark_list){.marks = marks};
+    *list = (struct mark_list){.marks = marks, .first = emitter, .last = emitter};
     return list;
 }
 
+/* Tries the list of the last emitter first, and then the list after it, because receivers may alternate. */
 static struct mark_list *find_list(struct mark_chain *chain, const struct marks *marks)
 {
-    for (unsigned i = 0; i < chain->count; i++) {
-        if (chain->lists[i].marks == marks)
-            return &chain->lists[i];
+    struct mark_list *list = chain->current, *end = chain->lists + chain->count;
+
+    if (!list || list->marks == marks)
+        return list;
+    list = list + 1 < end ? list + 1 : chain->lists;
+    if (list->marks == marks)
+        return list;
+    for (list = chain->lists; list < end; list++) {
+        if (list->marks == marks)
+            return list;
     }
     return NULL;
 }
@@ -97,14 +106,14 @@ void sse_mark_chain_add(struct mark_chain *chain, struct marks *marks, struct ss
 {
     struct mark_list *list = find_list(chain, marks);
 
-    if (!list)
-        list = begin_list(chain, marks);
     emitter->next_marked = NULL;
-    if (list->first)
+    if (list) {
         list->last->next_marked = emitter;
-    else
-        list->first = emitter;
-    list->last = emitter;
+        list->last = emitter;
+    } else {
+        list = begin_list(chain, marks, emitter);
+    }
+    chain->current = list;
 }
 
 /* Wakes a loop, and again if there are new marks meanwhile. No wake is due if a turn has taken the
@@ -131,6 +140,7 @@ void sse_mark_chain_finish(struct mark_chain *chain)
     for (unsigned i = 0; i < chain->count; i++)
         splice(chain, &chain->lists[i]);
     chain->count = 0;
+    chain->current = NULL;
     while (chain->to_wake) {
         struct marks *marks = chain->to_wake;
 

@@ -45,8 +45,9 @@ struct mark_list {
 /** Marks that a thread collects while it has locks, and the loops that it wakes when it has released them. */
 struct mark_chain {
     struct marks *to_wake;
-    unsigned count;  /* lists in use */
-    unsigned oldest; /* the list that is emptied if another loop needs one */
+    struct mark_list *current; /* the last one that an emitter was added to */
+    unsigned count;            /* lists in use */
+    unsigned oldest;           /* the list that is emptied if another loop needs one */
     struct mark_list lists[MARK_LISTS];
 };
 

@@ -36,12 +36,16 @@ static inline size_t sse_tally_bucket(uint64_t nanoseconds)
 {
     size_t bucket = 0;
 
+#if defined(__GNUC__)
+    bucket = 63 - (size_t)__builtin_clzll(nanoseconds);
+#else
     for (unsigned bits = 32; bits; bits /= 2) {
         if (nanoseconds >> bits) {
             nanoseconds >>= bits;
             bucket += bits;
         }
     }
+#endif
     return bucket < TALLY_LATENCY_BUCKETS - 1 ? bucket + 1 : bucket;
 }
 

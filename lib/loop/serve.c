@@ -135,10 +135,13 @@ static void mark_again(struct sse_emitter *emitter)
     sse_mark_chain_finish(&chain);
 }
 
-/* The part of a turn that is seldom needed. */
-static void follow_turn(struct sse_loop *loop, struct sse_emitter *emitter, unsigned result, bool was_due,
-                        uint64_t now)
+void sse_loop_follow_turn(struct sse_loop *loop, struct sse_emitter *emitter, unsigned result, bool was_due,
+                          uint64_t now, struct turn_account *account)
 {
+    if (result & TURN_INPUT) {
+        serve_input(emitter, now);
+        result = TURN_INPUT | sse_emitter_turn(emitter, TURN_FOR_INPUT, now, account);
+    }
     if (result & TURN_RELEASED) {
         free_emitter(loop, emitter);
         return;
@@ -153,18 +156,4 @@ static void follow_turn(struct sse_loop *loop, struct sse_emitter *emitter, unsi
         sse_loop_finish_emitter(loop, emitter, now);
     else if (result & TURN_FINISHED)
         sse_emitter_release(emitter);
-}
-
-void sse_loop_serve(struct sse_loop *loop, struct sse_emitter *emitter, enum turn_cause cause, uint64_t now,
-                    struct turn_account *account)
-{
-    bool was_due = emitter->timer.deadline <= now;
-    unsigned result = sse_emitter_turn(emitter, cause, now, account);
-
-    if (result & TURN_INPUT) {
-        serve_input(emitter, now);
-        result = TURN_INPUT | sse_emitter_turn(emitter, TURN_FOR_INPUT, now, account);
-    }
-    if (result || was_due || emitter->asked_for_room)
-        follow_turn(loop, emitter, result, was_due, now);
 }

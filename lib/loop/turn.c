@@ -79,7 +79,7 @@ struct turn {
     unsigned served;
 };
 
-static void serve(struct turn *turn, struct sse_emitter *emitter, enum turn_cause cause)
+static inline void serve(struct turn *turn, struct sse_emitter *emitter, enum turn_cause cause)
 {
     if (turn->served && turn->served % EMITTERS_PER_READING == 0) {
         sse_turn_account_finish(&turn->account, turn->now);
@@ -90,7 +90,7 @@ static void serve(struct turn *turn, struct sse_emitter *emitter, enum turn_caus
 }
 
 /* Serves what there was at the beginning. Returns the nanoseconds until the next turn. */
-static uint64_t run_turn(struct sse_loop *loop)
+static inline uint64_t run_turn(struct sse_loop *loop)
 {
     struct turn turn = {.loop = loop, .now = sse_platform_now(loop->platform)};
     struct sse_emitter *emitter = sse_marks_take(&loop->marks), *next;
@@ -108,7 +108,8 @@ static uint64_t run_turn(struct sse_loop *loop)
         serve(&turn, emitter, TURN_FOR_TIMER);
         emitter = first_due(loop, turn.now, &deadline);
     }
-    sse_turn_account_finish(&turn.account, turn.now);
+    if (turn.served)
+        sse_turn_account_finish(&turn.account, turn.now);
     return rest_until(loop, deadline, turn.now);
 }
 
