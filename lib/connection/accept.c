@@ -51,7 +51,8 @@ static int make_room(struct sse_emitter *emitter, struct queue *queue, const str
     return error ? sse_queue_admits(queue, message, factor) : 0;
 }
 
-/* Queues a message behind others or behind a pause. `progress` does not change, so no timer is postponed. */
+/* Queues a message behind others or behind a pause. `progress` does not change, so no timer is postponed. Takes
+ * over a reference of the caller if it returns 0. */
 static int accept_behind(struct sse_emitter *emitter, struct sse_message *message)
 {
     struct queue *queue = sse_emitter_tail(emitter);
@@ -65,7 +66,7 @@ static int accept_behind(struct sse_emitter *emitter, struct sse_message *messag
     if (error != -EMSGSIZE)
         error = make_room(emitter, queue, message, factor, error);
     if (!error)
-        error = sse_queue_push(queue, message, emitter->platform);
+        error = sse_queue_append(queue, message, emitter->platform);
     return error;
 }
 
@@ -83,9 +84,15 @@ static int accept_paused(struct sse_emitter *emitter, struct sse_message *messag
 
 int sse_emitter_accept(struct sse_emitter *emitter, struct sse_message *message, uint64_t now)
 {
+    int error = 0;
+
     if (emitter->paused)
         return accept_paused(emitter, message, now);
-    return sse_emitter_accept_first(emitter, message, now) ? 0 : accept_behind(emitter, message);
+    if (!sse_emitter_accept_first(emitter, message, now))
+        error = accept_behind(emitter, message);
+    if (!error)
+        sse_message_keep(message);
+    return error;
 }
 
 bool sse_emitter_overflow_drops(const struct sse_emitter *emitter)
@@ -120,13 +127,14 @@ static void charge(struct sse_emitter *emitter, struct enqueueing *enqueueing)
 }
 
 /* Queues a message if the queue is empty and the output is not known to be full. This is the case for nearly every
- * event. Lock held. */
+ * event. The queue gets one of the references that the publisher has taken. Lock held. */
 static inline bool enqueue_first(struct sse_emitter *emitter, struct sse_message *message,
                                  struct enqueueing *enqueueing)
 {
     if (emitter->busy || emitter->blocked || emitter->opening || emitter->tried ||
         emitter->output_kind == OUTPUT_PULL || !sse_emitter_accept_first(emitter, message, enqueueing->now))
         return false;
+    enqueueing->references--;
     emitter->charged += emitter->queue.bytes;
     enqueueing->charged += emitter->queue.bytes;
     enqueueing->behind |= emitter->queue.bytes > emitter->queue.bytes_max / 2;
@@ -145,6 +153,8 @@ static enum admission enqueue(struct sse_emitter *emitter, struct sse_message *m
         error = accept_behind(emitter, message);
     if (error)
         admission = refuse(emitter, message, error, enqueueing->now);
+    else
+        enqueueing->references--;
     if (emitter->state != SSE_STATE_CLOSED)
         charge(emitter, enqueueing);
     sse_emitter_mark(emitter, &enqueueing->chain);

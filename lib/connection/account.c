@@ -103,6 +103,7 @@ void sse_turn_account_finish(struct turn_account *account, uint64_t now)
 {
     struct emitter_group *group = account->group;
 
+    sse_releases_finish(&account->releases);
     if (!group)
         return;
     sse_tally_add(&group->tally, &account->part);

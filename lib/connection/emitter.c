@@ -140,9 +140,10 @@ static int begin_paused(struct sse_emitter *emitter, const struct sse_emitter_op
 /* The caller's reference to the message passes to the queue. */
 static int queue_first(struct sse_emitter *emitter, struct sse_message *message)
 {
-    int error = sse_queue_push(&emitter->queue, message, emitter->platform);
+    int error = sse_queue_append(&emitter->queue, message, emitter->platform);
 
-    sse_message_unref(message);
+    if (error)
+        sse_message_unref(message);
     sse_queue_exempt_all(&emitter->queue);
     return error;
 }

@@ -23,6 +23,7 @@
 #include "connection/tally.h"
 #include "connection/timers.h"
 #include "data/queue.h"
+#include "data/releases.h"
 #include "output/output.h"
 
 #include <pthread.h>
@@ -306,7 +307,15 @@ void sse_emitter_wake_waiters(struct sse_emitter *emitter);
 struct turn_account {
     struct emitter_group *group; /* a reference, or NULL */
     struct tally_part part;
+    struct releases releases; /* of the messages that were written */
 };
+
+static inline void sse_turn_account_begin(struct turn_account *account)
+{
+    account->group = NULL;
+    account->part = (struct tally_part){.bytes = 0};
+    sse_releases_begin(&account->releases);
+}
 
 /** Adds what was counted to the tally, and begins to count for another registry. It does not call `relieve`, so
  *  locks may be held. */
@@ -327,7 +336,8 @@ void sse_emitter_count_dropped(struct sse_emitter *emitter, uint64_t events);
  *  replay. */
 void sse_emitter_count_written(struct sse_emitter *emitter, const struct sse_message *message, size_t bytes,
                                bool live, uint64_t now, struct turn_account *account);
-/** Adds what was counted to the tally, and calls `relieve` if the registry is over its budget. No lock held. */
+/** Releases the messages that were written, adds what was counted to the tally, and calls `relieve` if the registry is
+ *  over its budget. No lock held. */
 void sse_turn_account_finish(struct turn_account *account, uint64_t now);
 /** The budget for bytes that no owner has tried to write yet. */
 size_t sse_group_untried_max(const struct emitter_group *group);
@@ -368,6 +378,7 @@ struct enqueueing {
     bool behind;    /* an output is far behind, so the publisher must write to it */
     size_t charged; /* bytes that were added to queues, for the tally */
     size_t tried;   /* those of them whose output is full */
+    uint32_t references; /* to the message, which the publisher has taken for the queues */
     uint64_t now;
 };
 
@@ -376,8 +387,8 @@ struct enqueueing {
 enum admission sse_emitter_enqueue(struct sse_emitter *emitter, struct sse_message *message,
                                    struct enqueueing *enqueueing);
 
-/** Queues a message in an open emitter whose queue is empty, which needs no memory. If it returns false, nothing
- *  has changed; call sse_emitter_accept then. Lock held. */
+/** Queues a message in an open emitter whose queue is empty, which needs no memory, and takes over a reference of
+ *  the caller. If it returns false, nothing has changed; call sse_emitter_accept then. Lock held. */
 static inline bool sse_emitter_accept_first(struct sse_emitter *emitter, struct sse_message *message,
                                             uint64_t now)
 {
@@ -441,13 +452,18 @@ void sse_emitter_count_taken(struct sse_emitter *emitter, size_t size, uint64_t 
 /** To be called when the output has room again. Lock held. */
 void sse_emitter_note_room(struct sse_emitter *emitter);
 
-/** Counts a message that was written whole, and releases it. */
-static inline void sse_emitter_count_message(struct sse_emitter *emitter, struct sse_message *message)
+/** Counts a message that was written whole, and releases it. With an account, it is released with the others of the
+ *  turn. */
+static inline void sse_emitter_count_message(struct sse_emitter *emitter, struct sse_message *message,
+                                             struct turn_account *account)
 {
     emitter->events += message->events;
     if (message->has_id)
         sse_last_id_set(&emitter->last_id, message, emitter->platform);
-    sse_message_release(message);
+    if (account)
+        sse_releases_add(&account->releases, message);
+    else
+        sse_message_release(message);
 }
 
 /** Writes until nothing is queued, the output is full, or `writes` writes are done. No other thread is busy. */

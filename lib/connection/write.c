@@ -34,7 +34,7 @@ void sse_emitter_count_taken(struct sse_emitter *emitter, size_t size, uint64_t 
 
         sse_emitter_count_written(emitter, message, before - size, live, now, account);
         if (message)
-            sse_emitter_count_message(emitter, message);
+            sse_emitter_count_message(emitter, message, account);
     }
     sse_emitter_follow_pause(emitter, now);
 }
@@ -116,7 +116,7 @@ bool sse_emitter_write_single(struct sse_emitter *emitter, uint64_t now, struct 
     emitter->timers.progress = now;
     sse_emitter_count_written(emitter, message, wire.len, !queue->exempt, now, account);
     sse_queue_take_single(queue);
-    sse_emitter_count_message(emitter, message);
+    sse_emitter_count_message(emitter, message, account);
     return true;
 }
 

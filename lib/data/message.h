@@ -21,21 +21,23 @@
 #define MESSAGE_CHUNK_HEAD_MAX 9
 #define MESSAGE_CHUNK_TAIL 2
 
+/* Every delivery reads the first members. The count of references is at the end, because the loops of several cores
+ * write it. */
 struct sse_message {
-    const struct sse_platform *platform;
     const unsigned char *frame;
     size_t frame_size;
-    size_t id_offset; /* of the last id, within the frame */
-    size_t id_size;
-    size_t id_slot;      /* where an id would be inserted into the last event with data and no id; 0: none */
-    struct sse_text key; /* its bytes are behind the block */
     _Atomic uint64_t published; /* when it was last published; 0: never */
-    atomic_uint refs;
     unsigned events;
     unsigned char chunk_head_size;
     unsigned char chunk_tail_size;
     bool has_id;
-    bool borrowed; /* it is static or on a stack, so references are not counted */
+    bool borrowed;    /* it is static or on a stack, so references are not counted */
+    size_t id_offset; /* of the last id, within the frame */
+    size_t id_size;
+    size_t id_slot;      /* where an id would be inserted into the last event with data and no id; 0: none */
+    struct sse_text key; /* its bytes are behind the block */
+    const struct sse_platform *platform;
+    atomic_uint refs;
 };
 
 /** A message with its block on the stack, for a small event that may be written at once. */
@@ -78,17 +80,28 @@ struct sse_message *sse_message_heartbeat(void);
 /** The last chunk of a chunked stream. It has no framing itself. */
 struct sse_message *sse_message_last_chunk(void);
 
-/** sse_message_ref and unref for a message that is not NULL. Inline, because every event needs them. */
-static inline void sse_message_keep(struct sse_message *message)
+/** sse_message_ref and unref for a message that is not NULL, and for several references at once. Inline, because every
+ *  event needs them. */
+static inline void sse_message_keep_many(struct sse_message *message, unsigned count)
 {
     if (!message->borrowed)
-        atomic_fetch_add_explicit(&message->refs, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&message->refs, count, memory_order_relaxed);
+}
+
+static inline void sse_message_release_many(struct sse_message *message, unsigned count)
+{
+    if (!message->borrowed && atomic_fetch_sub_explicit(&message->refs, count, memory_order_acq_rel) == count)
+        sse_platform_deallocate(message->platform, message);
+}
+
+static inline void sse_message_keep(struct sse_message *message)
+{
+    sse_message_keep_many(message, 1);
 }
 
 static inline void sse_message_release(struct sse_message *message)
 {
-    if (!message->borrowed && atomic_fetch_sub_explicit(&message->refs, 1, memory_order_acq_rel) == 1)
-        sse_platform_deallocate(message->platform, message);
+    sse_message_release_many(message, 1);
 }
 
 /** How many bytes of the message a stream with this framing writes. */

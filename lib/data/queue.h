@@ -201,10 +201,10 @@ static inline void sse_queue_exempt_all(struct queue *queue)
         queue->ring->exempt_bytes = queue->bytes;
 }
 
-/** Appends the message, and takes a reference to it. 0, or -ENOMEM with the queue unchanged; an empty queue never
- *  fails. It does not check whether the queue admits the message. */
-static inline int sse_queue_push(struct queue *queue, struct sse_message *message,
-                                 const struct sse_platform *platform)
+/** Appends the message, and takes over a reference of the caller. 0, or -ENOMEM with the queue unchanged; an empty
+ *  queue never fails. It does not check whether the queue admits the message. */
+static inline int sse_queue_append(struct queue *queue, struct sse_message *message,
+                                   const struct sse_platform *platform)
 {
     uint32_t places = sse_queue_places(queue);
 
@@ -213,22 +213,31 @@ static inline int sse_queue_push(struct queue *queue, struct sse_message *messag
             return -ENOMEM;
         places = sse_queue_places(queue);
     }
-    sse_message_keep(message);
     sse_queue_set(queue, places, message);
     queue->count++;
     queue->bytes += sse_message_wire_size(message, queue->chunked);
     return 0;
 }
 
-/** Appends to an empty queue, which has no ring and needs no memory. False if the queue is not empty, or the
- *  message is too large. */
+/** Appends the message with a new reference. Otherwise the same as sse_queue_append. */
+static inline int sse_queue_push(struct queue *queue, struct sse_message *message,
+                                 const struct sse_platform *platform)
+{
+    int error = sse_queue_append(queue, message, platform);
+
+    if (!error)
+        sse_message_keep(message);
+    return error;
+}
+
+/** Appends to an empty queue, which has no ring and needs no memory, and takes over a reference of the caller. False
+ *  if the queue is not empty, or the message is too large. */
 static inline bool sse_queue_push_first(struct queue *queue, struct sse_message *message)
 {
     size_t size = sse_message_wire_size(message, queue->chunked);
 
     if (queue->count || size > queue->bytes_max)
         return false;
-    sse_message_keep(message);
     queue->only = message;
     queue->count = 1;
     queue->bytes = size;

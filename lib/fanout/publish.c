@@ -90,11 +90,15 @@ static inline struct sse_emitter *receiver_at(void *const *members, const struct
 }
 
 /* Queues the message for each receiver. Receivers in one segment of the array are visited without a lookup for
- * each. Lock held. */
+ * each. The message gets the references for all receivers at once, because the loops of other cores write their count
+ * too. Lock held. */
 static void enqueue_all(struct publication *publication, const struct audience *audience)
 {
-    size_t count = sse_audience_count(audience);
+    uint32_t *references = &publication->enqueueing.references;
+    uint32_t count = sse_audience_count(audience);
 
+    *references = count;
+    sse_message_keep_many(publication->message, count);
     for (size_t begin = 0; begin < count; begin += ARRAY_SEGMENT) {
         size_t length = count - begin < ARRAY_SEGMENT ? count - begin : ARRAY_SEGMENT;
         void *const *members =
@@ -107,6 +111,8 @@ static void enqueue_all(struct publication *publication, const struct audience *
             enqueue(publication, receiver_at(members, subscribers, i));
         }
     }
+    if (*references)
+        sse_message_release_many(publication->message, *references);
 }
 
 /* Queues the message for all receivers. Lock held. */

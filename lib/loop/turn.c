@@ -92,10 +92,15 @@ static inline void serve(struct turn *turn, struct sse_emitter *emitter, enum tu
 /* Serves what there was at the beginning. Returns the nanoseconds until the next turn. */
 static inline uint64_t run_turn(struct sse_loop *loop)
 {
-    struct turn turn = {.loop = loop, .now = sse_platform_now(loop->platform)};
-    struct sse_emitter *emitter = sse_marks_take(&loop->marks), *next;
+    struct sse_emitter *emitter, *next;
+    struct turn turn;
     uint64_t deadline;
 
+    turn.loop = loop;
+    turn.now = sse_platform_now(loop->platform);
+    turn.served = 0;
+    sse_turn_account_begin(&turn.account);
+    emitter = sse_marks_take(&loop->marks);
     for (; emitter; emitter = next) {
         next = emitter->next_marked;
         /* Load the memory of the next emitter while the kernel writes for this one. */
