@@ -100,8 +100,8 @@ struct pause {
 
 /*
  * There is one for each client, and nearly all are idle, so every byte counts. The members that a delivery needs
- * are side by side, so that it touches few cache lines. A publish needs those from `timers.progress` to `lock`; a turn
- * needs them too, and those up to `last_id`. lib/README.md has a table.
+ * are side by side, so that it touches few cache lines. A publish needs those from `timers.progress` to `lock`. A
+ * turn needs them too, and those up to `last_id`. lib/README.md has a table.
  */
 struct sse_emitter {
     struct timers timers;
@@ -336,8 +336,8 @@ void sse_emitter_count_dropped(struct sse_emitter *emitter, uint64_t events);
  *  replay. */
 void sse_emitter_count_written(struct sse_emitter *emitter, const struct sse_message *message, size_t bytes,
                                bool live, uint64_t now, struct turn_account *account);
-/** Releases the messages that were written, adds what was counted to the tally, and calls `relieve` if the registry is
- *  over its budget. No lock held. */
+/** Releases the messages that were written, adds what was counted to the tally, and calls `relieve` if the registry
+ *  is over its budget. No lock held. */
 void sse_turn_account_finish(struct turn_account *account, uint64_t now);
 /** The budget for bytes that no owner has tried to write yet. */
 size_t sse_group_untried_max(const struct emitter_group *group);

@@ -17,7 +17,6 @@ struct sse_emitter;
 
 struct marks {
     pthread_mutex_t lock;
-    pthread_cond_t unpinned;
     struct sse_emitter *first;
     struct sse_emitter *last;
     bool awake;    /* a turn runs or will begin: a mark need not wake the loop */
@@ -29,6 +28,7 @@ struct marks {
     void (*wake)(struct marks *marks);
     /** Stops using the descriptor of an emitter. No lock held, and the loop pinned. */
     void (*unwatch)(struct marks *marks, struct sse_emitter *emitter);
+    pthread_cond_t unpinned; /* at the end, because publishes and turns need the other members */
 };
 
 /** Marks for one loop, which is pinned. */

@@ -11,11 +11,12 @@
 /* There is a bucket for each power of two of nanoseconds. Bucket n counts 2^(n-1) <= time < 2^n. */
 #define TALLY_LATENCY_BUCKETS 64
 
+/* The members that nearly every publish or turn changes are at the end, next to the registry's lock. */
 struct emitter_tally {
-    atomic_size_t queued; /* bytes queued now; a message counts once for each receiver */
-    atomic_size_t tried;  /* those of them that an owner has tried to write */
     _Atomic uint64_t latency[TALLY_LATENCY_BUCKETS];
     _Atomic uint64_t dropped;
+    atomic_size_t queued; /* bytes queued now; a message counts once for each receiver */
+    atomic_size_t tried;  /* those of them that an owner has tried to write */
     _Atomic uint64_t events;
     _Atomic uint64_t bytes;
 };

@@ -80,8 +80,8 @@ struct sse_message *sse_message_heartbeat(void);
 /** The last chunk of a chunked stream. It has no framing itself. */
 struct sse_message *sse_message_last_chunk(void);
 
-/** sse_message_ref and unref for a message that is not NULL, and for several references at once. Inline, because every
- *  event needs them. */
+/** sse_message_ref and unref for a message that is not NULL, and for several references at once. Inline, because
+ *  every event needs them. */
 static inline void sse_message_keep_many(struct sse_message *message, unsigned count)
 {
     if (!message->borrowed)

@@ -230,8 +230,8 @@ static inline int sse_queue_push(struct queue *queue, struct sse_message *messag
     return error;
 }
 
-/** Appends to an empty queue, which has no ring and needs no memory, and takes over a reference of the caller. False
- *  if the queue is not empty, or the message is too large. */
+/** Appends to an empty queue, which has no ring and needs no memory, and takes over a reference of the caller.
+ *  False if the queue is not empty, or the message is too large. */
 static inline bool sse_queue_push_first(struct queue *queue, struct sse_message *message)
 {
     size_t size = sse_message_wire_size(message, queue->chunked);

@@ -43,15 +43,15 @@ struct shutdown {
 struct sse_registry {
     struct emitter_group group; /* first: a group is cast back to its registry */
 
-    /* Every publish changes these members and the tally before them. They are side by side, so that threads on two
-     * cores compete for as few cache lines as possible. Members that are only read are elsewhere. */
+    /* Every publish or turn changes these members and the tally before them. They are side by side, so that threads
+     * on two cores compete for as few cache lines as possible. Members that are only read are elsewhere. */
     pthread_mutex_t lock;
+    atomic_uint refs; /* the program's, one for each emitter whose owner is not done, and those of turns */
     struct registry_counts counts;
     char newest[SSE_REPLAY_ID_SIZE]; /* the id of the newest event */
 
     const struct sse_platform *platform;
     unsigned process; /* fixed */
-    atomic_uint refs; /* the program's, and one for each emitter whose owner is not done */
     pthread_cond_t none_remain;
     size_t remaining; /* emitters whose owner is not done */
     struct array members;
