@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "loop/loop.h"
 #include "loop_stage.h"
 
 #include <errno.h>
@@ -344,6 +345,62 @@ static void the_descriptor_tells_of_timers(void **state)
     }
 }
 
+/* The writes to the descriptor that wakes the loop, since the last time: an eventfd adds them up, and of a
+ * pipe each is a number of its own. */
+static uint64_t wakes_of(const struct sse_loop *loop)
+{
+    uint64_t words[64] = {0}, sum = 0;
+    ssize_t size = read(loop->wake.reader, words, sizeof(words));
+
+    for (ssize_t i = 0; i < size / (ssize_t)sizeof(words[0]); i++)
+        sum += words[i];
+    return sum;
+}
+
+#define TOPICS 4
+
+static struct sse_text topic(size_t number)
+{
+    static const char *const names[TOPICS] = {"a", "b", "c", "d"};
+
+    return sse_str(names[number % TOPICS]);
+}
+
+/* Each topic has a client of its own: the first events of a burst mark one emitter after the other. */
+static void publish_burst(struct loop_stage *stage)
+{
+    const struct sse_event event = {.data = sse_str("x")};
+
+    for (size_t i = 0; i < 16; i++)
+        assert_int_equal(sse_registry_publish(stage->registry, topic(i), &event, NULL), 0);
+}
+
+static void a_burst_wakes_the_loop_once(void **state)
+{
+    struct loop_stage *stage = *state;
+    struct loop_client clients[TOPICS];
+
+    for (size_t i = 0; i < TOPICS; i++) {
+        const struct sse_text name = topic(i);
+        const struct sse_emitter_options options = {
+            .topics = &name, .topic_count = 1, .heartbeat_ms = SSE_TIMER_OFF};
+
+        loop_client_open(&clients[i], stage, LOOP_CLIENT_TCP, &options);
+    }
+    for (int burst = 0; burst < 3; burst++) {
+        loop_stage_dispatch(stage);
+        loop_stage_dispatch(stage);
+        assert_int_equal(wakes_of(stage->loop), 0);
+        publish_burst(stage);
+        assert_int_equal(wakes_of(stage->loop), 1);
+        /* It is awake until its turn has ended. */
+        publish_burst(stage);
+        assert_int_equal(wakes_of(stage->loop), 0);
+    }
+    for (size_t i = 0; i < TOPICS; i++)
+        loop_client_depart(&clients[i]);
+}
+
 #define TEST(function, poller)                                                                               \
     cmocka_unit_test_prestate_setup_teardown(function, loop_stage_set_up, loop_stage_tear_down,              \
                                              (void *)(uintptr_t)(poller))
@@ -361,6 +418,7 @@ static int run(const enum sse_poller *poller, const char *name)
         TEST(a_signal_ends_a_dispatch_without_error, poller),
         TEST(only_one_poller_has_a_descriptor, poller),
         TEST(any_thread_may_ask_for_the_descriptor, poller),
+        TEST(a_burst_wakes_the_loop_once, poller),
     };
 
     return cmocka_run_group_tests_name(name, tests, NULL, NULL);
