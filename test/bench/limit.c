@@ -2,6 +2,11 @@
 /*
  * The limit: the same server without any library. A burst is formatted once, and each client gets it with one
  * send(). If a socket is full, the server waits for it, as only a bench can.
+ *
+ *   limit [state]
+ *
+ * With "state" it also writes to memory of each client, as much as the library does: once before all sends, and once
+ * with each. The difference is what that memory costs.
  */
 #include "serving.h"
 
@@ -16,6 +21,15 @@
 
 static const char head[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
                            "Cache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\n\r\n";
+/* As an emitter has it: where it begins in a cache line, what a publish writes to, and what a turn writes to.
+ */
+#define STATE_SIZE 304
+#define STATE_MAX 65536
+#define QUEUED_LINES 3
+#define WRITTEN_LINES 4
+#define LINE 64
+
+static volatile char *state; /* NULL: no */
 static char frames[BURST_MAX * (SIZE_MAX_OF_DATA + 8)];
 
 static void send_all(int fd, const char *bytes, size_t size)
@@ -57,6 +71,12 @@ static size_t format(const struct assignment *assignment, size_t count)
     return size;
 }
 
+static void touch(size_t client, size_t lines)
+{
+    for (size_t i = 0; state && i < lines; i++)
+        state[client % STATE_MAX * STATE_SIZE + i * LINE]++;
+}
+
 static void publish_to_all(const struct assignment *assignment, size_t count)
 {
     size_t size = format(assignment, count);
@@ -64,7 +84,11 @@ static void publish_to_all(const struct assignment *assignment, size_t count)
     struct connection **streams = serving_streams(&streams_count);
 
     for (size_t i = 0; i < streams_count; i++)
+        touch(i, QUEUED_LINES);
+    for (size_t i = 0; i < streams_count; i++) {
+        touch(i, WRITTEN_LINES);
         send_all(streams[i]->fd, frames, size);
+    }
 }
 
 static void publish(const struct assignment *assignment, size_t count)
@@ -81,9 +105,12 @@ static void publish(const struct assignment *assignment, size_t count)
             send_all(streams[at]->fd, frames, format(assignment, 1));
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     static const struct service service = {open_stream, ignore, ignore, publish};
+    static char states[STATE_MAX * STATE_SIZE];
 
+    if (argc > 1 && !strcmp(argv[1], "state"))
+        state = states;
     return serve(&service);
 }

@@ -105,6 +105,14 @@ def broadcasts(streams):
     figure("rss_growth_from_idle_to_peak", growth / 1024 if found else None, "KiB", 256)
 
 
+def memory(streams):
+    """What of that the memory of the emitters costs, without an instruction of the library: the limit, which touches
+    as much of it, over the limit."""
+    for name, shape in BROADCASTS.items():
+        found = streams.turns(("limit", shape, ("state",)), ("limit", shape))
+        figure(f"cpu_per_delivery_with_state_over_limit_{name}", median_ratio(found, "cpu_ns"), "ratio")
+
+
 def user_times(streams):
     found = streams.turns(("server", USER_TIMES[10000]), ("server", USER_TIMES[1000]))
     figure("user_time_per_delivery_10000_over_1000", ratio_of_sums(found, "user_ns"), "ratio", 1.2)
@@ -149,4 +157,4 @@ def many(streams):
     figure("user_time_per_delivery_50000_over_1000", ratio_of_sums(found, "user_ns"), "ratio")
 
 
-GROUPS = {group.__name__: group for group in (broadcasts, user_times, bursts, tokens, paced, stalled, many)}
+GROUPS = {group.__name__: group for group in (broadcasts, memory, user_times, bursts, tokens, paced, stalled, many)}
