@@ -14,7 +14,7 @@
 #   coverage      lines, branches and conditions of lib/ that the unit tests reach: test/coverage/gate.txt
 #   sanitizers    gcc's ASan with UBSan, and clang's TSan
 #   valgrind      Helgrind and DRD
-#   instructions  user instructions of a delivery, a send and a turn, each below its gate
+#   instructions  user instructions of a delivery, a send and a turn, cache misses and atomic operations: gates
 #   simulation    160,000 seeds of clients, loops and a server against a model
 #   exhaustive    every text of up to seven symbols, encoded and parsed
 #   schedules     every schedule of three threads with a limited number of preemptions

@@ -20,6 +20,7 @@ struct shape {
     const char *name;
     void (*run)(struct steady *steady, size_t count);
     bool sockets;
+    bool polled;
     size_t per_count; /* how many deliveries or calls each count makes */
 };
 
@@ -87,7 +88,7 @@ static void run_batch(struct steady *steady, size_t count)
     }
 }
 
-/* The same number, each published by itself before the loop's turn. */
+/* The same number, each published by itself before the loop's turn. A polled loop is woken by a write. */
 static void run_burst(struct steady *steady, size_t count)
 {
     const struct sse_event event = {.data = {.ptr = filler, .len = 20}};
@@ -142,16 +143,17 @@ static void run_turn(struct steady *steady, size_t count)
 }
 
 static const struct shape shapes[] = {
-    {"bare", run_bare, true, EMITTERS},
-    {"broadcast", run_broadcast, true, EMITTERS},
-    {"broadcast_callback", run_broadcast, false, EMITTERS},
-    {"batch_of_16", run_batch, true, EMITTERS},
-    {"burst_of_16", run_burst, true, 16 * (size_t)EMITTERS},
-    {"send", run_send, true, EMITTERS},
-    {"send_callback", run_send, false, EMITTERS},
-    {"publish", run_publish, true, 1},
-    {"info", run_info, true, 1},
-    {"turn", run_turn, true, 1},
+    {"bare", run_bare, true, false, EMITTERS},
+    {"broadcast", run_broadcast, true, false, EMITTERS},
+    {"broadcast_callback", run_broadcast, false, false, EMITTERS},
+    {"batch_of_16", run_batch, true, false, EMITTERS},
+    {"burst_of_16", run_burst, true, false, 16 * (size_t)EMITTERS},
+    {"burst_of_16_polled", run_burst, false, true, 16 * (size_t)EMITTERS},
+    {"send", run_send, true, false, EMITTERS},
+    {"send_callback", run_send, false, false, EMITTERS},
+    {"publish", run_publish, true, false, 1},
+    {"info", run_info, true, false, 1},
+    {"turn", run_turn, true, false, 1},
 };
 
 int main(int argc, char **argv)
@@ -166,9 +168,11 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: instructions SHAPE COUNT\n");
         return 2;
     }
-    steady_open(&steady,
-                &(struct steady_options){
-                    .count = EMITTERS, .sockets = shape->sockets, .topics = true, .platform = &platform});
+    steady_open(&steady, &(struct steady_options){.count = EMITTERS,
+                                                  .sockets = shape->sockets,
+                                                  .polled = shape->polled,
+                                                  .topics = true,
+                                                  .platform = &platform});
     shape->run(&steady, strtoul(argv[2], NULL, 10));
     steady_close(&steady);
     printf("%zu\n", shape->per_count);

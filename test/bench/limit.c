@@ -5,8 +5,8 @@
  *
  *   limit [state]
  *
- * With "state" it also writes to memory of each client, as much as the library does: once before all sends, and once
- * with each. The difference is what that memory costs.
+ * With "state" it also writes to memory of each client, as much as the library does: once before all sends, and
+ * once with each. The difference is what that memory costs.
  */
 #include "serving.h"
 

@@ -37,6 +37,9 @@ def calls(programs):
     for shape, deliveries in (("broadcast", 1), ("batch_of_16", 1), ("burst_of_16", 16), ("send", 1)):
         value = counting.system_calls(program, shape, WRITES) if counting.available("strace") else None
         figure(f"writes_per_client_{shape}", value and value * deliveries, "writes", 1)
+    value = counting.system_calls(program, "burst_of_16_polled", WRITES) if counting.available("strace") else None
+    # The count is for each delivery, of which a burst makes sixteen thousand.
+    figure("wakes_per_burst_of_16_publishes", value and round(value * 16000, 3), "wakes", 1)
     for shape in ("broadcast", "send", "publish", "turn", "info"):
         value = counting.system_calls(program, shape, ("getpid",)) if counting.available("strace") else None
         figure(f"getpid_per_{shape}", value, "calls")

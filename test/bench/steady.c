@@ -23,8 +23,12 @@ static void ignore_wake(struct sse_loop *loop, void *user)
 
 void steady_turn(struct steady *steady)
 {
-    int next;
+    int next = 1;
 
+    if (steady->polled) {
+        steady_check(sse_loop_dispatch(steady->loop, 0), "sse_loop_dispatch");
+        return;
+    }
     do
         next = sse_loop_turn(steady->loop);
     while (!next);
@@ -83,9 +87,9 @@ void steady_open(struct steady *steady, const struct steady_options *wanted)
     const struct sse_registry_options options = {
         .size = sizeof(options), .platform = wanted->platform, .history = wanted->history};
     const struct sse_loop_options driven = {
-        .size = sizeof(driven), .platform = wanted->platform, .on_wake = ignore_wake};
+        .size = sizeof(driven), .platform = wanted->platform, .on_wake = wanted->polled ? NULL : ignore_wake};
 
-    *steady = (struct steady){.count = wanted->count, .sockets = wanted->sockets};
+    *steady = (struct steady){.count = wanted->count, .sockets = wanted->sockets, .polled = wanted->polled};
     steady->emitters = calloc(wanted->count, sizeof(struct sse_emitter *));
     steady_check(steady->emitters ? 0 : -1, "calloc");
     if (wanted->sockets)

@@ -15,11 +15,12 @@
 
 struct steady {
     struct sse_registry *registry;
-    struct sse_loop *loop; /* driven */
+    struct sse_loop *loop;
     struct sse_emitter **emitters;
     size_t count;
     int pairs[STEADY_PAIRS][2];
     bool sockets;
+    bool polled;
     uint64_t taken; /* bytes, by the callback or from the sockets */
 };
 
@@ -29,6 +30,7 @@ struct steady_options {
     bool sockets; /* else write callbacks */
     const struct sse_platform *platform;
     struct sse_history_limits history;
+    bool polled; /* the library runs the loop, which writes to no socket; otherwise the loop is driven */
     bool topics; /* each is subscribed to its own topic, "topic-N" */
 };
 

@@ -106,8 +106,8 @@ def broadcasts(streams):
 
 
 def memory(streams):
-    """What of that the memory of the emitters costs, without an instruction of the library: the limit, which touches
-    as much of it, over the limit."""
+    """What the memory of the emitters costs: the limit, which touches as much memory for each client, over the
+    limit."""
     for name, shape in BROADCASTS.items():
         found = streams.turns(("limit", shape, ("state",)), ("limit", shape))
         figure(f"cpu_per_delivery_with_state_over_limit_{name}", median_ratio(found, "cpu_ns"), "ratio")

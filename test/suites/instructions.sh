@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# User instructions of a delivery, a send and a flush. Each has its gate in test/bench/gate.py.
+# User instructions, cache misses and atomic operations. Each has its gate in test/bench/gate.py.
 . "$SSE_ROOT/test/support/suite.sh"
 
 log=$SSE_BUILD/instructions.log
