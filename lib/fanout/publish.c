@@ -133,12 +133,18 @@ static void deliver(struct publication *publication)
     registry->counts.queued += publication->delivery.receivers;
 }
 
-static bool fits(struct sse_emitter *emitter, const struct sse_message *message)
+/* False if the queue is too small. Otherwise *smallest falls to its size. One that drains receives nothing.
+ */
+static bool fits(struct sse_emitter *emitter, const struct sse_message *message, uint32_t *smallest)
 {
-    bool fits;
+    bool fits = true;
 
     pthread_mutex_lock(&emitter->lock);
-    fits = emitter->state != SSE_STATE_OPEN || sse_queue_fits(&emitter->queue, message);
+    if (emitter->state == SSE_STATE_OPEN) {
+        fits = sse_queue_fits(&emitter->queue, message);
+        if (emitter->queue.bytes_max < *smallest)
+            *smallest = emitter->queue.bytes_max;
+    }
     pthread_mutex_unlock(&emitter->lock);
     return fits;
 }
@@ -147,15 +153,19 @@ static bool fits(struct sse_emitter *emitter, const struct sse_message *message)
  * members, so there is no need to check each. Lock held. */
 static bool fits_all(const struct publication *publication)
 {
+    struct sse_registry *registry = publication->registry;
+    uint32_t smallest = UINT32_MAX;
     struct audience audience;
 
-    if (sse_message_wire_size(publication->message, true) <= publication->registry->smallest_queue)
+    if (sse_message_wire_size(publication->message, true) <= registry->smallest_queue)
         return true;
-    audience = sse_audience_find(publication->registry, publication->name);
+    audience = sse_audience_find(registry, publication->name);
     for (uint32_t i = 0; i < sse_audience_count(&audience); i++) {
-        if (!fits(sse_audience_at(&audience, i), publication->message))
+        if (!fits(sse_audience_at(&audience, i), publication->message, &smallest))
             return false;
     }
+    if (audience.everyone)
+        registry->smallest_queue = smallest;
     return true;
 }
 

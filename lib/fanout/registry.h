@@ -55,8 +55,8 @@ struct sse_registry {
     pthread_cond_t none_remain;
     size_t remaining; /* emitters whose owner is not done */
     struct array members;
-    uint32_t count; /* members; the oldest is at position 0 */
-    uint32_t smallest_queue; /* in bytes; no member has a smaller one */
+    uint32_t count;          /* members; the oldest is at position 0 */
+    uint32_t smallest_queue; /* in bytes; no member that is open has a smaller one */
     struct topics topics;
     struct topic *everyone; /* the history of events to everyone; it has no subscribers */
     struct archive archive;

@@ -2,6 +2,7 @@
 /* What a publish costs apart from queues and history: receivers, topics, members. */
 #include "scene.h"
 
+#include <errno.h>
 #include <string.h>
 
 static uint64_t to_ready(size_t n, struct sse_text topic)
@@ -101,6 +102,28 @@ static uint64_t publish_to_descriptors_behind(size_t n)
     steps = scene_publish(absent, "an event");
     scene_close();
     return steps;
+}
+
+/* One whose queue is smaller than the event has left. The first publish looks at each queue, which is a step
+ * at least; the next ones need not. */
+static uint64_t publish_after_one_with_a_small_queue(size_t n)
+{
+    struct sse_emitter_options options;
+    uint64_t steps[3];
+
+    scene_open(NULL);
+    options = scene_options();
+    scene_add_many(&options, n, absent);
+    options.queue_bytes = 10;
+    scene_check(!sse_emitter_abort(scene_add(&options, NULL, 0), -EPIPE), "it has not ended");
+    for (size_t i = 0; i < 3; i++) {
+        scene_settle();
+        steps[i] = scene_publish(absent, "more than ten bytes");
+    }
+    scene_check(steps[1] + n <= steps[0], "the second publish looks at each queue");
+    scene_check(steps[2] == steps[1], "the third publish costs more than the second");
+    scene_close();
+    return steps[1];
 }
 
 /* All of them overflow and end. */
@@ -304,6 +327,7 @@ const struct cost costs_of_publishing[] = {
     COST(PUBLISH, "receivers", LINEAR, 1000, publish_to_full_drop_oldest),
     COST(PUBLISH, "receivers", LINEAR, 1000, publish_to_full_coalesce),
     COST(PUBLISH, "receivers", LINEAR, 60, publish_to_descriptors_behind),
+    COST(PUBLISH, "receivers", LINEAR, 1000, publish_after_one_with_a_small_queue),
     COST(PUBLISH, "receivers that end by it", LINEARITHMIC, 1000, publish_that_ends_all),
     COST(PUBLISH, "other members, other topics", CONSTANT, 4000, publish_among_topics),
     COST(PUBLISH, "other members, other topics", CONSTANT, 4000, publish_among_topics_alike),

@@ -155,6 +155,23 @@ static void only_receivers_decide_whether_it_fits(void **state)
     assert_int_equal(publish_size("t", 201), 0);
 }
 
+/* Whoever looks at all queues remembers the smallest: one that joins later counts, and so does one that
+ * another publish had no need to look at. */
+static void the_smallest_queue_is_known_after_others_have_left(void **state)
+{
+    (void)state;
+    enter_with(0, SSE_OVERFLOW_END, 300, 0);
+    enter_with(1, SSE_OVERFLOW_END, 20, 0);
+    assert_int_equal(sse_emitter_abort(clients[1].emitter, -EPIPE), 0);
+    assert_int_equal(publish_size(NULL, 100), 0);
+    assert_int_equal(publish_size(NULL, 301), -EMSGSIZE);
+    enter_with(1, SSE_OVERFLOW_END, 50, 0);
+    assert_int_equal(publish_size(NULL, 100), -EMSGSIZE);
+    assert_int_equal(join(prepare(2, SSE_OUTPUT_CALLBACK), "u", absent), 0);
+    assert_int_equal(publish_size("u", 100), 0);
+    assert_int_equal(publish_size(NULL, 100), -EMSGSIZE);
+}
+
 /* The frame of a chunk needs room too. */
 static void an_event_that_never_fits_with_its_frame_is_refused(void **state)
 {
@@ -337,6 +354,7 @@ int main(void)
         STAGE_TEST(a_slow_client_sees_the_newest_of_each_key),
         STAGE_TEST(an_event_that_never_fits_is_refused),
         STAGE_TEST(only_receivers_decide_whether_it_fits),
+        STAGE_TEST(the_smallest_queue_is_known_after_others_have_left),
         STAGE_TEST(an_event_that_never_fits_with_its_frame_is_refused),
         STAGE_TEST(without_memory_for_a_queue_others_go_on),
         STAGE_TEST(a_batch_is_dropped_as_a_whole),
