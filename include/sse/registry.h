@@ -170,6 +170,7 @@ SSE_API void sse_registry_unref(struct sse_registry *registry);
  * - -EINVAL: there is a history, and the event has an id that looks like an assigned one.
  * - Every error of sse_event_encode.
  * - -EBADMSG: the topic is present and empty, or longer than SSE_TOPIC_SIZE_MAX.
+ * - -EMSGSIZE: the event is larger than SSE_EVENT_SIZE_MAX. An assigned id counts.
  * - -EMSGSIZE: the event is larger than the queue_bytes of a receiver. An assigned id and the chunk framing of
  *   that receiver count.
  * - -ENOMEM.
@@ -191,6 +192,7 @@ SSE_API int sse_registry_publish(struct sse_registry *registry, struct sse_text 
  * Errors:
  * - Every error of sse_registry_publish, except those of encoding.
  * - -EINVAL: `message` is NULL.
+ * - -EMSGSIZE: the message has no room for an assigned id below SSE_EVENT_SIZE_MAX.
  */
 SSE_API int sse_registry_publish_message(struct sse_registry *registry, struct sse_text topic,
                                          struct sse_message *message, struct sse_delivery *delivery);

@@ -188,17 +188,19 @@ bool sse_message_is_dispatched(const struct sse_message *message)
     return message->has_id || message->id_slot;
 }
 
-struct sse_message *sse_message_copy_with_id(const struct sse_message *message, size_t size,
-                                             const struct sse_platform *platform)
+int sse_message_copy_with_id(struct sse_message **made, const struct sse_message *message, size_t size,
+                             const struct sse_platform *platform)
 {
     size_t slot = message->id_slot;
     size_t line_size = strlen("id: ") + size + 1;
+    struct sse_message *copy;
     unsigned char *frame;
-    struct sse_message *copy =
-        allocate_message(message->frame_size + line_size, message->key, platform, &frame);
 
+    if (message->frame_size + line_size > SSE_EVENT_SIZE_MAX)
+        return -EMSGSIZE;
+    copy = allocate_message(message->frame_size + line_size, message->key, platform, &frame);
     if (!copy)
-        return NULL;
+        return -ENOMEM;
     copy->has_id = true;
     copy->id_offset = slot + strlen("id: ");
     copy->id_size = size;
@@ -209,7 +211,8 @@ struct sse_message *sse_message_copy_with_id(const struct sse_message *message, 
     memcpy(frame + slot + line_size, message->frame + slot, message->frame_size - slot);
     copy->events = message->events;
     frame_chunk(copy, frame);
-    return copy;
+    *made = copy;
+    return 0;
 }
 
 void sse_message_patch_id(struct sse_message *message, const char *id)

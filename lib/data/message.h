@@ -56,9 +56,10 @@ bool sse_small_message_fits(ssize_t size);
 struct sse_message *sse_message_copy(const struct sse_message *message, const struct sse_platform *platform);
 
 /** A copy with an id of `size` bytes in the last event that has data. Set the bytes of the id with
- *  sse_message_patch_id. The message must be dispatched, and must not end with an id. NULL without memory. */
-struct sse_message *sse_message_copy_with_id(const struct sse_message *message, size_t size,
-                                             const struct sse_platform *platform);
+ *  sse_message_patch_id. The message must be dispatched, and must not end with an id. 0, -ENOMEM, or -EMSGSIZE if
+ *  the copy would be larger than SSE_EVENT_SIZE_MAX. */
+int sse_message_copy_with_id(struct sse_message **made, const struct sse_message *message, size_t size,
+                             const struct sse_platform *platform);
 
 /** Overwrites the id with one of the same size. No other thread may have the message yet. */
 void sse_message_patch_id(struct sse_message *message, const char *id);

@@ -307,9 +307,10 @@ static int publish_message(struct sse_registry *registry, struct sse_text topic,
     if (!publication.retained || sse_message_ends_with_id(message))
         return run(&publication, delivery);
     publication.assigned = true;
-    publication.message = sse_message_copy_with_id(message, sse_archive_id_size(archive), registry->platform);
-    if (!publication.message)
-        return -ENOMEM;
+    error = sse_message_copy_with_id(&publication.message, message, sse_archive_id_size(archive),
+                                     registry->platform);
+    if (error)
+        return error;
     error = run(&publication, delivery);
     sse_message_unref(publication.message);
     return error;

@@ -237,6 +237,43 @@ static void a_batch_is_replayed_as_a_whole(void **state)
     come_back(2, "a", sse_str("x"), SSE_REPLAY_GAP, "");
 }
 
+static int publish_both_ways(const struct sse_event *event, struct sse_message *message)
+{
+    int error = sse_registry_publish(registry, absent, event, NULL);
+
+    assert_int_equal(sse_registry_publish_message(registry, absent, message, NULL), error);
+    return error;
+}
+
+/* With a history, the id line takes its part of the largest event, whichever way it is published. */
+static void the_id_that_is_assigned_counts_at_the_maximum(void **state)
+{
+    static const size_t id_line = sizeof("id: " ID("0") "\n") - 1;
+    char *data = malloc(SSE_EVENT_SIZE_MAX);
+    struct sse_event event = {.data = {data, SSE_EVENT_SIZE_MAX - strlen("data: \n\n")}};
+    struct sse_message *whole, *with_room;
+
+    (void)state;
+    assert_non_null(data);
+    memset(data, 'x', SSE_EVENT_SIZE_MAX);
+    assert_int_equal(sse_message_new(&whole, &event, 1, &platform.platform), 0);
+    assert_int_equal(publish_both_ways(&event, whole), -EMSGSIZE);
+    event.data.len -= id_line - 1;
+    assert_int_equal(sse_message_new(&with_room, &event, 1, &platform.platform), 0);
+    assert_int_equal(publish_both_ways(&event, with_room), -EMSGSIZE);
+    sse_message_unref(with_room);
+    assert_int_equal(stats().published, 0);
+    event.data.len--;
+    assert_int_equal(sse_message_new(&with_room, &event, 1, &platform.platform), 0);
+    assert_int_equal(publish_both_ways(&event, with_room), 0);
+    sse_message_unref(with_room);
+    use_registry((struct sse_registry_options){.size = 0});
+    event.data.len += id_line;
+    assert_int_equal(publish_both_ways(&event, whole), 0);
+    sse_message_unref(whole);
+    free(data);
+}
+
 #define STAGE_TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -251,6 +288,7 @@ int main(void)
         STAGE_TEST(comments_are_not_kept),
         STAGE_TEST(a_message_without_id_gets_a_copy_with_one),
         STAGE_TEST(a_batch_is_replayed_as_a_whole),
+        STAGE_TEST(the_id_that_is_assigned_counts_at_the_maximum),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
