@@ -123,6 +123,7 @@ static void deliver(struct publication *publication)
     const struct enqueueing *enqueueing = &publication->enqueueing;
     const struct audience audience = sse_audience_find(registry, publication->name);
 
+    atomic_store_explicit(&publication->message->published, enqueueing->now, memory_order_relaxed);
     enqueue_all(publication, &audience);
     atomic_fetch_add_explicit(&tally->queued, enqueueing->charged, memory_order_relaxed);
     if (enqueueing->tried)
@@ -241,7 +242,6 @@ static int run(struct publication *publication, struct sse_delivery *delivery)
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     now = sse_platform_now(publication->registry->platform);
     publication->enqueueing.now = now;
-    atomic_store_explicit(&publication->message->published, now, memory_order_relaxed);
     error = queue(publication);
     if (!error)
         follow_up(publication);

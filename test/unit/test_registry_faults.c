@@ -185,6 +185,59 @@ static void a_stuck_client_ends_by_its_stall_timer(void **state)
     assert_int_equal(clients[0].output.size, 2 + 40 * 9);
 }
 
+static struct sse_message *new_message(const char *id)
+{
+    const struct sse_event event = {.data = sse_str("x"), .id = sse_str(id)};
+    struct sse_message *message;
+
+    assert_int_equal(sse_message_new(&message, &event, 1, &platform.platform), 0);
+    return message;
+}
+
+/* It is too large for one receiver, and then there is no memory to retain it. */
+static void fail_to_publish(struct sse_message *message)
+{
+    assert_int_equal(sse_registry_publish_message(registry, sse_str("u"), message, NULL), -EMSGSIZE);
+    fake_platform_fail_at(&platform, 1, true);
+    assert_int_equal(sse_registry_publish_message(registry, sse_str("v"), message, NULL), -ENOMEM);
+    fake_platform_fail_at(&platform, 0, false);
+}
+
+static uint64_t deliveries(void)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < SSE_LATENCY_BUCKETS; i++)
+        sum += stats().latency[i];
+    return sum;
+}
+
+/* How long its delivery takes counts from the publish that succeeded; if there was none, a send has no time.
+ */
+static void a_failed_publish_leaves_a_shared_message_alone(void **state)
+{
+    struct sse_message *published = new_message("p"), *sent = new_message("s");
+
+    (void)state;
+    enter(0, "t")->output.room = 0;
+    prepare(1, SSE_OUTPUT_CALLBACK)->options.queue_bytes = 10;
+    assert_int_equal(join(&clients[1], "u", absent), 0);
+    atomic_store(&platform.now, 1000);
+    assert_int_equal(sse_registry_publish_message(registry, sse_str("t"), published, NULL), 0);
+    atomic_store(&platform.now, 2000);
+    fail_to_publish(published);
+    fail_to_publish(sent);
+    atomic_store(&platform.now, 1000 + 1024);
+    fake_client_make_room(&clients[0], SIZE_MAX);
+    assert_int_equal(stats().latency[11], 1);
+    assert_int_equal(sse_emitter_send_message(clients[0].emitter, sent), 0);
+    (void)fake_loop_settle(&loop);
+    assert_int_equal(fake_client_info(&clients[0]).events, 2);
+    assert_int_equal(deliveries(), 1);
+    sse_message_unref(published);
+    sse_message_unref(sent);
+}
+
 #define STAGE_TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -196,6 +249,7 @@ int main(void)
         STAGE_TEST(one_dead_output_disturbs_nobody),
         STAGE_TEST(a_stuck_client_costs_what_its_queue_may_hold),
         STAGE_TEST(a_stuck_client_ends_by_its_stall_timer),
+        STAGE_TEST(a_failed_publish_leaves_a_shared_message_alone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
