@@ -30,24 +30,35 @@ static uint64_t remaining(uint64_t deadline, uint64_t now)
     return deadline > now ? deadline - now : 0;
 }
 
-/* Waits until a descriptor has room or an error. Lock held; released meanwhile. */
-static void wait_for_room(struct sse_emitter *emitter, uint64_t duration)
+/* After an error that lasts, waiting again would spin. Some systems return EAGAIN where others return ENOMEM. */
+static int error_of_poll(int error)
+{
+    if (error == EINTR)
+        return 0;
+    return error == ENOMEM || error == EAGAIN ? -ENOMEM : -EIO;
+}
+
+/* Waits until a descriptor has room or an error. 0, or an error of the wait. Lock held; released meanwhile. */
+static int wait_for_room(struct sse_emitter *emitter, uint64_t duration)
 {
     struct pollfd room = {.fd = sse_emitter_descriptor(emitter), .events = POLLOUT};
     uint64_t until = deadline_after(monotonic_now(), duration);
+    int error = 0;
 
     pthread_mutex_unlock(&emitter->lock);
-    (void)poll(&room, 1, deadline_timeout_ms(until, monotonic_now()));
+    if (poll(&room, 1, deadline_timeout_ms(until, monotonic_now())) < 0)
+        error = error_of_poll(errno);
     pthread_mutex_lock(&emitter->lock);
+    return error;
 }
 
-/* Lock held; released meanwhile. */
-static void wait_for_change(struct sse_emitter *emitter, struct emitter_waiter *waiter, uint64_t duration)
+/* 0, or an error of the wait. Lock held; released meanwhile. */
+static int wait_for_change(struct sse_emitter *emitter, struct emitter_waiter *waiter, uint64_t duration)
 {
-    if (emitter->output_kind == OUTPUT_PULL)
-        sse_condition_wait_until(&waiter->wake, &emitter->lock, deadline_after(monotonic_now(), duration));
-    else
-        wait_for_room(emitter, duration);
+    if (emitter->output_kind != OUTPUT_PULL)
+        return wait_for_room(emitter, duration);
+    sse_condition_wait_until(&waiter->wake, &emitter->lock, deadline_after(monotonic_now(), duration));
+    return 0;
 }
 
 /* With a loop, the loop runs the timers and the callbacks. Lock held; released meanwhile. */
@@ -67,7 +78,9 @@ static int wait_until(struct sse_emitter *emitter, struct emitter_waiter *waiter
         result = answer(emitter);
         if (result || !left)
             return result;
-        wait_for_change(emitter, waiter, deadline_earlier(left, timer));
+        result = wait_for_change(emitter, waiter, deadline_earlier(left, timer));
+        if (result)
+            return result;
     }
 }
 

@@ -253,6 +253,7 @@ void step_consume(struct client *client, size_t size)
 
 int step_wait(struct client *client, int timeout_ms)
 {
+    static const int documented[] = {-ENOMEM, -EIO, 0};
     struct attempt attempt;
     int result;
 
@@ -263,7 +264,7 @@ int step_wait(struct client *client, int timeout_ms)
         result = sse_emitter_wait(client->emitter, timeout_ms);
         if (result == -EINTR || !client_is_open(client))
             return result;
-    } while (result < 0 && attempt_is_to_be_repeated(&attempt, result, no_memory));
+    } while (result < 0 && attempt_is_to_be_repeated(&attempt, result, documented));
     return result;
 }
 
