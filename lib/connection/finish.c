@@ -3,6 +3,7 @@
 #include "connection/state.h"
 
 #include <errno.h>
+#include <poll.h>
 
 /** The first message of the queue, if it is a batch that was truncated. */
 struct remains {
@@ -138,18 +139,28 @@ void sse_emitter_owner_is_done(struct sse_emitter *emitter)
         unused->unref(unused);
 }
 
+/* Some systems allocate a condition in its first wait, and may have no memory. */
+static void wait_or_pause(pthread_cond_t *wake, pthread_mutex_t *lock)
+{
+    if (!pthread_cond_wait(wake, lock))
+        return;
+    pthread_mutex_unlock(lock);
+    (void)poll(NULL, 0, 1);
+    pthread_mutex_lock(lock);
+}
+
+/* The caller has no error to return: nothing here may fail. */
 void sse_emitter_wait_for_others(struct sse_emitter *emitter)
 {
-    struct emitter_waiter waiter = {.next = NULL};
+    struct emitter_waiter waiter = {.wake = PTHREAD_COND_INITIALIZER};
     int cancel_state;
 
     if (!sse_emitter_others_are_inside(emitter))
         return;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-    pthread_cond_init(&waiter.wake, NULL);
     sse_emitter_add_waiter(emitter, &waiter);
     while (sse_emitter_others_are_inside(emitter))
-        pthread_cond_wait(&waiter.wake, &emitter->lock);
+        wait_or_pause(&waiter.wake, &emitter->lock);
     sse_emitter_remove_waiter(emitter, &waiter);
     pthread_cond_destroy(&waiter.wake);
     pthread_setcancelstate(cancel_state, NULL);

@@ -31,7 +31,8 @@ struct wait {
     unsigned thread;
 };
 
-/* The content of the system's object: its index here. */
+/* The content of the system's object: its index here. No condition has the index 0: it is the content after
+ * PTHREAD_COND_INITIALIZER. */
 struct reference {
     unsigned index;
 };
@@ -39,13 +40,13 @@ struct reference {
 static struct lock locks[LOCKS_MAX];
 static unsigned lock_count;
 static struct condition conditions[LOCKS_MAX];
-static unsigned condition_count;
+static unsigned condition_count = 1;
 static unsigned held[ALL_THREADS];
 
 void locks_clear(void)
 {
     lock_count = 0;
-    condition_count = 0;
+    condition_count = 1;
     memset(held, 0, sizeof(held));
 }
 
@@ -82,10 +83,22 @@ static struct lock *lock_at(const pthread_mutex_t *mutex, const void *code)
     return &locks[index];
 }
 
-static struct condition *condition_at(const pthread_cond_t *condition, const void *code)
+static unsigned add_condition(pthread_cond_t *condition)
+{
+    const struct reference reference = {.index = condition_count};
+
+    require(condition_count < LOCKS_MAX);
+    conditions[condition_count] = (struct condition){.at = condition, .bit = objects_bit(condition)};
+    memcpy(condition, &reference, sizeof(reference));
+    return condition_count++;
+}
+
+static struct condition *condition_at(pthread_cond_t *condition, const void *code)
 {
     unsigned index = index_in(condition, code);
 
+    if (!index)
+        index = add_condition(condition);
     if (index >= condition_count || conditions[index].at != condition)
         failure("no condition is there: %s, at [%p]", objects_name_of(condition), code);
     return &conditions[index];
@@ -179,12 +192,8 @@ int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex)
 
 int __wrap_pthread_cond_init(pthread_cond_t *condition, const pthread_condattr_t *attributes)
 {
-    const struct reference reference = {.index = condition_count};
-
     (void)attributes;
-    require(condition_count < LOCKS_MAX);
-    conditions[condition_count++] = (struct condition){.at = condition, .bit = objects_bit(condition)};
-    memcpy(condition, &reference, sizeof(reference));
+    (void)add_condition(condition);
     return 0;
 }
 
