@@ -580,7 +580,7 @@ SSE_API ssize_t sse_emitter_read(struct sse_emitter *emitter, void *buffer, size
  * - -EINTR: sse_emitter_interrupt was called.
  * - -EDEADLK: called from inside a callback of this emitter.
  * - -ENOMEM.
- * - -EIO: FD: the system cannot wait for the descriptor. The emitter is as it was.
+ * - -EIO: FD: the system cannot wait for the descriptor. The stream goes on.
  * - SSE_ENDED, or the errno that ended the emitter, as sse_emitter_peek.
  */
 SSE_API int sse_emitter_wait(struct sse_emitter *emitter, int timeout_ms);

@@ -184,17 +184,6 @@ int sse_emitter_flush(struct sse_emitter *emitter)
     return result;
 }
 
-/* Drops the messages for a gap that is filled, or those for a gap that is not. They do not count as dropped,
- * because only one of the two groups was to be written. */
-static void choose_after_gap(struct pause *pause, bool filled, const struct sse_platform *platform)
-{
-    uint32_t first = filled ? 0 : pause->if_gap;
-    uint32_t count = filled ? pause->if_gap : pause->if_filled;
-
-    while (count--)
-        (void)sse_queue_drop_at(&pause->later, first, platform);
-}
-
 /* Lock held. */
 static int start(struct sse_emitter *emitter, bool gap_filled, uint64_t now)
 {
@@ -204,7 +193,7 @@ static int start(struct sse_emitter *emitter, bool gap_filled, uint64_t now)
         return error;
     if (!emitter->paused)
         return -EALREADY;
-    choose_after_gap(sse_emitter_pause(emitter), gap_filled, emitter->platform);
+    sse_emitter_choose_after_gap(emitter, gap_filled);
     emitter->paused = false;
     sse_emitter_follow_pause(emitter, now);
     return 0;

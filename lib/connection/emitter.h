@@ -344,6 +344,16 @@ size_t sse_group_untried_max(const struct emitter_group *group);
 /** Whether the backlog of its registry is over the budget. */
 bool sse_group_is_over_budget(const struct emitter_group *group);
 
+/* pause.c: what waits behind a pause. Lock held. */
+
+/** Drops the messages for a gap that is filled, or those for a gap that is not. They do not count as dropped,
+ *  because only one of the two groups was to be written. */
+void sse_emitter_choose_after_gap(struct sse_emitter *emitter, bool filled);
+
+/** Drops all of it, and counts what the client would have got. If it was not started, nobody has filled a
+ * gap. */
+void sse_emitter_drop_pause(struct sse_emitter *emitter);
+
 /* ending.c. Lock held. */
 
 /** Begins to end the emitter. False if it has ended already, or is draining and the reason is graceful. After true,

@@ -4,18 +4,6 @@
 
 #include <errno.h>
 
-/* Drops what is queued behind a pause. The client has not received it, and asks for it again. */
-static void drop_pause(struct sse_emitter *emitter)
-{
-    struct pause *pause = sse_emitter_pause(emitter);
-
-    emitter->paused = false;
-    sse_emitter_set_pause(emitter, NULL);
-    sse_emitter_count_dropped(emitter, sse_queue_events(&pause->later));
-    sse_queue_clear(&pause->later, emitter->platform);
-    sse_platform_deallocate(emitter->platform, pause);
-}
-
 static void close_now(struct sse_emitter *emitter, enum sse_reason reason, int error)
 {
     emitter->state = SSE_STATE_CLOSED;
@@ -37,8 +25,11 @@ bool sse_emitter_end(struct sse_emitter *emitter, enum sse_reason reason, int er
     emitter->reason = (unsigned char)reason;
     emitter->error = (int16_t)error;
     sse_timers_begin_drain(&emitter->timers, now);
-    if (emitter->paused)
-        drop_pause(emitter);
+    /* The client has not received what is queued behind a pause, and asks for it again. */
+    if (emitter->paused) {
+        sse_emitter_drop_pause(emitter);
+        emitter->paused = false;
+    }
     return true;
 }
 

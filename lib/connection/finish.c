@@ -40,17 +40,12 @@ static struct remains drop_queue(struct sse_emitter *emitter, uint64_t now)
 {
     struct remains remains = {.truncated = NULL};
     unsigned arrived = count_truncated_batch(emitter, &remains, now);
-    struct pause *pause = sse_emitter_pause(emitter);
 
     sse_emitter_count_dropped(emitter, sse_queue_events(&emitter->queue) - arrived);
     if (emitter->output_kind != OUTPUT_PULL || !emitter->output.shown)
         sse_queue_clear(&emitter->queue, emitter->platform);
-    if (pause) {
-        sse_emitter_count_dropped(emitter, sse_queue_events(&pause->later));
-        sse_queue_clear(&pause->later, emitter->platform);
-        sse_platform_deallocate(emitter->platform, pause);
-        sse_emitter_set_pause(emitter, NULL);
-    }
+    if (sse_emitter_pause(emitter))
+        sse_emitter_drop_pause(emitter);
     return remains;
 }
 

@@ -285,9 +285,14 @@ void numbers_add(struct numbers *numbers, unsigned number)
     numbers->of[numbers->count++] = number;
 }
 
-void numbers_append(struct numbers *to, struct numbers *from)
+void client_offer_later(struct client *client, bool gap_filled)
 {
-    for (size_t i = 0; i < from->count; i++)
-        numbers_add(to, from->of[i]);
-    from->count = 0;
+    struct numbers *later = &client->later;
+    size_t first = client->gap_is_unknown && !gap_filled ? client->replay.messages : 0;
+
+    if (client->gap && !gap_filled && server.tells_gap)
+        numbers_add(&client->offered, GAP_EVENT);
+    for (size_t i = first; i < later->count; i++)
+        numbers_add(&client->offered, later->of[i]);
+    later->count = 0;
 }

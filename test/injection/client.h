@@ -87,8 +87,8 @@ struct sse_emitter_info client_info(const struct client *client);
 bool client_is_open(const struct client *client);
 
 void numbers_add(struct numbers *numbers, unsigned number);
-/** Moves all of `from` behind those of `to`. */
-void numbers_append(struct numbers *to, struct numbers *from);
+/** The server has filled the gap or not. Events for the other case are not sent. */
+void client_offer_later(struct client *client, bool gap_filled);
 
 /** In stream.c. Checks that it has received exactly what it must, and that its end agrees. */
 void client_audit(struct client *client);

@@ -183,25 +183,12 @@ void step_unsubscribe(struct client *client, const char *topics)
 
 /* Steps of a client that has joined */
 
-/* The server has filled the gap or not. Events for the other case are not sent. */
-static void offer_later(struct client *client, bool gap_filled)
-{
-    struct numbers later = client->later;
-    size_t first = client->gap_is_unknown && !gap_filled ? client->replay.messages : 0;
-
-    client->later.count = 0;
-    if (client->gap && !gap_filled && server.tells_gap)
-        numbers_add(&client->offered, GAP_EVENT);
-    for (size_t i = first; i < later.count; i++)
-        numbers_add(&client->offered, later.of[i]);
-}
-
 void step_start(struct client *client, bool gap_filled)
 {
     if (!client_is_open(client))
         return;
     client->paused = false;
-    offer_later(client, gap_filled);
+    client_offer_later(client, gap_filled);
     expect(!sse_emitter_start(client->emitter, gap_filled), "start failed");
 }
 

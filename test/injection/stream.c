@@ -196,16 +196,14 @@ static void audit_stream(struct client *client)
         expect(whole, "half an event, or no last chunk, at a graceful end");
 }
 
-/* The events behind the pause are those for a filled gap, and those for a gap that is not filled. */
+/* Nobody has filled the gap of an emitter that was not started. */
 static void take_what_was_never_started(struct client *client)
 {
-    bool tells_gap = client->paused && client->gap && server.tells_gap;
+    uint64_t offered = client->offered.count;
 
-    client->may_miss |= client->later.count > 0 || tells_gap;
-    if (tells_gap)
-        numbers_add(&client->offered, GAP_EVENT);
-    client->doubtful += tells_gap;
-    numbers_append(&client->offered, &client->later);
+    if (client->paused)
+        client_offer_later(client, false);
+    client->may_miss |= client->offered.count > offered;
 }
 
 void client_audit(struct client *client)

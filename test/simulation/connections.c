@@ -212,7 +212,7 @@ void connection_queue_ping(struct connection *connection)
     connection->pings++;
 }
 
-void connection_start(struct connection *connection, bool filled)
+void connection_choose(struct connection *connection, bool filled)
 {
     struct lane *later = &connection->later;
     enum choice unwanted = filled ? IF_GAP : IF_FILLED;
@@ -220,6 +220,11 @@ void connection_start(struct connection *connection, bool filled)
     for (size_t i = later->count; i-- > 0;)
         if (later->items[i].choice == unwanted)
             lane_remove(later, i);
+}
+
+void connection_start(struct connection *connection, bool filled)
+{
+    connection_choose(connection, filled);
     if (!connection->front.count)
         connection->progress = world_now(connection->world);
     connection->paused = false;
@@ -228,18 +233,8 @@ void connection_start(struct connection *connection, bool filled)
 
 void connection_drop_later(struct connection *connection)
 {
-    uint64_t events = 0, unsure = 0;
-
-    for (size_t i = 0; i < connection->later.count; i++) {
-        const struct item *item = &connection->later.items[i];
-
-        if (item->choice == ALWAYS)
-            events += item_events(connection, item);
-        else
-            unsure += item_events(connection, item);
-    }
-    connection->dropped += events;
-    connection->drop_slack += unsure;
+    connection_choose(connection, false);
+    connection->dropped += lane_events(connection, &connection->later);
     lane_clear(&connection->later);
     connection->has_later = connection->paused = false;
 }

@@ -105,6 +105,8 @@ size_t connection_backlog(const struct connection *connection);
 void connection_queue(struct connection *connection, struct lane *lane, struct item item);
 /** If something is queued, a comment must follow when it was consumed. */
 void connection_queue_ping(struct connection *connection);
+/** Drops what waits behind the pause for the case that the gap is filled, or for the other. */
+void connection_choose(struct connection *connection, bool filled);
 void connection_start(struct connection *connection, bool filled);
 void connection_drop_later(struct connection *connection);
 void connection_took(struct connection *connection, const void *bytes, size_t size);

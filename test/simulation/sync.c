@@ -203,8 +203,10 @@ static void note_closed(struct connection *connection, const struct sse_emitter_
            connection->number, (int)info->reason, info->error);
     expect(world, connection->error || !connection->chunked || has_last_chunk(connection),
            "connection %zu: no last chunk after a graceful end", connection->number);
-    connection->paused = false;
     connection->left = connection_backlog(connection);
+    if (connection->paused)
+        connection_choose(connection, false);
+    connection->paused = false;
     connection->ended_in = world->call;
     connection->ended_after = world->queued;
     leave_registry(connection);
@@ -273,7 +275,7 @@ void follow_written(struct connection *connection, unsigned char byte)
         queue_heartbeat(connection);
 }
 
-/* Only now it is visible whether the events behind a pause count. */
+/* Only now it is visible whether the event that ended it counts. */
 static void follow_dropped(struct connection *connection, const struct sse_emitter_info *info)
 {
     uint64_t more = info->dropped - connection->dropped;

@@ -15,11 +15,16 @@
 #define GAP(asked, oldest, digit) "event: gap\ndata: " asked "\ndata: " oldest "\nid: " ID(digit) "\n\n"
 
 /* Three events in all are retained. */
+static void use_short_registry(void)
+{
+    use_registry((struct sse_registry_options){
+        .history = {.events = 3}, .id_prefix = sse_str("E"), .gap_type = sse_str("gap")});
+}
+
 static int use_short_history(void **state)
 {
     (void)set_up(state);
-    use_registry((struct sse_registry_options){
-        .history = {.events = 3}, .id_prefix = sse_str("E"), .gap_type = sse_str("gap")});
+    use_short_registry();
     return 0;
 }
 
@@ -183,6 +188,45 @@ static void an_invalid_id_is_not_sent_back(void **state)
     come_back(0, "a", (struct sse_text){long_id, SSE_ID_SIZE_MAX}, SSE_REPLAY_GAP, expected);
 }
 
+/* What a paused client has not got, as its completion record and the statistics count it. */
+static void expect_dropped(uint64_t events)
+{
+    assert_int_equal(sse_emitter_abort(clients[0].emitter, -EPIPE), 0);
+    (void)fake_loop_settle(&loop);
+    assert_int_equal(clients[0].completion.dropped, events);
+    assert_int_equal(stats().dropped, events);
+}
+
+/* What it would have got counts: the event that tells of the gap, what is retained if its place is known, and
+ * what came meanwhile. Not what waited for the case that the gap is filled, unless it was. */
+static void an_end_before_the_start_counts_one_case(void **state)
+{
+    static const struct {
+        const char *id;
+        enum { NOT_STARTED, COMPLETED, NOT_FILLED, FILLED } how;
+        uint64_t dropped;
+    } rows[] = {
+        {ID("1"), NOT_STARTED, 1 + 3 + 1}, {ID("1"), COMPLETED, 1 + 3 + 1}, {ID("1"), NOT_FILLED, 1 + 3 + 1},
+        {ID("1"), FILLED, 3 + 1},          {"who", NOT_STARTED, 1 + 1},     {"who", COMPLETED, 1 + 1},
+        {"who", NOT_FILLED, 1 + 1},        {"who", FILLED, 3 + 1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        use_short_registry();
+        publish_six();
+        prepare(0, SSE_OUTPUT_CALLBACK)->options.paused = true;
+        clients[0].output.room = 0;
+        assert_int_equal(join(&clients[0], "a", sse_str(rows[i].id)), 0);
+        (void)publish('a', "a7");
+        if (rows[i].how == COMPLETED)
+            assert_int_equal(sse_emitter_complete(clients[0].emitter), 0);
+        else if (rows[i].how != NOT_STARTED)
+            assert_int_equal(sse_emitter_start(clients[0].emitter, rows[i].how == FILLED), 0);
+        expect_dropped(rows[i].dropped);
+    }
+}
+
 #define GAP_TEST(function) cmocka_unit_test_setup_teardown(function, use_short_history, tear_down)
 
 int main(void)
@@ -197,6 +241,7 @@ int main(void)
         GAP_TEST(without_a_type_there_is_no_gap_event),
         GAP_TEST(a_bad_type_is_refused),
         GAP_TEST(an_invalid_id_is_not_sent_back),
+        GAP_TEST(an_end_before_the_start_counts_one_case),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
