@@ -43,7 +43,7 @@ static int open_poller(struct sse_loop *loop, enum sse_poller kind)
     if (!error)
         error = sse_wake_open(&loop->wake);
     if (!error)
-        error = loop->poller->add(loop->poller, loop->wake.reader, 0, POLLER_INPUT);
+        error = loop->poller->add(loop->poller, loop->wake.reader, 0, POLLER_WAKE);
     return error;
 }
 

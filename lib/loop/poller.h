@@ -24,7 +24,8 @@ enum {
     POLLER_OUTPUT = 2,
     POLLER_ERROR = 4,   /* broken, or both directions are closed */
     POLLER_INVALID = 8, /* not an open descriptor */
-    POLLER_HANGUP = 16  /* the peer closed its sending side (where the system reports it) */
+    POLLER_HANGUP = 16, /* the peer closed its sending side (where the system reports it) */
+    POLLER_WAKE = 32    /* interest in the input of a wake, which is reported as POLLER_INPUT */
 };
 
 struct poller_event {
@@ -34,8 +35,9 @@ struct poller_event {
 };
 
 struct poller {
-    /** `interest`: POLLER_INPUT, POLLER_OUTPUT, POLLER_HANGUP, or 0 for errors alone. -ENOMEM, or an
-     *  error of epoll_ctl (-ENOSPC, -EPERM for a regular file, -EBADF, -EEXIST). */
+    /** `interest`: POLLER_INPUT (of a socket), POLLER_OUTPUT, POLLER_HANGUP, or 0 for errors alone; POLLER_WAKE
+     *  alone for a wake. -ENOMEM, or an error of epoll_ctl (-ENOSPC, -EPERM for a regular file, -EBADF,
+     *  -EEXIST). */
     int (*add)(struct poller *poller, int descriptor, uint32_t generation, unsigned interest);
     void (*change)(struct poller *poller, int descriptor, uint32_t generation, unsigned interest);
     /** To be called before the descriptor is closed. */

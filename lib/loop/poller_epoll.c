@@ -9,7 +9,6 @@
 
 #include <stdatomic.h>
 #include <sys/epoll.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -33,13 +32,6 @@ static uint64_t name_of(int descriptor, uint32_t generation)
     return (uint64_t)generation << 32 | (uint32_t)descriptor;
 }
 
-static bool is_socket(int descriptor)
-{
-    struct stat status;
-
-    return !fstat(descriptor, &status) && S_ISSOCK(status.st_mode);
-}
-
 static int control(struct poller *poller, int operation, int descriptor, uint64_t name, uint32_t asked)
 {
     struct epoll_event event = {.events = asked | (uint32_t)EPOLLET, .data.u64 = name};
@@ -47,12 +39,16 @@ static int control(struct poller *poller, int operation, int descriptor, uint64_
     return epoll_ctl(of(poller)->descriptor, operation, descriptor, &event) ? -errno : 0;
 }
 
+/* The interest of a socket has output from the beginning, so that it never has to change while other threads fill
+ * and empty the queue. That of an eventfd does not, because it would report output each time it is read. */
 static uint32_t asked_of(unsigned interest)
 {
     uint32_t asked = 0;
 
     if (interest & POLLER_INPUT)
-        asked |= EPOLLIN | EPOLLRDHUP;
+        asked |= EPOLLIN | EPOLLRDHUP | EPOLLOUT;
+    if (interest & POLLER_WAKE)
+        asked |= EPOLLIN;
     if (interest & POLLER_HANGUP)
         asked |= EPOLLRDHUP;
     if (interest & POLLER_OUTPUT)
@@ -60,12 +56,8 @@ static uint32_t asked_of(unsigned interest)
     return asked;
 }
 
-/* The interest of a socket has output from the beginning, so that it never has to change while other threads fill
- * and empty the queue. That of an eventfd does not, because it would report output each time it is read. */
 static int add(struct poller *poller, int descriptor, uint32_t generation, unsigned interest)
 {
-    if (interest & POLLER_INPUT && !(interest & POLLER_OUTPUT) && is_socket(descriptor))
-        interest |= POLLER_OUTPUT;
     return control(poller, EPOLL_CTL_ADD, descriptor, name_of(descriptor, generation), asked_of(interest));
 }
 

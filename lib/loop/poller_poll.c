@@ -150,7 +150,7 @@ static short asked_of(unsigned interest)
 {
     int asked = 0;
 
-    if (interest & POLLER_INPUT)
+    if (interest & (POLLER_INPUT | POLLER_WAKE))
         asked |= POLLIN;
     if (interest & (POLLER_INPUT | POLLER_HANGUP))
         asked |= PEER_CLOSED;

@@ -204,7 +204,7 @@ static void a_wake_that_is_cleared_is_not_reported_as_output(void **state)
     struct wake wake;
 
     assert_int_equal(sse_wake_open(&wake), 0);
-    assert_int_equal(stage->poller->add(stage->poller, wake.reader, 1, POLLER_INPUT), 0);
+    assert_int_equal(stage->poller->add(stage->poller, wake.reader, 1, POLLER_WAKE), 0);
     assert_int_equal(poller_stage_wait(stage), 0);
     for (int i = 0; i < 3; i++) {
         sse_wake_raise(&wake);

@@ -42,6 +42,19 @@ static void a_forked_child_frees_its_copy(void **state)
     poller_pair_remove(stage, &pair);
 }
 
+/* What it is, whoever adds it knows: a connection costs one system call here, or none. */
+static void adding_does_not_look_at_the_descriptor(void **state)
+{
+    struct poller_stage *stage = *state;
+    struct poller_pair pair;
+
+    faulty_calls_reset();
+    poller_pair_add(stage, &pair, POLLER_INPUT);
+    assert_int_equal(faulty_calls_made(FAULTY_FSTAT), 0);
+    assert_int_equal(faulty_calls_made(FAULTY_EPOLL_CTL), poller_stage_is_epoll(stage));
+    poller_pair_remove(stage, &pair);
+}
+
 /* A thread is inside `add` when another one forks. Here it is the same thread. */
 struct forking {
     struct sse_platform platform;
@@ -180,6 +193,7 @@ static int run(make_poller *const *maker, const char *name)
 {
     const struct CMUnitTest tests[] = {
         POLLER_TEST(a_forked_child_frees_its_copy, maker),
+        POLLER_TEST(adding_does_not_look_at_the_descriptor, maker),
         POLLER_TEST(a_child_of_a_fork_during_an_add_leaves_everything, maker),
         POLLER_TEST(no_memory_changes_nothing, maker),
         POLLER_TEST(descriptors_close_on_exec, maker),
