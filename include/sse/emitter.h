@@ -174,6 +174,9 @@ struct sse_emitter_options {
      * FD. The descriptor. The library never blocks on it and never raises SIGPIPE, whatever its flags are. It
      * closes the descriptor at the end, after `on_completion`, unless `keep_fd` is set.
      *
+     * - Do not close the descriptor before the library closes it, or with `keep_fd` before sse_emitter_close.
+     *   Otherwise the next connection may get the same number, and its client receives the bytes. To end a
+     *   connection early, call sse_emitter_abort or shutdown(2).
      * - Polled loop: the loop reads the socket and discards what it reads. When the client closes its sending
      *   side, the loop writes a comment. A client that is gone answers with a reset; one that still listens
      *   keeps its stream.
@@ -184,7 +187,7 @@ struct sse_emitter_options {
      *   another writer.
      */
     int fd;
-    /** FD. You close the descriptor, after sse_emitter_close. */
+    /** FD. You close the descriptor, after sse_emitter_close and not before. */
     bool keep_fd;
     /**
      * FD. If it is set, the library leaves the options of the socket unchanged. Otherwise it sets TCP_NODELAY and,
