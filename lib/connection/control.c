@@ -37,13 +37,14 @@ static void unref_in_child(struct sse_emitter *emitter)
 }
 
 /* Whether the caller has the last reference of the program to an emitter without a loop. Nothing else
- * would end it. */
+ * would end it. A visitor of its registry may take a reference meanwhile: visitors may be given an emitter that has
+ * ended. */
 static bool is_unreachable(struct sse_emitter *emitter)
 {
     bool unreachable;
 
     pthread_mutex_lock(&emitter->lock);
-    unreachable = !emitter->looped && !emitter->finishing && atomic_load(&emitter->refs) == 2;
+    unreachable = !emitter->looped && !emitter->finishing;
     pthread_mutex_unlock(&emitter->lock);
     return unreachable;
 }

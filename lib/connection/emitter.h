@@ -436,7 +436,7 @@ static inline bool sse_emitter_is_behind(const struct sse_emitter *emitter)
 {
     return (emitter->output_kind == OUTPUT_SOCKET || emitter->output_kind == OUTPUT_FILE) &&
            !emitter->blocked && !emitter->busy && emitter->state == SSE_STATE_OPEN &&
-           sse_queue_is_half_full(&emitter->queue);
+           sse_queue_is_half_full(&emitter->queue) && !emitter->opening;
 }
 
 /* write.c: out of the queue. Lock held; released while the output is written to. Cancellation disabled. */
@@ -562,8 +562,8 @@ unsigned sse_emitter_turn(struct sse_emitter *emitter, enum turn_cause cause, ui
 /** Reports the end to a reader, with on_ready, if the emitter is armed. No lock held, after sse_emitter_end. */
 void sse_emitter_tell_end(struct sse_emitter *emitter);
 
-/** Writes to an emitter that is far behind, for a publisher. No lock held, cancellation disabled, a
- *  reference held. */
+/** Writes to an emitter that is far behind, for a publisher that has called sse_emitter_become_busy. No lock held,
+ *  cancellation disabled, a reference held. */
 void sse_emitter_catch_up(struct sse_emitter *emitter, uint64_t now);
 
 /* open.c */

@@ -205,8 +205,8 @@ unsigned sse_emitter_turn(struct sse_emitter *emitter, enum turn_cause cause, ui
 void sse_emitter_catch_up(struct sse_emitter *emitter, uint64_t now)
 {
     pthread_mutex_lock(&emitter->lock);
-    if (sse_emitter_is_behind(emitter) && !emitter->opening)
-        sse_emitter_write(emitter, WRITES_TO_CATCH_UP, now, NULL);
+    sse_emitter_write(emitter, WRITES_TO_CATCH_UP, now, NULL);
+    emitter->busy = false;
     if (emitter->blocked)
         sse_emitter_judge(emitter, now);
     sse_emitter_account(emitter, emitter->blocked, NULL);

@@ -191,8 +191,9 @@ static int queue(struct publication *publication)
     return error;
 }
 
-/* The next receiver below *index that is far behind, with a reference, or NULL. Receivers may join and leave
- * between two calls. One that is missed is found by the next publish. */
+/* The next receiver below *index that is far behind, with a reference, or NULL. It is busy for this thread, so that
+ * no other thread writes first. Receivers may join and leave between two calls. One that is missed is found by the
+ * next publish. */
 static struct sse_emitter *next_behind(const struct publication *publication, uint32_t *index)
 {
     struct sse_registry *registry = publication->registry;
@@ -208,8 +209,10 @@ static struct sse_emitter *next_behind(const struct publication *publication, ui
         struct sse_emitter *emitter = sse_audience_at(&audience, --*index);
 
         pthread_mutex_lock(&emitter->lock);
-        if (sse_emitter_is_behind(emitter))
+        if (sse_emitter_is_behind(emitter)) {
+            sse_emitter_become_busy(emitter);
             found = emitter;
+        }
         pthread_mutex_unlock(&emitter->lock);
     }
     if (found)

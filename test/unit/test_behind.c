@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "connection/emitter.h"
 #include "registry_stage.h"
 
 #include <fcntl.h>
@@ -222,6 +223,28 @@ static void a_publisher_notices_a_disconnect(void **state)
     assert_int_equal(peers[1].next, LIMIT / 2 + 1);
 }
 
+/* Another thread ends it once a publisher has chosen it: nothing is written, and the publisher does not stay.
+ */
+static void one_that_ends_before_the_publisher_writes(void **state)
+{
+    struct sse_emitter *emitter;
+    char byte;
+
+    (void)state;
+    emitter = enter_socket(0, SSE_OVERFLOW_END)->emitter;
+    expect_delivery(publish_number(0), 1, 0, 0);
+    pthread_mutex_lock(&emitter->lock);
+    sse_emitter_become_busy(emitter);
+    pthread_mutex_unlock(&emitter->lock);
+    assert_int_equal(sse_emitter_abort(emitter, -EPROTO), 0);
+    sse_emitter_catch_up(emitter, atomic_load(&platform.now));
+    assert_false(emitter->busy);
+    (void)fake_loop_settle(&loop);
+    expect_end(&clients[0], SSE_REASON_ABORTED, -EPROTO);
+    assert_int_equal(recv(peers[0].fd, &byte, 1, 0), -1);
+    assert_int_equal(errno, EAGAIN);
+}
+
 #define PEER_TEST(function) cmocka_unit_test_setup_teardown(function, open_peers, close_peers)
 
 int main(void)
@@ -232,6 +255,7 @@ int main(void)
         PEER_TEST(a_pipe_is_written_to_by_the_publisher),
         PEER_TEST(a_full_socket_overflows),
         PEER_TEST(a_publisher_notices_a_disconnect),
+        PEER_TEST(one_that_ends_before_the_publisher_writes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
