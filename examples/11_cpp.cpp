@@ -16,9 +16,9 @@
 namespace
 {
 
-class descriptor
-{
-  public:
+const int PAUSE_MS = 100;
+
+struct descriptor {
     explicit descriptor(int opened) : number(opened)
     {
         sse::check(number < 0 ? -errno : 0, "a socket");
@@ -30,17 +30,8 @@ class descriptor
         if (number >= 0)
             close(number);
     }
-    int get() const
-    {
-        return number;
-    }
-    void let_go()
-    {
-        number = -1;
-    }
 
-  private:
-    int number;
+    int number; // negative: it is another one's
 };
 
 // What the program stores for each client. It is freed with the stream.
@@ -65,9 +56,9 @@ void listen_on(const descriptor &listener, const char *port)
     address.sin_family = AF_INET;
     address.sin_port = htons(static_cast<uint16_t>(std::stoul(port)));
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
-        bind(listener.get(), any, size) != 0 || listen(listener.get(), SOMAXCONN) != 0 ||
-        getsockname(listener.get(), any, &size) != 0)
+    if (setsockopt(listener.number, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
+        bind(listener.number, any, size) != 0 || listen(listener.number, SOMAXCONN) != 0 ||
+        getsockname(listener.number, any, &size) != 0)
         sse::check(-errno, port);
     std::cout << "listening on http://127.0.0.1:" << ntohs(address.sin_port) << "/\n";
 }
@@ -86,7 +77,7 @@ void welcome(int fd, int number, const sse::registry &registry, const sse::loop_
     options.http = &http;
     options.on_completion = on_completion;
     sse::emitter client(options, std::unique_ptr<visitor>(new visitor{number}));
-    socket.let_go();
+    socket.number = -1;
     event.type = sse_str("welcome");
     event.data = sse::text(greeting);
     client.send(event);
@@ -128,18 +119,26 @@ try {
     descriptor listener(socket(AF_INET, SOCK_STREAM, 0));
     sse::registry registry;
     sse::loop_thread loop;
-    pollfd polls[] = {{STDIN_FILENO, POLLIN, 0}, {listener.get(), POLLIN, 0}};
+    pollfd polls[] = {{STDIN_FILENO, POLLIN, 0}, {listener.number, POLLIN, 0}};
     auto options = sse::defaults<sse_shutdown_options>();
     std::string input;
 
     listen_on(listener, argument_count == 2 ? arguments[1] : "8080");
     for (int number = 1;;) {
-        if (poll(polls, 2, -1) < 0)
+        const int ready = poll(polls, 2, polls[1].fd < 0 ? PAUSE_MS : -1);
+        polls[1].fd = listener.number;
+        if (ready < 0)
             continue;
         if (polls[0].revents != 0 && !read_input(input, registry))
             break;
-        if (polls[1].revents != 0)
-            attempt([&] { welcome(accept(listener.get(), nullptr, nullptr), number++, registry, loop); });
+        if (polls[1].revents == 0)
+            continue;
+        const int fd = accept(listener.number, nullptr, nullptr);
+        // Without a free descriptor it would fail again at once: it is not polled for a while.
+        if (fd < 0)
+            polls[1].fd = -1;
+        else
+            attempt([&] { welcome(fd, number++, registry, loop); });
     }
     options.drain_ms = 2000;
     registry.shut_down(options);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The numbered examples for one situation each: current state, tokens, rooms.
 import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { request, startExample, until } from './hub.mjs';
 import { Peer } from './peer.mjs';
@@ -8,6 +9,7 @@ import { readChunks, StrictParser } from './wire.mjs';
 
 const JOINS = 100;
 const CHANGES = 20;
+const DESCRIPTORS = 24;
 
 async function start(t, name, ...options) {
     const server = await startExample(name, ['0', ...options]);
@@ -84,10 +86,19 @@ async function say(server, room, body) {
 }
 
 /** 11_cpp. It ends when its input ends. */
-async function startLines(t) {
-    const server = await startExample('11_cpp', ['0'], { stdin: 'pipe' });
+async function startLines(t, how = {}) {
+    const server = await startExample('11_cpp', ['0'], { stdin: 'pipe', ...how });
     t.after(() => server.kill());
     return server;
+}
+
+/** Those that count: what a program inherits may lie above its limit. */
+function allowedDescriptors({ pid }) {
+    return readdirSync(`/proc/${pid}/fd`).filter((name) => Number(name) < DESCRIPTORS).length;
+}
+
+function cpuMilliseconds({ pid }) {
+    return Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[0]) / 1e6;
 }
 
 describe('the examples of one situation', { concurrency: true }, () => {
@@ -234,6 +245,23 @@ describe('the examples of one situation', { concurrency: true }, () => {
         assert.equal(await server.exited, 0);
         assert.match(peer.text, /: you are client 1\n\ndata: text\n\n$/);
         assert.match(server.stderr, /^11_cpp: sse_registry_publish: [^\n]+\n$/);
+    });
+
+    test('11_cpp: without a descriptor left it waits for one, in silence', async (t) => {
+        const before = ['sh', '-c', `ulimit -n ${DESCRIPTORS} && exec "$@"`, 'sh'];
+        const server = await startLines(t, { before });
+        const peers = await Promise.all(Array.from({ length: DESCRIPTORS }, () => Peer.connect(server.port)));
+        await until(() => allowedDescriptors(server) === DESCRIPTORS, 'all descriptors to be in use');
+        const [used, start] = [cpuMilliseconds(server), performance.now()];
+        // Long enough for it to have tried several times.
+        await until(() => performance.now() > start + 1000, 'the time');
+        assert.ok(cpuMilliseconds(server) - used < 500, 'it spins');
+        peers.forEach((peer) => peer.close());
+        const late = await openPeer(t, server, get(''));
+        await late.untilReceived('data: you are client ');
+        server.child.stdin.end('line\n');
+        await late.untilReceived('data: line\n\n');
+        await server.untilExit();
     });
 
     test('11_cpp: a port in use is reported', async (t) => {
