@@ -121,6 +121,7 @@ struct server {
     uv_async_t wake;
     uv_timer_t timer;
     uv_timer_t request_timer;
+    uv_timer_t pause_timer;
     char input[65536];
 };
 
@@ -272,26 +273,42 @@ static void give_buffer(uv_handle_t *socket, size_t size, uv_buf_t *buffer)
     *buffer = uv_buf_init(server->input, sizeof(server->input));
 }
 
+static void on_pause_end(uv_timer_t *timer);
+
+/* Until this connection is accepted, libuv reports no other one. */
+static void accept_connection(struct server *server)
+{
+    struct connection *connection = calloc(1, sizeof(*connection));
+
+    if (!connection || uv_tcp_init(&server->loop, &connection->socket)) {
+        free(connection);
+        (void)service_must_pause(&server->service, ENOMEM);
+        uv_timer_start(&server->pause_timer, on_pause_end, SERVICE_PAUSE_MS, 0);
+        return;
+    }
+    request_init(&connection->request, &server->service);
+    connection->socket.data = connection;
+    limit_time(server, connection);
+    if (uv_accept((uv_stream_t *)&server->listener, (uv_stream_t *)&connection->socket) ||
+        uv_tcp_nodelay(&connection->socket, 1) ||
+        uv_read_start((uv_stream_t *)&connection->socket, give_buffer, on_read))
+        close_connection(connection);
+}
+
+static void on_pause_end(uv_timer_t *timer)
+{
+    accept_connection(timer->loop->data);
+}
+
 /* Without free descriptors, libuv accepts with a spare descriptor and closes the connection. */
 static void on_connection(uv_stream_t *listener, int status)
 {
     struct server *server = listener->loop->data;
-    struct connection *connection = status ? NULL : calloc(1, sizeof(*connection));
 
     if (status)
         (void)service_must_pause(&server->service, -status);
-    if (!connection)
-        return;
-    request_init(&connection->request, &server->service);
-    if (uv_tcp_init(listener->loop, &connection->socket)) {
-        free(connection);
-        return;
-    }
-    connection->socket.data = connection;
-    limit_time(server, connection);
-    if (uv_accept(listener, (uv_stream_t *)&connection->socket) || uv_tcp_nodelay(&connection->socket, 1) ||
-        uv_read_start((uv_stream_t *)&connection->socket, give_buffer, on_read))
-        close_connection(connection);
+    else
+        accept_connection(server);
 }
 
 static void close_handle(uv_handle_t *handle, void *user)
@@ -360,7 +377,8 @@ int main(int argc, char **argv)
         return 1;
     server.loop.data = &server;
     if (uv_async_init(&server.loop, &server.wake, turn) || uv_timer_init(&server.loop, &server.timer) ||
-        uv_timer_init(&server.loop, &server.request_timer))
+        uv_timer_init(&server.loop, &server.request_timer) ||
+        uv_timer_init(&server.loop, &server.pause_timer))
         return 1;
     server.last = &server.first;
     service_open(&server.service, argc, argv, wake, &server);
