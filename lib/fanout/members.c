@@ -63,6 +63,37 @@ void sse_members_leave(struct sse_registry *registry, struct sse_emitter *emitte
     emitter->tried = false;
 }
 
+/* Whether the message fits into the empty queue. *smallest becomes the size of the queue, if that is smaller. An
+ * emitter that drains receives nothing. */
+static bool has_room(struct sse_emitter *emitter, const struct sse_message *message, uint32_t *smallest)
+{
+    bool fits = true;
+
+    pthread_mutex_lock(&emitter->lock);
+    if (emitter->state == SSE_STATE_OPEN) {
+        fits = sse_queue_fits(&emitter->queue, message);
+        if (emitter->queue.bytes_max < *smallest)
+            *smallest = emitter->queue.bytes_max;
+    }
+    pthread_mutex_unlock(&emitter->lock);
+    return fits;
+}
+
+bool sse_members_have_room(struct sse_registry *registry, struct sse_text topic,
+                           const struct sse_message *message)
+{
+    const struct audience audience = sse_audience_find(registry, topic);
+    uint32_t smallest = UINT32_MAX;
+
+    for (uint32_t i = 0; i < sse_audience_count(&audience); i++)
+        if (!has_room(sse_audience_at(&audience, i), message, &smallest))
+            return false;
+    /* The next publish need not check each. */
+    if (audience.everyone)
+        registry->smallest_queue = smallest;
+    return true;
+}
+
 static void count_end(struct sse_registry *registry, const struct sse_emitter *emitter)
 {
     struct shutdown *shutdown = &registry->shutdown;

@@ -121,9 +121,10 @@ static void deliver(struct publication *publication)
     struct sse_registry *registry = publication->registry;
     struct emitter_tally *tally = &registry->group.tally;
     const struct enqueueing *enqueueing = &publication->enqueueing;
-    const struct audience audience = sse_audience_find(registry, publication->name);
+    struct audience audience;
 
     atomic_store_explicit(&publication->message->published, enqueueing->now, memory_order_relaxed);
+    audience = sse_audience_find(registry, publication->name);
     enqueue_all(publication, &audience);
     atomic_fetch_add_explicit(&tally->queued, enqueueing->charged, memory_order_relaxed);
     if (enqueueing->tried)
@@ -134,40 +135,14 @@ static void deliver(struct publication *publication)
     registry->counts.queued += publication->delivery.receivers;
 }
 
-/* False if the queue is too small. Otherwise *smallest falls to its size. One that drains receives nothing.
- */
-static bool fits(struct sse_emitter *emitter, const struct sse_message *message, uint32_t *smallest)
-{
-    bool fits = true;
-
-    pthread_mutex_lock(&emitter->lock);
-    if (emitter->state == SSE_STATE_OPEN) {
-        fits = sse_queue_fits(&emitter->queue, message);
-        if (emitter->queue.bytes_max < *smallest)
-            *smallest = emitter->queue.bytes_max;
-    }
-    pthread_mutex_unlock(&emitter->lock);
-    return fits;
-}
-
 /* Whether the message fits into the empty queue of every receiver. Most messages fit into the smallest queue of all
  * members, so there is no need to check each. Lock held. */
 static bool fits_all(const struct publication *publication)
 {
     struct sse_registry *registry = publication->registry;
-    uint32_t smallest = UINT32_MAX;
-    struct audience audience;
 
-    if (sse_message_wire_size(publication->message, true) <= registry->smallest_queue)
-        return true;
-    audience = sse_audience_find(registry, publication->name);
-    for (uint32_t i = 0; i < sse_audience_count(&audience); i++) {
-        if (!fits(sse_audience_at(&audience, i), publication->message, &smallest))
-            return false;
-    }
-    if (audience.everyone)
-        registry->smallest_queue = smallest;
-    return true;
+    return sse_message_wire_size(publication->message, true) <= registry->smallest_queue ||
+           sse_members_have_room(registry, publication->name, publication->message);
 }
 
 /* The first step, under the lock: retains and queues the message. 0, or an error with nothing changed. */
