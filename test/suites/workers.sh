@@ -9,15 +9,6 @@ export ASAN_OPTIONS="detect_leaks=1"
 export UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1"
 export TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1"
 
-# build_workers NAME SANITIZERS TARGET...: tests and examples together.
-build_workers() {
-    name=$1
-    sanitizers=$2
-    shift 2
-    build "$name" "${CC:-cc}" "-Dtests=enabled -Dexamples=enabled -Dwerror=true -Ddefault_library=static
-        -Doptimization=1 -Db_sanitize=$sanitizers" "$@"
-}
-
 # run_programs NAME BUILD PROGRAM...: cmocka programs of test/workers, counted one by one.
 run_programs() {
     name=$1
@@ -44,8 +35,8 @@ if build_default ring-tests; then
     run_programs workers-ring unit ring ring_reader ring_threads ring_death
     grep ' instructions, ' "$SSE_BUILD/workers-ring.log"
 fi
-if build_workers workers-asan address,undefined ring-tests test/workers/workers_with_stops; then
-    run_programs workers-ring-asan workers-asan ring ring_reader ring_threads ring_death
+if build_examples asan ring-tests test/workers/workers_with_stops; then
+    run_programs workers-ring-asan examples/asan ring ring_reader ring_threads ring_death
 fi
 
 # Older runtimes of TSan fail if addresses are too random.
@@ -53,8 +44,8 @@ if have setarch && setarch -R true 2>/dev/null; then
     before="setarch -R"
 fi
 # TSan does not know that the lock of a dead process was taken over.
-if build_workers workers-tsan thread ring-tests test/workers/workers_with_stops; then
-    run_programs workers-ring-tsan workers-tsan ring ring_reader ring_threads
+if build_examples tsan ring-tests test/workers/workers_with_stops; then
+    run_programs workers-ring-tsan examples/tsan ring ring_reader ring_threads
 fi
 
 if ! install_clang; then
@@ -69,14 +60,14 @@ skip_clients() {
 }
 
 install_clients skip_clients
-if [ -x "$SSE_BUILD/workers-asan/test/workers/workers_with_stops" ]; then
-    export SSE_EXAMPLES="$SSE_BUILD/workers-asan/test/workers"
+if [ -x "$SSE_BUILD/examples/asan/test/workers/workers_with_stops" ]; then
+    export SSE_EXAMPLES="$SSE_BUILD/examples/asan/test/workers"
     run_tests workers 200 workers/workers.test.mjs
     run_tests workers-scale 200 workers/scale.test.mjs
     grep '^ *# figures' "$SSE_BUILD/workers-scale.log"
 fi
-if [ -x "$SSE_BUILD/workers-tsan/test/workers/workers_with_stops" ]; then
-    export SSE_EXAMPLES="$SSE_BUILD/workers-tsan/test/workers"
+if [ -x "$SSE_BUILD/examples/tsan/test/workers/workers_with_stops" ]; then
+    export SSE_EXAMPLES="$SSE_BUILD/examples/tsan/test/workers"
     export SSE_WORKERS_BEFORE="${before:-}" SSE_WORKERS_CLIENTS=60 SSE_WORKERS_KILLS_INSIDE=0
     run_tests workers-scale-tsan 200 workers/scale.test.mjs
     grep '^ *# figures' "$SSE_BUILD/workers-scale-tsan.log"

@@ -62,7 +62,7 @@ build_clang() {
         -Ddefault_library=both" "$@"
 }
 
-# build_examples asan|tsan TARGET...: builds the servers of examples/ with sanitizers.
+# build_examples asan|tsan TARGET...: builds the servers of examples/, and tests of them, with sanitizers.
 build_examples() {
     case $1 in
     asan) sanitizers=address,undefined ;;
@@ -70,7 +70,7 @@ build_examples() {
     esac
     name=examples/$1
     shift
-    build "$name" "${CC:-cc}" "-Dtests=disabled -Dexamples=enabled -Dwerror=true -Ddefault_library=static
+    build "$name" "${CC:-cc}" "-Dtests=enabled -Dexamples=enabled -Dwerror=true -Ddefault_library=static
         -Doptimization=1 -Db_sanitize=$sanitizers" "$@"
 }
 
