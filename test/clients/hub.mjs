@@ -6,6 +6,7 @@ import { readdirSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import { join } from 'node:path';
+import { watch } from './hang.mjs';
 
 const DEADLINE_MS = 30000;
 const POLL_MS = 2;
@@ -70,6 +71,7 @@ process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')));
 /** Ends the child if the tests end early. Returns it. */
 export function killedAtExit(child) {
     children.push(child);
+    watch(child);
     return child;
 }
 

@@ -72,14 +72,27 @@ files_at_a_time() {
     fi
 }
 
-# run_tests NAME SECONDS FILE...: runs these files, each given by its path in test/.
+# unended PROGRESS: the tests that have begun and not ended, as test/clients/hang.mjs noted them.
+unended() {
+    awk -F '\t' '$1 == "began" { open[$2]++ }
+        $1 == "ended" { open[$2]-- }
+        END { for (test in open) if (open[test] > 0) print test }' "$1"
+}
+
+# run_tests NAME SECONDS FILE...: runs these files, each given by its path in test/. What hangs is ended and named 20
+# seconds before the time is over.
 run_tests() {
     name=$1
     seconds=$2
     shift 2
     log=$SSE_BUILD/$name.log
+    SSE_TESTS_END=$(($(date +%s) + seconds - 20))
+    SSE_TESTS_PROGRESS=$SSE_BUILD/$name.progress
+    export SSE_TESTS_END SSE_TESTS_PROGRESS
+    : >"$SSE_TESTS_PROGRESS"
     # shellcheck disable=SC2046
-    (cd "$workplace" && timeout -k 5 "$seconds" node --test $(files_at_a_time) --test-reporter=tap "$@") >"$log" 2>&1
+    (cd "$workplace" &&
+        timeout -k 5 "$seconds" node --test $(files_at_a_time) --test-reporter=tap "$@") >"$log" 2>&1
     status=$?
     passed=$(count pass "$log")
     skipped=$(count skipped "$log")
@@ -87,12 +100,14 @@ run_tests() {
     if [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then
         failed=1
     fi
+    hanging=$(unended "$SSE_TESTS_PROGRESS" | sed 's/^/hangs: /; s/$/;/' | tr '\n' ' ')
     if [ "$failed" -gt 0 ]; then
-        echo "$name: status $status"
+        echo "$name: status $status $hanging"
         awk '/^ *not ok /, /^ *\.\.\.$/' "$log" | head -300
+        grep 'hangs: ' "$log" | head -200
         grep -q "^ *not ok" "$log" || tail -20 "$log"
     fi
     reasons=$(sed -n 's/^ *ok .*# SKIP *//p' "$log" | sort -u | tr '\n' ' ')
     failures=$(sed -nE 's/^ *not ok [0-9]+ - (.*)$/\1;/p' "$log" | tr '\n' ' ')
-    record "$name" "$passed" "$failed" "$skipped" "$reasons" "$failures"
+    record "$name" "$passed" "$failed" "$skipped" "$reasons" "$failures" "$hanging"
 }
