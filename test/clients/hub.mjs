@@ -10,6 +10,8 @@ import { watch } from './hang.mjs';
 
 const DEADLINE_MS = 30000;
 const POLL_MS = 2;
+/** Longer than anybody's answer takes. */
+const ANSWER_MS = 60000;
 
 /** Waits until a condition returns something true, and returns that. */
 export async function until(condition, what, describe = () => '') {
@@ -54,6 +56,9 @@ export function request(url, { method = 'GET', headers = {}, body, ca } = {}) {
                 headers: response.headers,
                 text: Buffer.concat(chunks).toString(),
             }));
+        });
+        outgoing.setTimeout(ANSWER_MS, () => {
+            outgoing.destroy(new Error(`nothing came for ${ANSWER_MS} ms in answer to ${method} ${url}`));
         });
         outgoing.on('error', reject);
         outgoing.end(body);

@@ -37,7 +37,6 @@ await Promise.all(nodes.map((node) => node.untilReady()));
 const clients = [];
 after(async () => {
     clients.forEach((client) => client.close());
-    nodes.forEach(({ child }) => child.kill('SIGCONT'));
     await Promise.all(nodes.map((node) => node.stop()));
     proxy.stop();
     await Promise.all(servers.map((server) => server.stop()));
@@ -161,6 +160,7 @@ test(`${ROUNDS} blows, seed ${SEED}`, { timeout: 300000 }, async (t) => {
     }
     await until(() => clients.every(({ events }) => events.length > 0), 'all clients');
     const publisher = new Publisher();
+    t.after(() => publisher.stop());
     const dealt = [];
     for (let round = 0; round < ROUNDS; ++round) {
         await publisher.untilAccepted(STRIDE);

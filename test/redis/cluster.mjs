@@ -16,6 +16,8 @@ const run = promisify(execFile);
 /** Redis' format. The id of an event also has the mark of its entry at the end. */
 const ID = /^\d+-\d+$/;
 export const STREAM = 'events';
+const EXIT_MS = 30000;
+const COMMAND_MS = 30000;
 
 /** A child process that can be ended and started again with the same arguments. */
 class Server {
@@ -41,11 +43,17 @@ class Server {
         return this.child.exitCode === null && this.child.signalCode === null;
     }
 
+    /** Returns how it ended: with SIGKILL, if it takes too long. */
     async end(signal) {
         if (this.isRunning) {
             this.child.kill(signal);
+            // A test that failed may have left it stopped.
+            this.child.kill('SIGCONT');
         }
-        return this.exited;
+        const timer = setTimeout(() => this.child.kill('SIGKILL'), EXIT_MS);
+        const ending = await this.exited;
+        clearTimeout(timer);
+        return ending;
     }
 }
 
@@ -68,7 +76,7 @@ class Redis extends Server {
 
     /** Returns what redis-cli prints. Rejects if Redis does not answer. */
     async cli(...command) {
-        const options = { maxBuffer: 1 << 28 };
+        const options = { maxBuffer: 1 << 28, timeout: COMMAND_MS };
         const { stdout } = await run('redis-cli', ['-p', this.port, ...command.map(String)], options);
         return stdout;
     }
@@ -98,8 +106,6 @@ class Redis extends Server {
     }
 
     async stop() {
-        // A failed test may have left it stopped.
-        this.child.kill('SIGCONT');
         await this.end('SIGTERM');
         rmSync(this.directory, { recursive: true });
     }
@@ -211,7 +217,8 @@ class Node extends Server {
 
     /** Checks for errors inside it, with leaks. */
     async stop() {
-        assert.equal(await this.end('SIGTERM'), 0, this.stderr);
+        const ending = await this.end('SIGTERM');
+        assert.equal(ending, 0, `it ended with ${ending}: ${this.stderr}`);
         assert.doesNotMatch(this.stderr, /ERROR|WARNING|runtime error/);
     }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The behaviour of one node that lets several work as one.
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import http from 'node:http';
 import { after, test } from 'node:test';
 import { request, until } from '../clients/hub.mjs';
@@ -289,7 +288,9 @@ async function readLate(node, topic, id) {
     const { put_off: before } = await node.stats();
     const headers = { 'Last-Event-ID': id };
     const outgoing = http.get(eventsUrl(node.url, [topic]), { headers, agent: false });
-    const [response] = await once(outgoing, 'response');
+    let response = null;
+    outgoing.on('response', (incoming) => { response = incoming; });
+    await until(() => response, 'the response');
     await until(async () => {
         const { put_off: putOff, filled } = await node.stats();
         return putOff > before || filled > 0;

@@ -106,6 +106,7 @@ test(`${CLIENTS} clients, three nodes, one Redis`, { timeout: 120000 }, async (t
     }
     await until(() => clients.every(({ stream }) => stream.events.length > 0), 'all clients');
     const publisher = new Publisher();
+    t.after(() => publisher.stop());
 
     async function restart(node, end) {
         await counts.add(node);
