@@ -63,24 +63,40 @@ mkdir -p "$SSE_BUILD/output"
 # shellcheck disable=SC2086
 prepare $suites
 
-# Suites that mostly wait run beside those that compute.
+# Three lanes run at a time: the suites that mostly wait; those that build and test most; and those of few processes,
+# which use the core that the others leave idle. Fuzzing is last and alone, because it has a time and not a task.
 here=
-beside=
+waiting=
+small=
+last=
 for suite in $suites; do
     case $suite in
-    network | clients | hosts | redis | proxies | workers) beside="$beside $suite" ;;
+    network | clients | hosts | redis | proxies | workers) waiting="$waiting $suite" ;;
+    abi | valgrind | instructions | simulation | exhaustive | schedules | docs) small="$small $suite" ;;
+    fuzz) last=$suite ;;
     *) here="$here $suite" ;;
     esac
 done
 # Without this, programs in the background would ignore the keys that interrupt a run.
-if [ -z "$here" ] || ! have flock || ! env --default-signal=INT,QUIT true 2>/dev/null; then
-    here="$here $beside"
-    beside=
+if ! have flock || ! env --default-signal=INT,QUIT true 2>/dev/null; then
+    here="$here $small $waiting"
+    small=
+    waiting=
 fi
 
-# print_ended SUITE...: prints the complete output of each suite that has ended beside.
+# What would be alone needs no lane beside.
+if [ -z "$here" ]; then
+    here=$small
+    small=
+fi
+if [ -z "$here" ]; then
+    here=$waiting
+    waiting=
+fi
+
+# print_ended: prints the complete output of each suite that has ended in the background.
 print_ended() {
-    for suite in "$@"; do
+    for suite in $waiting $small; do
         if [ -f "$SSE_BUILD/output/$suite" ]; then
             cat "$SSE_BUILD/output/$suite"
             rm "$SSE_BUILD/output/$suite"
@@ -88,28 +104,44 @@ print_ended() {
     done
 }
 
-other=
-if [ -n "$beside" ]; then
-    # shellcheck disable=SC2086
-    env --default-signal=INT,QUIT sh -c '. "$SSE_ROOT/test/support/lane.sh"; run_lane "$@"' lane $beside &
-    other=$!
-    # Clients and servers must get the processor in time, whatever the other suites compute.
-    politely="nice -n 10"
-    trap 'kill $other 2>/dev/null' EXIT
-    trap 'exit 130' INT TERM
-fi
-for suite in $here; do
-    run_suite "$suite"
-    # shellcheck disable=SC2086
-    print_ended $beside
-done
-if [ -n "$other" ]; then
+# start_lane SUITE...: in the background, as lane.sh has it. Its number is in $lane.
+start_lane() {
+    # shellcheck disable=SC2016
+    env --default-signal=INT,QUIT sh -c '. "$SSE_ROOT/test/support/lane.sh"; run_lane "$@"' lane "$@" &
+    lane=$!
+    lanes="$lanes $lane"
+}
+
+# run_here SUITE...
+run_here() {
+    for suite in "$@"; do
+        run_suite "$suite"
+        print_ended
+    done
+}
+
+lanes=
+# shellcheck disable=SC2086
+trap 'kill $lanes 2>/dev/null' EXIT
+trap 'exit 130' INT TERM
+# shellcheck disable=SC2086
+[ -z "$waiting" ] || start_lane $waiting
+# Clients and servers must get the processor in time, whatever the other suites compute.
+[ -z "$waiting" ] || export politely="nice -n 10"
+# shellcheck disable=SC2086
+[ -z "$small" ] || start_lane $small
+# shellcheck disable=SC2086
+run_here $here
+if [ -n "$lanes" ]; then
     echo "== waiting for the suites beside"
-    wait "$other"
     # shellcheck disable=SC2086
-    print_ended $beside
-    trap - EXIT
+    wait $lanes
+    print_ended
+    lanes=
 fi
+# shellcheck disable=SC2086
+run_here $last
+trap - EXIT
 
 SSE_RESULTS=$SSE_BUILD/results
 for suite in $suites; do

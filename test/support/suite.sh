@@ -95,7 +95,9 @@ run_built_tests() {
     shift
     directory=$SSE_BUILD/$name
     log=$directory.log
-    ${SSE_TEST_WRAPPER:-} meson test -C "$directory" --no-rebuild --print-errorlogs "$@" >"$log" 2>&1
+    # Tests wait for the processor while other lanes need it.
+    ${SSE_TEST_WRAPPER:-} meson test -C "$directory" --no-rebuild --print-errorlogs --timeout-multiplier 2 "$@" \
+        >"$log" 2>&1
     status=$?
     grep -E '^ *[0-9]+/[0-9]+|^(Ok|Fail|Timeout|Skipped):' "$log" || cat "$log"
     grep '^fault points: ' "$directory/meson-logs/testlog.txt"
