@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Holds what the unit tests reach of the library to the figures in gate.txt.
-Usage: gate.py ROOT GCC_BUILD CLANG_BUILD. The tests have run in both builds. GCOV, LLVM_PROFDATA and LLVM_COV name
-the tools."""
+Usage: gate.py ROOT BUILD. The tests have run in the build. LLVM_PROFDATA and LLVM_COV name the tools."""
 
 import os
 import sys
 
 sys.dont_write_bytecode = True
-import conditions  # noqa: E402
-import lines  # noqa: E402
+import export  # noqa: E402
 import marks  # noqa: E402
+from conditions import Conditions  # noqa: E402
+from lines import Lines  # noqa: E402
 
 
 def read_gate(root):
@@ -19,9 +19,18 @@ def read_gate(root):
         return {name: int(figure) for name, figure in pairs}
 
 
-def source_line(root, file, line):
+def source_lines(root, file):
     with open(os.path.join(root, file)) as source:
-        return source.read().split("\n")[line - 1].strip()
+        return source.read().split("\n")
+
+
+def text_at(root, file, place):
+    """The source of a condition, in one line."""
+    first, from_column, last, to_column = place
+    lines = source_lines(root, file)[first - 1:last]
+    lines[-1] = lines[-1][:to_column - 1]
+    lines[0] = lines[0][from_column - 1:]
+    return " ".join(line.strip() for line in lines)
 
 
 class Kind:
@@ -49,18 +58,21 @@ def tool(variable, name):
     return os.environ.get(variable, name)
 
 
-def kinds(root, gcc, clang):
-    seen = lines.measure(tool("GCOV", "gcov"), gcc, root)
-    decisions = conditions.measure(tool("LLVM_PROFDATA", "llvm-profdata"), tool("LLVM_COV", "llvm-cov"), clang, root)
+def kinds(root, build):
+    seen = Lines()
+    decided = Conditions()
+    for part in export.exports(tool("LLVM_PROFDATA", "llvm-profdata"), tool("LLVM_COV", "llvm-cov"), build, root):
+        seen.add(part)
+        decided.add(part)
     return [
         Kind("lines", len(seen.counts),
-             [(file, line, source_line(root, file, line)) for file, line in seen.missed_lines()]),
+             [(file, line, source_lines(root, file)[line - 1].strip()) for file, line in seen.missed_lines()]),
         Kind("branches", seen.branch_count(),
-             [(file, line, f"branch {branch} of {source_line(root, file, line)}")
-              for file, line, branch in seen.missed_branches()]),
-        Kind("conditions", sum(len(decision) for decision in decisions.values()),
-             [(file, line, f"condition {index} of {conditions.text_at(root, file, place)}")
-              for file, line, place, index in conditions.missed(decisions)]),
+             [(file, place[0], f"never {outcome}: {text_at(root, file, place)}")
+              for file, place, outcome in seen.missed_branches()]),
+        Kind("conditions", decided.count(),
+             [(file, place[0], f"condition {index} of {text_at(root, file, place)}")
+              for file, place, index in decided.missed()]),
     ]
 
 
@@ -73,9 +85,9 @@ def hold(gate, figures):
 
 
 def main():
-    root, gcc, clang = (os.path.abspath(path) for path in sys.argv[1:])
+    root, build = (os.path.abspath(path) for path in sys.argv[1:])
     known = marks.read(root)
-    measured = kinds(root, gcc, clang)
+    measured = kinds(root, build)
     figures = {}
     for kind in measured:
         kind.exclude(known)

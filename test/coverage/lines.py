@@ -1,67 +1,44 @@
 # SPDX-License-Identifier: MIT
-"""Lines and branches of the library that gcc's counters saw, over all objects that were built from them."""
-
-import json
-import os
-import subprocess
-
-# gcov names many files in one command.
-BATCH = 50
+"""Lines and branches of the library that clang saw, over all variants of it."""
 
 
-def notes_of(build):
-    """The objects that may hold code of the library: its own, and those of tests, which include its headers."""
-    for directory, _, names in os.walk(build):
-        for name in sorted(names):
-            if name.endswith(".gcno"):
-                yield os.path.join(directory, name)
-
-
-def reports(gcov, build):
-    notes = list(notes_of(build))
-    for first in range(0, len(notes), BATCH):
-        command = [gcov, "--json-format", "--stdout", "--branch-probabilities", *notes[first:first + BATCH]]
-        result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True,
-                                cwd=build)
-        for line in result.stdout.splitlines():
-            if line.startswith("{"):
-                yield json.loads(line)
+def lines_of(segments):
+    """(line, how often it ran) for each line that can run, as llvm-cov counts it: the largest of what runs on into
+    the line and of what begins there."""
+    by_line = {}
+    for segment in segments:
+        by_line.setdefault(segment[0], []).append(segment)
+    running_on = None
+    for line in range(min(by_line), max(by_line) + 1):
+        here = by_line.get(line, [])
+        begins = [count for _, _, count, counted, begin, gap in here if counted and begin and not gap]
+        counts = begins + ([running_on[2]] if running_on and running_on[3] else [])
+        is_skipped = here and here[0][4] and not here[0][3]
+        if counts and not is_skipped:
+            yield line, max(counts)
+        running_on = here[-1] if here else running_on
 
 
 class Lines:
     def __init__(self):
         self.counts = {}    # (file, line): how often it ran
-        self.branches = {}  # (file, line, function, number of branches): how often each was taken
+        self.branches = {}  # place of a condition: how often it was true, and false
 
-    def add(self, file, line):
-        place = (file, line["line_number"])
-        self.counts[place] = self.counts.get(place, 0) + line["count"]
-        taken = [branch["count"] for branch in line["branches"]]
-        if taken:
-            # Variants of the library are compiled with other macros: a line may have other branches there.
-            key = (*place, line.get("function_name"), len(taken))
-            before = self.branches.get(key, [0] * len(taken))
-            self.branches[key] = [sum(pair) for pair in zip(before, taken)]
+    def add(self, export):
+        for file, segments in export.segments():
+            for line, count in lines_of(segments):
+                self.counts[file, line] = self.counts.get((file, line), 0) + count
+        for place, true, false in export.branches():
+            before = self.branches.get(place, (0, 0))
+            self.branches[place] = (before[0] + true, before[1] + false)
 
     def missed_lines(self):
         return sorted(place for place, count in self.counts.items() if not count)
 
     def missed_branches(self):
-        """(file, line, number of the branch) for each that was never taken."""
-        return sorted((file, line, index + 1) for (file, line, _, _), taken in self.branches.items()
-                      for index, count in enumerate(taken) if not count)
+        """(file, place, "true" or "false") for each that was never taken."""
+        return sorted((file, place, outcome) for (file, place), counts in self.branches.items()
+                      for outcome, count in zip(("true", "false"), counts) if not count)
 
     def branch_count(self):
-        return sum(len(taken) for taken in self.branches.values())
-
-
-def measure(gcov, build, root):
-    lines = Lines()
-    library = os.path.join(root, "lib") + os.sep
-    for report in reports(gcov, build):
-        for file in report["files"]:
-            path = os.path.normpath(os.path.join(report["current_working_directory"], file["file"]))
-            if path.startswith(library):
-                for line in file["lines"]:
-                    lines.add(os.path.relpath(path, root), line)
-    return lines
+        return 2 * len(self.branches)

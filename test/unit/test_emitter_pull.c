@@ -390,6 +390,29 @@ static void read_expects(const char *expected)
     assert_memory_equal(buffer, expected, strlen(expected));
 }
 
+/* The queue counts the messages that are peeked in 16 bits. */
+static void one_peek_shows_a_limited_number_of_messages(void **state)
+{
+    const int sent = UINT16_MAX + 2;
+    struct iovec *iov = calloc((size_t)sent, sizeof(*iov));
+    struct sse_message *message;
+
+    (void)state;
+    assert_non_null(iov);
+    prepare(SSE_FRAMING_RAW, false);
+    client.options.queue_messages = (size_t)sent;
+    open_client();
+    assert_int_equal(sse_message_new(&message, &tick, 1, &fake.platform), 0);
+    for (int i = 0; i < sent; i++)
+        assert_int_equal(sse_emitter_send_message(client.emitter, message), 0);
+    sse_message_unref(message);
+    assert_int_equal(sse_emitter_peek(client.emitter, iov, sent), UINT16_MAX);
+    assert_int_equal(sse_emitter_consume(client.emitter, UINT16_MAX * strlen(TICK)), 0);
+    assert_int_equal(sse_emitter_peek(client.emitter, iov, sent), 2);
+    fake_client_free(&client);
+    free(iov);
+}
+
 /* Peeked bytes may have been written before the client closed its side. Only later writes show that. */
 static void a_ping_follows_peeked_bytes(void **state)
 {
@@ -431,6 +454,7 @@ int main(void)
         TEST(without_a_loop_the_calls_do_the_work),
         TEST(pieces_of_every_size_give_the_same_stream),
         TEST(only_peeked_bytes_can_be_consumed),
+        TEST(one_peek_shows_a_limited_number_of_messages),
         TEST(a_ping_follows_peeked_bytes),
         TEST(peeked_bytes_stay_in_memory),
         TEST(on_ready_may_do_anything),

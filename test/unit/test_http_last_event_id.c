@@ -252,6 +252,19 @@ static void bad_arguments_are_refused(void **state)
     assert_int_equal(sse_http_last_event_id(sse_str("1"), broken, buffer, sizeof(buffer)), -EINVAL);
 }
 
+/* The result cannot be more than SSIZE_MAX. */
+static void a_buffer_may_have_any_size(void **state)
+{
+    volatile size_t size = SIZE_MAX;
+    char buffer[8];
+
+    (void)state;
+    assert_int_equal(sse_http_last_event_id(sse_str("12"), absent, buffer, size), 2);
+    assert_memory_equal(buffer, "12", 2);
+    assert_int_equal(sse_http_last_event_id(absent, sse_str("lastEventId=34"), buffer, size), 2);
+    assert_memory_equal(buffer, "34", 2);
+}
+
 /* With quadratic time this test would not finish. */
 static void huge_header_is_read(void **state)
 {
@@ -375,6 +388,7 @@ int main(void)
         cmocka_unit_test(header_goes_before_the_query),
         cmocka_unit_test(longer_ids_are_cut),
         cmocka_unit_test(bad_arguments_are_refused),
+        cmocka_unit_test(a_buffer_may_have_any_size),
         cmocka_unit_test(huge_header_is_read),
         cmocka_unit_test(huge_query_is_read),
         cmocka_unit_test(each_encoded_byte_is_decoded),

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "fanout/registry.h"
 #include "registry_stage.h"
 
 #include <stdio.h>
@@ -96,6 +97,18 @@ static void current_numbers_are_counted(void **state)
     assert_int_equal(stats().emitters, 0);
     assert_int_equal(stats().added, 2);
     assert_false(stats().shutting_down);
+}
+
+/* Another thread has written bytes before the publish counts them as queued. */
+static void a_backlog_is_never_below_0(void **state)
+{
+    (void)state;
+    use_plain_registry();
+    atomic_store(&registry->group.tally.queued, (size_t)-1);
+    assert_int_equal(stats().backlog_bytes, 0);
+    atomic_store(&registry->group.tally.queued, 1);
+    assert_int_equal(stats().backlog_bytes, 1);
+    atomic_store(&registry->group.tally.queued, 0);
 }
 
 /* Heartbeats and heads count as bytes, not as events. */
@@ -424,6 +437,7 @@ int main(void)
         STAGE_TEST(a_smaller_struct_gets_what_it_has),
         STAGE_TEST(a_larger_struct_is_filled_with_zeros),
         STAGE_TEST(current_numbers_are_counted),
+        STAGE_TEST(a_backlog_is_never_below_0),
         STAGE_TEST(written_events_and_bytes_are_counted),
         STAGE_TEST(only_published_events_are_counted),
         STAGE_TEST(events_that_were_never_written_are_dropped),
