@@ -16,6 +16,8 @@ const file = basename(process.argv[1] ?? '');
 /** The tests that have begun and not ended, and when they began. */
 const running = new Map();
 let anyBegan = false;
+/** When the hooks after the last test began; a file may go on to define tests then. */
+let overSince = null;
 const watched = [];
 
 /** Keeps the end of what a child says on its standard error. */
@@ -80,10 +82,11 @@ function note(what, { fullName, name }) {
 
 beforeEach((test) => {
     anyBegan = true;
+    overSince = null;
     running.set(note('began', test), performance.now());
 });
 afterEach((test) => running.delete(note('ended', test)));
-after(() => setTimeout(() => end('does not end after its last test'), LEAVE_MS).unref());
+after(() => { overSince = performance.now(); });
 
 // The test runner keeps an error from ending the file, which without tests would wait for its servers.
 process.prependListener('uncaughtException', (error) => {
@@ -93,6 +96,9 @@ process.prependListener('uncaughtException', (error) => {
 });
 
 setInterval(() => {
+    if (overSince !== null && performance.now() - overSince > LEAVE_MS) {
+        end('does not end after its last test');
+    }
     if (Date.now() > Number(process.env.SSE_TESTS_END) * 1000) {
         end('has come to no end');
     }
