@@ -202,6 +202,10 @@ class Host {
 
     /** Kills it with the processes that it has started. Otherwise it might replace them. */
     kill() {
+        // What kept it from being started is to be told, and not that it was not started.
+        if (this.child === undefined) {
+            return;
+        }
         const children = childrenOf(this.child.pid);
         this.child.kill('SIGKILL');
         children.forEach(killProcess);
