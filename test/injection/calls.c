@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Every system call of every scenario fails with each possible error, once, and from then on. */
+/* Every system call of every scenario fails with each possible error, once, and from then on. With
+ * SSE_TEST_FIRST_ERRORS in the environment it fails with the first error of its row only, which is enough to count
+ * the lines that are reached. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,6 +13,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #define ERRORS_MAX 13
 
@@ -61,6 +64,7 @@ static struct row rows[] = {
 _Static_assert(ROWS == FAULTY_COUNT, "each call that can fail has a row");
 
 static size_t total;
+static int errors_tried = ERRORS_MAX;
 
 /* Returns how many calls have failed, each in a separate run. */
 static size_t sweep(const struct scenario *scenario, enum loop_kind kind, const struct row *row, int error,
@@ -78,7 +82,7 @@ static size_t sweep_row(const struct scenario *scenario, enum loop_kind kind, st
 {
     size_t before = row->tried;
 
-    for (const int *error = row->errors; error < row->errors + ERRORS_MAX && *error; error++) {
+    for (const int *error = row->errors; error < row->errors + errors_tried && *error; error++) {
         size_t once = sweep(scenario, kind, row, *error, false);
 
         /* If the call is not made, one error is enough. */
@@ -144,6 +148,8 @@ int main(void)
         [SCENARIOS] = {.name = "no_call_was_left_out", .test_func = no_call_was_left_out}};
     int failed;
 
+    if (getenv("SSE_TEST_FIRST_ERRORS"))
+        errors_tried = 1;
     for (size_t i = 0; i < SCENARIOS; i++)
         tests[i] = (struct CMUnitTest){.name = scenarios[i].name,
                                        .test_func = every_call_fails,
