@@ -48,7 +48,7 @@ for word in "$@"; do
     *) export SSE_FUZZ_SECONDS="$word" ;;
     esac
 done
-suites=${suites:-"unit abi compilers coverage sanitizers valgrind instructions simulation exhaustive schedules fuzz docs network clients hosts redis proxies workers"}
+suites=${suites:-"unit abi compilers coverage sanitizers valgrind instructions simulation exhaustive schedules fuzz docs clients hosts redis proxies workers network"}
 for suite in $suites; do
     if [ ! -f "$root/test/suites/$suite.sh" ]; then
         echo "unknown suite: $suite (there are: $(cd "$root/test/suites" && echo *.sh | sed 's/\.sh//g'))" >&2
