@@ -308,7 +308,8 @@ function testConnections() {
         assert.deepEqual(host.endings, [OVERFLOW]);
         deaf.listen();
         await until(() => deaf.isReset, 'the reset', () => deaf.body.length);
-        assert.match(deaf.body, /^:\n(?:data: x{65536}\n\n)+(?:data: x*)?$/);
+        // Where publishing takes long there are heartbeats between the events.
+        assert.match(deaf.body, /^:\n(?:data: x{65536}\n\n|:\n)+(?:data: x*)?$/);
         await endWell(host);
     });
 
@@ -316,7 +317,8 @@ function testConnections() {
         const host = await start(t, plain);
         assert.doesNotMatch(host.stderr, /\[warn\]/);
         const several = await start(t, { ...plain, workers: 2 });
-        assert.match(several.stderr, /\[warn\].* set worker_processes to 1/);
+        const warning = /\[warn\].* set worker_processes to 1/;
+        await until(() => warning.test(several.stderr), 'the warning', () => several.stderr);
     });
 }
 
