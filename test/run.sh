@@ -64,7 +64,8 @@ mkdir -p "$SSE_BUILD/output"
 prepare $suites
 
 # Three lanes run at a time: the suites that mostly wait; those that build and test most; and those of few processes,
-# which use the core that the others leave idle. Fuzzing is last and alone, because it has a time and not a task.
+# which use the core that the others leave idle. What has a time in place of a task, or takes the time, is last and
+# alone.
 here=
 waiting=
 small=
@@ -73,7 +74,7 @@ for suite in $suites; do
     case $suite in
     network | clients | hosts | redis | proxies | workers) waiting="$waiting $suite" ;;
     abi | valgrind | instructions | simulation | exhaustive | schedules | docs) small="$small $suite" ;;
-    fuzz) last=$suite ;;
+    fuzz | bench | peers) last="$last $suite" ;;
     *) here="$here $suite" ;;
     esac
 done
