@@ -46,9 +46,9 @@ class Server {
     /** Returns how it ended: with SIGKILL, if it takes too long. */
     async end(signal) {
         if (this.isRunning) {
-            this.child.kill(signal);
-            // A test that failed may have left it stopped.
+            // A test that failed may have left it stopped. With SIGCONT right behind it, SIGTERM was lost at times.
             this.child.kill('SIGCONT');
+            this.child.kill(signal);
         }
         const timer = setTimeout(() => this.child.kill('SIGKILL'), EXIT_MS);
         const ending = await this.exited;
