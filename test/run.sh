@@ -63,9 +63,9 @@ mkdir -p "$SSE_BUILD/output"
 # shellcheck disable=SC2086
 prepare $suites
 
-# Three lanes run at a time: the suites that mostly wait; those that build and test most; and those of few processes,
-# which use the core that the others leave idle. What has a time in place of a task, or takes the time, is last and
-# alone.
+# Three lanes run at a time: the suites that mostly wait, those that build and test most, and those of few
+# processes, which use the core that the others leave idle. Suites that run for a fixed time, or measure time, run
+# last and alone.
 here=
 waiting=
 small=

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Ends a file of tests that hangs, and says where: the tests that have begun and not ended, what their processes do,
-// and what these have said. A file hangs if it still runs at SSE_TESTS_END, in seconds since 1970, or if it does
+// Ends a file of tests that hangs, and says where: the tests that have begun and not ended, what their processes
+// do, and what these have said. A file hangs if it still runs at SSE_TESTS_END, in seconds since 1970, or if it does
 // not end after its last test. A test that failed may have left a server running, and node waits for that server.
 import { appendFileSync, readdirSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';

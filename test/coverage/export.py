@@ -33,7 +33,8 @@ def variant_of(program):
 
 def groups_of(build):
     programs = list(programs_of(build))
-    groups = ([program for program in programs if variant_of(program) == variant] for variant in [None, *VARIANTS])
+    groups = ([program for program in programs if variant_of(program) == variant]
+              for variant in [None, *VARIANTS])
     return [group for group in groups if group]
 
 

@@ -79,8 +79,8 @@ unended() {
         END { for (test in open) if (open[test] > 0) print test }' "$1"
 }
 
-# run_tests NAME SECONDS FILE...: runs these files, each given by its path in test/. What hangs is ended and named 20
-# seconds before the time is over.
+# run_tests NAME SECONDS FILE...: runs these files, each given by its path in test/. What hangs is ended and named
+# 20 seconds before the time is over.
 run_tests() {
     name=$1
     seconds=$2
