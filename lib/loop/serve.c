@@ -30,7 +30,10 @@ static void ask_for_room(struct sse_loop *loop, struct sse_emitter *emitter, boo
 
     if (emitter->output_kind == OUTPUT_CALLBACK && blocked)
         ask = !has_room(emitter);
+    /* Other threads may read it together with the bits beside it. */
+    pthread_mutex_lock(&emitter->lock);
     emitter->asked_for_room = ask;
+    pthread_mutex_unlock(&emitter->lock);
     pthread_mutex_lock(&loop->lock);
     sse_watches_ask(&loop->watches, emitter, loop->poller);
     pthread_mutex_unlock(&loop->lock);
@@ -152,8 +155,11 @@ void sse_loop_follow_turn(struct sse_loop *loop, struct sse_emitter *emitter, un
         ask_for_room(loop, emitter, result & TURN_BLOCKED);
     if (result & TURN_AGAIN)
         mark_again(emitter);
-    if (result & TURN_ENDED)
+    if (result & TURN_ENDED) {
+        /* Whoever waits for the end may look at the numbers then, and free the platform. */
+        sse_turn_account_finish(account, now);
         sse_loop_finish_emitter(loop, emitter, now);
-    else if (result & TURN_FINISHED)
+    } else if (result & TURN_FINISHED) {
         sse_emitter_release(emitter);
+    }
 }

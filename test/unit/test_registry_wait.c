@@ -104,6 +104,39 @@ static void an_evicted_emitter_remains(void **state)
     assert_int_equal(sse_registry_wait(registry, 0), 0);
 }
 
+/* What the platform has allocated, and what is counted as written, while the next client is served. */
+static size_t blocks_meanwhile;
+static uint64_t events_meanwhile;
+
+static void look_meanwhile(struct fake_output *output, void *user)
+{
+    (void)output;
+    (void)user;
+    blocks_meanwhile = atomic_load(&platform.blocks);
+    events_meanwhile = stats().events_written;
+}
+
+/* Whoever waited may free the platform, so the turn must not keep a message of an emitter that has ended. */
+static void what_an_emitter_wrote_is_settled_before_its_end(void **state)
+{
+    size_t blocks;
+
+    (void)state;
+    use_registry((struct sse_registry_options){.emitters_max = 2});
+    enter(0, "t");
+    enter(1, "u");
+    clients[1].output.on_write = look_meanwhile;
+    blocks = atomic_load(&platform.blocks);
+    (void)publish_event('t', (struct sse_event){.data = sse_str("first")});
+    assert_int_equal(sse_emitter_complete(clients[0].emitter), 0);
+    (void)publish_event('u', (struct sse_event){.data = sse_str("second")});
+    (void)fake_loop_turn(&loop);
+    expect_end(&clients[0], SSE_REASON_COMPLETED, 0);
+    /* The first topic and the first message are gone, the second message is there. */
+    assert_int_equal(blocks_meanwhile, blocks);
+    assert_int_equal(events_meanwhile, 1);
+}
+
 /* The action of another thread during a wait without a limit. */
 struct waiter {
     pthread_t thread;
@@ -341,6 +374,7 @@ int main(void)
         STAGE_TEST(an_emitter_of_the_server_remains_until_it_is_closed),
         STAGE_TEST(a_close_is_enough),
         STAGE_TEST(an_evicted_emitter_remains),
+        STAGE_TEST(what_an_emitter_wrote_is_settled_before_its_end),
         STAGE_TEST(the_last_close_ends_the_wait),
         STAGE_TEST(a_wait_is_not_cancelled),
         STAGE_TEST(an_emitter_of_the_loop_remains_until_it_is_closed),
