@@ -221,6 +221,6 @@ for (const cap of ['--max-clients', '--max-per-topic']) {
         assert.equal((await hub.publish({ topic: 'a', data: 'newest' })).receivers, 2);
         await Promise.all(peers.slice(2).map((peer) => peer.untilReceived('newest')));
         const { refused, closed } = await hub.stats();
-        assert.deepEqual([refused, closed.completed], [0, 2]);
+        assert.deepEqual([refused, closed.evicted, closed.completed], [0, 2, 0]);
     });
 }

@@ -5,7 +5,7 @@
 
 /* Checks after every step. */
 
-/* With the emitters that the budget has ended in the current call. */
+/* With the emitters that ended in the current call: they may have counted when the budget was enforced. */
 size_t count_backlog(const struct world *world)
 {
     size_t backlog = 0;
@@ -15,7 +15,7 @@ size_t count_backlog(const struct world *world)
 
         if (connection->member)
             backlog += connection_backlog(connection);
-        else if (connection->relieved && connection->ended_in == world->call)
+        else if (connection->registered && connection->ended_in == world->call)
             backlog += connection->left;
     }
     return backlog;
