@@ -36,9 +36,9 @@ static void unref_in_child(struct sse_emitter *emitter)
     sse_emitter_free(emitter);
 }
 
-/* Whether the caller has the last reference of the program to an emitter without a loop. Nothing else
- * would end it. A visitor of its registry may take a reference meanwhile: visitors may be given an emitter that has
- * ended. */
+/* For a caller that release_one_of_many has refused. Whether nothing would end the emitter any more: it has no
+ * loop, and its end has not begun. A visitor of its registry may take a reference meanwhile: visitors may be given
+ * an emitter that has ended. */
 static bool is_unreachable(struct sse_emitter *emitter)
 {
     bool unreachable;

@@ -5,8 +5,8 @@
 /**
  * The members of an emitter, and the functions of this layer.
  *
- * Locks. `lock` guards every member, unless its comment says that it is fixed, the loop's or the registry's. Locks
- * are taken in this order: registry, loop, emitter, marks. No lock is held while an output is written to or a
+ * Locks. `lock` guards every member, unless its comment says that it is fixed, the loop's, the registry's or the
+ * chain's. Locks are taken in this order: registry, loop, emitter, marks. No lock is held while an output is written to or a
  * callback runs. Instead, the thread that uses the output or runs on_ready sets `busy`. Other threads only queue,
  * and the busy thread looks for new work before it stops being busy.
  *
@@ -106,7 +106,7 @@ struct pause {
 struct sse_emitter {
     struct timers timers;
     struct marks *marks; /* of its loop; NULL if it has no loop, or no longer has one */
-    struct sse_emitter *next_marked;
+    struct sse_emitter *next_marked; /* while `marked`: the chain's, then the loop's */
     size_t charged; /* the bytes that the group's tally counts as queued */
 
     /* Fixed before other threads know the emitter, and read without the lock. `state` separates them from the bit

@@ -10,7 +10,8 @@
 
 #include "data/message.h"
 
-/* As many messages as one write takes: of a burst, each client gets the same ones in the same order. */
+/* As many messages as one write takes. Of a burst of up to so many, each client gets the same ones in the same
+ * order. A longer burst is released as without this table: one message at a time. */
 #define RELEASES_MAX 16
 
 struct release {
@@ -31,7 +32,7 @@ static inline void sse_releases_begin(struct releases *releases)
     releases->places[0].message = NULL;
 }
 
-/** Gives a message a place that is neither the last nor the one after it. */
+/** Finds or makes the place of a message that has neither the last place nor the one after it. */
 struct release *sse_releases_place(struct releases *releases, struct sse_message *message);
 
 /** Takes over a reference. */

@@ -30,7 +30,8 @@ void sse_members_forget_ended(struct sse_registry *registry, const struct audien
 /** Tells the owner of an emitter that its state has changed. Its lock held. */
 void sse_members_notify(struct sse_emitter *emitter, struct mark_chain *chain);
 
-/** Whether the message fits into the empty queue of every receiver. */
+/** Whether the message fits into the empty queue of every receiver. If the receivers are all members, it remembers
+ *  the smallest queue. */
 bool sse_members_have_room(struct sse_registry *registry, struct sse_text topic,
                            const struct sse_message *message);
 

@@ -90,8 +90,8 @@ static inline struct sse_emitter *receiver_at(void *const *members, const struct
 }
 
 /* Queues the message for each receiver. Receivers in one segment of the array are visited without a lookup for
- * each. The message gets the references for all receivers at once, because the loops of other cores write their count
- * too. Lock held. */
+ * each. The message gets the references for all receivers at once, because the loops of other cores write their
+ * count too. Lock held. */
 static void enqueue_all(struct publication *publication, const struct audience *audience)
 {
     uint32_t *references = &publication->enqueueing.references;

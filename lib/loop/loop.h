@@ -67,7 +67,7 @@ void sse_loop_unbind(struct sse_loop *loop, struct sse_emitter *emitter);
 /** Makes the loop stop using the descriptor of an emitter. Any thread. */
 void sse_loop_unwatch(struct sse_loop *loop, struct sse_emitter *emitter);
 
-/** Sets when the next timer of an emitter is due. If that is in the past, it is due at `earliest`. */
+/** Sets when the next timer of an emitter is due. If that is before `earliest`, it is due at `earliest`. */
 void sse_loop_schedule(struct sse_loop *loop, struct sse_emitter *emitter, uint64_t earliest);
 
 struct sse_emitter *sse_loop_emitter_of_timer(struct heap_node *timer);
