@@ -19,7 +19,7 @@
  *
  * This does not replace a login: a client that is not a browser can send any header.
  *
- * A proxy in front must pass Host on with its port (nginx: `proxy_set_header Host $host:$server_port`), and you
+ * A proxy in front must pass Host on with its port (nginx: `proxy_set_header Host $http_host`), and you
  * must list the public name in `names`. If the proxy sends its own name as Host, pages that are reached without TLS
  * are refused.
  */
