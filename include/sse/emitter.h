@@ -90,8 +90,7 @@ enum sse_reason {
     SSE_REASON_OUTPUT_ERROR = 6,  /**< the output returned another error: that error */
     SSE_REASON_OVERFLOW = 7,      /**< the queue was full: -ENOBUFS; there was no memory for it: -ENOMEM */
     SSE_REASON_ABORTED = 8,       /**< sse_emitter_abort: the error that was passed to it */
-    SSE_REASON_CLOSED =
-        9, /**< sse_emitter_close or sse_loop_free before every byte was written: -ECANCELED */
+    SSE_REASON_CLOSED = 9,      /**< sse_emitter_close or sse_loop_free before it had ended: -ECANCELED */
     SSE_REASON_SHUTDOWN = 10,   /**< sse_registry_shutdown: 0, or -ETIMEDOUT if bytes were left */
     SSE_REASON_NOT_STARTED = 11, /**< it was paused for longer than start_ms: -ETIMEDOUT */
     SSE_REASON_EVICTED = 12     /**< a newer emitter took its place, by SSE_ADMISSION_EVICT_OLDEST: 0 */
@@ -110,7 +109,8 @@ SSE_API const char *sse_reason_name(enum sse_reason reason);
  * event that is partly written, and an event that sse_emitter_peek shows are never dropped.
  */
 enum sse_overflow {
-    /** The emitter ends. The client reconnects with its Last-Event-ID and gets what it missed. */
+    /** The emitter ends, and the client reconnects. If the registry has a history, the client then gets what it
+     *  missed. Otherwise these events are lost. */
     SSE_OVERFLOW_END = 0,
     /** The new event is dropped, and the emitter stays open. */
     SSE_OVERFLOW_DROP_NEWEST = 1,
@@ -181,8 +181,8 @@ struct sse_emitter_options {
      *   side, the loop writes a comment. A client that is gone answers with a reset; one that still listens
      *   keeps its stream.
      * - Driven loop: you poll the descriptor until `on_completion`. When it has room after SSE_BLOCKED, call
-     *   sse_emitter_flush. At the end of input, call sse_emitter_ping. At POLLHUP or POLLERR, call
-     *   sse_emitter_abort(emitter, -ECONNRESET).
+     *   sse_emitter_flush. If you poll for input, read it and discard it. At the end of input, call
+     *   sse_emitter_ping. At POLLHUP or POLLERR, call sse_emitter_abort(emitter, -ECONNRESET).
      * - A blocking descriptor that is not a socket is written in small pieces. Do not share such a pipe with
      *   another writer.
      */
@@ -285,7 +285,7 @@ struct sse_emitter_options {
     /**
      * The emitter has ended, for whatever reason. Runs exactly once, after `on_timeout` or `on_error`. Its
      * registry has forgotten the emitter already, and its output is no longer written to. If it runs after
-     * sse_emitter_close, only `user` is still valid.
+     * sse_emitter_close, your connection may be gone: do not use it, and do not close the emitter again.
      */
     void (*on_completion)(struct sse_emitter *emitter, const struct sse_completion *completion, void *user);
     /** The last callback: every reference is released, and every other callback has returned. Runs exactly once if
@@ -350,8 +350,8 @@ struct sse_replay {
  * - If `emitter` is NULL, do not use `user` after the call, because on_release may have freed it.
  * - `on_wake` of a driven loop may run inside the call.
  * Ownership: `*emitter` is a new reference: end it with sse_emitter_close. The library owns the descriptor,
- * unless `keep_fd` is set. `emitter` may be NULL if the library owns the descriptor and there is a
- * loop; then the loop keeps the emitter until it ends. `replay` may be NULL.
+ * unless `keep_fd` is set. `emitter` may be NULL for SSE_OUTPUT_FD with a loop, without `keep_fd` and without
+ * `paused`. Then you hold no reference, and the loop keeps the emitter until it ends. `replay` may be NULL.
  * Threads: any. Callbacks: may call it.
  * Errors, with nothing changed:
  * - -EINVAL: `options` is NULL, or an option is not valid or does not go with another one.

@@ -4,7 +4,9 @@
 
 /**
  * A platform: functions for memory, time and random bits that your program supplies, such as another allocator
- * or a clock that a test controls.
+ * or a clock that a test controls. Give it to each object that is to use it: as the option `platform` of the
+ * registry, of the loop and of each emitter, and as an argument of sse_message_new. No object takes it over from
+ * another one.
  */
 
 #include <sse/base.h>

@@ -85,7 +85,8 @@ struct sse_registry_options {
      * - The second line is the id of the first event that follows. It is empty if none follows, or if the client's
      *   id is unknown.
      * - It has an id, from which the client continues when it reconnects to this registry: the assigned id of the
-     *   client's event or, if that is unknown, of the newest event. Without a history it has none.
+     *   client's event or, if that is unknown, of the newest event. If nothing was published yet, its number is one
+     *   less than that of the first event. Without a history it has none.
      * - Another server does not know that id. So servers that share their events leave `gap_type` absent, and send
      *   their own event.
      */

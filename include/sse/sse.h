@@ -12,9 +12,12 @@
  *     registry    decides which emitters get an event: topics, one order, a history
  *     loop        writes, and runs timers and callbacks, for its emitters in one thread
  *
- * Ten functions are enough for most servers: sse_registry_new, sse_loop_new, sse_loop_run,
- * sse_emitter_new, sse_registry_publish, sse_emitter_send, sse_emitter_complete, sse_emitter_close,
- * sse_registry_shutdown, sse_http_last_event_id. The others are for special needs.
+ * Most servers need no other functions than these:
+ *
+ * - at the beginning: sse_registry_new, sse_loop_new, sse_loop_run
+ * - for each client: sse_http_last_event_id, sse_emitter_new, sse_http_refuse, sse_emitter_close
+ * - for events: sse_registry_publish, sse_emitter_send, sse_emitter_complete
+ * - at the end: sse_registry_shutdown, sse_registry_wait, sse_loop_stop, sse_loop_free, sse_registry_unref
  *
  * The library opens no listening sockets, starts no threads, installs no signal handlers and reads no
  * environment. Its only global state that changes is a count of forks.
