@@ -22,7 +22,7 @@ static struct sse_registry *registry;
 
 /* Writes what the emitter has until the stream has ended. What is not written yet stays in the emitter's
  * queue, so its limits and timers decide how slow a client may be. They need a call of wait about once a
- * second. */
+ * second. writev raises SIGPIPE if the client is gone. main ignores it. */
 static void pump(struct sse_emitter *emitter, int fd)
 {
     struct pollfd room = {.fd = fd, .events = POLLOUT};

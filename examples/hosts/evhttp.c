@@ -40,6 +40,7 @@ static void on_written(struct evhttp_connection *connection, void *user)
     write_more(stream);
 }
 
+/* service.c ignores SIGPIPE, which a write to a client that is gone raises. Your program must ignore it too. */
 static void write_more(struct stream *stream)
 {
     struct iovec shown[CHUNK_PIECES];

@@ -25,7 +25,8 @@ struct stream {
     bool broken;
 };
 
-/* Starts one send at a time, and never an empty one, because h2o would not call proceed for it. */
+/* Starts one send at a time, and never an empty one, because h2o would not call proceed for it. service.c ignores
+ * SIGPIPE, which a write to a client that is gone raises. Your program must ignore it too. */
 static void send_more(struct stream *stream)
 {
     struct iovec shown[PIECES];

@@ -32,7 +32,10 @@ struct tls {
 };
 
 /* After -EAGAIN, SSL_write must be called with the same bytes, and at least as many. So it gets one piece at a
- * time, and the overflow policy must not drop queued events: use END or DROP_NEWEST. */
+ * time, and the overflow policy must not drop queued events: use END or DROP_NEWEST.
+ *
+ * SSL_write and SSL_shutdown raise SIGPIPE if the client is gone. service.c ignores it. Your program must ignore it
+ * too. */
 static ssize_t write_tls(void *user, const struct iovec *iov, int count)
 {
     const struct tls *tls = user;

@@ -38,6 +38,7 @@ static void on_written(uv_write_t *write, int status)
     write_more(stream);
 }
 
+/* service.c ignores SIGPIPE, which a write to a client that is gone raises. Your program must ignore it too. */
 static void write_more(struct stream *stream)
 {
     struct iovec shown[WRITE_PIECES];
