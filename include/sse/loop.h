@@ -56,7 +56,9 @@ struct sse_loop_options {
      * - Wake your event loop in it (an eventfd, a pipe, uv_async_send), and do nothing else. It must not call
      *   sse_loop_turn or sse_loop_free.
      * - Clear your eventfd or pipe before you call sse_loop_turn, not after it. Work that comes during a turn makes
-     *   that turn return 0, or `on_wake` is called after it.
+     *   that turn return 0, or `on_wake` is called after it. Exception: an eventfd in epoll with EPOLLET need not
+     *   be cleared. A pipe must always be cleared: otherwise it becomes full, and wakes are lost.
+     * - Make the eventfd or the pipe non-blocking.
      * - It may run inside any call on an emitter or a registry, in any thread, the loop's own included.
      *   No lock of the library is held. It is the only code of yours that publishing can run.
      * - If a turn begins just before a call, the call may come although its work is done already. It is harmless,
