@@ -324,9 +324,12 @@ struct sse_replay {
      * - `newest` is "" too: nothing was published to this registry yet. Send the events after it that were in the
      *   store before the first publish, and call sse_emitter_start(emitter, true). Without a history both are
      *   always "", so a gap cannot be filled exactly.
-     * - It is after `oldest`, so this registry did not know it: send the events after it, up to and with
-     *   `newest`. Then call sse_emitter_start(emitter, false), so that the older events from `oldest` on are not
-     *   written. Leave `gap_type` absent; otherwise the client is told of the gap that you have filled.
+     * - It is after `oldest` and not after `newest`, so this registry did not know it: send the events after it, up
+     *   to and with `newest`. Then call sse_emitter_start(emitter, false), so that the older events from `oldest`
+     *   on are not written. Leave `gap_type` absent; otherwise the client is told of the gap that you have filled.
+     * - It is after `newest`: the client had it from a process that was ahead of this one. What this process
+     *   publishes next comes twice, up to that id. So wait until this process has read the id, and only then call
+     *   sse_emitter_new.
      *
      * A paused emitter whose client has an id that the registry does not know has the retained events queued
      * behind the pause, from `oldest` on.
