@@ -73,7 +73,8 @@ extern "C" {
 #define SSE_ENDED (-ENOMSG)
 
 /**
- * Text. It may contain any byte, and need not end with NUL. The library does not keep `ptr` after the call.
+ * Text. It may contain any byte, and need not end with NUL. The library does not keep `ptr` after the call. This
+ * struct never grows.
  *
  * - `ptr` NULL and `len` 0: the text is absent.
  * - `ptr` not NULL and `len` 0: the text is present and empty. The protocol distinguishes the two.

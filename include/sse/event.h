@@ -28,7 +28,7 @@ extern "C" {
 #define SSE_RETRY_MAX INT64_C(2147483647)
 
 /**
- * An event. Fill it in with a designated initialiser:
+ * An event. This struct never grows. Fill it in with a designated initialiser:
  *
  *     struct sse_event event = {.type = sse_str("alarm"), .data = sse_str(text)};
  *
