@@ -98,7 +98,10 @@ struct sse_registry_options {
      *
      * - Over the budget, the emitters with the most bytes queued end (SSE_REASON_OVERFLOW) until the
      *   rest is within the budget. Replays count.
-     * - Bytes that no owner has tried to write yet count only above four times the budget.
+     * - Bytes that no owner has tried to write yet count only above four times the budget. So for a moment the sum
+     *   may reach about four times the budget.
+     * - Choose a budget above the size of your largest event times its receivers. A publish that brings the sum
+     *   above four times the budget ends emitters at once.
      */
     size_t backlog_bytes;
     /** The most emitters in the registry, draining ones included; 0: no cap. One that is evicted leaves
