@@ -19,6 +19,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+/* As in <openssl/ssl.h>. */
+typedef struct ssl_st SSL;
+
 /* You write this: sends the events of a store after an id, up to another one. */
 int send_from_store(struct sse_emitter *emitter, struct sse_text after, const char *oldest, const char *newest);
 
