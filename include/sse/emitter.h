@@ -387,7 +387,8 @@ SSE_API int sse_emitter_new(struct sse_emitter **emitter, const struct sse_emitt
  * Ends the pause of a paused emitter. The replay and the live events follow what you have sent.
  *
  * Set `gap_filled` if you have sent the events that were missing, as struct sse_replay describes. Then the
- * client is not told of a gap. It is ignored if there was no gap.
+ * client is not told of a gap. Otherwise it is told, if `gap_type` is set. If there was no gap, `gap_filled` is
+ * ignored.
  * Errors:
  * - -EINVAL: `emitter` is NULL.
  * - -EALREADY: the emitter is not paused.
