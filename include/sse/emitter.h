@@ -216,7 +216,7 @@ struct sse_emitter_options {
      * - The emitter ends (SSE_REASON_DISCONNECTED) when the socket has an error or is hung up. When the
      *   client closes its sending side, the emitter writes a comment. A client that is gone answers with a reset.
      * - Systems with neither epoll nor POLLRDHUP (macOS, OpenBSD, NetBSD, illumos) report only errors to the
-     *   loop. There the next write, such as the heartbeat, notices a client that has closed.
+     *   loop. There the loop notices a client that has closed after the next write, such as the heartbeat.
      * - A write callback that returned -EAGAIN is called again when the socket has room. If the socket has room
      *   already (TLS that must read first, a closed HTTP/2 window), call sse_emitter_flush yourself:
      *   see SSE_BLOCKED.
