@@ -369,7 +369,8 @@ struct sse_registry_stats {
     uint64_t queued;         /**< deliveries: one for each receiver of each publish */
     uint64_t events_written; /**< events written whole; an event counts once for each receiver */
     uint64_t bytes_written;
-    uint64_t dropped;  /**< events that a full queue dropped, or that were not written because the emitter ended */
+    uint64_t dropped;  /**< events that a full queue dropped, that an event with the same key replaced, or that were
+                            not written because the emitter ended */
     uint64_t replays;  /**< subscriptions with a Last-Event-ID whose replay was complete */
     uint64_t replayed; /**< messages that were replayed */
     uint64_t gaps;     /**< subscriptions with a gap */
