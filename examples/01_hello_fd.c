@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The smallest program: one emitter, without a loop and without a registry. It is a CGI program, which a web server
- * starts for each client. Run it in a terminal to see what it writes.
+ * One emitter, without a loop and without a registry. It is a CGI program, which a web server starts for each
+ * client. Run it in a terminal to see what it writes.
  */
 #include <sse/sse.h>
 #include <stdio.h>
