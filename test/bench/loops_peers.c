@@ -96,6 +96,8 @@ void peers_drain(struct peers *peers)
 
 void peers_close(struct peers *peers)
 {
+    /* A process that was forked later has this descriptor too, so that closing it is not enough. */
+    shutdown(peers->control, SHUT_RDWR);
     close(peers->control);
     close(peers->listener);
     (void)waitpid(peers->process, NULL, 0);
