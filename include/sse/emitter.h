@@ -15,7 +15,8 @@
  *
  * With a loop, the owner is the loop's thread, which does this work in its next turn.
  *
- * - Any thread may call any function while it holds a reference.
+ * - Any thread may call any function while it holds a reference. Only one at a time may peek, consume or read,
+ *   and only one at a time may wait.
  * - sse_emitter_new, send and publish may write to a descriptor at once, in any thread, because that runs
  *   none of your code.
  *
