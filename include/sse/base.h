@@ -5,8 +5,9 @@
 /**
  * What every other header needs: visibility, text, errors, version.
  *
- * Errors. A function that can fail returns a negative errno. There is no global and no thread-local
- * error state. Each function lists its errors. -ENOMEM always means that there is no memory.
+ * Errors. A function that can fail returns a negative errno if it fails. Otherwise it returns 0, unless its comment
+ * names another result. There is no global and no thread-local error state. Each function lists its errors.
+ * -ENOMEM always means that there is no memory.
  *
  * Options. A struct of options begins with `size`. Set `size` to sizeof the struct, set the members that you
  * need, and set every other member to zero. `size` lets the same function accept a struct of another length, so

@@ -107,8 +107,9 @@ enum sse_reason {
 SSE_API const char *sse_reason_name(enum sse_reason reason);
 
 /**
- * What happens to an event that does not fit into the queue. Dropped events are counted. The head, a replay, an
- * event that is partly written, and an event that sse_emitter_peek shows are never dropped.
+ * What happens to an event that does not fit into the queue. Dropped events are counted. An event that is partly
+ * written, an event that sse_emitter_peek shows, and what does not count for the limits are never dropped: see
+ * `queue_bytes` of struct sse_emitter_options.
  */
 enum sse_overflow {
     /** The emitter ends, and the client reconnects. If the registry has a history, the client then gets what it
@@ -149,7 +150,8 @@ struct sse_completion {
 /** Turns a timer off. */
 #define SSE_TIMER_OFF INT64_C(-1)
 
-/** Options of an emitter. Every member but `size` and `output` may be zero. Copied by sse_emitter_new. */
+/** Options of an emitter. Every member may be zero except `size`, `output` and, with CALLBACK, `write`. Copied by
+ *  sse_emitter_new. */
 struct sse_emitter_options {
     size_t size;                         /**< sizeof(struct sse_emitter_options) */
     const struct sse_platform *platform; /**< not copied: see <sse/platform.h> */
@@ -239,8 +241,8 @@ struct sse_emitter_options {
      * The emitter begins paused. What you send to it is written first, without a limit. The replay and live events
      * are queued behind the pause until sse_emitter_start. Use this to send the current state, or to fill a gap.
      *
-     * - To deliver every change exactly once, use one lock for changing the state and publishing. Take it, call
-     *   sse_emitter_new, read the state, and release it. Then send the state, and start.
+     * - To deliver every change exactly once, hold one lock while you change the state and publish the change. Hold
+     *   the same lock while you call sse_emitter_new and read the state. Then send the state, and start.
      * - Live events behind the pause may reach four times the limits of the queue. Heartbeats are written during
      *   the pause.
      * - If the stream ends gracefully during the pause, what is behind the pause is dropped. The client asks for
@@ -253,15 +255,15 @@ struct sse_emitter_options {
 
     int64_t start_ms;           /**< the longest pause. Default: 30 000 */
     int64_t lifetime_ms;        /**< the stream ends gracefully at this age. Default: none */
-    int64_t lifetime_jitter_ms; /**< a random part of this shortens the lifetime; it must not exceed it */
+    int64_t lifetime_jitter_ms; /**< a random part of this shortens the lifetime; at most lifetime_ms */
     int64_t stall_ms;           /**< the longest time without a write while bytes are queued. Default: 30 000 */
     int64_t drain_ms;           /**< the longest draining. Default: 5 000 */
-    /** After this long without a byte, less up to a quarter at random, a comment is written. Default:
-     *  15 000 (WHATWG HTML 9.2.7). */
+    /** A comment is written after this long without a byte. For each emitter, the library shortens the time by a
+     *  random part, up to a quarter. Default: 15 000 (WHATWG HTML 9.2.7). */
     int64_t heartbeat_ms;
 
-    /* The queue. The head, the first byte, the retry, a replay, what you send to a paused emitter and the final
-     * event of a shutdown do not count. */
+    /* The queue. The head, the retry or comment behind it, a replay, what you send to a paused emitter and the
+     * final event of a shutdown do not count. */
 
     size_t queue_bytes;    /**< the most bytes, with chunk framing. Default: 1 MiB */
     size_t queue_messages; /**< the most messages. Default: 4096 */
@@ -273,9 +275,9 @@ struct sse_emitter_options {
      * The emitter needs your attention. Only with a loop. `what` is one of enum sse_ready.
      *
      * - SSE_READABLE: peek or read until the call returns 0 or an error. Each 0 arms one call of `on_ready`, and
-     *   a new emitter is armed. If the emitter is armed when the stream ends, `on_ready` is called too.
-     * - If the emitter ends while bytes are still unread, `on_ready` is not called. Break the connection in
-     *   `on_completion`.
+     *   a new emitter is armed. The call comes when there are bytes, or at the end of the stream.
+     * - A call of `on_ready` disarms it, and so does a peek or read that returns bytes. Until the next 0 it is then
+     *   not called, even if the emitter ends. So break the connection in `on_completion`.
      * - It never runs after `on_completion`, nor after sse_emitter_close has returned.
      */
     void (*on_ready)(struct sse_emitter *emitter, unsigned what, void *user);
@@ -319,16 +321,16 @@ struct sse_replay {
      * event that was published before the call. "" if there is none. With them you can fill the gap of a paused
      * emitter from your own store. Look up the client's id in the store:
      *
-     * - It is before `oldest`: send the events after it, up to but without `oldest`. Then call
-     *   sse_emitter_start(emitter, true).
-     * - `oldest` is "": send the events after it, up to and with `newest`. Then call
+     * - It is before `oldest`: send the events between it and `oldest`. Then call sse_emitter_start(emitter, true).
+     * - `oldest` is "": send the events after it, up to and including `newest`. Then call
      *   sse_emitter_start(emitter, true).
      * - `newest` is "" too: nothing was published to this registry yet. Send the events after it that were in the
      *   store before the first publish, and call sse_emitter_start(emitter, true). Without a history both are
      *   always "", so a gap cannot be filled exactly.
      * - It is after `oldest` and not after `newest`, so this registry did not know it: send the events after it, up
-     *   to and with `newest`. Then call sse_emitter_start(emitter, false), so that the older events from `oldest`
-     *   on are not written. Leave `gap_type` absent; otherwise the client is told of the gap that you have filled.
+     *   to and including `newest`. Then call sse_emitter_start(emitter, false), so that the older events from
+     *   `oldest` on are not written. Leave `gap_type` absent; otherwise the client is told of the gap that you have
+     *   filled.
      * - It is after `newest`: the client had it from a process that was ahead of this one. What this process
      *   publishes next comes twice, up to that id. So wait until this process has read the id, and only then call
      *   sse_emitter_new.
@@ -341,12 +343,12 @@ struct sse_replay {
 };
 
 /**
- * Makes an emitter, subscribes it, and queues the head, a first byte of the body, the retry and the
- * replay. All of it happens, or nothing.
+ * Makes an emitter, subscribes it, and queues the head, the retry and the replay. Without a retry it queues a
+ * comment, because some browsers report a stream as open only when the body begins. All of it happens, or nothing.
  *
  * - No event is lost or doubled. What was published before the call is in the replay; what is published after
  *   it follows.
- * - FD: what is queued is written before the call returns, in one write where it fits.
+ * - FD: the call writes what is queued: all of it, unless it is very long or the output is full.
  * - On an error nothing was written, nobody was evicted, no callback has run and none will, and the descriptor
  *   and `user` are still yours. Answer the request as you like: see sse_http_refuse.
  * - A client that is gone already is no error. Its emitter ends like any other.
@@ -459,8 +461,8 @@ SSE_API int sse_emitter_send_message(struct sse_emitter *emitter, struct sse_mes
  *
  * - A comment does not count as an event.
  * - If bytes are queued, the call does nothing, because writing them finds it out too.
- * - PULL: you may have used the bytes that sse_emitter_peek has shown already. If nothing is queued behind them,
- *   the comment follows when they are consumed.
+ * - PULL: you may have written already what sse_emitter_peek has shown, and the client may have disconnected since.
+ *   So if nothing else is queued when you consume these bytes, the comment follows.
  *
  * Errors:
  * - -EINVAL: `emitter` is NULL.
@@ -574,10 +576,10 @@ SSE_API int sse_emitter_consume(struct sse_emitter *emitter, size_t size);
 SSE_API ssize_t sse_emitter_read(struct sse_emitter *emitter, void *buffer, size_t size);
 
 /**
- * Waits until there is something to do. PULL: until there are bytes to consume. FD: until every byte is written.
+ * PULL: waits until there are bytes to consume. FD: waits until every byte is written.
  *
- * Returns 1 when there is something to do, and 0 after `timeout_ms` milliseconds of CLOCK_MONOTONIC. -1 waits
- * without a limit.
+ * Returns 1 when that is so, and 0 when `timeout_ms` milliseconds of CLOCK_MONOTONIC are over. -1 waits without
+ * a limit.
  *
  * - Without a loop, the call does the emitter's work meanwhile: timers, writes and callbacks.
  * - With a loop, only a PULL emitter can be waited for. The loop does the work.
@@ -619,7 +621,8 @@ struct sse_emitter_info {
 
 /**
  * Fills `info` with a consistent snapshot. `size` is sizeof(struct sse_emitter_info). The smaller struct of an
- * older program gets the members that it has.
+ * older program gets the members that it has. In the larger struct of a newer program, members that the library
+ * does not know become zero.
  *
  * Errors:
  * - -EINVAL: `emitter` or `info` is NULL, or `size` is 0.

@@ -60,8 +60,13 @@ struct sse_http_options {
  * Writes the response head of an event stream. You do not need it if you set `http` in the options of an emitter,
  * because the emitter then writes the head itself.
  *
- * The head has status 200, Content-Type: text/event-stream, Cache-Control: no-cache, no-transform,
- * Content-Encoding: identity and X-Accel-Buffering: no, so that proxies neither buffer nor compress the stream.
+ * The head has status 200 and these fields, so that proxies neither buffer nor compress the stream:
+ *
+ * - Content-Type: text/event-stream
+ * - Cache-Control: no-cache, no-transform
+ * - Content-Encoding: identity
+ * - X-Accel-Buffering: no
+ *
  * `options` NULL: HTTP/1.1 without chunks.
  * Errors, with nothing written:
  * - -EINVAL: `buffer` is NULL and `size` is not 0.
@@ -82,7 +87,7 @@ SSE_API ssize_t sse_http_head(void *buffer, size_t size, const struct sse_http_o
  * Effect: returns how many fields there are, and fills `headers` if `count` is at least that. The names are in
  * lower case. The table never has Connection or Transfer-Encoding, and `version` and `chunked` are ignored.
  * White space at the ends of a value in `options` is left out.
- * Ownership: the texts are static, with a NUL behind them, or point into `options`.
+ * Ownership: the texts point into `options`, or are static strings with a NUL at their end.
  * Errors:
  * - Every error of sse_http_head.
  * - -EINVAL: a name in `options` has a capital letter.

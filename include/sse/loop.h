@@ -50,8 +50,8 @@ struct sse_loop_options {
     /** What a polled loop waits with. */
     enum sse_poller poller;
     /**
-     * If it is set, the loop is driven. The library calls it when a turn is due earlier than the last turn
-     * returned, at most once between two turns. A new loop counts as if its last turn had returned -1.
+     * If it is set, the loop is driven. The library calls it when the next turn has become due earlier than the
+     * last turn said, at most once between two turns. A new loop counts as if its last turn had returned -1.
      *
      * - Wake your event loop in it (an eventfd, a pipe, uv_async_send), and do nothing else. It must not call
      *   sse_loop_turn or sse_loop_free.
@@ -61,8 +61,8 @@ struct sse_loop_options {
      * - Make the eventfd or the pipe non-blocking.
      * - It may run inside any call on an emitter or a registry, in any thread, the loop's own included.
      *   No lock of the library is held. It is the only code of yours that publishing can run.
-     * - If a turn begins just before a call, the call may come although its work is done already. It is harmless,
-     *   and does not count as the one call between two turns.
+     * - If a turn begins while another thread is about to call `on_wake`, the call may come although that turn does
+     *   the work. Such a call is harmless, and does not count as the one call between two turns.
      */
     void (*on_wake)(struct sse_loop *loop, void *user);
     void *user; /**< passed to `on_wake` */
@@ -113,7 +113,7 @@ SSE_API void sse_loop_free(struct sse_loop *loop);
  * - -EINVAL: `loop` is NULL, or the loop is driven.
  * - -EDEADLK: called from inside a turn of this loop.
  * - -EBUSY: another thread is inside.
- * - An error of poll(2) or epoll_wait(2) that waiting again would not help.
+ * - An error of poll(2) or epoll_wait(2) that would come again. An interruption (EINTR) is not an error.
  */
 SSE_API int sse_loop_run(struct sse_loop *loop);
 

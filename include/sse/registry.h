@@ -41,8 +41,11 @@ struct sse_registry;
 
 /** How much is retained for clients that reconnect. This struct never grows. */
 struct sse_history_limits {
-    size_t events; /**< the most events; 0: none, in `topic_history` as many as in `history` */
-    size_t bytes;  /**< the most memory for events, ids and topics; 0: 16 MiB, or as in `history` */
+    /** The most events. 0 in `history`: there is no history. 0 in `topic_history`: as many as in `history`. */
+    size_t events;
+    /** The most memory for events, ids and topics. 0 in `history`: 16 MiB. 0 in `topic_history`: as much as in
+     *  `history`. */
+    size_t bytes;
 };
 
 /** What happens when a cap is reached. */
@@ -50,8 +53,8 @@ enum sse_admission {
     /** The new emitter is refused with -EAGAIN: see sse_http_refuse. */
     SSE_ADMISSION_REFUSE = 0,
     /**
-     * The oldest emitter of the topic, or of the registry, is completed: "the newest five tabs". Its reason is
-     * SSE_REASON_EVICTED.
+     * The oldest emitter of the topic, or of the registry, is completed. So a user can keep the newest five tabs,
+     * for example. The reason of the oldest emitter is SSE_REASON_EVICTED.
      */
     SSE_ADMISSION_EVICT_OLDEST = 1
 };
@@ -98,10 +101,9 @@ struct sse_registry_options {
      *
      * - Over the budget, the emitters with the most bytes queued end (SSE_REASON_OVERFLOW) until the
      *   rest is within the budget. Replays count.
-     * - Bytes that no owner has tried to write yet count only above four times the budget. So for a moment the sum
-     *   may reach about four times the budget.
-     * - Choose a budget above the size of your largest event times its receivers. A publish that brings the sum
-     *   above four times the budget ends emitters at once.
+     * - Bytes that no owner has tried to write yet do not count. With them, the sum may reach about four times the
+     *   budget for a moment. A publish that brings it above that ends emitters at once.
+     * - So choose a budget above the size of your largest event times its receivers.
      */
     size_t backlog_bytes;
     /** The most emitters in the registry, draining ones included; 0: no cap. One that is evicted leaves
@@ -113,7 +115,7 @@ struct sse_registry_options {
 
 /** What happened to one event, counted in emitters. This struct never grows. */
 struct sse_delivery {
-    size_t receivers;              /**< emitters in whose queue it is */
+    size_t receivers;              /**< emitters that have accepted it */
     size_t dropped;                /**< emitters whose full queue dropped it */
     size_t ended;                  /**< emitters that ended because it did not fit */
     char id[SSE_ASSIGNED_ID_SIZE]; /**< the id that was assigned, or "" */
@@ -145,7 +147,7 @@ SSE_API struct sse_registry *sse_registry_ref(struct sse_registry *registry);
  * Releases a reference. NULL is ignored. Shut the registry down first.
  *
  * Emitters that are still in the registry stay open, and nothing is published to them any more. The registry is
- * freed when its last reference is released and no emitter remains, see sse_registry_wait.
+ * freed when its last reference is released and no emitter remains: see sse_registry_wait.
  *
  * Errors: none.
  */
@@ -156,7 +158,8 @@ SSE_API void sse_registry_unref(struct sse_registry *registry);
  *
  * Effect: queues the event for all receivers in one step, and wakes their loops. It is encoded once.
  *
- * - Success without a receiver is possible. An emitter that joins later receives the event only by a replay.
+ * - If there is no receiver, the call succeeds all the same. An emitter that joins later receives the event only by
+ *   a replay.
  * - `*delivery`, if not NULL, is filled on success. "Queued" does not mean "received by the client": no server
  *   can know that.
  * - With a history, an event that has data or an id is retained. If it has no id, one is assigned.
@@ -357,13 +360,10 @@ SSE_API int sse_registry_wait(struct sse_registry *registry, int timeout_ms);
 /** Room for the reasons of this version and of later ones. */
 #define SSE_REASON_COUNT_MAX 32
 
-/**
- * Numbers since the registry was made, unless they say "now". New members will take
- * the place of `reserved`.
- */
+/** Numbers since the registry was made, unless they say "now". New members will take the place of `reserved`. */
 struct sse_registry_stats {
     size_t emitters;         /**< now */
-    size_t remaining;        /**< now: emitters that remain, see sse_registry_wait */
+    size_t remaining;        /**< now: emitters that sse_registry_wait waits for */
     size_t topics;           /**< now: topics with subscribers or history */
     size_t backlog_bytes;    /**< now: bytes queued; a message counts once for each receiver */
     size_t history_events;   /**< now: events retained */
@@ -397,7 +397,7 @@ struct sse_registry_stats {
 
 /**
  * Fills `stats` without stopping the traffic. Each number is exact, and all are of nearly the same moment. `size`
- * is sizeof(struct sse_registry_stats).
+ * is sizeof(struct sse_registry_stats). A struct of another size is treated as by sse_emitter_get_info.
  *
  * Errors:
  * - -EINVAL: `registry` or `stats` is NULL, or `size` is 0.
