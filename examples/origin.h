@@ -7,13 +7,13 @@
  * stream.
  *
  * A browser sends requests for every page that it shows, also to a server that only this machine can reach.
- * Three header fields tell about the page:
+ * Three header fields say something about the page:
  *
  * - `Host` is the name by which the page reaches the server. A foreign page can let its own name point to this
  *   server's address (DNS rebinding). The browser then takes both for one origin, and only Host shows the foreign
  *   name.
- * - `Origin` is the origin of the page. Browsers send it with every POST, and with a stream of another
- * origin.
+ * - `Origin` is the origin of the page. Browsers send it with every POST, and with the request for a stream of
+ *   another origin.
  * - `Sec-Fetch-Site` is the browser's own verdict. No page can set it. Browsers omit it if the server is
  *   reached by a name without TLS.
  *

@@ -7,8 +7,8 @@
  *
  *     host_cgi [--name NAME]... DIRECTORY [HEARTBEAT_MS]
  *
- *     GET  /events?topic=T     the lines of DIRECTORY/T.log that are added from now on, or after
- * Last-Event-ID POST /publish?topic=T    adds the body to it; 202
+ *     GET  /events?topic=T     the lines that are added to DIRECTORY/T.log, after Last-Event-ID or from now on
+ *     POST /publish?topic=T    adds the body to this file; 202
  *
  * Without server.stream-response-body, lighttpd sends nothing before the response ends:
  *

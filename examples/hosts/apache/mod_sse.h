@@ -40,32 +40,33 @@ int check_configuration(apr_pool_t *pool, apr_pool_t *log, apr_pool_t *temporary
 void child_start(apr_pool_t *pool, server_rec *server);
 void child_stop(apr_pool_t *pool, int graceful);
 
-/** Starts a thread that blocks all signals. 0, or a negative errno. */
+/** Starts a thread that blocks all signals. Returns 0 or a negative errno. */
 int child_start_thread(pthread_t *thread, void *(*begin)(void *user), void *user);
-/** Every client gets a final event and a reconnection time. A second call does nothing. */
+/** Sends every client a final event and a reconnection time, and ends the streams. A second call does nothing. */
 void child_end_streams(struct sse_registry *registry, bool graceful);
 
-/** The ring, for at most so many processes at a time. Before they are forked. 0, or a negative errno. */
+/** Makes the ring, for at most `processes` at a time. Call it before they are forked. Returns 0 or a negative
+ *  errno. */
 int shared_create(apr_pool_t *pool, int processes);
-/** In a process. If nothing is shared, these do nothing. */
+/** Call these in each process. If nothing is shared, they do nothing. */
 int shared_open(struct sse_registry *registry);
 void shared_close(void);
 /** As sse_emitter_new and sse_registry_publish, whether or not the processes share a ring. */
 int shared_new_emitter(struct sse_emitter **emitter, const struct sse_emitter_options *options);
 int shared_publish(struct sse_text topic, const struct sse_event *event);
 
-/** Memory in which the processes count their streams. Before they are forked. */
+/** Makes the memory in which the processes count their streams. Call it before they are forked. */
 apr_status_t prefork_create(apr_pool_t *pool);
-/** False: there are streams_max streams. */
+/** Takes a place for a stream. Returns false if there are streams_max streams already. */
 bool prefork_take_place(void);
 void prefork_leave_place(void);
-/** Holds back the signals that end a process. Under another MPM this does nothing. */
+/** Blocks the signals that end a process. Under another MPM this does nothing. */
 void prefork_hold_signals(sigset_t *before);
 void prefork_release_signals(const sigset_t *before);
-/** A descriptor that is readable while one is held back, or -1. */
+/** Returns a descriptor that is readable while such a signal is pending, or -1. */
 int prefork_open_signals(void);
 bool prefork_ends_gracefully(void);
-/** The process is to end, and may begin no stream. */
+/** Whether the process is to end, and may begin no stream. */
 bool prefork_is_ending(void);
 
 /** Whether the page that sent a request may make it. */
