@@ -24,7 +24,7 @@
 #   clients       real clients, a browser
 #   hosts         every server of examples/hosts, under ASan with UBSan and under TSan
 #   redis         three nodes that share a Redis stream, behind nginx
-#   proxies       nginx and haproxy in front of the hub
+#   proxies       nginx, haproxy, Caddy, Apache, lighttpd, Varnish and nghttpx in front of the hub
 #   workers       a server of several processes that share a ring
 # Not run unless named:
 #   sanitizers_other  clang's ASan with UBSan, and gcc's TSan
