@@ -10,7 +10,7 @@ Usage: snippets.py ROOT WORK
 - Shell commands run in a copy of the sources, block by block, as a reader would type them. A block `text` behind one
   is what it prints: it is waited for, and then the block is ended, as a reader would end curl.
 - The examples of the headers are compiled as bodies of functions.
-- Links to files lead somewhere.
+- Links to files and to headings lead somewhere, also those in the README files of lib and test.
 
 Each prints a line; the status is 1 if one failed."""
 
@@ -24,7 +24,9 @@ import time
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
 EXAMPLE = re.compile(r"^ \* Example:\n \*\n((?: \*     .*\n)+)", re.M)
-LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
+LINK = re.compile(r"\]\(([^)#:\s]*)(?:#([^)\s]+))?\)")
+CODE = re.compile(r"`[^`]*`")
+HEADING = re.compile(r"^#+ (.+)$", re.M)
 FILE_SCOPE = re.compile(r"^(static |#include|/\* SPDX)|^\w[^;=\n]*\)\n\{", re.M)
 PATIENCE = 120
 
@@ -41,6 +43,16 @@ meson() {
 
 def documents(root):
     return [root / "README.md", *sorted((root / "examples").rglob("*.md"))]
+
+
+def other_documents(root):
+    return [root / "lib/README.md", *sorted((root / "test").rglob("*.md"))]
+
+
+def anchors(path):
+    """The names of the headings of a page, as GitHub makes them."""
+    headings = (re.sub(r"\]\([^)]*\)", "", heading) for heading in HEADING.findall(BLOCK.sub("", path.read_text())))
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
 class Report:
@@ -148,10 +160,16 @@ class Document:
                 self.run_js(at, code)
             elif language == "sh":
                 self.run_sh(at, code, following[2] if following[1] == "text" else None)
-        for match in LINK.finditer(re.sub(r"`[^`]*`", "", self.text)):
-            target = (self.path.parent / match.group(1)).resolve()
+        self.check_links()
+
+    def check_links(self):
+        for match in LINK.finditer(CODE.sub(lambda code: " " * len(code.group()), self.text)):
+            name, heading = match.groups()
+            target = (self.path.parent / name).resolve() if name else self.path
             if not target.exists():
-                self.note(match.start(), f"link to {match.group(1)}", "there is no such file")
+                self.note(match.start(), f"link to {name}", "there is no such file")
+            elif heading and heading not in anchors(target):
+                self.note(match.start(), f"link to {name}#{heading}", "there is no such heading")
 
 
 def run_header(path, root, work, report):
@@ -165,6 +183,8 @@ def main():
     report = Report()
     for path in documents(root):
         Document(path, root, work, report).run()
+    for path in other_documents(root):
+        Document(path, root, work, report).check_links()
     for path in sorted((root / "include/sse").glob("*.h")):
         run_header(path, root, work, report)
     print(f"snippets: {report.passed} passed, {report.failed} failed")
