@@ -576,7 +576,7 @@ SSE_API int sse_emitter_consume(struct sse_emitter *emitter, size_t size);
 SSE_API ssize_t sse_emitter_read(struct sse_emitter *emitter, void *buffer, size_t size);
 
 /**
- * PULL: waits until there are bytes to consume. FD: waits until every byte is written.
+ * Waits until there are bytes to consume (PULL), or until every byte is written (FD).
  *
  * Returns 1 when that is so, and 0 when `timeout_ms` milliseconds of CLOCK_MONOTONIC are over. -1 waits without
  * a limit.

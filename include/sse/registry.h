@@ -360,7 +360,8 @@ SSE_API int sse_registry_wait(struct sse_registry *registry, int timeout_ms);
 /** Room for the reasons of this version and of later ones. */
 #define SSE_REASON_COUNT_MAX 32
 
-/** Numbers since the registry was made, unless they say "now". New members will take the place of `reserved`. */
+/** The numbers of a registry, counted since it was made unless they say "now". New members will take the place of
+ *  `reserved`. */
 struct sse_registry_stats {
     size_t emitters;         /**< now */
     size_t remaining;        /**< now: emitters that sse_registry_wait waits for */
