@@ -57,6 +57,8 @@ def clean(page, section):
     page = re.sub(r'^\.TH "([^"]*)" 3 "[^"]*"', rf'.TH "\1" {section} "{today()}"', page, flags=re.M)
     page = page.replace(r"\fC", r"\fB").replace(QUOTE, r"\(dq")
     page = re.sub(r'^\.SH "Author".*', "", page, flags=re.M | re.S)
+    if section == 7:
+        page = re.sub(r"^(\.SH NAME\n.*\n)", r"\1.SH DESCRIPTION\n", page, flags=re.M)
     kept = [""]
     lines = without_blank([line.rstrip() for line in page.split("\n")])
     for line, after in zip(lines, lines[1:] + [""]):

@@ -12,9 +12,11 @@ check_pages() {
     for page in $(sed -n 's/^ *\(sse_[a-z_0-9]*\);$/\1/p' "$SSE_ROOT/lib/libsse-emitter.map"); do
         [ -f "$work/installed/share/man/man3/$page.3" ] || missing="$missing $page"
     done
-    [ -z "$missing" ] || echo "no page for$missing"
-    [ -f "$work/installed/share/man/man7/sse-emitter.7" ] || missing="$missing sse-emitter(7)"
+    # The name is one line, or whatis shows the whole page.
+    grep -A2 -x '.SH NAME' "$work/installed/share/man/man7/sse-emitter.7" | grep -qx '.SH DESCRIPTION' ||
+        missing="$missing sse-emitter(7)"
     [ -f "$work/installed/share/doc/sse-emitter/html/index.html" ] || missing="$missing html"
+    [ -z "$missing" ] || echo "no page, or none of the right form:$missing"
     [ -z "$missing" ]
 }
 
