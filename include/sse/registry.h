@@ -165,17 +165,17 @@ SSE_API void sse_registry_unref(struct sse_registry *registry);
  * - With a history, an event that has data or an id is retained. If it has no id, one is assigned.
  * - If there is no memory for one emitter's queue, its overflow policy decides, as if the queue were full.
  *
- * When an emitter overflows:
+ * An emitter overflows when its queue is above its limits, queue_bytes and queue_messages:
  *
- * - At its limits, if the last write found its output full. The same holds for PULL without a loop while no
- *   thread waits.
- * - Otherwise its queue may grow to four times its limits. The next turn writes, and then the limits count. For
+ * - The limits count at once if the last write found the output full, and for PULL without a loop while no thread
+ *   waits.
+ * - Otherwise the queue may grow to four times its limits. The next turn writes, and then the limits count. For
  *   PULL that turn calls `on_ready`, and the limits count in the turn after it.
  * - FD: when half of a limit is used and the output is not known to be full, this call itself writes, after the
  *   event is queued for all. If the output is then full, the limits count.
  * - Paused, for every output: the queue of live events may grow to four times its limits, until all that was sent
  *   during the pause is written.
- * - Above four times its limits, at once.
+ * - Four times the limits always count at once.
  * Ownership: the event is borrowed.
  * Errors, with nothing published:
  * - -EINVAL: `registry` is NULL.
