@@ -5,7 +5,7 @@
 #   sh test/run.sh              every suite
 #   sh test/run.sh SUITE...     some of them
 #   sh test/run.sh unit         the quick ones: one build, unit tests and checks
-#   sh test/run.sh fuzz SECONDS each fuzz target for this long instead of 20 seconds
+#   sh test/run.sh fuzz SECONDS each fuzz target for this long instead of a minute
 #
 # Suites that run by default:
 #   unit          gcc at -O2: unit tests, and checks of the project's rules
@@ -18,8 +18,8 @@
 #   simulation    160,000 seeds of clients, loops and a server against a model
 #   exhaustive    every text of up to seven symbols, encoded and parsed
 #   schedules     every schedule of three threads with a limited number of preemptions
-#   fuzz          libFuzzer on the whole library and on the parsers of the examples
 #   docs          the snippets of README and guides; the manual
+#   fuzz          libFuzzer on the whole library and on the parsers of the examples, a minute for each target
 #   network       a client that vanishes, in a network namespace
 #   clients       real clients, a browser
 #   hosts         every server of examples/hosts, under ASan with UBSan and under TSan
@@ -48,7 +48,7 @@ for word in "$@"; do
     *) export SSE_FUZZ_SECONDS="$word" ;;
     esac
 done
-suites=${suites:-"unit abi compilers coverage sanitizers valgrind instructions simulation exhaustive schedules fuzz docs clients hosts redis proxies workers network"}
+suites=${suites:-"unit abi compilers coverage sanitizers valgrind instructions simulation exhaustive schedules docs fuzz clients hosts redis proxies workers network"}
 for suite in $suites; do
     if [ ! -f "$root/test/suites/$suite.sh" ]; then
         echo "unknown suite: $suite (there are: $(cd "$root/test/suites" && echo *.sh | sed 's/\.sh//g'))" >&2
@@ -64,8 +64,7 @@ mkdir -p "$SSE_BUILD/output"
 prepare $suites
 
 # Three lanes run at a time: the suites that mostly wait, those that build and test most, and those of few
-# processes, which use the core that the others leave idle. Suites that run for a fixed time, or measure time, run
-# last and alone.
+# processes, which use the core that the others leave idle. Suites that measure time run last and alone.
 here=
 waiting=
 small=
@@ -73,8 +72,8 @@ last=
 for suite in $suites; do
     case $suite in
     network | clients | hosts | redis | proxies | workers) waiting="$waiting $suite" ;;
-    abi | valgrind | instructions | simulation | exhaustive | schedules | docs) small="$small $suite" ;;
-    fuzz | bench | peers) last="$last $suite" ;;
+    abi | valgrind | instructions | simulation | exhaustive | schedules | docs | fuzz) small="$small $suite" ;;
+    bench | peers) last="$last $suite" ;;
     *) here="$here $suite" ;;
     esac
 done

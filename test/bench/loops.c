@@ -23,11 +23,13 @@
 #define ROUNDS 9
 #define PUBLISHES 16 /* events in a round; the peers have room for all */
 #define DATA_MAX 1024
-#define CORES 2
+#define SIZES 2
 #define LOOPS_MAX 8
 #define COUNTED_CLIENTS 10000
 #define COUNTED_PUBLISHES 100
 #define ANY_CORE SIZE_MAX
+
+static const size_t sizes[SIZES] = {100, DATA_MAX};
 
 /** A loop and the thread that runs it. */
 struct lane {
@@ -189,30 +191,30 @@ static void print_times(size_t clients, size_t size, struct times *one, struct t
     figure_at_most(name, figure_median(two->publish, two->count), "ns", 60);
 }
 
+/* Opens loops for one round and measures each size. So the descriptors of one stage are enough. */
+static void measure_stage(size_t lanes, size_t clients, struct times times[SIZES])
+{
+    struct stage stage = {.written = 0};
+
+    /* Their process inherits the open descriptors. */
+    peers_open(&stage.peers, clients);
+    open_stage(&stage, lanes, clients);
+    for (size_t i = 0; i < SIZES; i++)
+        measure_round(&stage, sizes[i], &times[i]);
+    close_stage(&stage);
+}
+
 static void measure(size_t clients, size_t rounds)
 {
-    static const size_t sizes[] = {100, DATA_MAX};
-    struct stage stages[CORES];
+    struct times one[SIZES] = {{.count = 0}}, two[SIZES] = {{.count = 0}};
 
-    /* Their processes inherit the open descriptors. */
-    for (size_t i = 0; i < CORES; i++) {
-        stages[i] = (struct stage){.written = 0};
-        peers_open(&stages[i].peers, clients);
-    }
     stay_on_core(0);
-    for (size_t i = 0; i < CORES; i++)
-        open_stage(&stages[i], i + 1, clients);
-    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-        struct times one = {.count = 0}, two = {.count = 0};
-
-        for (size_t round = 0; round < rounds; round++) {
-            measure_round(&stages[0], sizes[i], &one);
-            measure_round(&stages[1], sizes[i], &two);
-        }
-        print_times(clients, sizes[i], &one, &two);
+    for (size_t round = 0; round < rounds; round++) {
+        measure_stage(1, clients, one);
+        measure_stage(2, clients, two);
     }
-    for (size_t i = 0; i < CORES; i++)
-        close_stage(&stages[i]);
+    for (size_t i = 0; i < SIZES; i++)
+        print_times(clients, sizes[i], &one[i], &two[i]);
 }
 
 static ssize_t take_all(void *user, const struct iovec *iov, int count)
@@ -300,11 +302,9 @@ static void measure_counted(size_t rounds)
 int main(int argc, char **argv)
 {
     size_t rounds = argc > 1 ? strtoul(argv[1], NULL, 10) : ROUNDS;
-    size_t files = files_raise_limit(), many = 10000;
+    size_t files = files_raise_limit(), many = files < 10000 ? files : 10000;
 
     rounds = rounds && rounds <= ROUNDS * 4 ? rounds : ROUNDS;
-    /* Two stages at once. */
-    many = files / 2 < many ? files / 2 : many;
     if (argc > 2 && strtoul(argv[2], NULL, 10)) {
         measure(strtoul(argv[2], NULL, 10), rounds);
         return 0;

@@ -3,15 +3,18 @@
  * The bench server: the event loop of serving.c with streams of the library. It uses only the public headers. The
  * library's loop is driven, and takes a turn after each publish.
  *
- *   server [queue_bytes=N] [overflow=end|drop-oldest] [send_buffer=N] [bursts=batch|publishes]
+ *   server [queue_bytes=N] [overflow=end|drop-oldest] [send_buffer=N] [bursts=batch|publishes] [sender=loop|thread]
  *
  * queue_bytes and overflow are options of each emitter. send_buffer is the size of the kernel's buffer for each
  * socket (SO_SNDBUF). Without them, the defaults of the library and the kernel apply. A burst is one message, or
- * that many publishes before the loop's turn.
+ * that many publishes before the loop's turn. With sender=thread, another thread sends what goes to single clients,
+ * while the loop's thread waits for it.
  */
 #include "serving.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <sse/sse.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +27,15 @@ static struct {
     int send_buffer;
     enum sse_overflow overflow;
     bool single; /* publishes */
+    bool threaded;
 } settings;
+
+/** The thread that sends, with sender=thread. */
+static struct {
+    const struct assignment *assignment;
+    sem_t asked;
+    sem_t done;
+} sender;
 
 static struct sse_registry *registry;
 static struct sse_loop *loop;
@@ -165,6 +176,38 @@ static void send_to_each(const struct assignment *assignment)
     }
 }
 
+static void *send_when_asked(void *unused)
+{
+    for (;;) {
+        while (sem_wait(&sender.asked))
+            continue;
+        send_to_each(sender.assignment);
+        (void)sem_post(&sender.done);
+    }
+    return unused;
+}
+
+static void start_sender(void)
+{
+    pthread_t thread;
+
+    check(sem_init(&sender.asked, 0, 0) || sem_init(&sender.done, 0, 0) ? -errno : 0, "semaphores");
+    check(-pthread_create(&thread, NULL, send_when_asked, NULL), "thread");
+    (void)pthread_detach(thread);
+}
+
+static void send_singly(const struct assignment *assignment)
+{
+    if (!settings.threaded) {
+        send_to_each(assignment);
+        return;
+    }
+    sender.assignment = assignment;
+    (void)sem_post(&sender.asked);
+    while (sem_wait(&sender.done))
+        continue;
+}
+
 static void publish(const struct assignment *assignment, size_t count)
 {
     if (assignment->size > SIZE_MAX_OF_DATA)
@@ -174,7 +217,7 @@ static void publish(const struct assignment *assignment, size_t count)
     else if (!assignment->per_client)
         publish_to_all(assignment, count);
     for (size_t i = 0; assignment->per_client && i < count; i++)
-        send_to_each(assignment);
+        send_singly(assignment);
     turn();
 }
 
@@ -188,8 +231,10 @@ static bool set(const char *word)
         settings.overflow = SSE_OVERFLOW_DROP_OLDEST;
     else if (!strcmp(word, "bursts=publishes"))
         settings.single = true;
+    else if (!strcmp(word, "sender=thread"))
+        settings.threaded = true;
     else
-        return !strcmp(word, "overflow=end") || !strcmp(word, "bursts=batch");
+        return !strcmp(word, "overflow=end") || !strcmp(word, "bursts=batch") || !strcmp(word, "sender=loop");
     return true;
 }
 
@@ -203,6 +248,8 @@ int main(int argc, char **argv)
         check(set(argv[i]) ? 0 : -EINVAL, argv[i]);
     check(sse_registry_new(&registry, NULL), "registry");
     check(sse_loop_new(&loop, &driven), "loop");
+    if (settings.threaded)
+        start_sender();
     status = serve(&service);
     sse_loop_free(loop);
     sse_registry_unref(registry);

@@ -125,7 +125,9 @@ def bursts(streams):
 
 
 def tokens(streams):
-    figure("cpu_per_token_over_limit", median_ratio(streams.pairs(TOKENS), "cpu_ns"), "ratio", 1.10)
+    for name, sender in (("", "loop"), ("_from_another_thread", "thread")):
+        found = streams.turns(("server", TOKENS, (f"sender={sender}",)), ("limit", TOKENS))
+        figure(f"cpu_per_token{name}_over_limit", median_ratio(found, "cpu_ns"), "ratio", 1.10)
 
 
 def paced(streams):
@@ -135,7 +137,7 @@ def paced(streams):
 
 def stalled(streams):
     """Every hundredth client reads nothing. Throughput is what the others get; memory is at its peak."""
-    for overflow in ("close", "drop-oldest"):
+    for overflow in ("end", "drop-oldest"):
         server = (*STALLED_SERVER, f"overflow={overflow}")
         found = streams.turns(("server", STALLED, server), ("server", (*STALLED, "stall=100"), server))
         name = overflow.replace("-", "_")

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-# Every fuzz target runs its corpus, and then new inputs for 20 seconds, under ASan with UBSan. Two run at a time.
+# Every fuzz target runs its corpus, and then new inputs for a minute, under ASan with UBSan. Two run at a time.
 # Longer: sh test/run.sh fuzz SECONDS. SSE_FUZZ_TARGETS names some of them. See test/fuzz/README.md.
 . "$SSE_ROOT/test/support/suite.sh"
 
-seconds=${SSE_FUZZ_SECONDS:-20}
+seconds=${SSE_FUZZ_SECONDS:-60}
 sources=$SSE_ROOT/test/fuzz
 build=$SSE_BUILD/fuzz
 crashes=$SSE_BUILD/fuzz-crashes

@@ -362,7 +362,7 @@ static void stay_inside(struct fake_loop *of, void *user)
 {
     (void)of, (void)user;
     atomic_store(&inside, true);
-    for (int i = 0; i < 2000; i++)
+    for (int i = 0; i < 200; i++)
         sched_yield();
     atomic_store(&left, true);
 }
