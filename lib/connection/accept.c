@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "connection/emitter.h"
+#include "connection/accept.h"
+#include "connection/account.h"
+#include "connection/ending.h"
+#include "connection/mark.h"
 
 #include <errno.h>
 

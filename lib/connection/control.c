@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/platform.h"
-#include "connection/emitter.h"
+#include "connection/ending.h"
+#include "connection/finish.h"
+#include "connection/leave.h"
+#include "connection/pause.h"
 #include "connection/state.h"
+#include "connection/write.h"
 
 #include <errno.h>
 #include <unistd.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "connection/emitter.h"
+#include "connection/due.h"
+#include "connection/ending.h"
 
 #include <errno.h>
 

@@ -3,7 +3,7 @@
 #define CONNECTION_EMITTER_H
 
 /**
- * The members of an emitter, and the functions of this layer.
+ * The members of an emitter, its memory and its references. Each file of this layer has its own header.
  *
  * Locks. `lock` guards every member, unless its comment says that it is fixed, the loop's, the registry's or the
  * chain's. Locks are taken in this order: registry, loop, emitter, marks. No lock is held while an output is written to or a
@@ -18,31 +18,15 @@
 #include "base/heap.h"
 #include "base/prefetch.h"
 #include "base/process.h"
+#include "connection/group.h"
 #include "connection/last_id.h"
 #include "connection/marks.h"
-#include "connection/tally.h"
 #include "connection/timers.h"
 #include "data/queue.h"
-#include "data/releases.h"
 #include "output/output.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
-
-/** The registry, as its emitters see it. No lock of an emitter is held during the calls. */
-struct emitter_group {
-    /** Keeps the registry in memory. */
-    void (*ref)(struct emitter_group *group);
-    void (*unref)(struct emitter_group *group);
-    /** Forgets an emitter that has ended. Does nothing if the registry has forgotten it already. */
-    void (*forget)(struct emitter_group *group, struct sse_emitter *emitter, uint64_t now);
-    /** The owner of an emitter is done with it. Called once for each emitter that was admitted. */
-    void (*done)(struct emitter_group *group);
-    /** Ends emitters if the backlog is over the budget. */
-    void (*relieve)(struct emitter_group *group, uint64_t now);
-    size_t backlog_max; /* SIZE_MAX: no budget */
-    struct emitter_tally tally;
-};
 
 /** The members of an emitter that its registry guards with its own lock. */
 struct emitter_membership {
@@ -271,6 +255,13 @@ static inline size_t sse_emitter_backlog(const struct sse_emitter *emitter)
     return emitter->queue.bytes + (pause ? pause->later.bytes : 0);
 }
 
+/** Whether an open emitter is over its limits. False while there is a queue behind a pause. Lock held. */
+static inline bool sse_emitter_is_over(const struct sse_emitter *emitter)
+{
+    return emitter->state == SSE_STATE_OPEN && !sse_emitter_pause(emitter) &&
+           sse_queue_is_over(&emitter->queue);
+}
+
 /** The deadline of its next timer. Lock held. */
 static inline uint64_t sse_emitter_deadline(const struct sse_emitter *emitter)
 {
@@ -281,296 +272,6 @@ static inline uint64_t sse_emitter_deadline(const struct sse_emitter *emitter)
                ? deadline_earlier(deadline, sse_emitter_pause(emitter)->deadline)
                : deadline;
 }
-
-/* mark.c: tells the owner that there is work. Lock held. */
-
-/** Marks the emitter if its loop's next turn has work for it. */
-void sse_emitter_mark(struct sse_emitter *emitter, struct mark_chain *chain);
-
-/** Marks the emitter if it has a loop, even if there is no work. Must not be called once it has finished. */
-static inline void sse_emitter_mark_always(struct sse_emitter *emitter, struct mark_chain *chain)
-{
-    if (!emitter->marks || emitter->marked)
-        return;
-    emitter->marked = true;
-    sse_mark_chain_add(chain, emitter->marks, emitter);
-}
-
-void sse_emitter_add_waiter(struct sse_emitter *emitter, struct emitter_waiter *waiter);
-void sse_emitter_remove_waiter(struct sse_emitter *emitter, struct emitter_waiter *waiter);
-void sse_emitter_wake_waiters(struct sse_emitter *emitter);
-
-/* account.c: counts for its registry. Lock held. */
-
-/** What a turn has counted and not yet added to the tally of a registry. If each delivery changed the tally,
- *  threads would compete for its cache lines. */
-struct turn_account {
-    struct emitter_group *group; /* a reference, or NULL */
-    struct tally_part part;
-    struct releases releases; /* of the messages that were written */
-};
-
-static inline void sse_turn_account_begin(struct turn_account *account)
-{
-    account->group = NULL;
-    account->part = (struct tally_part){.bytes = 0};
-    sse_releases_begin(&account->releases);
-}
-
-/** Adds what was counted to the tally, and begins to count for another registry. It does not call `relieve`, so
- *  locks may be held. */
-struct tally_part *sse_turn_account_change(struct turn_account *account, struct emitter_group *group);
-
-/** What the turn has counted for a registry. */
-static inline struct tally_part *sse_turn_account_part(struct turn_account *account,
-                                                       struct emitter_group *group)
-{
-    return account->group == group ? &account->part : sse_turn_account_change(account, group);
-}
-
-/** Tells the tally how many bytes are queued now. `tried`: their owner has tried to write them. `account` may be
- *  NULL. */
-void sse_emitter_account(struct sse_emitter *emitter, bool tried, struct turn_account *account);
-void sse_emitter_count_dropped(struct sse_emitter *emitter, uint64_t events);
-/** Bytes were written; with them `message` was written whole, or no message if it is NULL. `live`: it was no
- *  replay. */
-void sse_emitter_count_written(struct sse_emitter *emitter, const struct sse_message *message, size_t bytes,
-                               bool live, uint64_t now, struct turn_account *account);
-/** Releases the messages that were written, adds what was counted to the tally, and calls `relieve` if the registry
- *  is over its budget. No lock held. */
-void sse_turn_account_finish(struct turn_account *account, uint64_t now);
-/** The budget for bytes that no owner has tried to write yet. */
-size_t sse_group_untried_max(const struct emitter_group *group);
-/** Whether the backlog of its registry is over the budget. */
-bool sse_group_is_over_budget(const struct emitter_group *group);
-
-/* pause.c: what waits behind a pause. Lock held. */
-
-/** Drops the messages for a gap that is filled, or those for a gap that is not. They do not count as dropped,
- *  because only one of the two groups was to be written. */
-void sse_emitter_choose_after_gap(struct sse_emitter *emitter, bool filled);
-
-/** Drops all of it, and counts what the client would have got. If it was not started, nobody has filled a
- * gap. */
-void sse_emitter_drop_pause(struct sse_emitter *emitter);
-
-/* ending.c. Lock held. */
-
-/** Begins to end the emitter. False if it has ended already, or is draining and the reason is graceful. After true,
- *  the caller must mark it, and make its registry forget it: sse_emitter_leave does both. */
-bool sse_emitter_end(struct sse_emitter *emitter, enum sse_reason reason, int error, uint64_t now);
-
-/** Ends an emitter that has not drained in time. */
-bool sse_emitter_end_drain(struct sse_emitter *emitter, uint64_t now);
-
-/** If the emitter is draining and its queue is empty: queues the last chunk or, after that, ends it. */
-void sse_emitter_continue_draining(struct sse_emitter *emitter, uint64_t now);
-
-/** Whether a closed emitter ended gracefully. */
-bool sse_emitter_ended_gracefully(const struct sse_emitter *emitter);
-
-/** What a call on an emitter that is not open returns; 0 for an open one. */
-int sse_emitter_end_error(const struct sse_emitter *emitter);
-
-/* accept.c: into the queue. */
-
-/** What happened to a message. */
-enum admission {
-    ADMISSION_QUEUED,
-    ADMISSION_DROPPED, /* the overflow policy dropped it; the emitter is still open */
-    ADMISSION_ENDED,   /* the overflow policy ended the emitter */
-    ADMISSION_CLOSED   /* the emitter was draining or had ended before */
-};
-
-/** What a registry needs while it queues a message for many emitters. */
-struct enqueueing {
-    struct mark_chain chain;
-    bool behind;    /* an output is far behind, so the publisher must write to it */
-    size_t charged; /* bytes that were added to queues, for the tally */
-    size_t tried;   /* those of them whose output is full */
-    uint32_t references; /* to the message, which the publisher has taken for the queues */
-    uint64_t now;
-};
-
-/** Queues a published message, and marks the emitter. Takes the lock. The caller must forget an emitter that ended,
- *  and add what was charged to the tally. */
-enum admission sse_emitter_enqueue(struct sse_emitter *emitter, struct sse_message *message,
-                                   struct enqueueing *enqueueing);
-
-/** Queues a message in an open emitter whose queue is empty, which needs no memory, and takes over a reference of
- *  the caller. If it returns false, nothing has changed; call sse_emitter_accept then. Lock held. */
-static inline bool sse_emitter_accept_first(struct sse_emitter *emitter, struct sse_message *message,
-                                            uint64_t now)
-{
-    if (emitter->state != SSE_STATE_OPEN || sse_emitter_pause(emitter) ||
-        !sse_queue_push_first(&emitter->queue, message))
-        return false;
-    emitter->timers.progress = now;
-    return true;
-}
-
-/** Queues a message of a send. 0, or why it is not accepted. Lock held. */
-int sse_emitter_accept(struct sse_emitter *emitter, struct sse_message *message, uint64_t now);
-
-/** Whether a full queue drops events instead of ending the emitter. */
-bool sse_emitter_overflow_drops(const struct sse_emitter *emitter);
-
-/** Queues a message that does not count against the limits: a replay, a final event. The emitter must be open. Lock
- *  held. 0 or -ENOMEM. */
-int sse_emitter_enqueue_exempt(struct sse_emitter *emitter, struct sse_message *message, uint64_t now);
-
-/** Whether an open emitter is over its limits. False while there is a queue behind a pause. Lock held. */
-static inline bool sse_emitter_is_over(const struct sse_emitter *emitter)
-{
-    return emitter->state == SSE_STATE_OPEN && !sse_emitter_pause(emitter) &&
-           sse_queue_is_over(&emitter->queue);
-}
-
-/** Applies the overflow policy to an emitter that is over its limits after its owner has tried to
- *  write. Lock held. */
-void sse_emitter_judge(struct sse_emitter *emitter, uint64_t now);
-
-/** Whether a publisher must write to the emitter: its output is FD and not known to be full, and it is far behind.
- *  Lock held. */
-static inline bool sse_emitter_is_behind(const struct sse_emitter *emitter)
-{
-    return (emitter->output_kind == OUTPUT_SOCKET || emitter->output_kind == OUTPUT_FILE) &&
-           !emitter->blocked && !emitter->busy && emitter->state == SSE_STATE_OPEN &&
-           sse_queue_is_half_full(&emitter->queue) && !emitter->opening;
-}
-
-/* write.c: out of the queue. Lock held; released while the output is written to. Cancellation disabled. */
-
-static inline void sse_emitter_become_busy(struct sse_emitter *emitter)
-{
-    emitter->busy = true;
-    emitter->busy_thread = pthread_self();
-}
-
-static inline bool sse_emitter_others_are_inside(const struct sse_emitter *emitter)
-{
-    return emitter->busy && !pthread_equal(emitter->busy_thread, pthread_self());
-}
-
-/** If the pause is over and the queue is empty, the queue behind the pause becomes the emitter's. */
-void sse_emitter_follow_pause(struct sse_emitter *emitter, uint64_t now);
-
-/** Removes bytes that were written or consumed from the queue, and counts them. `account` may be NULL. */
-void sse_emitter_count_taken(struct sse_emitter *emitter, size_t size, uint64_t now,
-                             struct turn_account *account);
-
-/** To be called when the output has room again. Lock held. */
-void sse_emitter_note_room(struct sse_emitter *emitter);
-
-/** Counts a message that was written whole, and releases it. With an account, it is released with the others of the
- *  turn. */
-static inline void sse_emitter_count_message(struct sse_emitter *emitter, struct sse_message *message,
-                                             struct turn_account *account)
-{
-    emitter->events += message->events;
-    if (message->has_id)
-        sse_last_id_set(&emitter->last_id, message, emitter->platform);
-    if (account)
-        sse_releases_add(&account->releases, message);
-    else
-        sse_message_release(message);
-}
-
-/** Writes until nothing is queued, the output is full, or `writes` writes are done. No other thread is busy. */
-void sse_emitter_write(struct sse_emitter *emitter, unsigned writes, uint64_t now,
-                       struct turn_account *account);
-
-/** Writes the only message that is queued, of which nothing is written yet. This is the case for nearly every
- *  event. Called by the busy thread. Returns true if the message was written whole, and the emitter is still open
- *  and has nothing queued. Otherwise *result is what the output returned, and nothing is counted. */
-bool sse_emitter_write_single(struct sse_emitter *emitter, uint64_t now, struct turn_account *account,
-                              ssize_t *result);
-
-/** Continues after a write by the busy thread that returned `result`. */
-void sse_emitter_write_on(struct sse_emitter *emitter, ssize_t result, unsigned writes, uint64_t now,
-                          struct turn_account *account);
-
-/* due.c */
-
-/** Runs the timers that are due. True if that queued something, or ended the emitter. Lock held. */
-bool sse_emitter_run_timers(struct sse_emitter *emitter, uint64_t now);
-
-/** Queues a comment that finds out whether the client is there, unless bytes are queued that do so. Lock held. */
-void sse_emitter_queue_ping(struct sse_emitter *emitter, uint64_t now);
-
-/* finish.c: the end, in the owner's thread. */
-
-/** Whether the emitter has ended. If so, the caller must run the callbacks at its end, in the owner's thread, and
- *  not inside the output or a callback. Lock held. */
-bool sse_emitter_claim_end(struct sse_emitter *emitter);
-
-/** Runs the callbacks at the end. No lock held, cancellation disabled, after sse_emitter_claim_end. */
-void sse_emitter_finish(struct sse_emitter *emitter, uint64_t now);
-
-/** Whether the emitter is not marked. After sse_emitter_finish it will not be marked again. Takes the lock. */
-bool sse_emitter_is_done(struct sse_emitter *emitter);
-
-/** Waits until no other thread is busy. Lock held; released meanwhile. */
-void sse_emitter_wait_for_others(struct sse_emitter *emitter);
-
-/** Makes the registry of an emitter that has ended forget it, once. No lock held. */
-void sse_emitter_forget_ended(struct sse_emitter *emitter, uint64_t now);
-
-/** Tells the registry, once, that the owner is done with the emitter. No lock held. */
-void sse_emitter_owner_is_done(struct sse_emitter *emitter);
-
-/* leave.c: the last step of every call that changed something. */
-
-/** Does the work of an emitter without a loop: writes, runs timers and callbacks. In its owner's thread. Lock
- *  held; released meanwhile; cancellation disabled. The caller has its own reference. */
-void sse_emitter_work(struct sse_emitter *emitter, uint64_t now);
-
-/** Accounts, wakes waiters and marks. `owner`: if the emitter has no loop, the calling thread is its owner and does
- *  its work. Lock held on entry, released on return. The caller has its own reference. */
-void sse_emitter_leave(struct sse_emitter *emitter, bool owner, uint64_t now);
-
-/** Whether a call of send, complete and the like comes from the owner. */
-static inline bool sse_emitter_caller_owns(const struct sse_emitter *emitter)
-{
-    return !emitter->looped && emitter->output_kind != OUTPUT_PULL;
-}
-
-/* turn.c: for the loop. */
-
-/** What the loop is to do after a turn of an emitter: bits. */
-enum emitter_turn {
-    TURN_AGAIN = 1,     /* work is left */
-    TURN_ENDED = 2,     /* its end is claimed: finish the emitter */
-    TURN_BLOCKED = 4,   /* the output is full: ask for room */
-    TURN_SCHEDULE = 8,  /* its next timer is due earlier than the loop knows */
-    TURN_FINISHED = 16, /* it has finished, and will not be marked again */
-    TURN_RELEASED = 32, /* the last reference is released: free the emitter */
-    TURN_INPUT = 64     /* it is busy, and its descriptor has reported something: see sse_loop_follow_turn */
-};
-
-/** Why an emitter is served. */
-enum turn_cause {
-    TURN_FOR_MARK, /* it was marked, and is so no longer */
-    TURN_FOR_TIMER,
-    TURN_FOR_INPUT /* the loop has handled what its descriptor reported */
-};
-
-/** Serves an emitter. No lock held, cancellation disabled. */
-unsigned sse_emitter_turn(struct sse_emitter *emitter, enum turn_cause cause, uint64_t now,
-                          struct turn_account *account);
-
-/** Reports the end to a reader, with on_ready, if the emitter is armed. No lock held, after sse_emitter_end. */
-void sse_emitter_tell_end(struct sse_emitter *emitter);
-
-/** Writes to an emitter that is far behind, for a publisher that has called sse_emitter_become_busy. No lock held,
- *  cancellation disabled, a reference held. */
-void sse_emitter_catch_up(struct sse_emitter *emitter, uint64_t now);
-
-/* open.c */
-
-/** Opens an emitter when everything that could fail has succeeded: writes what is queued (FD), and marks the
- *  emitter. No lock held. */
-void sse_emitter_open(struct sse_emitter *emitter);
 
 /* info.c */
 

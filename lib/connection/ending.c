@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "connection/emitter.h"
+#include "connection/ending.h"
+#include "connection/pause.h"
 #include "connection/state.h"
 
 #include <errno.h>

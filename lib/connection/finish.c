@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "connection/emitter.h"
+#include "connection/finish.h"
+#include "connection/account.h"
+#include "connection/mark.h"
+#include "connection/pause.h"
 #include "connection/state.h"
+#include "connection/write.h"
 
 #include <errno.h>
 #include <poll.h>

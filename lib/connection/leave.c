@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include "connection/emitter.h"
+#include "connection/leave.h"
+#include "connection/accept.h"
+#include "connection/account.h"
+#include "connection/due.h"
+#include "connection/ending.h"
+#include "connection/finish.h"
+#include "connection/mark.h"
+#include "connection/write.h"
 
 /* Finishes an emitter without a loop. Lock held; released meanwhile. */
 static void finish_own(struct sse_emitter *emitter, uint64_t now)

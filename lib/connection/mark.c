@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "connection/emitter.h"
+#include "connection/mark.h"
 
 /* Whether the loop's next turn has work for the emitter. */
 static bool has_work(const struct sse_emitter *emitter)

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+#include "connection/open.h"
 #include "base/platform.h"
-#include "connection/emitter.h"
+#include "connection/leave.h"
+#include "connection/mark.h"
+#include "connection/write.h"
 
 /* As many writes as a turn has. The owner writes the rest. */
 #define WRITES_AT_FIRST 16

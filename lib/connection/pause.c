@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+#include "connection/pause.h"
 #include "base/platform.h"
-#include "connection/emitter.h"
+#include "connection/account.h"
 
 void sse_emitter_choose_after_gap(struct sse_emitter *emitter, bool filled)
 {

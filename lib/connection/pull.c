@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/platform.h"
-#include "connection/emitter.h"
+#include "connection/due.h"
+#include "connection/ending.h"
+#include "connection/leave.h"
+#include "connection/write.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -1,5 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-#include "connection/emitter.h"
+#include "connection/turn.h"
+#include "connection/accept.h"
+#include "connection/account.h"
+#include "connection/due.h"
+#include "connection/ending.h"
+#include "connection/finish.h"
+#include "connection/leave.h"
+#include "connection/mark.h"
+#include "connection/write.h"
 
 /* A bound for the writes of one emitter in one turn, so that the others are served too: 256 messages. */
 #define WRITES_PER_TURN 16

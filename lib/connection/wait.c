@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/condition.h"
 #include "base/platform.h"
-#include "connection/emitter.h"
+#include "connection/account.h"
+#include "connection/ending.h"
+#include "connection/leave.h"
+#include "connection/mark.h"
 
 #include <errno.h>
 #include <poll.h>

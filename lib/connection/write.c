@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "connection/emitter.h"
+#include "connection/write.h"
+#include "connection/account.h"
+#include "connection/ending.h"
 #include "connection/state.h"
 
 #include <errno.h>

@@ -7,7 +7,7 @@
  * new messages, and ignores entries whose places are empty. So no other code has to keep it up to date.
  */
 
-#include "data/queue.h"
+#include "data/queue_ring.h"
 
 /** Whether a message has this key. False for NULL. */
 static inline bool sse_queue_has_key(const struct sse_message *message, struct sse_text key)

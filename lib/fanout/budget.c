@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "fanout/budget.h"
+#include "connection/ending.h"
 #include "fanout/members.h"
 
 /*

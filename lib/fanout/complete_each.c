@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/platform.h"
+#include "connection/ending.h"
 #include "fanout/members.h"
 
 int sse_registry_complete(struct sse_registry *registry, struct sse_text topic)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/options.h"
+#include "connection/open.h"
 #include "fanout/joining.h"
 #include "loop/loop.h"
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "fanout/joining.h"
+#include "connection/accept.h"
+#include "connection/ending.h"
 #include "fanout/gap.h"
 #include "fanout/members.h"
 #include "fanout/replay.h"

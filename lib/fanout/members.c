@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "fanout/members.h"
+#include "connection/account.h"
+#include "connection/ending.h"
+#include "connection/mark.h"
 #include "fanout/seniority.h"
 
 static struct sse_emitter *member_at(const void *registry, uint32_t position)

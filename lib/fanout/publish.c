@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/platform.h"
+#include "connection/accept.h"
+#include "connection/turn.h"
+#include "connection/write.h"
 #include "fanout/budget.h"
 #include "fanout/members.h"
 

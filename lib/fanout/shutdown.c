@@ -3,6 +3,8 @@
 #include "base/deadline.h"
 #include "base/options.h"
 #include "base/platform.h"
+#include "connection/accept.h"
+#include "connection/ending.h"
 #include "fanout/budget.h"
 #include "fanout/members.h"
 

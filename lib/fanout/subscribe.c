@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/platform.h"
+#include "connection/leave.h"
 #include "fanout/joining.h"
 #include "fanout/members.h"
 

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/platform.h"
+#include "connection/ending.h"
+#include "connection/finish.h"
+#include "connection/mark.h"
+#include "connection/turn.h"
 #include "loop/loop.h"
+#include "loop/serve.h"
 
 #include <errno.h>
 #include <unistd.h>

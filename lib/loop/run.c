@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/platform.h"
+#include "connection/mark.h"
+#include "connection/write.h"
 #include "loop/loop.h"
 
 #include <errno.h>

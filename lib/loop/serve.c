@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: MIT */
+#include "loop/serve.h"
+#include "connection/due.h"
+#include "connection/ending.h"
+#include "connection/finish.h"
+#include "connection/mark.h"
 #include "connection/state.h"
+#include "connection/turn.h"
 #include "loop/loop.h"
 
 #include <errno.h>

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/platform.h"
+#include "connection/turn.h"
 #include "loop/loop.h"
+#include "loop/serve.h"
 
 #include <errno.h>
 

@@ -7,7 +7,8 @@
 
 #include <cmocka.h>
 
-#include "connection/emitter.h"
+#include "connection/turn.h"
+#include "connection/write.h"
 #include "registry_stage.h"
 
 #include <fcntl.h>

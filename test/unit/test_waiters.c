@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "connection/emitter.h"
+#include "connection/mark.h"
 
 #define WAITERS 3
 
