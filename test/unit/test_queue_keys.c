@@ -65,7 +65,7 @@ static int tear_down(void **state)
 
 static size_t below(size_t limit)
 {
-    return fake.platform.random(fake.platform.user) % limit;
+    return (size_t)(fake.platform.random(fake.platform.user) % limit);
 }
 
 /* A plain model of the queue. */
