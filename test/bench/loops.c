@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One registry and several loops. First, with a core for each loop: how much sooner an event has been written to
- * all clients. Their other ends belong to another process, which reads while nothing is measured. Second, eight
+ * all clients, beside two threads that only call send(). The clients belong to another process, which reads while
+ * nothing is measured. Second, eight
  * loops on fewer cores, with outputs that only count: how much more CPU time a delivery needs than with one loop.
  *
  *   loops [ROUNDS [CLIENTS]], with 0 for CLIENTS the second alone
  */
 /* For the cores that a thread may run on. */
 #define _GNU_SOURCE
+#include "cores.h"
 #include "figures.h"
 #include "files.h"
+#include "loops_bare.h"
 #include "loops_peers.h"
 #include "steady.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,15 +63,6 @@ static uint64_t wall_now(void)
 
     clock_gettime(CLOCK_MONOTONIC, &time);
     return (uint64_t)time.tv_sec * UINT64_C(1000000000) + (uint64_t)time.tv_nsec;
-}
-
-static void stay_on_core(size_t number)
-{
-    cpu_set_t cores;
-
-    CPU_ZERO(&cores);
-    CPU_SET(number, &cores);
-    (void)pthread_setaffinity_np(pthread_self(), sizeof(cores), &cores);
 }
 
 static void *run_lane(void *argument)
@@ -178,20 +171,44 @@ static void measure_round(struct stage *stage, size_t size, struct times *times)
     times->publish[times->count++] = figure_median(inside, PUBLISHES);
 }
 
+/* The same without the library. */
+static void measure_bare(size_t lanes, size_t clients, struct times times[SIZES])
+{
+    struct bare bare;
+
+    bare_open(&bare, lanes, clients);
+    for (size_t i = 0; i < SIZES; i++) {
+        double whole[PUBLISHES];
+
+        for (size_t event = 0; event < PUBLISHES; event++) {
+            uint64_t begun = wall_now();
+
+            bare_send(&bare, sizes[i]);
+            whole[event] = (double)(wall_now() - begun);
+        }
+        peers_drain(&bare.peers);
+        times[i].whole[times[i].count++] = figure_median(whole, PUBLISHES);
+    }
+    bare_close(&bare);
+}
+
+static double two_over_one(struct times *one, struct times *two)
+{
+    return figure_median(one->whole, one->count) / figure_median(two->whole, two->count);
+}
+
 static void print_times(size_t clients, size_t size, struct times *one, struct times *two)
 {
     char name[96];
 
     snprintf(name, sizeof(name), "loops_two_over_one_%zu_clients_%zu_B", clients, size);
-    figure_at_least(name, figure_median(one->whole, one->count) / figure_median(two->whole, two->count),
-                    "ratio", 1.8);
+    figure_at_least(name, two_over_one(one, two), "ratio", 1.8);
     snprintf(name, sizeof(name), "publish_ns_per_receiver_one_loop_%zu_clients_%zu_B", clients, size);
     figure_at_most(name, figure_median(one->publish, one->count), "ns", 60);
     snprintf(name, sizeof(name), "publish_ns_per_receiver_two_loops_%zu_clients_%zu_B", clients, size);
     figure_at_most(name, figure_median(two->publish, two->count), "ns", 60);
 }
 
-/* Opens loops for one round and measures each size. So the descriptors of one stage are enough. */
 static void measure_stage(size_t lanes, size_t clients, struct times times[SIZES])
 {
     struct stage stage = {.written = 0};
@@ -204,17 +221,27 @@ static void measure_stage(size_t lanes, size_t clients, struct times times[SIZES
     close_stage(&stage);
 }
 
+/* One stage at a time, so that its descriptors are all that the limit of open files must allow. */
 static void measure(size_t clients, size_t rounds)
 {
     struct times one[SIZES] = {{.count = 0}}, two[SIZES] = {{.count = 0}};
+    struct times bare_one[SIZES] = {{.count = 0}}, bare_two[SIZES] = {{.count = 0}};
+    char name[96];
 
     stay_on_core(0);
     for (size_t round = 0; round < rounds; round++) {
         measure_stage(1, clients, one);
         measure_stage(2, clients, two);
+        measure_bare(1, clients, bare_one);
+        measure_bare(2, clients, bare_two);
     }
-    for (size_t i = 0; i < SIZES; i++)
+    for (size_t i = 0; i < SIZES; i++) {
         print_times(clients, sizes[i], &one[i], &two[i]);
+        snprintf(name, sizeof(name), "loops_bare_two_over_one_%zu_clients_%zu_B", clients, sizes[i]);
+        figure_plain(name, two_over_one(&bare_one[i], &bare_two[i]), "ratio");
+        snprintf(name, sizeof(name), "loops_two_over_bare_two_%zu_clients_%zu_B", clients, sizes[i]);
+        figure_plain(name, two_over_one(&two[i], &bare_two[i]), "ratio");
+    }
 }
 
 static ssize_t take_all(void *user, const struct iovec *iov, int count)
