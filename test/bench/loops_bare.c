@@ -17,9 +17,9 @@ static void send_share(const struct bare *bare, size_t lane)
     static const char event[EVENT_MAX];
 
     for (size_t i = lane; i < bare->clients; i += bare->lanes)
-        steady_check(send(bare->sockets[i], event, bare->size + FRAMING, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno
-                                                                                                         : 0,
-                     "send");
+        steady_check(
+            send(bare->sockets[i], event, bare->size + FRAMING, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0,
+            "send");
 }
 
 static void *run_second(void *argument)
