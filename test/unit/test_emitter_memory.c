@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
+#include "client_stage.h"
 #include "descriptor_pair.h"
-#include "fake_client.h"
 
 #include <errno.h>
 #include <string.h>
@@ -17,26 +17,7 @@
 static const struct sse_event tick = {.data = {"tick", 4}};
 static const struct sse_event tock = {.data = {"tock", 4}};
 
-static struct fake_platform fake;
-static struct fake_loop loop;
-static struct fake_client client;
 static struct descriptor_pair pair;
-
-static int set_up(void **state)
-{
-    (void)state;
-    fake_platform_init(&fake);
-    fake_loop_open(&loop, &fake);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    fake_loop_close(&loop);
-    assert_int_equal(atomic_load(&fake.blocks), 0);
-    return 0;
-}
 
 static int send_without_memory(const struct sse_event *event)
 {

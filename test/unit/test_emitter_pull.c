@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "fake_client.h"
+#include "client_stage.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -22,28 +22,9 @@
 
 static const struct sse_event tick = {.data = {"tick", 4}};
 
-static struct fake_platform fake;
-static struct fake_loop loop;
-static struct fake_client client;
 static char trace[64]; /* results of the calls, and callbacks as capitals */
 static struct iovec shown;
 static const char *in_on_ready; /* action of the next on_ready */
-
-static int set_up(void **state)
-{
-    (void)state;
-    fake_platform_init(&fake);
-    fake_loop_open(&loop, &fake);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    fake_loop_close(&loop);
-    assert_int_equal(atomic_load(&fake.blocks), 0);
-    return 0;
-}
 
 static void note(char sign)
 {

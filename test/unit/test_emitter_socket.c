@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
+#include "client_stage.h"
 #include "descriptor_pair.h"
-#include "fake_client.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,26 +21,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-static struct fake_platform fake;
-static struct fake_loop loop;
-static struct fake_client client;
 static struct descriptor_pair pair;
-
-static int set_up(void **state)
-{
-    (void)state;
-    fake_platform_init(&fake);
-    fake_loop_open(&loop, &fake);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    fake_loop_close(&loop);
-    assert_int_equal(atomic_load(&fake.blocks), 0);
-    return 0;
-}
 
 static void prepare(enum pair_kind kind, bool looped)
 {

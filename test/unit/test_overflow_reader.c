@@ -7,31 +7,12 @@
 
 #include <cmocka.h>
 
+#include "client_stage.h"
 #include "letters.h"
 
 #define LIMIT 2
 #define LETTERS "abcdefgh"
 #define COUNT (sizeof(LETTERS) - 1)
-
-static struct fake_platform fake;
-static struct fake_loop loop;
-static struct fake_client client;
-
-static int set_up(void **state)
-{
-    (void)state;
-    fake_platform_init(&fake);
-    fake_loop_open(&loop, &fake);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    fake_loop_close(&loop);
-    assert_int_equal(atomic_load(&fake.blocks), 0);
-    return 0;
-}
 
 /* The peek shows the whole queue, four times the limit. */
 static void look_at_all(enum sse_overflow policy)
