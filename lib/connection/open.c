@@ -23,8 +23,6 @@ void sse_emitter_open(struct sse_emitter *emitter)
     emitter->opening = false;
     if (is_descriptor(emitter))
         sse_emitter_write(emitter, WRITES_AT_FIRST, emitter->created, NULL);
-    /* What the poller reported before the emitter was open is not reported again. So assume that there is input. */
-    emitter->has_input = emitter->polled && emitter->output_kind == OUTPUT_SOCKET;
     sse_emitter_mark_always(emitter, &chain);
     sse_emitter_leave(emitter, false, emitter->created);
     sse_mark_chain_finish(&chain);

@@ -14,6 +14,7 @@
 
 #include <pthread.h>
 #include <stdio.h>
+#include <sys/socket.h>
 
 /* More than half of a queue. A publisher would write to an emitter that is already open. */
 #define LIMIT 8
@@ -136,6 +137,41 @@ static void an_emitter_aborted_while_opening_writes_nothing(void **state)
     pair_close(&pair);
 }
 
+static void dispatch_polled(struct fake_loop *of, void *user)
+{
+    of->act = NULL;
+    assert_int_equal(sse_loop_dispatch(user, 0), 0);
+}
+
+/* The client has closed its sending side, and its loop learns that before new has returned. epoll(7) does not report
+ * it again. */
+static void a_hang_up_while_opening_is_not_forgotten(void **state)
+{
+    struct sse_emitter_options options = {.size = sizeof(options), .output = SSE_OUTPUT_PULL};
+    struct sse_emitter *emitter;
+    char bytes[8];
+
+    (void)state;
+    use_registry((struct sse_registry_options){.emitters_max = 1, .admission = SSE_ADMISSION_EVICT_OLDEST});
+    enter(0, "t");
+    pair_open(&pair, PAIR_STREAM);
+    assert_int_equal(shutdown(pair.client, SHUT_WR), 0);
+    assert_int_equal(sse_loop_new(&options.loop, NULL), 0);
+    options.registry = registry;
+    options.watch_fd = pair.server;
+    loop.act = dispatch_polled;
+    loop.act_user = options.loop;
+    assert_int_equal(sse_emitter_new(&emitter, &options, NULL), 0);
+    assert_null(loop.act);
+    assert_int_equal(sse_emitter_read(emitter, bytes, sizeof(bytes)), 2);
+    assert_int_equal(sse_loop_dispatch(options.loop, 0), 0);
+    assert_int_equal(sse_emitter_read(emitter, bytes, sizeof(bytes)), 2);
+    assert_memory_equal(bytes, ":\n", 2);
+    sse_emitter_close(emitter);
+    sse_loop_free(options.loop);
+    pair_close(&pair);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -145,6 +181,7 @@ int main(void)
         TEST(an_emitter_completed_while_opening_writes_its_beginning),
         TEST(an_opening_emitter_is_not_served),
         TEST(an_emitter_aborted_while_opening_writes_nothing),
+        TEST(a_hang_up_while_opening_is_not_forgotten),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
