@@ -114,11 +114,13 @@ static int grow(struct queue *queue, size_t capacity, const struct sse_platform 
     return 0;
 }
 
-/* A full ring with few empty places is doubled, because compacting it would soon be necessary again. */
+/* A full ring with few empty places is doubled, because compacting it would soon be necessary again. Without memory
+ * for that it is compacted, so that a message always fits after another was dropped for it. */
 int sse_queue_reserve(struct queue *queue, size_t more, const struct sse_platform *platform)
 {
     size_t places = sse_queue_places(queue), needed = queue->count + more;
     size_t capacity = sse_queue_capacity(queue);
+    int error;
 
     if (more > CAPACITY_MAX || needed > CAPACITY_MAX)
         return -ENOMEM;
@@ -130,8 +132,11 @@ int sse_queue_reserve(struct queue *queue, size_t more, const struct sse_platfor
         capacity *= 2;
     while (capacity < needed)
         capacity *= 2;
-    if (capacity > sse_queue_capacity(queue))
-        return grow(queue, capacity, platform);
+    if (capacity > sse_queue_capacity(queue)) {
+        error = grow(queue, capacity, platform);
+        if (!error || needed > sse_queue_capacity(queue))
+            return error;
+    }
     sse_queue_compact(queue);
     return 0;
 }

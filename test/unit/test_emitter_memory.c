@@ -123,6 +123,59 @@ static void events_behind_a_pause_follow(void **state)
     assert_int_equal(client.completion.dropped, 0);
 }
 
+/* As many messages as the queue has places without more memory. */
+#define PLACES 16
+
+/* A client with a full queue, the first event of which is partly written. */
+static void open_with_full_queue(enum sse_overflow overflow)
+{
+    fake_client_init(&client, &fake, SSE_OUTPUT_CALLBACK);
+    client.options.overflow = overflow;
+    client.options.queue_messages = PLACES;
+    fake_client_open(&client);
+    assert_int_equal(sse_emitter_flush(client.emitter), 0);
+    fake_client_forget(&client);
+    client.output.room = 1;
+    for (char key = 'a'; key < 'a' + PLACES; key++)
+        assert_int_equal(sse_emitter_send(client.emitter, &(struct sse_event){.data = {&key, 1}, .key = {&key, 1}}),
+                         0);
+}
+
+/* There is memory for the event, and none for more places. */
+static void send_with_memory_for_one(const struct sse_event *event)
+{
+    fake_platform_fail_at(&fake, 2, true);
+    assert_int_equal(sse_emitter_send(client.emitter, event), 0);
+    fake_platform_fail_at(&fake, 0, false);
+    assert_int_equal(fake_client_info(&client).queued_messages, PLACES);
+    assert_int_equal(fake_client_info(&client).dropped, 1);
+    fake_client_make_room(&client, SIZE_MAX);
+}
+
+static void an_event_replaces_another_without_more_places(void **state)
+{
+    (void)state;
+    open_with_full_queue(SSE_OVERFLOW_COALESCE);
+    send_with_memory_for_one(&(struct sse_event){.data = sse_str("new"), .key = sse_str("c")});
+    assert_string_equal(fake_client_text(&client),
+                        "data: a\n\ndata: b\n\ndata: d\n\ndata: e\n\ndata: f\n\ndata: g\n\ndata: h\n\n"
+                        "data: i\n\ndata: j\n\ndata: k\n\ndata: l\n\ndata: m\n\ndata: n\n\ndata: o\n\n"
+                        "data: p\n\ndata: new\n\n");
+    fake_client_free(&client);
+}
+
+static void an_event_displaces_the_oldest_without_more_places(void **state)
+{
+    (void)state;
+    open_with_full_queue(SSE_OVERFLOW_DROP_OLDEST);
+    send_with_memory_for_one(&(struct sse_event){.data = sse_str("new")});
+    assert_string_equal(fake_client_text(&client),
+                        "data: a\n\ndata: c\n\ndata: d\n\ndata: e\n\ndata: f\n\ndata: g\n\ndata: h\n\n"
+                        "data: i\n\ndata: j\n\ndata: k\n\ndata: l\n\ndata: m\n\ndata: n\n\ndata: o\n\n"
+                        "data: p\n\ndata: new\n\n");
+    fake_client_free(&client);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -131,6 +184,8 @@ int main(void)
         TEST(the_next_event_is_written_at_once),
         TEST(events_queued_meanwhile_wait_for_room),
         TEST(events_behind_a_pause_follow),
+        TEST(an_event_replaces_another_without_more_places),
+        TEST(an_event_displaces_the_oldest_without_more_places),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
