@@ -20,7 +20,8 @@ void sse_emitter_follow_pause(struct sse_emitter *emitter, uint64_t now)
         return;
     emitter->queue = pause->later;
     sse_emitter_set_pause(emitter, NULL);
-    emitter->timers.progress = now;
+    if (emitter->queue.count)
+        emitter->timers.progress = now;
     sse_platform_deallocate(emitter->platform, pause);
 }
 

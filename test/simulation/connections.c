@@ -225,7 +225,7 @@ void connection_choose(struct connection *connection, bool filled)
 void connection_start(struct connection *connection, bool filled)
 {
     connection_choose(connection, filled);
-    if (!connection->front.count)
+    if (!connection->front.count && connection->later.count)
         connection->progress = world_now(connection->world);
     connection->paused = false;
     merge(connection);

@@ -348,6 +348,43 @@ static void heartbeats_are_sent_meanwhile(void **state)
     fake_client_free(&client);
 }
 
+/* The end of the pause is no byte for the client. */
+static void an_end_of_the_pause_postpones_no_heartbeat(void **state)
+{
+    (void)state;
+    prepare(SSE_OUTPUT_CALLBACK, true);
+    client.options.heartbeat_ms = 100;
+    open_client();
+    fake_platform_advance_ms(&fake, 60);
+    assert_int_equal(sse_emitter_start(client.emitter, false), 0);
+    work();
+    assert_string_equal(fake_client_text(&client), "");
+    fake_platform_advance_ms(&fake, 40);
+    work();
+    assert_string_equal(fake_client_text(&client), ":\n");
+    fake_client_free(&client);
+}
+
+/* What was behind the pause could not be written earlier. */
+static void bytes_behind_the_pause_stall_from_its_end_on(void **state)
+{
+    (void)state;
+    prepare(SSE_OUTPUT_CALLBACK, true);
+    client.options.stall_ms = 100;
+    open_client();
+    publish("live");
+    fake_platform_advance_ms(&fake, 60);
+    client.output.room = 0;
+    assert_int_equal(sse_emitter_start(client.emitter, false), 0);
+    fake_platform_advance_ms(&fake, 99);
+    work();
+    assert_int_equal(fake_client_info(&client).state, SSE_STATE_OPEN);
+    fake_platform_advance_ms(&fake, 1);
+    work();
+    assert_int_equal(client.completion.reason, SSE_REASON_STALLED);
+    fake_client_free(&client);
+}
+
 static void check_no_deadline(void)
 {
     client.options.start_ms = SSE_TIMER_OFF;
@@ -436,6 +473,8 @@ int main(void)
         TEST(a_pause_has_a_deadline),
         TEST(the_deadline_has_a_default),
         TEST(heartbeats_are_sent_meanwhile),
+        TEST(an_end_of_the_pause_postpones_no_heartbeat),
+        TEST(bytes_behind_the_pause_stall_from_its_end_on),
         TEST(the_deadline_may_be_off_and_ends_with_the_pause),
         TEST(a_paused_emitter_may_end_in_every_way),
     };
