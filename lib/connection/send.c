@@ -120,10 +120,10 @@ static int keep_rest(struct sse_emitter *emitter, const struct small_message *sm
 }
 
 /* Writes a message that is on the stack, and is the only one in the queue. Other threads may queue behind it
- * meanwhile. 0, or -ENOMEM for what was not written. */
-static int write_small(struct sse_emitter *emitter, const struct small_message *small, uint64_t now)
+ * meanwhile. 0, or -ENOMEM for what was not written. `progress` is what it was before the message was queued. */
+static int write_small(struct sse_emitter *emitter, const struct small_message *small, uint64_t progress,
+                       uint64_t now)
 {
-    uint64_t progress = emitter->timers.progress;
     ssize_t result;
     int error = 0;
 
@@ -132,7 +132,7 @@ static int write_small(struct sse_emitter *emitter, const struct small_message *
     if (!sse_emitter_write_single(emitter, now, NULL, &result)) {
         sse_emitter_write_on(emitter, result, 1, now, NULL);
         error = keep_rest(emitter, small, now);
-        if (error && emitter->state != SSE_STATE_CLOSED)
+        if (error && !emitter->queue.count)
             emitter->timers.progress = progress;
     }
     emitter->busy = false;
@@ -150,6 +150,7 @@ static bool owes_nothing(const struct sse_emitter *emitter)
 /* Lock held on entry, released on return. */
 static int send_directly(struct sse_emitter *emitter, struct small_message *small, uint64_t now)
 {
+    uint64_t progress = emitter->timers.progress;
     bool keep = !emitter->looped;
     int error = 0;
     int cancel_state;
@@ -161,7 +162,7 @@ static int send_directly(struct sse_emitter *emitter, struct small_message *smal
     if (!sse_emitter_accept_first(emitter, &small->message, now))
         error = sse_emitter_accept(emitter, &small->message, now);
     if (!error)
-        error = write_small(emitter, small, now);
+        error = write_small(emitter, small, progress, now);
     if (!error)
         error = answer(emitter);
     if (!error && owes_nothing(emitter))

@@ -62,7 +62,7 @@ static void the_next_event_is_written_at_once(void **state)
     pair_close(&pair);
 }
 
-/* Another event was accepted in the meantime. It waits for the room that this one did not find. */
+/* Another event was accepted in the meantime. It waits for the room that this one did not find, for stall_ms. */
 static void queue_another(struct fake_output *output, void *user)
 {
     (void)user;
@@ -77,14 +77,17 @@ static void events_queued_meanwhile_wait_for_room(void **state)
 
     (void)state;
     fake_client_init(&client, &fake, SSE_OUTPUT_CALLBACK);
+    client.options.stall_ms = 100;
     fake_client_open(&client);
     assert_int_equal(sse_emitter_flush(client.emitter), 0);
     fake_client_forget(&client);
+    fake_platform_advance_ms(&fake, 60);
     client.output.room = 0;
     client.output.on_write = queue_another;
     assert_int_equal(sse_emitter_send(client.emitter, &tick), -ENOMEM);
     fake_platform_fail_at(&fake, 0, false);
     assert_int_equal(fake_client_info(&client).queued_messages, 1);
+    fake_platform_advance_ms(&fake, 99);
     calls = client.output.calls;
     assert_int_equal(sse_emitter_send(client.emitter, &tock), 0);
     assert_int_equal(client.output.calls, calls + 1);
@@ -121,6 +124,26 @@ static void events_behind_a_pause_follow(void **state)
     fake_client_free(&client);
     assert_int_equal(client.completion.events, 1);
     assert_int_equal(client.completion.dropped, 0);
+}
+
+/* "Nothing changed" concerns the time of the next heartbeat too: no byte was written. */
+static void no_heartbeat_is_postponed(void **state)
+{
+    (void)state;
+    fake_client_init(&client, &fake, SSE_OUTPUT_CALLBACK);
+    client.options.heartbeat_ms = 100;
+    fake_client_open(&client);
+    assert_int_equal(sse_emitter_flush(client.emitter), 0);
+    fake_client_forget(&client);
+    fake_platform_advance_ms(&fake, 60);
+    client.output.room = 0;
+    assert_int_equal(send_without_memory(&tick), -ENOMEM);
+    fake_client_make_room(&client, SIZE_MAX);
+    assert_string_equal(fake_client_text(&client), "");
+    fake_platform_advance_ms(&fake, 40);
+    assert_int_equal(sse_emitter_flush(client.emitter), 0);
+    assert_string_equal(fake_client_text(&client), ":\n");
+    fake_client_free(&client);
 }
 
 /* As many messages as the queue has places without more memory. */
@@ -184,6 +207,7 @@ int main(void)
         TEST(the_next_event_is_written_at_once),
         TEST(events_queued_meanwhile_wait_for_room),
         TEST(events_behind_a_pause_follow),
+        TEST(no_heartbeat_is_postponed),
         TEST(an_event_replaces_another_without_more_places),
         TEST(an_event_displaces_the_oldest_without_more_places),
     };
