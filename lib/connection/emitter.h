@@ -109,7 +109,7 @@ struct sse_emitter {
                               reported, and nobody has read since */
     bool opening : 1;      /* sse_emitter_new has not committed yet */
     bool tried : 1;        /* the group's tally counts the charged bytes as tried, because the output is full */
-    bool tell_blocked : 1; /* the loop must report SSE_BLOCKED */
+    bool owes_turn : 1;    /* the loop has found it busy, or must report SSE_BLOCKED */
     bool released : 1;     /* the last reference is released */
     bool has_input : 1;    /* the client has sent something that the loop has not read yet */
     bool is_gone : 1;      /* its descriptor reported an error or a hang-up */

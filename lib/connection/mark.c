@@ -8,7 +8,7 @@ static bool has_work(const struct sse_emitter *emitter)
         return false;
     if (emitter->state == SSE_STATE_CLOSED)
         return !emitter->finishing;
-    if (emitter->has_input || emitter->is_gone || emitter->tell_blocked)
+    if (emitter->has_input || emitter->is_gone || emitter->owes_turn)
         return true;
     if (sse_emitter_deadline(emitter) < emitter->timer.deadline)
         return true;

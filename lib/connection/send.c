@@ -140,11 +140,13 @@ static int write_small(struct sse_emitter *emitter, const struct small_message *
 }
 
 /* Whether everything is written, and the loop need not be woken: its next look at the emitter comes early enough,
- * because the write has only postponed the next timer. */
+ * because the write has only postponed the next timer. If a turn has found the emitter busy, it may have put off that
+ * look to the deadline of the bytes that were queued then. */
 static bool owes_nothing(const struct sse_emitter *emitter)
 {
-    return !emitter->has_input && !emitter->is_gone && emitter->state == SSE_STATE_OPEN && emitter->looped &&
-           !emitter->queue.count && !emitter->charged && emitter->timer.deadline != DEADLINE_NEVER;
+    return !emitter->has_input && !emitter->is_gone && !emitter->owes_turn &&
+           emitter->state == SSE_STATE_OPEN && emitter->looped && !emitter->queue.count && !emitter->charged &&
+           emitter->timer.deadline != DEADLINE_NEVER;
 }
 
 /* Lock held on entry, released on return. */

@@ -82,10 +82,10 @@ static bool work(struct sse_emitter *emitter, uint64_t now, struct turn_account 
     for (int timers = 0; timers < 2 && sse_emitter_run_timers(emitter, now); timers++)
         output(emitter, now, account);
     to_be_judged = judge(emitter, now);
-    if (emitter->tell_blocked && emitter->blocked && emitter->state != SSE_STATE_CLOSED &&
+    if (emitter->owes_turn && emitter->blocked && emitter->state != SSE_STATE_CLOSED &&
         needs_to_be_told_of_room(emitter))
         call_on_ready(emitter, SSE_BLOCKED);
-    emitter->tell_blocked = false;
+    emitter->owes_turn = false;
     return to_be_judged;
 }
 
@@ -128,17 +128,19 @@ static unsigned result_of_turn(struct sse_emitter *emitter)
     return result;
 }
 
-/* Whether the turn may work. If not, *result is its result. After TURN_INPUT the emitter stays busy, for the loop.
- * Lock held. */
+/* Whether the turn may work. If not, *result is its result. After TURN_INPUT the emitter stays busy, for the loop. A
+ * thread that is busy already asks for another turn. Lock held. */
 static bool may_work(struct sse_emitter *emitter, enum turn_cause cause, unsigned *result)
 {
     *result = 0;
+    if (emitter->busy) {
+        emitter->owes_turn = true;
+        return false;
+    }
     if (emitter->released)
         *result = TURN_RELEASED;
     else if (emitter->finished)
         *result = TURN_FINISHED;
-    else if (emitter->busy)
-        return false;
     else if (cause != TURN_FOR_INPUT && emitter->state != SSE_STATE_CLOSED &&
              (emitter->has_input || emitter->is_gone))
         *result = TURN_INPUT;
@@ -150,7 +152,7 @@ static bool may_work(struct sse_emitter *emitter, enum turn_cause cause, unsigne
 /* Whether the only work is one queued message, of which nothing is written. */
 static inline bool has_single(const struct sse_emitter *emitter, uint64_t now)
 {
-    return !emitter->busy && !emitter->blocked && !emitter->tried && !emitter->tell_blocked &&
+    return !emitter->busy && !emitter->blocked && !emitter->tried && !emitter->owes_turn &&
            !emitter->released && !emitter->has_input && !emitter->is_gone &&
            emitter->state == SSE_STATE_OPEN && emitter->output_kind != OUTPUT_PULL &&
            sse_queue_has_one(&emitter->queue) && !emitter->queue.taken && !sse_emitter_pause(emitter) &&

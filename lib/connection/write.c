@@ -71,7 +71,7 @@ static bool is_full(struct sse_emitter *emitter)
         return false;
     }
     emitter->blocked = true;
-    emitter->tell_blocked = true;
+    emitter->owes_turn = true;
     return true;
 }
 
