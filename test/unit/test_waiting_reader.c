@@ -86,6 +86,27 @@ static void a_reader_that_does_not_wait_overflows(void **state)
     assert_int_equal(fake_client_info(client).reason, SSE_REASON_OVERFLOW);
 }
 
+/* A wait does the owner's work. What that queues counts before the wait returns, as bytes that nobody has tried to
+ * write yet: four times the budget holds them. */
+static void what_a_wait_queues_is_counted(void **state)
+{
+    struct fake_client *client;
+
+    (void)state;
+    use_registry((struct sse_registry_options){.backlog_bytes = 1});
+    client = prepare(0, SSE_OUTPUT_PULL);
+    client->loop = NULL;
+    client->options.heartbeat_ms = 100;
+    assert_int_equal(join(client, "t", absent), 0);
+    assert_int_equal(fake_client_pull(client), 0);
+    assert_int_equal(stats().backlog_bytes, 0);
+    fake_platform_advance_ms(&platform, 100);
+    assert_int_equal(sse_emitter_wait(client->emitter, 0), 1);
+    assert_int_equal(stats().backlog_bytes, 2);
+    expect_delivery(publish_event('x', (struct sse_event){.data = sse_str("x")}), 0, 0, 0);
+    expect_open(client);
+}
+
 #define STAGE_TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -93,6 +114,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         STAGE_TEST(a_reader_that_waits_has_a_turn_to_come),
         STAGE_TEST(a_reader_that_does_not_wait_overflows),
+        STAGE_TEST(what_a_wait_queues_is_counted),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
