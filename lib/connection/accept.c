@@ -73,6 +73,16 @@ static int accept_behind(struct sse_emitter *emitter, struct sse_message *messag
     return error;
 }
 
+/* Without memory for another place, the overflow policy of an emitter decides about a published message as if the
+ * queue were full. If an event was dropped, there is a place. */
+static int accept_in_place_of_oldest(struct sse_emitter *emitter, struct sse_message *message)
+{
+    struct queue *queue = sse_emitter_tail(emitter);
+
+    sse_emitter_count_dropped(emitter, sse_queue_drop_one(queue, emitter->platform));
+    return sse_queue_append(queue, message, emitter->platform);
+}
+
 /* Queues a message that is sent to a paused emitter: before the pause, and without a limit. */
 static int accept_paused(struct sse_emitter *emitter, struct sse_message *message, uint64_t now)
 {
@@ -154,6 +164,8 @@ static enum admission enqueue(struct sse_emitter *emitter, struct sse_message *m
 
     if (!sse_emitter_accept_first(emitter, message, enqueueing->now))
         error = accept_behind(emitter, message);
+    if (error == -ENOMEM && emitter->overflow == SSE_OVERFLOW_DROP_OLDEST)
+        error = accept_in_place_of_oldest(emitter, message);
     if (error)
         admission = refuse(emitter, message, error, enqueueing->now);
     else

@@ -267,6 +267,13 @@ uint64_t sse_queue_drop_oldest(struct queue *queue, const struct sse_message *me
     return events;
 }
 
+uint64_t sse_queue_drop_one(struct queue *queue, const struct sse_platform *platform)
+{
+    uint32_t index = find_droppable(queue);
+
+    return index < sse_queue_places(queue) ? sse_queue_drop_at(queue, index, platform) : 0;
+}
+
 uint64_t sse_queue_drop_newest(struct queue *queue, const struct sse_platform *platform)
 {
     uint64_t events = 0;

@@ -46,6 +46,9 @@ void sse_queue_drop_first(struct queue *queue, const struct sse_platform *platfo
 uint64_t sse_queue_drop_oldest(struct queue *queue, const struct sse_message *message, unsigned factor,
                                const struct sse_platform *platform);
 
+/** Drops the oldest message that may be dropped. Returns how many events it had, or 0 if there was none. */
+uint64_t sse_queue_drop_one(struct queue *queue, const struct sse_platform *platform);
+
 /** Drops the newest messages that may be dropped until the queue is within its limits. Returns how many events it
  *  dropped. */
 uint64_t sse_queue_drop_newest(struct queue *queue, const struct sse_platform *platform);

@@ -198,6 +198,13 @@ static size_t first_droppable(const struct connection *connection, const struct 
     return index;
 }
 
+size_t lane_victim(const struct connection *connection, const struct lane *lane)
+{
+    return connection->options.overflow == SSE_OVERFLOW_DROP_OLDEST
+               ? first_droppable(connection, lane, lane->exempt)
+               : lane->count - 1;
+}
+
 /* Returns the number of its events. */
 static uint64_t lose(const struct connection *connection, const struct lane *lane, const struct item *item)
 {

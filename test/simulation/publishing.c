@@ -196,25 +196,49 @@ static int call(struct world *world, struct publication *publication)
     return error;
 }
 
-/* A receiver without memory has ended, or dropped the event if that is its policy. */
-static void note_memory(struct receiver *receiver, size_t record)
+/* Without memory for its queue, a receiver has ended, or dropped what its policy says. */
+static void note_shortage(struct receiver *receiver)
 {
     struct connection *connection = receiver->connection;
     struct lane *tail = connection_tail(connection);
-    uint64_t events = connection->world->records[record].counted;
-    struct sse_emitter_info info;
-    bool ended;
+    size_t newest = tail->count - 1, victim = lane_victim(connection, tail);
+    uint64_t events = item_events(connection, &tail->items[victim]);
 
-    (void)connection_info(connection, &info);
-    ended = info.state == SSE_STATE_CLOSED && info.error == -ENOMEM;
-    if (receiver->verdict != QUEUED || (!ended && info.dropped != connection->dropped + events))
-        return;
+    connection->lost[tail->items[victim].record] = true;
+    connection->dropped += events;
+    lane_remove(tail, victim);
+    if (victim == newest)
+        receiver->verdict = DROPPED;
+}
+
+static void note_end(struct receiver *receiver)
+{
+    struct connection *connection = receiver->connection;
+    struct lane *tail = connection_tail(connection);
+
+    connection->drop_slack += item_events(connection, &tail->items[tail->count - 1]);
     lane_remove(tail, tail->count - 1);
+    receiver->verdict = ENDED;
+}
+
+/* Finds out whether memory was short for this receiver. */
+static void note_memory(struct receiver *receiver)
+{
+    struct connection *connection = receiver->connection;
+    const struct lane *tail = connection_tail(connection);
+    struct sse_emitter_info info;
+
+    if (receiver->verdict != QUEUED)
+        return;
+    (void)connection_info(connection, &info);
+    if (info.state == SSE_STATE_CLOSED && info.error == -ENOMEM)
+        note_end(receiver);
+    else if (info.dropped == connection->dropped +
+                                 item_events(connection, &tail->items[lane_victim(connection, tail)]))
+        note_shortage(receiver);
+    else
+        return;
     connection->progress = receiver->progress;
-    connection->lost[record] |= !ended;
-    connection->dropped += ended ? 0 : events;
-    connection->drop_slack += ended ? events : 0;
-    receiver->verdict = ended ? ENDED : DROPPED;
 }
 
 static void check_delivery(struct world *world, struct publication *publication)
@@ -227,7 +251,7 @@ static void check_delivery(struct world *world, struct publication *publication)
         struct offer *offer = &publication->receivers[i].offer;
 
         if (publication->failed)
-            note_memory(&publication->receivers[i], publication->record);
+            note_memory(&publication->receivers[i]);
         if (publication->receivers[i].verdict == offer->verdict)
             publication->receivers[i].verdict = offer_end(offer);
         unsure += offer->unsure;

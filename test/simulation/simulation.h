@@ -72,6 +72,8 @@ void lane_push(struct lane *lane, struct item item);
 /** Its current content does not count against its limits. */
 void lane_exempt_all(struct lane *lane);
 void lane_remove(struct lane *lane, size_t index);
+/** The place of what is dropped if there is no memory for the last message. */
+size_t lane_victim(const struct connection *connection, const struct lane *lane);
 void lane_clear(struct lane *lane);
 void lane_copy(struct lane *to, const struct lane *from);
 /** Whether its content is above its limits times the factor. */

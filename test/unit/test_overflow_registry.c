@@ -203,7 +203,7 @@ static void without_memory_for_a_queue_others_go_on(void **state)
     assert_int_equal(sse_registry_publish_message(registry, sse_str("t"), message, &delivery), 0);
     fake_platform_fail_at(&platform, 0, false);
     sse_message_unref(message);
-    expect_delivery(delivery, 1, 2, 2);
+    expect_delivery(delivery, 2, 1, 2);
     (void)fake_loop_settle(&loop);
     expect_end(&clients[SSE_OVERFLOW_END], SSE_REASON_OVERFLOW, -ENOMEM);
     expect_end(&clients[SSE_OVERFLOW_COALESCE], SSE_REASON_OVERFLOW, -ENOMEM);
@@ -235,6 +235,39 @@ static void a_batch_is_dropped_as_a_whole(void **state)
     assert_int_equal(fake_client_info(&clients[0]).dropped, 6);
     assert_int_equal(fake_client_info(&clients[1]).dropped, 4);
     assert_int_equal(stats().dropped, 10);
+}
+
+/* There is memory for the event, and none for a queue of two. */
+static struct sse_delivery publish_with_memory_for_one(const char *data)
+{
+    struct sse_delivery delivery;
+
+    fake_platform_fail_at(&platform, 2, true);
+    delivery = publish_event('t', (struct sse_event){.data = sse_str(data)});
+    fake_platform_fail_at(&platform, 0, false);
+    return delivery;
+}
+
+/* The policy decides as if the queue were full. */
+static void without_memory_for_a_queue_each_policy_decides(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < POLICIES; i++)
+        enter_with(i, (enum sse_overflow)i, 0, 5);
+    enter_with(POLICIES, SSE_OVERFLOW_DROP_OLDEST, 0, 5)->output.room = 1;
+    expect_delivery(publish('t', "a"), 5, 0, 0);
+    expect_delivery(publish_with_memory_for_one("b"), 1, 2, 2);
+    (void)fake_loop_settle(&loop);
+    expect_end(&clients[SSE_OVERFLOW_END], SSE_REASON_OVERFLOW, -ENOMEM);
+    expect_end(&clients[SSE_OVERFLOW_COALESCE], SSE_REASON_OVERFLOW, -ENOMEM);
+    for (size_t i = SSE_OVERFLOW_DROP_NEWEST; i <= POLICIES; i++)
+        if (i != SSE_OVERFLOW_COALESCE)
+            fake_client_make_room(&clients[i], SIZE_MAX);
+    assert_string_equal(fake_client_text(&clients[SSE_OVERFLOW_DROP_NEWEST]), "data: a\n\n");
+    assert_string_equal(fake_client_text(&clients[SSE_OVERFLOW_DROP_OLDEST]), "data: b\n\n");
+    /* What is partly written cannot be dropped. */
+    assert_string_equal(fake_client_text(&clients[POLICIES]), "data: a\n\n");
+    assert_int_equal(stats().dropped, 5);
 }
 
 /* If the output was not tried yet, four times the limit is allowed, and no more. */
@@ -358,6 +391,7 @@ int main(void)
         STAGE_TEST(an_event_that_never_fits_with_its_frame_is_refused),
         STAGE_TEST(without_memory_for_a_queue_others_go_on),
         STAGE_TEST(a_batch_is_dropped_as_a_whole),
+        STAGE_TEST(without_memory_for_a_queue_each_policy_decides),
         STAGE_TEST(before_its_turn_a_queue_holds_four_times_its_limits),
         STAGE_TEST(after_its_turn_a_queue_is_held_to_its_limits),
         STAGE_TEST(a_reader_that_does_not_come_overflows),
