@@ -8,9 +8,6 @@
 /* As many messages as one write has at most. */
 #define FIRST_CAPACITY 16
 
-/* The largest capacity: twice as much fits into 32 bits, and the size of the ring fits into size_t. */
-#define CAPACITY_MAX (SIZE_MAX > UINT32_MAX ? (size_t)1 << 30 : (size_t)1 << 28)
-
 /* In up to this many places a key is searched without a table. */
 #define PLACES_SEARCHED 32
 
@@ -100,7 +97,7 @@ static int grow(struct queue *queue, size_t capacity, const struct sse_platform 
     uint32_t from = 0;
 
     /* not reached: this many messages need more than 8 GB */
-    if (capacity > CAPACITY_MAX)
+    if (capacity > QUEUE_CAPACITY_MAX)
         return -ENOMEM;
     ring = new_ring(capacity, platform);
     if (!ring)
@@ -122,7 +119,7 @@ int sse_queue_reserve(struct queue *queue, size_t more, const struct sse_platfor
     size_t capacity = sse_queue_capacity(queue);
     int error;
 
-    if (more > CAPACITY_MAX || needed > CAPACITY_MAX)
+    if (more > QUEUE_CAPACITY_MAX || needed > QUEUE_CAPACITY_MAX)
         return -ENOMEM;
     if (more <= capacity - places)
         return 0;

@@ -18,6 +18,9 @@ struct queue_keys {
     struct key_entry entries[];
 };
 
+_Static_assert(QUEUE_CAPACITY_MAX <= (SIZE_MAX - sizeof(struct queue_keys)) / (2 * sizeof(struct key_entry)),
+               "the size of a table overflows");
+
 static uint32_t hash_of(const struct queue_keys *keys, struct sse_text key)
 {
     return (uint32_t)sse_siphash(keys->secret, key.ptr, key.len) | 1;

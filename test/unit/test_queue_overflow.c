@@ -600,7 +600,7 @@ static void a_failed_reserve_changes_nothing(void **state)
 /* A number that does not fit into 32 bits is refused without an attempt. The queued messages count too. */
 static void an_absurd_reserve_is_refused(void **state)
 {
-    const size_t most = SIZE_MAX == UINT32_MAX ? (size_t)1 << 28 : (size_t)1 << 30;
+    const size_t most = QUEUE_CAPACITY_MAX;
     struct model model = {.count = 0};
     struct queue queue;
     size_t before;
