@@ -27,8 +27,8 @@
  *   you wait for something else, call sse_emitter_flush about once a second, so that timers run.
  * - `on_release` runs in the thread that releases the last reference.
  * - Exception: with SSE_OUTPUT_PULL, other threads may publish, and may call everything but wait, peek, consume,
- *   read, flush and close. The owner does the work when it calls one of these. The last unref is the owner's too,
- *   unless it has called close.
+ *   read, flush and close. The owner does the work when it calls one of these, unless a peek shows bytes. The last
+ *   unref is the owner's too, unless it has called close.
  *
  * Callbacks. They run without a lock of the library, and the emitter stays valid while they run.
  * They may call every function, for their own emitter too, unless the function says otherwise.
