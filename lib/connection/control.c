@@ -22,6 +22,15 @@ void *sse_emitter_user(const struct sse_emitter *emitter)
     return emitter ? emitter->output.user : NULL;
 }
 
+static void close_in_child(const struct sse_emitter *emitter)
+{
+    int cancel_state;
+
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    close(sse_emitter_descriptor(emitter));
+    pthread_setcancelstate(cancel_state, NULL);
+}
+
 /* In a forked child only on_release runs. The stream has not ended, because the parent still has it. */
 static void unref_in_child(struct sse_emitter *emitter)
 {
@@ -36,7 +45,7 @@ static void unref_in_child(struct sse_emitter *emitter)
         return;
     }
     if (lives && emitter->owned)
-        close(sse_emitter_descriptor(emitter));
+        close_in_child(emitter);
     sse_emitter_free(emitter);
 }
 

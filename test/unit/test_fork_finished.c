@@ -153,6 +153,36 @@ static void an_open_emitter_without_a_loop_goes_on_in_the_parent(void **state)
     }
 }
 
+static void *close_with_a_cancellation_pending(void *unused)
+{
+    pthread_cancel(pthread_self());
+    sse_emitter_close(emitter);
+    return unused;
+}
+
+/* close(2) is a cancellation point, but no function of the library is. */
+static void free_in_a_cancelled_thread(int argument)
+{
+    pthread_t thread;
+    void *result;
+
+    (void)argument;
+    CHILD_EXPECT(!pthread_create(&thread, NULL, close_with_a_cancellation_pending, NULL));
+    CHILD_EXPECT(!pthread_join(thread, &result) && !result);
+    CHILD_EXPECT(releases == 1);
+    CHILD_EXPECT(!descriptor_is_open(pair.server));
+    CHILD_EXPECT(!atomic_load(&fake.blocks));
+}
+
+static void no_close_in_a_child_is_cancelled(void **state)
+{
+    (void)state;
+    open_emitter(false);
+    in_child(free_in_a_cancelled_thread, 0);
+    sse_emitter_close(emitter);
+    pair_close(&pair);
+}
+
 /* A timer ended the emitter in the turn in which it was marked. It has finished, but the loop has it for another
  * turn. */
 static struct sse_emitter *marked;
@@ -276,6 +306,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(an_emitter_that_has_ended_is_freed_with_its_last_reference),
         TEST(an_open_emitter_without_a_loop_goes_on_in_the_parent),
+        TEST(no_close_in_a_child_is_cancelled),
         TEST(an_emitter_that_finished_with_a_mark_is_freed_once),
         TEST(a_registry_that_is_waited_for_does_not_hang_the_child),
     };
