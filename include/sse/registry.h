@@ -391,7 +391,8 @@ struct sse_registry_stats {
     /**
      * Time from publish until the last byte was written. latency[n] counts deliveries of 2^(n-1) up to
      * 2^n nanoseconds, latency[0] those below the resolution of the clock. Replays do not count, nor does what was
-     * queued before a replay or a final event.
+     * queued before a replay or a final event. A message counts from its last publish, even if it was also sent with
+     * sse_emitter_send_message.
      */
     uint64_t latency[SSE_LATENCY_BUCKETS];
 };
