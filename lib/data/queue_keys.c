@@ -14,7 +14,7 @@ struct queue_keys {
     uint64_t secret[2];
     uint32_t size;  /* a power of two, twice the places of the ring */
     uint32_t used;  /* entries that are not free */
-    uint32_t added; /* all places with a number below this one are added */
+    uint32_t added; /* all places below this number that may be searched are added */
     struct key_entry entries[];
 };
 
@@ -56,13 +56,20 @@ static void add(const struct queue *queue, uint32_t place)
     keys->entries[at] = (struct key_entry){.hash = hash, .place = place};
 }
 
+/* The first place that is added. Exempt messages are never dropped by their key. A replay may have any number of
+ * them with one key, and their entries would be one long chain. */
+static uint32_t begin_of(const struct queue *queue)
+{
+    return queue->ring->first + queue->exempt;
+}
+
 void sse_queue_keys_clear(struct queue *queue)
 {
     struct queue_keys *keys = queue->ring->keys;
 
     memset(keys->entries, 0, keys->size * sizeof(keys->entries[0]));
     keys->used = 0;
-    keys->added = queue->ring->first;
+    keys->added = begin_of(queue);
 }
 
 /* At least a quarter of the entries is free, so that every search ends. After a clear at least half are free. */
@@ -74,12 +81,12 @@ static bool has_room(const struct queue_keys *keys, uint32_t more)
 static void add_new(struct queue *queue)
 {
     struct queue_keys *keys = queue->ring->keys;
-    uint32_t first = queue->ring->first, places = sse_queue_places(queue);
+    uint32_t begin = begin_of(queue), places = sse_queue_places(queue) - queue->exempt;
 
     /* Messages that were queued and written since the last search are not added. */
-    if (keys->added - first > places)
-        keys->added = first;
-    while (keys->added - first < places) {
+    if (keys->added - begin > places)
+        keys->added = begin;
+    while (keys->added - begin < places) {
         if (!has_room(keys, 1))
             sse_queue_keys_clear(queue);
         add(queue, keys->added++);
@@ -127,6 +134,6 @@ void sse_queue_keys_add_front(struct queue *queue, uint32_t count)
     if (!has_room(queue->ring->keys, count))
         sse_queue_keys_clear(queue);
     else
-        for (uint32_t i = 0; i < count; i++)
+        for (uint32_t i = queue->exempt; i < count; i++)
             add(queue, queue->ring->first + i);
 }

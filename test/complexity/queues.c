@@ -195,6 +195,28 @@ static uint64_t coalesce_behind_events_without_a_key(size_t n)
     return steps / (2 * n);
 }
 
+/* A client reads nothing of its replay, whose n events have one key. They must all stay. */
+static uint64_t coalesce_behind_a_replay(size_t n)
+{
+    const struct sse_event event = {.data = sse_str("x"), .key = sse_str("key")};
+    struct sse_emitter_options options;
+    uint64_t steps = 0;
+
+    scene_open(&(struct sse_registry_options){.history = {.events = n}, .id_prefix = sse_str("E")});
+    for (size_t i = 0; i < n; i++)
+        (void)scene_publish_event(absent, &event);
+    options = scene_options();
+    options.overflow = SSE_OVERFLOW_COALESCE;
+    options.last_event_id = scene_id(0);
+    scene.full = true;
+    (void)scene_add(&options, NULL, 0);
+    scene_block();
+    for (size_t i = 0; i < n; i++)
+        steps += scene_publish_event(absent, &event);
+    scene_close();
+    return steps / n;
+}
+
 /* The slowest reader: it peeks once for each new event. */
 static uint64_t coalesce_under_a_slow_reader(size_t n)
 {
@@ -320,6 +342,7 @@ const struct cost costs_of_queues[] = {
     COST(PUBLISH, "events queued", CONSTANT, 1000, coalesce_distinct_keys),
     COST(PUBLISH, "events queued", CONSTANT, 1000, coalesce_keys_that_would_collide),
     COST(PUBLISH, "events queued", CONSTANT, 1000, coalesce_behind_events_without_a_key),
+    COST(PUBLISH, "events queued", CONSTANT, 1000, coalesce_behind_a_replay),
     COST(PUBLISH, "events queued", CONSTANT, 1000, coalesce_under_a_slow_reader),
     COST(PUBLISH, "events queued, when a ring is doubled", LINEAR, 1024, publish_as_the_ring_grows),
     COST("emitter_send", "events queued", CONSTANT, 1000, send_drop_newest),
