@@ -112,28 +112,26 @@ static int grow(struct queue *queue, size_t capacity, const struct sse_platform 
 }
 
 /* A full ring with few empty places is doubled, because compacting it would soon be necessary again. Without memory
- * for that it is compacted, so that a message always fits after another was dropped for it. */
+ * it is compacted, so that an event that was dropped has always made room. */
 int sse_queue_reserve(struct queue *queue, size_t more, const struct sse_platform *platform)
 {
     size_t places = sse_queue_places(queue), needed = queue->count + more;
-    size_t capacity = sse_queue_capacity(queue);
-    int error;
+    size_t present = sse_queue_capacity(queue), capacity = present;
 
     if (more > QUEUE_CAPACITY_MAX || needed > QUEUE_CAPACITY_MAX)
         return -ENOMEM;
-    if (more <= capacity - places)
+    if (more <= present - places)
         return 0;
     if (!queue->ringed)
         capacity = FIRST_CAPACITY;
-    else if (places - queue->count < capacity / 4)
+    else if (places - queue->count < present / 4)
         capacity *= 2;
     while (capacity < needed)
         capacity *= 2;
-    if (capacity > sse_queue_capacity(queue)) {
-        error = grow(queue, capacity, platform);
-        if (!error || needed > sse_queue_capacity(queue))
-            return error;
-    }
+    if (capacity > present && !grow(queue, capacity, platform))
+        return 0;
+    if (needed > present)
+        return -ENOMEM;
     sse_queue_compact(queue);
     return 0;
 }

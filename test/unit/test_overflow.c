@@ -337,6 +337,35 @@ static void without_memory_a_send_changes_nothing(void **state)
     }
 }
 
+/* The ring is full, and cannot grow. An event that is dropped from its middle makes room all the same. */
+static void without_memory_nothing_is_dropped_in_vain(void **state)
+{
+    static const struct {
+        enum sse_overflow policy;
+        const char *letters;
+    } rows[] = {{SSE_OVERFLOW_DROP_OLDEST, "acdefghijklmnopq"}, {SSE_OVERFLOW_COALESCE, "abdefghijklmnopq"}};
+    const struct sse_event event = {.data = sse_str("q"), .id = sse_str("q"), .key = sse_str("c")};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct sse_message *message;
+        struct fake_client client;
+
+        open_full(&client, rows[i].policy, 16)->output.room = 5;
+        for (char letter = 'a'; letter <= 'p'; letter++)
+            assert_int_equal(send_keyed_letter(&client, letter, (const char[]){letter, '\0'}), 0);
+        assert_int_equal(sse_message_new(&message, &event, 1, &fake.platform), 0);
+        fake_platform_fail_at(&fake, 1, true);
+        assert_int_equal(sse_emitter_send_message(client.emitter, message), 0);
+        fake_platform_fail_at(&fake, 0, false);
+        expect_open(&client, 1, 16);
+        fake_client_make_room(&client, SIZE_MAX);
+        expect_letters(&client, rows[i].letters);
+        sse_message_unref(message);
+        fake_client_free(&client);
+    }
+}
+
 /* Every event is written, dropped or queued, and the ids that arrive ascend. */
 static void check_balance(struct fake_client *client, uint64_t offered)
 {
@@ -397,6 +426,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(head_and_retry_do_not_count, set_up, tear_down),
         cmocka_unit_test_setup_teardown(too_large_an_event_changes_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(without_memory_a_send_changes_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(without_memory_nothing_is_dropped_in_vain, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_event_is_accounted_for, set_up, tear_down),
     };
 
