@@ -217,7 +217,8 @@ SSE_API int sse_registry_publish_message(struct sse_registry *registry, struct s
  *
  * Effect: if `last_event_id` is not empty, the events of these topics after that id are queued, and then
  * live events follow, without a gap and without a duplicate. A topic that the emitter has already stays as it is.
- * `*replay`, if not NULL, is filled in.
+ * Events to everyone are not replayed: the emitter has had them since it was made. `*replay`, if not NULL, is
+ * filled in.
  *
  * If you give ids yourself, make them unique among the topics of one client. An id is looked up in the topics
  * named here and among the events to everyone. If it is not unique:

@@ -121,22 +121,12 @@ static int make_gap_message(const struct joining *joining, const struct replay_p
                                place);
 }
 
-/* `first` is the position of the first new subscription. */
-static int replay_from(struct joining *joining, const struct replay_place *place, uint32_t first)
+static int replay_from(struct joining *joining, const struct replay_place *place,
+                       const struct replay_request *request)
 {
     struct sse_message *gap = NULL;
     struct replay replay;
-    int error = sse_replay_begin(&replay,
-                                 &(struct replay_request){
-                                     .registry = joining->registry,
-                                     .emitter = joining->emitter,
-                                     .first = first,
-                                     .everyone = joining->is_new,
-                                     .after = begin_of(joining, place),
-                                     .now = joining->now,
-                                 })
-                    ? 0
-                    : -ENOMEM;
+    int error = sse_replay_begin(&replay, request) ? 0 : -ENOMEM;
 
     if (!error)
         error = make_gap_message(joining, place, &replay, &gap);
@@ -147,17 +137,25 @@ static int replay_from(struct joining *joining, const struct replay_place *place
     return error;
 }
 
+/* `first` is the position of the first new subscription. */
 static int replay(struct joining *joining, uint32_t first)
 {
     struct registry_counts *counts = &joining->registry->counts;
+    struct replay_request request = {
+        .registry = joining->registry,
+        .emitter = joining->emitter,
+        .first = first,
+        .everyone = joining->is_new,
+        .now = joining->now,
+    };
     struct replay_place place;
     int error;
 
     if (!joining->last_event_id.len)
         return 0;
-    place = sse_replay_find(joining->registry, joining->topics, joining->count, joining->last_event_id,
-                            joining->now);
-    error = replay_from(joining, &place, first);
+    place = sse_replay_find(&request, joining->topics, joining->count, joining->last_event_id);
+    request.after = begin_of(joining, &place);
+    error = replay_from(joining, &place, &request);
     if (error)
         return error;
     joining->replay.outcome = place.gap ? SSE_REPLAY_GAP : SSE_REPLAY_COMPLETE;

@@ -46,14 +46,22 @@ static void decide(struct replay_place *place, const struct archive *archive, co
         place->gap = place->last < place->lost;
     } else if (sse_names_find_anywhere(&archive->names, id, &place->last)) {
         place->known = true;
-        /* An event with this id may be among those that the topics named have lost. */
-        place->gap = place->lost > 0;
+        /* An event with this id may be among those that the topics have lost. */
+        place->gap = finding->doubtful;
     }
 }
 
-struct replay_place sse_replay_find(const struct sse_registry *registry, const struct sse_text *topics,
-                                    size_t count, struct sse_text id, uint64_t now)
+static bool is_asked_for(const struct replay_request *request, const struct topic *topic)
 {
+    if (topic == request->registry->everyone)
+        return request->everyone;
+    return sse_subscriptions_find(&request->emitter->membership, topic) >= request->first;
+}
+
+struct replay_place sse_replay_find(const struct replay_request *request, const struct sse_text *topics,
+                                    size_t count, struct sse_text id)
+{
+    const struct sse_registry *registry = request->registry;
     const struct archive *archive = &registry->archive;
     struct replay_place place = {.gap = true, .last = archive->sequence};
     bool possible = sse_replay_may_be_id(id);
@@ -66,9 +74,10 @@ struct replay_place sse_replay_find(const struct sse_registry *registry, const s
     for (size_t i = 0; i <= count; i++) {
         const struct topic *topic =
             i < count ? sse_topics_find(&registry->topics, topics[i]) : registry->everyone;
-        uint64_t lost = sse_archive_lost(archive, topic, now);
+        uint64_t lost = sse_archive_lost(archive, topic, request->now);
 
-        place.lost = lost > place.lost ? lost : place.lost;
+        if (lost > place.lost && is_asked_for(request, topic))
+            place.lost = lost;
         if (named)
             look_in(&finding, registry, topic, lost, id);
     }

@@ -127,6 +127,36 @@ static void a_later_subscription_has_its_own_gap(void **state)
                                                       EVENT("a6", "6") EVENT("a8", "8"));
 }
 
+/* A member has had the events to everyone and those of its topics. It does not ask for them when it subscribes to
+ * another topic. */
+static void a_later_subscription_lacks_only_what_is_new_to_it(void **state)
+{
+    static const char others[] = {' ', 'b'};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(others); i++) {
+        struct sse_replay replay;
+        struct fake_client *client;
+
+        use_registry((struct sse_registry_options){.history = {.events = 100},
+                                                   .topic_history = {.events = 2},
+                                                   .id_prefix = sse_str("E"),
+                                                   .gap_type = sse_str("gap")});
+        client = enter(0, "b");
+        (void)publish('a', "a1");
+        for (const char *number = "234"; *number; number++)
+            (void)publish(others[i], "x");
+        (void)publish('a', "a5");
+        assert_int_equal(subscribe(client, "ba", sse_str(ID("1")), &replay), 0);
+        assert_int_equal(replay.outcome, SSE_REPLAY_COMPLETE);
+        (void)publish('a', "a6");
+        assert_string_equal(fake_client_text(client), EVENT("x", "2") EVENT("x", "3") EVENT("x", "4")
+                                                          EVENT("a5", "5") EVENT("a6", "6"));
+        come_back(1, "ab", sse_str(ID("1")), SSE_REPLAY_GAP,
+                  GAP(ID("1"), ID("3"), "1") EVENT("x", "3") EVENT("x", "4") EVENT("a5", "5") EVENT("a6", "6"));
+    }
+}
+
 static void without_history_a_gap_has_no_id(void **state)
 {
     (void)state;
@@ -237,6 +267,7 @@ int main(void)
         GAP_TEST(a_loss_in_another_topic_is_no_gap),
         GAP_TEST(a_topic_that_has_vanished_is_a_gap),
         GAP_TEST(a_later_subscription_has_its_own_gap),
+        GAP_TEST(a_later_subscription_lacks_only_what_is_new_to_it),
         GAP_TEST(without_history_a_gap_has_no_id),
         GAP_TEST(without_a_type_there_is_no_gap_event),
         GAP_TEST(a_bad_type_is_refused),
