@@ -33,7 +33,8 @@ struct sse_platform {
     /** Frees what `allocate` returned. It is never called with NULL. */
     void (*deallocate)(void *block, void *user);
     /**
-     * Returns the nanoseconds of a clock that never goes back. A public call reads it at most once. Exceptions:
+     * Returns the nanoseconds of a clock that never goes back. A registry, its emitters and their loops must have
+     * the same clock. A public call reads it at most once. Exceptions:
      *
      * - sse_loop_run, dispatch and turn read it once for every 64 emitters that they serve.
      * - sse_emitter_wait reads it each time that it wakes up.

@@ -17,7 +17,8 @@
  *   runs inside these functions. Exceptions are `on_wake` of a driven loop and the visitor of sse_registry_each,
  *   which may run inside: do not hold a lock that they take.
  * - Order: two events of one registry that two emitters both receive arrive at both in the same order,
- *   whichever threads published them, and to whichever topics.
+ *   whichever threads published them, and to whichever topics. Exception: the replay of sse_registry_subscribe
+ *   comes after events that may be newer.
  * - Membership: an emitter that ends leaves its registry at once. Membership goes by identity, so the end of an
  *   old connection never affects a new one of the same user.
  */
@@ -219,6 +220,9 @@ SSE_API int sse_registry_publish_message(struct sse_registry *registry, struct s
  * live events follow, without a gap and without a duplicate. A topic that the emitter has already stays as it is.
  * Events to everyone are not replayed: the emitter has had them since it was made. `*replay`, if not NULL, is
  * filled in.
+ *
+ * What the emitter was sent before may be newer than the replay. So the client's last id may go back, and if it
+ * reconnects with that id, it receives the newer events again.
  *
  * If you give ids yourself, make them unique among the topics of one client. An id is looked up in the topics
  * named here and among the events to everyone. If it is not unique:
