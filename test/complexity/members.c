@@ -98,6 +98,24 @@ static uint64_t new_at_the_cap_refused(size_t n)
     return before;
 }
 
+/* The evicted emitter is paused, and has n events behind its pause. */
+static uint64_t new_evicts_a_paused_one(size_t n)
+{
+    struct sse_emitter_options options;
+    uint64_t steps;
+
+    scene_open(&(struct sse_registry_options){.emitters_max = 1, .admission = SSE_ADMISSION_EVICT_OLDEST});
+    options = scene_options();
+    options.paused = true;
+    options.queue_messages = n;
+    (void)scene_add(&options, NULL, 0);
+    (void)scene_publish_many(absent, n, NULL);
+    options.paused = false;
+    steps = new_one(&options, NULL, 0);
+    scene_close();
+    return steps;
+}
+
 /* The evicted emitter has n topics, each with another subscriber. */
 static uint64_t new_evicts_one_with_topics(size_t n)
 {
@@ -356,8 +374,9 @@ const struct cost costs_of_members[] = {
     COST("emitter_new", "members", CONSTANT, 4000, new_as_members_come),
     COST("emitter_new", "members", CONSTANT, 4000, new_with_a_new_topic),
     COST("emitter_new", "members", CONSTANT, 1000, new_at_the_cap_refused),
-    COST("emitter_new", "members, at a cap", LOGARITHMIC, 1000, new_at_the_cap),
-    COST("emitter_new", "topics of the one it evicts", LINEAR, 1000, new_evicts_one_with_topics),
+    COST(JOIN, "members, at a cap", LOGARITHMIC, 1000, new_at_the_cap),
+    COST(JOIN, "topics of the one it evicts", LINEAR, 1000, new_evicts_one_with_topics),
+    COST(JOIN, "events behind the pause of the one it evicts", LINEAR, 1000, new_evicts_a_paused_one),
     COST(END, "members", LOGARITHMIC, 1000, abort_the_oldest),
     COST(END, "members", LOGARITHMIC, 1000, abort_the_newest),
     COST(END, "members", LOGARITHMIC, 1000, complete_one),
