@@ -61,10 +61,16 @@ int sse_loop_bind(struct sse_loop *loop, struct sse_emitter *emitter)
 
 void sse_loop_unbind(struct sse_loop *loop, struct sse_emitter *emitter)
 {
+    bool finishing;
+
     pthread_mutex_lock(&loop->lock);
     sse_watches_remove(&loop->watches, emitter, loop->poller, loop->platform);
     sse_heap_remove(&loop->heap, &emitter->timer);
+    finishing = loop->finishing;
     pthread_mutex_unlock(&loop->lock);
+    /* The loop's thread may have counted this emitter, and wait until it is freed. */
+    if (finishing)
+        sse_marks_wake(&loop->marks);
 }
 
 void sse_loop_unwatch(struct sse_loop *loop, struct sse_emitter *emitter)

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "loop/loop.h"
 #include "loop_stage.h"
 
 #include <errno.h>
@@ -177,6 +178,57 @@ static void an_empty_loop_finishes_at_once(void **state)
     close(client.server_fd);
     loop_client_leave(&client);
     assert_int_equal(sse_loop_finish(stage->loop), 0);
+}
+
+/* A registry that has no memory for a new emitter. When it asks for some, another thread finishes the loop, and the
+ * loop waits for the emitter, which is bound already. Here it is the same thread. */
+struct refusing {
+    struct sse_platform platform;
+    struct loop_stage *stage; /* NULL: memory is there */
+};
+
+static void *finish_and_refuse(size_t size, void *user)
+{
+    struct refusing *refusing = user;
+
+    if (!refusing->stage)
+        return malloc(size);
+    assert_int_equal(sse_loop_finish(refusing->stage->loop), 0);
+    loop_stage_dispatch(refusing->stage);
+    assert_int_equal(sse_loop_count(refusing->stage->loop), 1);
+    return NULL;
+}
+
+static void deallocate(void *block, void *user)
+{
+    (void)user;
+    free(block);
+}
+
+/* Otherwise sse_loop_run would wait for ever. */
+static void a_finished_loop_learns_that_a_new_emitter_was_refused(void **state)
+{
+    struct refusing refusing = {.platform = {.size = sizeof(struct sse_platform),
+                                             .allocate = finish_and_refuse,
+                                             .deallocate = deallocate,
+                                             .user = &refusing}};
+    const struct sse_registry_options options = {.size = sizeof(options), .platform = &refusing.platform};
+    struct loop_stage *stage = *state;
+    struct sse_registry *registry = stage->registry;
+    struct poller_event events[POLLER_EVENTS_MAX];
+    struct loop_client client;
+
+    assert_int_equal(sse_registry_new(&stage->registry, &options), 0);
+    loop_client_connect(&client, stage, LOOP_CLIENT_UNIX);
+    refusing.stage = stage;
+    assert_int_equal(loop_client_try_open(&client, NULL), -ENOMEM);
+    assert_int_equal(sse_loop_count(stage->loop), 0);
+    assert_int_equal(stage->loop->poller->wait(stage->loop->poller, events, 0), 1);
+    assert_int_equal(events[0].descriptor, stage->loop->wake.reader);
+    sse_registry_unref(stage->registry);
+    stage->registry = registry;
+    close(client.server_fd);
+    loop_client_leave(&client);
 }
 
 /* The emitter has not ended, its callbacks have not run, or a reference is left. */
@@ -397,6 +449,7 @@ static int run(const enum sse_poller *poller, const char *name)
         TEST(a_dispatch_ends_by_its_timeout_or_by_a_timer, poller),
         TEST(stop_from_a_callback, poller),
         TEST(an_empty_loop_finishes_at_once, poller),
+        TEST(a_finished_loop_learns_that_a_new_emitter_was_refused, poller),
         TEST(finish_waits_for_the_last_reference, poller),
         TEST(shutdown_and_finish, poller),
         TEST(run_and_dispatch_in_a_callback_are_deadlocks, poller),
