@@ -16,7 +16,8 @@
 
 #include <sse/platform.h>
 
-/** The most events of one wait. Later waits report the others, so none is left out for ever. */
+/** The most events of one wait. After a wait that reports this many, the next one reports the others and does not
+ *  wait, even if there are none. So none is left out for ever. */
 #define POLLER_EVENTS_MAX 64
 
 enum {

@@ -28,14 +28,18 @@ struct entry {
 struct poll_poller {
     struct poller poller; /* first: a poller is cast back to it */
     const struct sse_platform *platform;
-    pthread_mutex_t lock; /* guards all but `polls` and `cursor`; not held while waiting */
+    pthread_mutex_t lock; /* guards all but what is the waiting thread's; not held while waiting */
     struct array entries;
     uint32_t count;
     struct array places;   /* for each descriptor, where its entry is, or NOWHERE */
     uint32_t capacity;     /* of `larger`, or of `polls` if `larger` is NULL */
-    struct pollfd *polls;  /* the argument of poll(2), for the waiting thread */
-    struct pollfd *larger; /* replaces `polls` in the next wait, or NULL */
-    uint32_t cursor;       /* where a wait begins to look, so that no descriptor is left out for ever */
+    struct pollfd *larger; /* replaces `polls` before the next poll(2), or NULL */
+
+    /* The waiting thread's. */
+    struct pollfd *polls; /* the argument of poll(2), and its result */
+    uint32_t polled;      /* how many of them have a result */
+    uint32_t read;        /* how many of these were read */
+    bool more;            /* the last wait filled its events, so the next one reads on */
 };
 
 static struct poll_poller *of(struct poller *poller)
@@ -199,36 +203,42 @@ static uint32_t fill_in(struct poll_poller *self)
 
 /* Fills in the events. A descriptor that was removed during the wait is left out, even if its number was added
  * again. */
-static int collect(struct poll_poller *self, uint32_t count, struct poller_event *events)
+static int collect(struct poll_poller *self, struct poller_event *events)
 {
-    uint32_t start = self->cursor;
     int found = 0;
 
     pthread_mutex_lock(&self->lock);
-    for (uint32_t i = 0; i < count && found < POLLER_EVENTS_MAX; i++) {
-        uint32_t position = (start + i) % count;
-        const struct pollfd *told = &self->polls[position];
+    while (self->read < self->polled && found < POLLER_EVENTS_MAX) {
+        const struct pollfd *told = &self->polls[self->read++];
         const struct entry *entry = told->revents ? find(self, told->fd) : NULL;
 
-        if (!entry || !entry->asked)
-            continue;
-        self->cursor = position + 1;
-        events[found++] = (struct poller_event){
-            .descriptor = told->fd, .generation = entry->generation, .happened = happened_of(told->revents)};
+        if (entry && entry->asked)
+            events[found++] = (struct poller_event){.descriptor = told->fd,
+                                                    .generation = entry->generation,
+                                                    .happened = happened_of(told->revents)};
     }
     pthread_mutex_unlock(&self->lock);
+    self->more = found == POLLER_EVENTS_MAX;
     return found;
 }
 
+/* One poll(2) is enough for all that is ready. With a poll(2) for each report, many descriptors that are ready
+ * would cost the square of their number. */
 static int wait_for_events(struct poller *poller, struct poller_event *events, int timeout_ms)
 {
     struct poll_poller *self = of(poller);
-    uint32_t count = fill_in(self);
-    int ready = poll(self->polls, (nfds_t)count, timeout_ms);
+    uint32_t count;
+    int ready;
 
+    if (self->more)
+        return collect(self, events);
+    count = fill_in(self);
+    ready = poll(self->polls, (nfds_t)count, timeout_ms);
     if (ready < 0)
         return errno == EINTR || errno == EAGAIN ? 0 : -errno;
-    return ready ? collect(self, count, events) : 0;
+    self->polled = ready ? count : 0;
+    self->read = 0;
+    return collect(self, events);
 }
 
 static int descriptor(struct poller *poller)

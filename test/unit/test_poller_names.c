@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "faulty_calls.h"
 #include "poller_stage.h"
 
 #include <errno.h>
@@ -200,6 +201,56 @@ static void all_of_many_are_reported(void **state)
         poller_pair_remove(stage, &pairs[i]);
 }
 
+/* However many are ready, poll(2) looks at all of them once. */
+static void a_report_of_many_needs_one_poll(void **state)
+{
+    static struct poller_pair pairs[2 * POLLER_EVENTS_MAX];
+    struct poller_stage *stage = *state;
+
+    for (size_t count = POLLER_EVENTS_MAX - 1; count <= 2 * POLLER_EVENTS_MAX; count++) {
+        size_t found = 0;
+        int reported;
+
+        for (size_t i = 0; i < count; i++) {
+            poller_pair_add(stage, &pairs[i], POLLER_INPUT);
+            poller_pair_send(&pairs[i]);
+        }
+        faulty_calls_reset();
+        do {
+            reported = poller_stage_wait(stage);
+            found += (size_t)reported;
+        } while (reported == POLLER_EVENTS_MAX && found <= count);
+        assert_int_equal(found, count);
+        assert_int_equal(faulty_calls_made(FAULTY_POLL), !poller_stage_is_epoll(stage));
+        for (size_t i = 0; i < count; i++)
+            poller_pair_remove(stage, &pairs[i]);
+        assert_int_equal(poller_stage_wait(stage), 0);
+    }
+}
+
+/* What was ready under a number is not reported of the next descriptor with this number. */
+static void a_number_may_change_between_two_reports(void **state)
+{
+    static struct poller_pair pairs[2 * POLLER_EVENTS_MAX];
+    const size_t count = sizeof(pairs) / sizeof(pairs[0]);
+    struct poller_stage *stage = *state;
+
+    for (size_t i = 0; i < count; i++) {
+        poller_pair_add(stage, &pairs[i], POLLER_INPUT);
+        poller_pair_send(&pairs[i]);
+    }
+    assert_int_equal(poller_stage_wait(stage), POLLER_EVENTS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        poller_pair_remove(stage, &pairs[i]);
+        poller_pair_add(stage, &pairs[i], POLLER_INPUT);
+    }
+    for (int wait = 0; wait < 3; wait++)
+        for (int i = poller_stage_wait(stage); i-- > 0;)
+            assert_false(stage->events[i].happened & POLLER_INPUT);
+    for (size_t i = 0; i < count; i++)
+        poller_pair_remove(stage, &pairs[i]);
+}
+
 static int run(make_poller *const *maker, const char *name)
 {
     const struct CMUnitTest tests[] = {
@@ -211,6 +262,8 @@ static int run(make_poller *const *maker, const char *name)
         POLLER_TEST(the_lowest_name_is_a_name_like_others, maker),
         POLLER_TEST(an_old_generation_changes_nothing, maker),
         POLLER_TEST(all_of_many_are_reported, maker),
+        POLLER_TEST(a_report_of_many_needs_one_poll, maker),
+        POLLER_TEST(a_number_may_change_between_two_reports, maker),
     };
 
     return cmocka_run_group_tests_name(name, tests, NULL, NULL);
