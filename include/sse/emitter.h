@@ -221,9 +221,8 @@ struct sse_emitter_options {
      *   client closes its sending side, the emitter writes a comment. A client that is gone answers with a reset.
      * - Systems with neither epoll nor POLLRDHUP (macOS, OpenBSD, NetBSD, illumos) report only errors to the
      *   loop. There the loop notices a client that has closed after the next write, such as the heartbeat.
-     * - A write callback that returned -EAGAIN is called again when the socket has room. If the socket has room
-     *   already (TLS that must read first, a closed HTTP/2 window), call sse_emitter_flush yourself:
-     *   see SSE_BLOCKED.
+     * - A write callback that returned -EAGAIN is called again when the socket has room. If it then writes nothing
+     *   (TLS that must read first, a closed HTTP/2 window), call sse_emitter_flush yourself: see SSE_BLOCKED.
      * - The loop never reads the socket and never closes it. Close it only after sse_emitter_close.
      * - Several emitters may name one socket, as over HTTP/2.
      */

@@ -28,14 +28,25 @@ static bool has_room(struct sse_emitter *emitter)
     return ready;
 }
 
-/* Asks the poller for room if the output is full. If the socket of a write callback has room already, it does not
- * ask: the callback waits for something else, and the program calls sse_emitter_flush. */
+static bool has_written(struct sse_loop *loop, const struct sse_emitter *emitter)
+{
+    bool written;
+
+    pthread_mutex_lock(&loop->lock);
+    written = sse_watches_has_written(&loop->watches, emitter);
+    pthread_mutex_unlock(&loop->lock);
+    return written;
+}
+
+/* Asks the poller for room if the output is full. If the socket of a write callback has room, the room may have
+ * come after the callback found it full. So the poller is asked, which reports the room, and the callback tries
+ * again. If that writes nothing, it waits for something else, and the program calls sse_emitter_flush. */
 static void ask_for_room(struct sse_loop *loop, struct sse_emitter *emitter, bool blocked)
 {
     bool ask = blocked;
 
     if (emitter->output_kind == OUTPUT_CALLBACK && blocked)
-        ask = !has_room(emitter);
+        ask = !has_room(emitter) || has_written(loop, emitter);
     /* Other threads may read it together with the bits beside it. */
     pthread_mutex_lock(&emitter->lock);
     emitter->asked_for_room = ask;

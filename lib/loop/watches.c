@@ -163,7 +163,7 @@ static int add_watcher(struct watches *watches, struct watch *watch, struct sse_
     watch->watchers = watchers;
     set_place(emitter, watchers->count);
     added = sse_watch_at(watch, watchers->count++);
-    *added = (struct watcher){.emitter = emitter};
+    *added = (struct watcher){.emitter = emitter, .written = UINT32_MAX};
     set_interest(watchers, added, interest_of(emitter));
     return 0;
 }
@@ -245,6 +245,20 @@ void sse_watches_ask_again(struct watches *watches, int descriptor, struct polle
         return;
     watch->interest = interest;
     poller->change(poller, descriptor, watch->generation, interest);
+}
+
+/* Only the loop's thread calls a write callback, and counts what that has written. So the lock of the emitter is not
+ * necessary. */
+bool sse_watches_has_written(const struct watches *watches, const struct sse_emitter *emitter)
+{
+    const struct watch *watch = sse_watches_find(watches, sse_emitter_descriptor(emitter));
+    struct watcher *watcher = watch ? find_watcher(watch, emitter) : NULL;
+    uint32_t written = (uint32_t)emitter->bytes;
+
+    if (!watcher || watcher->written == written)
+        return false;
+    watcher->written = written;
+    return true;
 }
 
 void sse_watches_ask(struct watches *watches, const struct sse_emitter *emitter, struct poller *poller)

@@ -17,6 +17,7 @@
 struct watcher {
     struct sse_emitter *emitter;
     unsigned interest;
+    uint32_t written; /* bytes of the emitter, when sse_watches_has_written last returned true */
 };
 
 /** The watchers of one descriptor, such as the streams of an HTTP/2 connection. */
@@ -61,6 +62,10 @@ bool sse_watches_is_same_file(const struct watches *watches, const struct sse_em
 /** To be called when an emitter needs something else from the poller. Asks for room if one emitter of its
  *  descriptor needs it, and for input until the client has closed its sending side. In the loop's thread. */
 void sse_watches_ask(struct watches *watches, const struct sse_emitter *emitter, struct poller *poller);
+
+/** Whether an emitter that names a descriptor as watch_fd has written since this last returned true for it. In the
+ *  loop's thread. */
+bool sse_watches_has_written(const struct watches *watches, const struct sse_emitter *emitter);
 
 /** To be called when an emitter of a descriptor may have been removed. */
 void sse_watches_ask_again(struct watches *watches, int descriptor, struct poller *poller);
