@@ -112,10 +112,3 @@ int sse_output_identify(int descriptor, struct output_file *file)
     *file = (struct output_file){.number = descriptor, .device = status.st_dev, .inode = status.st_ino};
     return S_ISSOCK(status.st_mode) ? OUTPUT_SOCKET : OUTPUT_FILE;
 }
-
-bool sse_output_is_same_file(const struct output_file *file)
-{
-    struct stat status;
-
-    return !fstat(file->number, &status) && is_same(file, &status);
-}

@@ -8,7 +8,6 @@
  * no lock.
  */
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -42,9 +41,6 @@ struct output {
 
 /** OUTPUT_SOCKET or OUTPUT_FILE, or -EBADF. Fills in `file` for both. */
 int sse_output_identify(int descriptor, struct output_file *file);
-
-/** Whether the number is still that of the same open file. */
-bool sse_output_is_same_file(const struct output_file *file);
 
 ssize_t sse_socket_write(const struct output *output, const struct iovec *iov, int count);
 ssize_t sse_file_write(const struct output *output, const struct iovec *iov, int count);
