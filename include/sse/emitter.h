@@ -87,8 +87,8 @@ enum sse_reason {
     SSE_REASON_LIFETIME = 2,      /**< lifetime_ms is over: 0 */
     SSE_REASON_STALLED = 3,       /**< bytes were queued, and none was written for stall_ms: -ETIMEDOUT */
     SSE_REASON_DRAIN_TIMEOUT = 4, /**< draining took longer than drain_ms: -ETIMEDOUT */
-    SSE_REASON_DISCONNECTED = 5,  /**< the client is gone: -EPIPE, -ECONNRESET, -ETIMEDOUT,
-                                       -EHOSTUNREACH, -ENETUNREACH */
+    SSE_REASON_DISCONNECTED = 5,  /**< the client is gone: -EPIPE, -ECONNRESET, -ECONNREFUSED,
+                                       -ETIMEDOUT, -EHOSTUNREACH, -ENETUNREACH */
     SSE_REASON_OUTPUT_ERROR = 6,  /**< the output returned another error: that error */
     SSE_REASON_OVERFLOW = 7,      /**< the queue was full: -ENOBUFS; there was no memory for it: -ENOMEM */
     SSE_REASON_ABORTED = 8,       /**< sse_emitter_abort: the error that was passed to it */
@@ -486,7 +486,7 @@ SSE_API int sse_emitter_complete(struct sse_emitter *emitter);
  * `error` is any negative errno. The completion record has it, `on_error` gets it, and later calls on the emitter
  * return it: see SSE_ENDED.
  *
- * - -EPIPE, -ECONNRESET, -ETIMEDOUT, -EHOSTUNREACH, -ENETUNREACH: the reason is DISCONNECTED.
+ * - -EPIPE, -ECONNRESET, -ECONNREFUSED, -ETIMEDOUT, -EHOSTUNREACH, -ENETUNREACH: the reason is DISCONNECTED.
  * - Every other errno: the reason is ABORTED.
  * Errors:
  * - -EINVAL: `emitter` is NULL, or `error` is not a negative errno.

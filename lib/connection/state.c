@@ -40,10 +40,11 @@ bool sse_reason_is_error(enum sse_reason reason)
            reason == SSE_REASON_OVERFLOW || reason == SSE_REASON_ABORTED;
 }
 
+/* A connection is refused when a firewall rejects the packets to a client that has vanished. */
 static bool client_is_gone(int error)
 {
-    return error == -EPIPE || error == -ECONNRESET || error == -ETIMEDOUT || error == -EHOSTUNREACH ||
-           error == -ENETUNREACH;
+    return error == -EPIPE || error == -ECONNRESET || error == -ECONNREFUSED || error == -ETIMEDOUT ||
+           error == -EHOSTUNREACH || error == -ENETUNREACH;
 }
 
 enum sse_reason sse_reason_of_output_error(int error)

@@ -56,12 +56,14 @@ static void ask_for_room(struct sse_loop *loop, struct sse_emitter *emitter, boo
     pthread_mutex_unlock(&loop->lock);
 }
 
+/* Why the client is gone. What the network reports of it can be any errno, such as -EHOSTDOWN. */
 static int error_of_socket(int descriptor)
 {
     int error = 0;
     socklen_t size = sizeof(error);
 
-    if (getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &size) || !error)
+    if (getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &size) ||
+        sse_reason_of_output_error(-error) != SSE_REASON_DISCONNECTED)
         return -ECONNRESET;
     return -error;
 }

@@ -100,8 +100,8 @@ static bool feed(struct event_source_parser *parser, const struct client *client
 
 static bool is_disconnection(int error)
 {
-    return error == -EPIPE || error == -ECONNRESET || error == -ETIMEDOUT || error == -EHOSTUNREACH ||
-           error == -ENETUNREACH;
+    return error == -EPIPE || error == -ECONNRESET || error == -ECONNREFUSED || error == -ETIMEDOUT ||
+           error == -EHOSTUNREACH || error == -ENETUNREACH;
 }
 
 /* The table of enum sse_reason. */

@@ -48,8 +48,8 @@ static bool is_answer(int error)
 
 static bool client_is_gone(int error)
 {
-    return error == -EPIPE || error == -ECONNRESET || error == -ETIMEDOUT || error == -EHOSTUNREACH ||
-           error == -ENETUNREACH;
+    return error == -EPIPE || error == -ECONNRESET || error == -ECONNREFUSED || error == -ETIMEDOUT ||
+           error == -EHOSTUNREACH || error == -ENETUNREACH;
 }
 
 /* The record and on_error have the errno unchanged. So has every later call, unless the errno would mean another

@@ -103,8 +103,8 @@ static void errors_become_reasons(void **state)
 {
     (void)state;
     for (int error = LOWEST_ERROR; error < 0; error++) {
-        bool gone = error == -EPIPE || error == -ECONNRESET || error == -ETIMEDOUT ||
-                    error == -EHOSTUNREACH || error == -ENETUNREACH;
+        bool gone = error == -EPIPE || error == -ECONNRESET || error == -ECONNREFUSED ||
+                    error == -ETIMEDOUT || error == -EHOSTUNREACH || error == -ENETUNREACH;
 
         assert_int_equal(sse_reason_of_output_error(error),
                          gone ? SSE_REASON_DISCONNECTED : SSE_REASON_OUTPUT_ERROR);
