@@ -67,7 +67,7 @@ void sse_socket_tune(int descriptor, uint32_t stall_ms);
 int sse_socket_discard(int descriptor);
 
 /** Closes a descriptor. If it is a socket, sends FIN and discards what was received before: otherwise a reset could
- *  destroy the last event. */
+ *  destroy the last event. Turns SO_LINGER off, with which a close blocks or sends a reset. */
 void sse_output_close(int descriptor, enum output_kind kind);
 
 /** The number of bytes in the pieces. */

@@ -168,7 +168,10 @@ int sse_socket_discard(int descriptor)
 
 void sse_output_close(int descriptor, enum output_kind kind)
 {
+    const struct linger off = {.l_onoff = 0};
+
     if (kind == OUTPUT_SOCKET) {
+        (void)setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
         (void)shutdown(descriptor, SHUT_WR);
         (void)sse_socket_discard(descriptor);
     }

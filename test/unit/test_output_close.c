@@ -67,6 +67,53 @@ static void a_client_that_sends_without_end_does_not_hold_up_a_close(void **stat
     close(connection.client);
 }
 
+static void set_lingering(int fd, int seconds)
+{
+    const struct linger lingering = {.l_onoff = 1, .l_linger = seconds};
+
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &lingering, sizeof(lingering)), 0);
+}
+
+/* A server may set it for its listening socket, from which accepted sockets inherit it. With 0 seconds a close would
+ * send a reset, and discard what the kernel has not sent yet. */
+static void what_was_written_is_not_lost_by_lingering(void **state)
+{
+    static char bytes[DISCARDED_MAX];
+    struct connection connection;
+    ssize_t size, written = 0, received = 0;
+
+    (void)state;
+    connection_open_tcp(&connection);
+    set_lingering(connection.ours, 0);
+    while ((size = send(connection.ours, bytes, sizeof(bytes), MSG_DONTWAIT)) > 0)
+        written += size;
+    sse_output_close(connection.ours, OUTPUT_SOCKET);
+    while ((size = read(connection.client, bytes, sizeof(bytes))) > 0)
+        received += size;
+    assert_int_equal(size, 0);
+    assert_int_equal(received, written);
+    close(connection.client);
+}
+
+/* A close would wait until the client has received everything, even if the socket is non-blocking. */
+static void a_client_that_does_not_read_does_not_hold_up_a_close(void **state)
+{
+    struct linger lingering;
+    socklen_t size = sizeof(lingering);
+    struct connection connection;
+    int copy;
+
+    (void)state;
+    connection_open_tcp(&connection);
+    set_lingering(connection.ours, 30);
+    copy = dup(connection.ours);
+    sse_output_close(connection.ours, OUTPUT_SOCKET);
+    assert_int_equal(getsockopt(copy, SOL_SOCKET, SO_LINGER, &lingering, &size), 0);
+    assert_int_equal(lingering.l_onoff, 0);
+    close(copy);
+    close(connection.client);
+}
+
 /* Also if another process has the descriptor. */
 static void the_client_sees_the_end_at_once(void **state)
 {
@@ -105,12 +152,11 @@ static void other_outputs_are_only_closed(void **state)
 
 static void broken_sockets_are_closed_as_well(void **state)
 {
-    const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
     struct connection connection;
 
     (void)state;
     connection_open_tcp(&connection);
-    assert_int_equal(setsockopt(connection.client, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)), 0);
+    set_lingering(connection.client, 0);
     close(connection.client);
     connection_await(connection.ours, POLLIN);
     sse_output_close(connection.ours, OUTPUT_SOCKET);
@@ -129,6 +175,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(the_last_event_is_not_lost_by_a_reset, reset),
         cmocka_unit_test_setup(a_client_that_sends_without_end_does_not_hold_up_a_close, reset),
+        cmocka_unit_test_setup(what_was_written_is_not_lost_by_lingering, reset),
+        cmocka_unit_test_setup(a_client_that_does_not_read_does_not_hold_up_a_close, reset),
         cmocka_unit_test_setup(the_client_sees_the_end_at_once, reset),
         cmocka_unit_test_setup(other_outputs_are_only_closed, reset),
         cmocka_unit_test_setup(broken_sockets_are_closed_as_well, reset),
