@@ -40,6 +40,26 @@ export async function assertSame(clients, accepted) {
     assert.ok(clients.every((client) => client.count('gap') === 0));
 }
 
+/** Publishes to all streams, and stops the server. Every stream gets every event and ends well. `pattern` finds the
+ *  process in the message about an end. */
+export async function assertReached(host, topic, streams, pattern) {
+    const texts = Array.from({ length: 30 }, (_, index) => String(index));
+    for (const text of texts) {
+        await host.publish(topic, text);
+    }
+    for (const stream of streams) {
+        await stream.untilEvents(texts.length);
+        assert.deepEqual(stream.data, texts);
+    }
+    host.terminate();
+    await Promise.all(streams.map((stream) => stream.untilEnd()));
+    assert.ok(streams.every(({ ended, events }) => ended === 'end' && events.at(-1).type === 'final'));
+    await host.untilExit();
+    const pids = [...host.stderr.matchAll(pattern)].map(([, pid]) => pid);
+    assert.equal(pids.length, streams.length);
+    assert.ok(new Set(pids).size > 1, 'one process had all streams');
+}
+
 /** The first client gets some events more. */
 export function untilMore([client]) {
     const count = client.messages.length + 20;
