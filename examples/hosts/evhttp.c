@@ -5,6 +5,7 @@
  */
 #include "evhttp_limit.h"
 #include "service.h"
+#include "socket.h"
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -128,6 +129,7 @@ static void send_head(struct stream *stream)
     bufferevent_set_timeouts(socket, NULL, NULL);
     evhttp_send_reply_start(stream->request, 200, "OK");
 }
+    socket_set_options(bufferevent_getfd(socket));
 
 /* on_ready sends the first bytes in the loop's next turn. */
 static int open_stream(struct sse_emitter_options options, struct evhttp_request *request)

@@ -7,6 +7,7 @@
 #define H2O_USE_LIBUV 0
 
 #include "service.h"
+#include "socket.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -111,6 +112,7 @@ static int open_stream(struct stream **opened, struct sse_emitter_options option
         free(stream);
         return error;
     }
+    socket_set_options(options.watch_fd);
     link = h2o_mem_alloc_shared(&request->pool, sizeof(*link), close_stream);
     *link = *opened = stream;
     return 0;

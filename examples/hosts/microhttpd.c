@@ -5,6 +5,7 @@
  * sockets, because libmicrohttpd does not notice a disconnect while a connection is suspended.
  */
 #include "microhttpd_server.h"
+#include "socket.h"
 
 #include <stdlib.h>
 
@@ -89,6 +90,7 @@ int open_stream(struct MHD_Response **response, struct sse_emitter_options optio
         free_stream(stream);
         return error;
     }
+    socket_set_options(options.watch_fd);
     *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 4096, read_stream, stream, close_stream);
     (void)MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, SEND_SECONDS);
     if (*response)

@@ -5,6 +5,7 @@
  * so only the second heartbeat notices it.
  */
 #include "microhttpd_server.h"
+#include "socket.h"
 
 /* -- the adapter ---------------------------------------------------------------------------- */
 
@@ -49,6 +50,7 @@ int open_stream(struct MHD_Response **response, struct sse_emitter_options optio
     error = sse_emitter_new(&emitter, &options, NULL);
     if (error)
         return error;
+    socket_set_options(MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd);
     *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 4096, read_stream, emitter, close_stream);
     (void)MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, seconds);
     if (*response)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "nghttp2_server.h"
+#include "socket.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -49,6 +50,7 @@ static bool add_connection(struct server *server, int fd)
         return false;
     }
     set_nonblocking(fd);
+    socket_set_options(fd);
     connection->fd = fd;
     connection->server = server;
     connection->active_ms = connection->written_ms = service_now_ms();

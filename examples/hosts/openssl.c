@@ -7,6 +7,7 @@
  *     host_openssl PORT HEARTBEAT_MS STREAMS_MAX CERTIFICATE.pem KEY.pem
  */
 #include "request.h"
+#include "socket.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -81,6 +82,7 @@ static int open_stream(struct tls *tls, struct sse_emitter_options options)
 {
     struct sse_emitter *emitter;
 
+    socket_set_options(tls->fd);
     options.output = SSE_OUTPUT_CALLBACK;
     options.write = write_tls;
     options.watch_fd = tls->fd;

@@ -4,6 +4,7 @@
  * writes the next ones. libuv has no HTTP, so http-parser reads the requests, and the emitter writes the head.
  */
 #include "request.h"
+#include "socket.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,6 +90,7 @@ static int open_stream(struct stream **opened, struct sse_emitter_options option
                        uv_close_cb on_close)
 {
     struct stream *stream = calloc(1, sizeof(*stream));
+    uv_os_fd_t fd;
     int error;
 
     if (!stream)
@@ -100,11 +102,14 @@ static int open_stream(struct stream **opened, struct sse_emitter_options option
     options.on_release = free;
     options.user = stream;
     error = sse_emitter_new(&stream->emitter, &options, NULL);
-    if (error)
+    if (error) {
         free(stream);
-    else
-        *opened = stream;
-    return error;
+        return error;
+    }
+    if (!uv_fileno((uv_handle_t *)socket, &fd))
+        socket_set_options(fd);
+    *opened = stream;
+    return 0;
 }
 
 /* -- the server ----------------------------------------------------------------------------- */
@@ -291,7 +296,6 @@ static void accept_connection(struct server *server)
     connection->socket.data = connection;
     limit_time(server, connection);
     if (uv_accept((uv_stream_t *)&server->listener, (uv_stream_t *)&connection->socket) ||
-        uv_tcp_nodelay(&connection->socket, 1) ||
         uv_read_start((uv_stream_t *)&connection->socket, give_buffer, on_read))
         close_connection(connection);
 }

@@ -5,6 +5,7 @@
  * from a client while it answers. libwebsockets waits for the loop's descriptor.
  */
 #include "service.h"
+#include "socket.h"
 
 #include <libwebsockets.h>
 #include <stdio.h>
@@ -94,6 +95,7 @@ static int open_stream(struct stream **opened, struct sse_emitter_options option
         free(stream);
         return error;
     }
+    socket_set_options(options.watch_fd);
     lws_http_headers_detach(wsi);
     lws_set_timeout(wsi, NO_PENDING_TIMEOUT, 0);
     *opened = stream;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Starts a server of examples/hosts, with the proxy in front of it, and observes it from outside.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,6 +14,8 @@ import { nginx } from './nginx.mjs';
 
 const HEARTBEAT_MS = 300;
 const EXIT_MS = 30000;
+/** How socket_options.py ends then. */
+const NOT_ALLOWED = 77;
 
 const fronts = {
     nginx: (port) => startNginx(`include /etc/nginx/fastcgi_params; fastcgi_pass 127.0.0.1:${port};`),
@@ -168,6 +170,14 @@ class Host {
 
     descriptors() {
         return readdirSync(`/proc/${this.pid}/fd`).length;
+    }
+
+    /** TCP_NODELAY and TCP_USER_TIMEOUT of each connection to it; null where the system does not tell. */
+    socketOptions() {
+        const file = join(process.env.SSE_ROOT, 'test/hosts/socket_options.py');
+        const options = [file, this.pid, this.port].map(String);
+        const { status, stdout } = spawnSync('python3', options, { encoding: 'utf8' });
+        return status === NOT_ALLOWED ? null : JSON.parse(stdout);
     }
 
     /** Processor time so far, in ticks of the system. */

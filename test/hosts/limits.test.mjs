@@ -17,6 +17,7 @@ const STREAMS_MAX = 36;
 const CLIENTS = 150;
 const BODIES = 40;
 const SAMPLES = 100;
+const STALL_MS = 30000;
 const BODY_SIZE = 900000;
 const PREFACE = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0';
 
@@ -133,6 +134,21 @@ function defineTests(entry, build) {
             await until(() => raw.closed || raw.received, 'the end of its time');
             assert.doesNotMatch(raw.received, /^HTTP\/1\.1 2/);
             raw.close();
+        });
+    }
+
+    // The library sets these options only if it writes to the socket itself.
+    if (!entry.hidesSocket) {
+        test('the kernel sends each event at once, and gives up a client whose network has vanished', async (t) => {
+            const host = await start(t);
+            const stream = await Stream.open(host, 'a');
+            const options = host.socketOptions();
+            stream.close();
+            if (options === null) {
+                t.skip('the system does not let one process look at the sockets of another');
+                return;
+            }
+            assert.ok(options.some(([isAtOnce, ms]) => isAtOnce && ms === STALL_MS), JSON.stringify(options));
         });
     }
 

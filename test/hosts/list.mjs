@@ -6,6 +6,7 @@
 // it is tested, if not both; `mpm`: Apache's; `sessionStreams`: how many streams of HTTP/2 the tests put on one
 // connection. What else is not in the hands of the program:
 // - `continues` false: the server cannot send "100 Continue";
+// - `hidesSocket`: the program does not get the socket of its client;
 // - `lengths` false: it hides that a request had two lengths;
 // - `trickles`: it, or its front, waits for a body as long as a byte comes now and then;
 // - `countsBodies` false: it, or its front, keeps the bodies that have not come to their end;
@@ -17,7 +18,7 @@ const apache = { server: 'apache2', mpm: 'event', spares: false };
 export const hosts = [
     { name: 'microhttpd' },
     { name: 'microhttpd_threads', blocking: true },
-    { name: 'civetweb', blocking: true },
+    { name: 'civetweb', blocking: true, hidesSocket: true },
     { name: 'evhttp', countsBodies: false },
     { name: 'uv' },
     { name: 'libsoup' },
@@ -28,11 +29,11 @@ export const hosts = [
     { name: 'openssl', tls: true },
     {
         name: 'fastcgi behind nginx', program: 'fastcgi', front: 'nginx', blocking: true, trickles: true,
-        countsBodies: false,
+        countsBodies: false, hidesSocket: true,
     },
     {
         name: 'fastcgi behind lighttpd', program: 'fastcgi', front: 'lighttpd', blocking: true,
-        misreads: ['%', '%zz'], trickles: true, countsBodies: false,
+        misreads: ['%', '%zz'], trickles: true, countsBodies: false, hidesSocket: true,
     },
     { ...nginx, name: 'nginx' },
     { ...nginx, name: 'nginx over TLS', tls: true },

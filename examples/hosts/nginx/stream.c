@@ -3,6 +3,8 @@
 #include "module.h"
 #include "shared.h"
 
+#include "../socket.h"
+
 #include <stdlib.h>
 
 #define HEADERS 8
@@ -199,6 +201,7 @@ static ngx_int_t begin(ngx_http_request_t *request)
         result = ngx_http_send_header(request);
     if (result == NGX_ERROR || result > NGX_OK)
         return result;
+    socket_set_options(request->connection->fd);
     request->main->count++;
     request->read_event_handler = ngx_http_test_reading;
     request->write_event_handler = on_writable;
