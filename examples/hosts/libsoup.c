@@ -50,7 +50,8 @@ static struct sse_http_options head_for(SoupServerMessage *message)
                                      .header_count = 1};
 }
 
-/* GLib will close its own descriptor. That sends nothing to the client while this copy is open. */
+/* GLib will close its own descriptor. That sends nothing to the client while this copy is open. Without a free
+ * descriptor, the client is told to come back. */
 static int copy_descriptor(GIOStream *connection)
 {
     GOutputStream *output = g_io_stream_get_output_stream(connection);
@@ -59,7 +60,7 @@ static int copy_descriptor(GIOStream *connection)
     if (!G_IS_FILE_DESCRIPTOR_BASED(output))
         return -ENOTSUP;
     fd = fcntl(g_file_descriptor_based_get_fd(G_FILE_DESCRIPTOR_BASED(output)), F_DUPFD_CLOEXEC, 0);
-    return fd < 0 ? -errno : fd;
+    return fd < 0 ? -EAGAIN : fd;
 }
 
 static int open_stream(struct sse_emitter_options options, GIOStream *connection)

@@ -165,6 +165,12 @@ function defineTests(entry, build) {
             // A thread that never sleeps would never be seen waiting, however little processor time it gets.
             assert.ok(busy < SAMPLES * 0.8, `busy in ${busy} samples`);
             assert.ok(host.stderr.length < 20000, host.stderr.slice(0, 2000));
+            if (!host.front && !host.tls && !host.http2) {
+                raws[0].send('GET /events?topic=a HTTP/1.1\r\nHost: localhost\r\n\r\n');
+                await raws[0].untilReceived(/\r\n\r\n/);
+                // An EventSource reconnects after 200 and after a closed connection, and after no other status.
+                assert.match(raws[0].received, /^(HTTP\/1\.1 200 |$)/);
+            }
             assert.ok(host.stderr.split('cannot accept new connections').length <= 2, host.stderr.slice(0, 2000));
             raws.forEach((raw) => raw.close());
             await until(async () => (await publish(host)).status === 202, 'an answer');
