@@ -146,6 +146,22 @@ function testBodies(entry, build) {
         assert.equal((await ask(it.host, { method: 'GET', target: 'events?topic=a', headers })).status, 200);
     });
 
+    if (!entry.http2) {
+        test('a client of HTTP/1.0 gets a stream without chunks, even if it keeps connections open', async () => {
+            for (const more of ['', 'Connection: keep-alive\r\n']) {
+                const raw = await Raw.connect(it.host);
+                raw.send(`GET /events?topic=old HTTP/1.0\r\nHost: 127.0.0.1:${portOf(it.host)}\r\n${more}\r\n`);
+                await raw.untilReceived(/\r\n\r\n:\n/);
+                await it.host.publish('old', 'x');
+                await raw.untilReceived(/\ndata: x\n/);
+                assert.match(raw.received, /\ndata: x\n/);
+                const [head] = raw.received.toLowerCase().split('\r\n\r\n');
+                assert.doesNotMatch(head, /^(content-length|transfer-encoding|connection: keep-alive)/m);
+                raw.close();
+            }
+        });
+    }
+
     test('an id that no event has is a gap', async () => {
         for (const lastEventId of ['x'.repeat(500), 'x'.repeat(2000), '%00', '0', '\xff']) {
             const stream = await Stream.open(it.host, 'ids', { lastEventId });
