@@ -342,6 +342,10 @@ static int handle(struct lws *wsi, enum lws_callback_reasons reason, void *user,
         return 0;
     case LWS_CALLBACK_RAW_RX_FILE:
         (void)sse_loop_dispatch(server->streams, 0);
+    case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
+        /* Ignores the offer of another protocol: libwebsockets knows none with this name, and goes on in HTTP/1. */
+        memset(in, '-', strlen(in));
+        return 0;
         return 0;
     default:
         return lws_callback_http_dummy(wsi, reason, user, in, size);

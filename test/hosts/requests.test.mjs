@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import http2 from 'node:http2';
 import { after, before, describe, test } from 'node:test';
 import { until } from '../clients/hub.mjs';
+import { openCurl } from '../clients/sources.mjs';
 import { buildsOf, missing, startHost } from './host.mjs';
 import { hosts } from './list.mjs';
 import { ask, Raw } from './raw.mjs';
@@ -160,6 +161,17 @@ function testBodies(entry, build) {
                 raw.close();
             }
         });
+
+        if (!entry.front) {
+            test('a client that offers HTTP/2 gets a stream', async (t) => {
+                const curl = openCurl(it.host.events('offer'), [...it.host.curlOptions, '--http2']);
+                t.after(() => curl.close());
+                await curl.untilOpen();
+                await it.host.publish('offer', 'x');
+                const [event] = await curl.untilEvents(1);
+                assert.equal(event.data, 'x');
+            });
+        }
     }
 
     test('an id that no event has is a gap', async () => {
