@@ -1,13 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 #include "body.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define FIRST_ROOM 1024
 
-int body_check_length(const char *length, unsigned count)
+static bool is_chunked(const char *coding)
 {
+    static const char name[] = "chunked";
+    const size_t size = strlen(name);
+
+    return !strncasecmp(coding, name, size) && !coding[size + strspn(coding + size, " \t")];
+}
+
+int body_check_framing(const char *length, unsigned count, const char *coding)
+{
+    if (coding && !length)
+        return is_chunked(coding) ? 0 : 501;
+    if (coding)
+        return 400;
     if (!length)
         return 0;
     if (count > 1 || !*length || length[strspn(length, "0123456789")])

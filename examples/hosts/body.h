@@ -11,10 +11,11 @@
 #define BODY_SIZE_MAX ((size_t)1 << 20)
 #define BODIES_SIZE_MAX ((size_t)16 << 20)
 
-/** Decides by the value of Content-Length, or NULL, whether a body may come. `count`: how often the field occurs.
- *  Two servers may read a request with two such fields differently. Returns 0, or the status to refuse it with: 400
- *  or 413. */
-int body_check_length(const char *length, unsigned count);
+/** Decides by the values of Content-Length and Transfer-Encoding, each NULL without the field, whether a body may
+ *  come. `count`: how often Content-Length occurs. Two servers may read a request with two lengths, or with both
+ *  fields, differently. Returns 0, or the status to refuse it with: 400, 413, or 501 for a coding other than
+ *  chunked. */
+int body_check_framing(const char *length, unsigned count, const char *coding);
 
 /** All members zero is an empty body. */
 struct body {

@@ -33,7 +33,7 @@ static int read_body(struct request *request)
 {
     const int64_t deadline = service_now_ms() + REQUEST_MS;
     const char *length = getenv("CONTENT_LENGTH");
-    int status = body_check_length(length, 1);
+    int status = body_check_framing(length, 1, NULL);
     size_t left = !status && length ? strtoul(length, NULL, 10) : 0;
     char bytes[4096];
 

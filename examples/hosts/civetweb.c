@@ -161,7 +161,8 @@ static int route(const struct service *service, const struct mg_connection *conn
                                         .origin = header(connection, "Origin"),
                                         .fetch_site = header(connection, "Sec-Fetch-Site")};
     int status = service_route(service, sse_str(request->request_method), sse_str(request->local_uri), &page);
-    int refused = body_check_length(header(connection, "Content-Length").ptr, count_lengths(request));
+    int refused = body_check_framing(header(connection, "Content-Length").ptr, count_lengths(request),
+                                     header(connection, "Transfer-Encoding").ptr);
 
     return status == SERVICE_PUBLISH && refused ? refused : status;
 }

@@ -129,9 +129,9 @@ static void send_head(struct stream *stream)
      * because it may never send any. */
     bufferevent_setwatermark(socket, EV_READ, 0, 4096);
     bufferevent_set_timeouts(socket, NULL, NULL);
+    socket_set_options(bufferevent_getfd(socket));
     evhttp_send_reply_start(stream->request, 200, "OK");
 }
-    socket_set_options(bufferevent_getfd(socket));
 
 /* on_ready sends the first bytes in the loop's next turn. */
 static int open_stream(struct sse_emitter_options options, struct evhttp_request *request)
@@ -274,7 +274,8 @@ static unsigned count_lengths(struct evhttp_request *request)
 
 static int publish(struct evhttp_request *request, const struct service_query *query)
 {
-    int status = body_check_length(header(request, "Content-Length").ptr, count_lengths(request));
+    int status = body_check_framing(header(request, "Content-Length").ptr, count_lengths(request),
+                                    header(request, "Transfer-Encoding").ptr);
 
     return status ? status : publish_body(request, query);
 }

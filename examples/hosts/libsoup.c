@@ -182,7 +182,8 @@ static void answer_head(SoupServerMessage *message)
 static int publish(SoupServerMessage *message, const struct service_query *query)
 {
     struct request *request = g_object_get_data(G_OBJECT(message), "request");
-    int status = body_check_length(header(message, "Content-Length").ptr, 1);
+    int status = body_check_framing(header(message, "Content-Length").ptr, 1,
+                                    header(message, "Transfer-Encoding").ptr);
 
     return status ? status : service_publish(request->service, query, &request->body);
 }

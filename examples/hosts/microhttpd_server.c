@@ -118,7 +118,8 @@ static int route(const struct request *request, struct MHD_Connection *connectio
     unsigned lengths = 0;
 
     MHD_get_connection_values(connection, MHD_HEADER_KIND, count_length, &lengths);
-    refused = body_check_length(header(connection, "Content-Length").ptr, lengths);
+    refused = body_check_framing(header(connection, "Content-Length").ptr, lengths,
+                                 header(connection, "Transfer-Encoding").ptr);
     return status == SERVICE_PUBLISH && refused ? refused : status;
 }
 

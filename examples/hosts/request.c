@@ -11,8 +11,8 @@
 
 const char request_continue[] = "HTTP/1.1 100 Continue\r\n\r\n";
 
-static const char *const field_names[REQUEST_FIELDS] = {"Host", "Origin", "Sec-Fetch-Site", "Last-Event-ID",
-                                                        "Expect"};
+static const char *const field_names[REQUEST_FIELDS] = {
+    "Host", "Origin", "Sec-Fetch-Site", "Last-Event-ID", "Transfer-Encoding", "Expect"};
 
 static int append(struct request_text *text, const char *data, size_t size, size_t limit)
 {
@@ -84,8 +84,11 @@ static int route(struct request *request)
     const struct origin_request page = {.host = text_of(&request->fields[REQUEST_HOST]),
                                         .origin = text_of(&request->fields[REQUEST_ORIGIN]),
                                         .fetch_site = text_of(&request->fields[REQUEST_FETCH_SITE])};
+    /* The parser itself checks Content-Length. */
+    const int refused = body_check_framing(NULL, 0, request->fields[REQUEST_TRANSFER_ENCODING].data);
     struct sse_text path, query = sse_str(NULL);
     struct http_parser_url url;
+    int status;
 
     http_parser_url_init(&url);
     if (parser->method == HTTP_CONNECT || !request->target.data ||
@@ -96,7 +99,8 @@ static int route(struct request *request)
         query = (struct sse_text){request->target.data + url.field_data[UF_QUERY].off,
                                   url.field_data[UF_QUERY].len};
     service_read_query(&request->query, query, text_of(&request->fields[REQUEST_LAST_EVENT_ID]));
-    return service_route(request->service, method, path, &page);
+    status = service_route(request->service, method, path, &page);
+    return status == SERVICE_PUBLISH && refused ? refused : status;
 }
 
 static int on_head(http_parser *parser)

@@ -193,12 +193,12 @@ static struct sse_http_options http_options(struct lws *wsi)
 }
 
 /* Writes a whole response, and ends the connection. These are the first bytes on this socket, so it has room. */
-static int refuse_method(struct lws *wsi, const char *path)
+static int refuse(struct lws *wsi, const char *status, const char *allow_line)
 {
     unsigned char buffer[LWS_PRE + 512];
     int size = snprintf((char *)buffer + LWS_PRE, 512,
-                        "HTTP/1.1 405 Method Not Allowed\r\n%sContent-Length: 0\r\nConnection: close\r\n\r\n",
-                        service_allow_line(405, sse_str(path)));
+                        "HTTP/1.1 %s\r\n%sContent-Length: 0\r\nConnection: close\r\n\r\n", status,
+                        allow_line);
 
     (void)lws_write(wsi, buffer + LWS_PRE, (size_t)size, LWS_WRITE_HTTP);
     return -1;
@@ -253,11 +253,12 @@ static int route(const struct service *service, struct lws *wsi, const char *pat
         .host = copy(wsi, WSI_TOKEN_HOST, host, sizeof(host)),
         .origin = copy(wsi, WSI_TOKEN_ORIGIN, origin, sizeof(origin)),
         .fetch_site = copy_custom(wsi, "sec-fetch-site:", fetch_site, sizeof(fetch_site))};
-    int status = service_route(service, sse_str(method_of(wsi)), sse_str(path), &page), refused = 0;
+    int status = service_route(service, sse_str(method_of(wsi)), sse_str(path), &page), refused = 411;
 
-    /* The values of a repeated field are joined by commas. */
-    if (copy(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH, length, sizeof(length)).ptr)
-        refused = body_check_length(length, 1);
+    /* The values of a repeated field are joined by commas. libwebsockets does not read chunks. */
+    if (copy(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH, length, sizeof(length)).ptr &&
+        lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) <= 0)
+        refused = body_check_framing(length, 1, NULL);
     return status == SERVICE_PUBLISH && refused ? refused : status;
 }
 
@@ -287,7 +288,9 @@ static int on_request(struct server *server, struct session *session, struct lws
     case SERVICE_PUBLISH:
         return let_continue(wsi);
     case 405:
-        return refuse_method(wsi, path);
+        return refuse(wsi, "405 Method Not Allowed", service_allow_line(405, sse_str(path)));
+    case 411:
+        return refuse(wsi, "411 Length Required", "");
     default:
         return answer(wsi, session->status);
     }
@@ -340,12 +343,12 @@ static int handle(struct lws *wsi, enum lws_callback_reasons reason, void *user,
         if (session)
             forget(&server->service, session);
         return 0;
-    case LWS_CALLBACK_RAW_RX_FILE:
-        (void)sse_loop_dispatch(server->streams, 0);
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
         /* Ignores the offer of another protocol: libwebsockets knows none with this name, and goes on in HTTP/1. */
         memset(in, '-', strlen(in));
         return 0;
+    case LWS_CALLBACK_RAW_RX_FILE:
+        (void)sse_loop_dispatch(server->streams, 0);
         return 0;
     default:
         return lws_callback_http_dummy(wsi, reason, user, in, size);

@@ -48,8 +48,8 @@ export class Raw {
 async function askHttp1(host, { method, target, headers, body }) {
     const raw = await Raw.connect(host);
     const fields = { Host: `127.0.0.1:${host.frontServer?.port ?? host.port}`, ...headers };
-    if (body !== undefined) {
-        fields['Content-Length'] ??= Buffer.byteLength(body, 'latin1');
+    if (body !== undefined && fields['Content-Length'] === undefined) {
+        fields['Content-Length'] = Buffer.byteLength(body, 'latin1');
     }
     const lines = Object.entries(fields).filter(([, value]) => value !== null)
         .flatMap(([name, values]) => [values].flat().map((value) => `${name}: ${value}\r\n`));

@@ -148,6 +148,48 @@ function testBodies(entry, build) {
     });
 
     if (!entry.http2) {
+        const CHUNKS = '5\r\nhello\r\n0\r\n\r\n';
+
+        test('a body in chunks is an event, or is refused as one without a length', async () => {
+            const stream = await Stream.open(it.host, 'chunks');
+            const publish = (coding, body, length = null) => ask(it.host, { method: 'POST',
+                target: 'publish?topic=chunks', headers: { ...coding, 'Content-Length': length }, body });
+            const expected = [];
+            for (const [coding, body, data] of [[{ 'Transfer-Encoding': 'chunked' }, CHUNKS, 'hello'],
+                [{ 'Transfer-Encoding': 'Chunked' }, CHUNKS, 'hello'], [{}, '', '']]) {
+                const { status } = await publish(coding, body);
+                assert.ok(status === 202 || status === 411, `${status}`);
+                expected.push(...(status === 202 ? [data] : []));
+            }
+            for (const coding of ['identity', 'gzip, chunked', 'xchunked']) {
+                const { status } = await publish({ 'Transfer-Encoding': coding }, CHUNKS);
+                assert.ok(status === 400 || status === 411 || status === 501, `${status} to ${coding}`);
+            }
+            assert.equal((await publish({}, 'the last', '8')).status, 202);
+            await stream.untilEvents(expected.length + 1);
+            assert.deepEqual(stream.data, [...expected, 'the last']);
+            stream.close();
+        });
+
+        // RFC 9112 section 6.1: otherwise the server and a proxy may not agree on where the next request begins.
+        if (entry.lengths !== false) {
+            test('a body in chunks that has a length too is refused, or the last of its connection', async () => {
+                const stream = await Stream.open(it.host, 'both');
+                const raw = await Raw.connect(it.host);
+                raw.send(`POST /publish?topic=both HTTP/1.1\r\nHost: 127.0.0.1:${portOf(it.host)}\r\n`
+                    + `Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n${CHUNKS}`
+                    + `GET /nothing HTTP/1.1\r\nHost: 127.0.0.1:${portOf(it.host)}\r\n\r\n`);
+                await raw.untilClosed();
+                const [status, ...more] = raw.received.match(/(?<=HTTP\/1\.1 )\d+/g) ?? assert.fail(raw.received);
+                assert.match(status, /^(202|400|411)$/);
+                assert.deepEqual(more, []);
+                await it.host.publish('both', 'the last');
+                await until(() => stream.data.includes('the last'), 'the last event');
+                assert.deepEqual(stream.data, [...(status === '202' ? ['hello'] : []), 'the last']);
+                stream.close();
+            });
+        }
+
         test('a client of HTTP/1.0 gets a stream without chunks, even if it keeps connections open', async () => {
             for (const more of ['', 'Connection: keep-alive\r\n']) {
                 const raw = await Raw.connect(it.host);
