@@ -326,10 +326,10 @@ static inline void toy_answer_publish(int fd, int error, const struct sse_delive
 {
     char text[64];
 
-    if (error == -EILSEQ) {
-        toy_respond(fd, "400 Bad Request", "the event must be UTF-8\n");
-    } else if (error) {
+    if (error == -ENOMEM) {
         toy_respond(fd, "503 Service Unavailable", "the event was not sent; send it again later\n");
+    } else if (error) {
+        toy_respond(fd, "400 Bad Request", "the event must be UTF-8, and its type one line\n");
     } else {
         snprintf(text, sizeof(text), "sent to %zu\n", delivery->receivers);
         toy_respond(fd, "202 Accepted", text);

@@ -215,6 +215,8 @@ describe('the examples of one situation', { concurrency: true }, () => {
         for (const target of ['say', 'say?room=', `say?room=${'x'.repeat(60)}`, 'move', 'move?enter=kitchen', 'x']) {
             assert.equal(await status(target), 404, target);
         }
+        // The room becomes the type of the event, which is one line.
+        assert.equal(await status('say?room=two%0Alines'), 400);
         assert.equal(await status(`move?connection=${key}&enter=${'x'.repeat(60)}`), 200);
         assert.equal(await say(server, 'kitchen', 'nobody hears it'), 0);
     });
