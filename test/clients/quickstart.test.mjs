@@ -4,8 +4,9 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
+import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -18,6 +19,7 @@ const root = process.env.SSE_ROOT;
 const build = join(process.env.SSE_BUILD, 'quickstart');
 const source = readFileSync(join(root, 'examples/quickstart.c'), 'utf8');
 const directory = mkdtempSync(join(tmpdir(), 'quickstart-'));
+const DESCRIPTORS = 20;
 const JOINED = { type: 'joined', data: 'somebody joined', id: '' };
 
 let browser;
@@ -43,13 +45,14 @@ function install() {
 }
 
 /** Compiles the program for a free port, and starts it. */
-async function start(t, options, port) {
+async function start(t, options, port, how = []) {
     const file = join(directory, `${port}.c`);
     const program = join(directory, `${port}`);
     assert.equal(source.split('8080').length, 3, 'the port stands in the program, and in what it says');
     writeFileSync(file, source.replaceAll('8080', `${port}`));
     run('cc', ['-Wall', '-Wextra', '-Werror', file, ...options, '-o', program]);
-    const child = killedAtExit(spawn(program, [], { stdio: 'inherit', env: { LD_LIBRARY_PATH: libraries } }));
+    const [command, ...rest] = [...how, program];
+    const child = killedAtExit(spawn(command, rest, { stdio: 'inherit', env: { LD_LIBRARY_PATH: libraries } }));
     const stop = async () => {
         const exited = child.exitCode ?? child.signalCode ?? once(child, 'exit');
         child.kill();
@@ -58,7 +61,7 @@ async function start(t, options, port) {
     t.after(stop);
     await until(() => child.exitCode !== null || isListening(port), 'the program to listen');
     assert.equal(child.exitCode, null);
-    return { url: `http://127.0.0.1:${port}/`, program, stop };
+    return { url: `http://127.0.0.1:${port}/`, port, pid: child.pid, program, stop };
 }
 
 /** A page on its own port. */
@@ -110,6 +113,26 @@ test('curl receives an event for everyone who joins', async (t) => {
     t.after(() => third.close());
     assert.deepEqual(await first.untilEvents(3), [JOINED, JOINED, JOINED]);
     assert.deepEqual([...first.errors, ...second.errors, ...third.errors], []);
+});
+
+test('without a free descriptor it sleeps, and it goes on when there is one', async (t) => {
+    const server = await start(t, options, await freePort(), ['sh', '-c', `ulimit -n ${DESCRIPTORS} && exec "$0"`]);
+    const sockets = Array.from({ length: 2 * DESCRIPTORS }, () => net.connect(server.port, '127.0.0.1'));
+    t.after(() => sockets.forEach((socket) => socket.destroy()));
+    sockets.forEach((socket) => socket.on('error', () => {}).resume());
+    // What a program inherits may lie above its limit.
+    const count = () => readdirSync(`/proc/${server.pid}/fd`).filter((number) => number < DESCRIPTORS).length;
+    await until(() => count() === DESCRIPTORS, 'no free descriptor', count);
+    // A thread that never sleeps would never be seen waiting, however little processor time it gets.
+    await until(() => {
+        const states = readdirSync(`/proc/${server.pid}/task`)
+            .map((thread) => readFileSync(`/proc/${server.pid}/task/${thread}/stat`, 'latin1'));
+        return states.every((state) => !state.replace(/^.*\) /s, '').startsWith('R'));
+    }, 'all of its threads to wait');
+    sockets.forEach((socket) => socket.destroy());
+    const curl = openCurl(server.url);
+    t.after(() => curl.close());
+    await curl.untilEvents(1);
 });
 
 test('a page of another origin receives the events, and reconnects to a restarted server', async (t) => {
