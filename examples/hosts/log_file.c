@@ -32,6 +32,15 @@ static int make_path(char path[PATH_MAX], const char *directory, struct sse_text
     return size < PATH_MAX - 2 ? 0 : -ENAMETOOLONG;
 }
 
+static void take_no_file(struct log_file *log)
+{
+    log->fd = -1;
+    log->number = 0;
+    log->offset = 0;
+    log->begin = log->end = 0;
+    log->is_old = false;
+}
+
 /* Opens another file and begins at its start. */
 static int take_file(struct log_file *log, const char *path)
 {
@@ -69,11 +78,7 @@ int log_open(struct log_file *log, const char *directory, struct sse_text name)
 {
     int error = make_path(log->path, directory, name);
 
-    log->fd = -1;
-    log->number = 0;
-    log->offset = 0;
-    log->is_old = false;
-    log->begin = log->end = 0;
+    take_no_file(log);
     if (error)
         return error;
     error = go_to_end(log);
@@ -139,7 +144,7 @@ bool log_seek(struct log_file *log, struct sse_text id)
         return true;
     if (go_to_end(log)) {
         log_close(log);
-        log->fd = -1;
+        take_no_file(log);
     }
     return false;
 }

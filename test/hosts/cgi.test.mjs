@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // One process for each stream: lines of files become events, and a client that reconnects misses none of them.
 import assert from 'node:assert/strict';
-import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, truncateSync, writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { until } from '../clients/hub.mjs';
 import { eventSources, openCurl } from '../clients/sources.mjs';
@@ -131,6 +131,16 @@ function defineTests(front) {
         for (const events of [last.events, first.events.slice(21)]) {
             assert.deepEqual(events.map(({ type, data }) => [type, data]), [['gap', ''], ['message', 'x']]);
         }
+    });
+
+    test('a file that is put back is followed, also by a client whose id it does not have', async (t) => {
+        writeFileSync(`${cgi.file('restored')}.1`, 'before\n');
+        const stream = await openAt(cgi, 'restored', { lastEventId: '1-0-0' });
+        t.after(() => stream.close());
+        await stream.untilEvents(1);
+        renameSync(`${cgi.file('restored')}.1`, cgi.file('restored'));
+        await stream.untilEvents(2);
+        assert.deepEqual(stream.events.map(({ type, data }) => [type, data]), [['gap', ''], ['message', 'before']]);
     });
 
     test('twenty clients reconnect again and again, while others write', async () => {
