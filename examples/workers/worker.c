@@ -69,9 +69,14 @@ static void publish(int fd, const struct toy_request *request)
 {
     char topic_bytes[TOY_REQUEST_SIZE_MAX], id[RING_ID_SIZE];
     const struct sse_event event = {.data = request->body};
+    const struct sse_text topic = parameter(request, "topic", topic_bytes);
 
-    respond_to_publisher(
-        fd, ring_publish(worker.options->ring, parameter(request, "topic", topic_bytes), &event, id), id);
+    int error = -EBADMSG;
+
+    /* An absent topic would be everyone. */
+    if (topic.ptr)
+        error = ring_publish(worker.options->ring, topic, &event, id);
+    respond_to_publisher(fd, error, id);
 }
 
 /* Returns the worker's number, to show that there are several workers. */

@@ -203,6 +203,9 @@ test('invalid and too large events are refused', async (t) => {
     const server = await serverFor(t);
     assert.equal((await publish(server.url, '', 'no topic')).status, 400);
     assert.equal((await publish(server.url, 'a', Buffer.from([0xff]))).status, 400);
+    for (const target of ['publish', 'publish?topic=%ff', 'publish?topic=%', 'publish?Topic=a']) {
+        assert.equal((await request(server.url + target, { method: 'POST', body: 'for nobody' })).status, 400, target);
+    }
     assert.equal((await request(`${server.url}nothing`)).status, 404);
     assert.equal(numberOf(await accepted(server, 'a', 'the first')), 1);
 });
