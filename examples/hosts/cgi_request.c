@@ -33,8 +33,10 @@ static int read_body(struct request *request)
 {
     const int64_t deadline = service_now_ms() + REQUEST_MS;
     const char *length = getenv("CONTENT_LENGTH");
-    int status = body_check_framing(length, 1, NULL);
-    size_t left = !status && length ? strtoul(length, NULL, 10) : 0;
+    /* The variable is absent or empty if there is no body. */
+    const bool has_body = length && *length;
+    int status = body_check_framing(has_body ? length : NULL, 1, NULL);
+    size_t left = !status && has_body ? strtoul(length, NULL, 10) : 0;
     char bytes[4096];
 
     while (left && !status) {

@@ -9,7 +9,7 @@ import { startInetd, startLighttpd } from '../clients/front.mjs';
 import { encode, request, until } from '../clients/hub.mjs';
 
 // TSan is of no use for a program of one thread.
-const program = join(process.env.SSE_HOSTS, 'asan', 'examples', 'hosts', 'host_cgi');
+export const program = join(process.env.SSE_HOSTS, 'asan', 'examples', 'hosts', 'host_cgi');
 
 /* Each front starts a script, which executes the program. */
 export const fronts = {

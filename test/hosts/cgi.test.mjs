@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
 // One process for each stream: lines of files become events, and a client that reconnects misses none of them.
 import assert from 'node:assert/strict';
-import { readFileSync, renameSync, truncateSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { until } from '../clients/hub.mjs';
 import { eventSources, openCurl } from '../clients/sources.mjs';
-import { Cgi, fronts, missing } from './cgi.mjs';
+import { Cgi, fronts, missing, program } from './cgi.mjs';
 import { Stream } from './stream.mjs';
 
 const LINE_SIZE_MAX = 65536;
@@ -277,4 +280,15 @@ test('lighttpd without stream-response-body: nothing is sent before the end', { 
     await stream.untilEnd();
     assert.deepEqual(stream.events.map(({ type }) => type), ['message', 'final']);
     await cgi.stop();
+});
+
+// RFC 3875 section 4.1.2. nginx passes on such a variable, for example to fcgiwrap.
+test('an empty CONTENT_LENGTH means that there is no body', { skip }, () => {
+    const directory = mkdtempSync(join(tmpdir(), 'sse-cgi-'));
+    const env = { GATEWAY_INTERFACE: 'CGI/1.1', REQUEST_METHOD: 'POST', PATH_INFO: '/publish',
+        QUERY_STRING: 'topic=a', CONTENT_LENGTH: '' };
+    const { stdout } = spawnSync(program, [directory], { env, encoding: 'utf8' });
+    assert.match(stdout, /^Status: 202 /);
+    assert.equal(readFileSync(join(directory, 'a.log'), 'utf8'), '\n');
+    rmSync(directory, { recursive: true });
 });
