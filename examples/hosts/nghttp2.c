@@ -148,14 +148,24 @@ static int refuse(nghttp2_session *session, struct request *request, int32_t id,
     return nghttp2_submit_response(session, id, fields, 2, &provider);
 }
 
+/* Returns how many fields there are. */
+static size_t fill_head(nghttp2_nv fields[SERVICE_HEADERS + 1])
+{
+    struct sse_http_header headers[SERVICE_HEADERS];
+    ssize_t count = sse_http_headers(headers, SERVICE_HEADERS, NULL);
+
+    fields[0] = header(":status", "200");
+    for (ssize_t i = 0; i < count; i++)
+        fields[i + 1] = header(headers[i].name.ptr, headers[i].value.ptr);
+    return (size_t)count + 1;
+}
+
 static int answer_with_stream(struct connection *connection, struct request *request, int32_t id,
                               const struct service_query *query)
 {
     struct sse_emitter_options options = service_emitter_options(&connection->server->service, query);
-    struct sse_http_header headers[SERVICE_HEADERS];
-    ssize_t count = sse_http_headers(headers, SERVICE_HEADERS, NULL);
     nghttp2_data_provider provider = {.read_callback = read_stream};
-    nghttp2_nv fields[SERVICE_HEADERS + 1] = {header(":status", "200")};
+    nghttp2_nv fields[SERVICE_HEADERS + 1];
     int error;
 
     options.loop = connection->server->streams;
@@ -164,9 +174,7 @@ static int answer_with_stream(struct connection *connection, struct request *req
         return refuse(connection->session, request, id, error);
     request->end_ms = 0;
     provider.source.ptr = request->stream;
-    for (ssize_t i = 0; i < count; i++)
-        fields[i + 1] = header(headers[i].name.ptr, headers[i].value.ptr);
-    return nghttp2_submit_response(connection->session, id, fields, (size_t)count + 1, &provider);
+    return nghttp2_submit_response(connection->session, id, fields, fill_head(fields), &provider);
 }
 
 static int refuse_method(nghttp2_session *session, const struct request *request, int32_t id)
@@ -179,9 +187,9 @@ static int refuse_method(nghttp2_session *session, const struct request *request
 
 static int answer_with_head(nghttp2_session *session, int32_t id)
 {
-    const nghttp2_nv fields[] = {header(":status", "200"), header("content-type", "text/event-stream")};
+    nghttp2_nv fields[SERVICE_HEADERS + 1];
 
-    return nghttp2_submit_response(session, id, fields, 2, NULL);
+    return nghttp2_submit_response(session, id, fields, fill_head(fields), NULL);
 }
 
 static int publish(struct connection *connection, struct request *request, int32_t id)
