@@ -13,7 +13,7 @@ zig=$5
 ZIG_GLOBAL_CACHE_DIR=$out/cache
 ZIG_LOCAL_CACHE_DIR=$out/cache
 flags="-target $target -std=c11 -O1 -D_POSIX_C_SOURCE=200809L -D_DARWIN_C_SOURCE -Wall -Wextra -Wpedantic -Wconversion
-    -Wshadow -Werror -I$root/include -I$root/lib -I$root/test/support -I$root/examples/hub -isystem $cmocka/include"
+    -Wshadow -Werror -I$root/include -I$root/lib -I$root/test/support -I$root/examples -I$root/examples/hub -isystem $cmocka/include"
 export ZIG_GLOBAL_CACHE_DIR ZIG_LOCAL_CACHE_DIR root out flags zig target
 rm -rf "$out"/*.o "$out"/*.a "$out/programs"
 mkdir -p "$out/programs"

@@ -118,10 +118,10 @@ int __wrap_close(int fd)
     return 0;
 }
 
+/* Where cmocka is linked statically, its own clock comes here too. */
 int __wrap_clock_gettime(clockid_t clock, struct timespec *time)
 {
-    assert_int_equal(clock, CLOCK_MONOTONIC);
-    if (!scene.seconds)
+    if (!scene.seconds || clock != CLOCK_MONOTONIC)
         return __real_clock_gettime(clock, time);
     *time = (struct timespec){.tv_sec = scene.seconds};
     return 0;

@@ -22,9 +22,16 @@ static int interruptions;
 int __real_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout);
 int __wrap_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout);
 
+/* The bare library calls sigwait, which is never interrupted. That of musl calls this function. */
+#ifdef SSE_BARE_SYSTEM
+#define CAN_INTERRUPT false
+#else
+#define CAN_INTERRUPT true
+#endif
+
 int __wrap_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout)
 {
-    if (interruptions) {
+    if (CAN_INTERRUPT && interruptions) {
         interruptions--;
         errno = EINTR;
         return -1;
