@@ -141,7 +141,9 @@ SSE_API int sse_loop_stop(struct sse_loop *loop);
 SSE_API int sse_loop_finish(struct sse_loop *loop);
 
 /**
- * Returns how many emitters are bound to the loop. 0 for NULL.
+ * Returns how many emitters are bound to the loop. 0 for NULL. An emitter that another thread is making counts
+ * already, although sse_emitter_new may still fail. If it fails, the loop is woken only if sse_loop_finish was
+ * called before.
  *
  * Threads: any. Callbacks: may call it. Errors: none.
  */
