@@ -37,8 +37,9 @@ static void let_owner_work(void)
 /* Results of the calls themselves while the emitter has not ended. */
 static bool is_answer(int error)
 {
-    static const int answers[] = {SSE_ENDED, -EINVAL,  -EINTR,  -EAGAIN, -EALREADY, -EPERM,    -EDEADLK,
-                                  -EMSGSIZE, -ENOBUFS, -ENOMEM, -EILSEQ, -ERANGE,   -EOVERFLOW};
+    static const int answers[] = {SSE_ENDED, -EINVAL,  -EINTR,     -EAGAIN,  -EALREADY,
+                                  -EPERM,    -EDEADLK, -EMSGSIZE,  -ENOBUFS, -ENOMEM,
+                                  -EILSEQ,   -ERANGE,  -EOVERFLOW, -ENOENT,  -EBADMSG};
 
     for (size_t i = 0; i < COUNT(answers); i++)
         if (error == answers[i])
@@ -52,8 +53,8 @@ static bool client_is_gone(int error)
            error == -EHOSTUNREACH || error == -ENETUNREACH;
 }
 
-/* The record and on_error have the errno unchanged. So has every later call, unless the errno would mean another
- * result. */
+/* The record and on_error have the errno unchanged. So has every later call, unless the errno would mean
+ * another result. */
 static void check_end(int error, bool by_output)
 {
     enum sse_reason reason = client_is_gone(error) ? SSE_REASON_DISCONNECTED
@@ -99,7 +100,8 @@ static void every_negative_errno_is_accepted(void **state)
     }
 }
 
-/* A write callback ends the stream. An error that looks like a graceful end still counts as an error. Row L5. */
+/* A write callback ends the stream. An error that looks like a graceful end still counts as an error. Row L5.
+ */
 static void every_error_of_a_write_callback_is_reported(void **state)
 {
     (void)state;
