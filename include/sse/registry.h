@@ -230,6 +230,8 @@ SSE_API int sse_registry_publish_message(struct sse_registry *registry, struct s
  * - Several of these topics have it: the earliest event counts, and later events may come twice.
  * - One topic has it twice: the later event counts.
  * - Only a topic that is not named here has it: there is a gap if a topic named here has lost an event.
+ * - A topic named here does not have it, has lost an event, and has had an id at the same time as another topic:
+ *   there is a gap, because the lost event may have had this id.
  *
  * A client can find out whether an id exists in another topic, so put no secret into ids. The work grows with the
  * events replayed, times the logarithm of the topics named. It does not grow with what else is retained.

@@ -40,6 +40,11 @@ static struct name *find_first(const struct names *names, struct sse_text id)
     return node ? (struct name *)(void *)((char *)node - offsetof(struct name, anywhere)) : NULL;
 }
 
+static struct topic *topic_of(const struct name *name)
+{
+    return (struct topic *)(uintptr_t)name->node.scope;
+}
+
 /* Links the name behind the first one with the same id, or makes it the first. The insertion cannot fail, because
  * the map has a bucket already. */
 static void link_name(struct names *names, struct name *name, struct sse_text id)
@@ -50,7 +55,8 @@ static void link_name(struct names *names, struct name *name, struct sse_text id
         (void)sse_map_insert(&names->map, &name->anywhere, names->platform);
         return;
     }
-    names->shared = true;
+    topic_of(first)->shares_ids = true;
+    topic_of(name)->shares_ids = true;
     name->previous = first;
     name->next = first->next;
     if (name->next)
@@ -71,7 +77,7 @@ static void unlink_name(struct names *names, struct name *name)
         (void)sse_map_insert(&names->map, &name->next->anywhere, names->platform);
 }
 
-bool sse_names_reserve(struct names *names, const struct topic *topic, struct sse_text id)
+bool sse_names_reserve(struct names *names, struct topic *topic, struct sse_text id)
 {
     struct name *name;
 

@@ -9,12 +9,10 @@
  */
 
 #include "base/map.h"
-
-struct topic;
+#include "fanout/topics.h"
 
 struct names {
     struct map map; /* each id once in the scope of each topic that has it, and once in the scope of all */
-    bool shared;    /* two topics have had the same id at the same time */
     const struct sse_platform *platform;
 };
 
@@ -26,8 +24,8 @@ void sse_names_init(struct names *names, const struct sse_platform *platform);
 void sse_names_free(struct names *names);
 
 /** Makes room for an id, so that sse_names_set cannot fail. It must follow, or sse_names_forget with sequence 0,
- *  which frees the room. False if there is no memory. */
-bool sse_names_reserve(struct names *names, const struct topic *topic, struct sse_text id);
+ *  which frees the room. Notes which topics share an id. False if there is no memory. */
+bool sse_names_reserve(struct names *names, struct topic *topic, struct sse_text id);
 
 /** Sets the place of an id in the sequence. The bytes of the id must stay valid until it is forgotten
  *  or set again. */

@@ -13,7 +13,8 @@ bool sse_replay_may_be_id(struct sse_text id)
 /** What the topics named have about an id. */
 struct finding {
     bool found;
-    bool doubtful; /* a topic that does not have it has lost events */
+    bool has_lost; /* a topic that does not have it has lost events */
+    bool doubtful; /* such a topic shares ids, so one of the lost events may have had this id */
     uint64_t sequence;
 };
 
@@ -25,7 +26,8 @@ static void look_in(struct finding *finding, const struct sse_registry *registry
     uint64_t place;
 
     if (!sse_names_find(&registry->archive.names, topic, id, &place)) {
-        finding->doubtful |= lost > 0;
+        finding->has_lost |= lost > 0;
+        finding->doubtful |= lost > 0 && topic->shares_ids;
         return;
     }
     if (!finding->found || place < finding->sequence)
@@ -39,15 +41,15 @@ static void decide(struct replay_place *place, const struct archive *archive, co
     if (finding->found) {
         place->known = true;
         place->last = finding->sequence;
-        /* If topics have had equal ids, the client's event may have been one that another topic has lost. */
-        place->gap = place->last < place->lost || (finding->doubtful && archive->names.shared);
+        /* The client's event may have been one that another topic has lost. */
+        place->gap = place->last < place->lost || finding->doubtful;
     } else if (sse_archive_find_assigned(archive, id, &place->last)) {
         place->known = true;
         place->gap = place->last < place->lost;
     } else if (sse_names_find_anywhere(&archive->names, id, &place->last)) {
         place->known = true;
         /* An event with this id may be among those that the topics have lost. */
-        place->gap = finding->doubtful;
+        place->gap = finding->has_lost;
     }
 }
 

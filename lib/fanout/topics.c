@@ -51,6 +51,7 @@ size_t sse_topic_size(const struct topic *topic)
 /* The topic may have existed before, and have lost its events. */
 static void begin_past(const struct topics *topics, struct topic *topic)
 {
+    topic->shares_ids = topics->shares_ids;
     topic->past = &((struct topic_with_past *)topic)->past;
     *topic->past = (struct topic_past){
         .history.lost = topics->lost,
@@ -108,6 +109,7 @@ void sse_topics_free_if_unused(struct topics *topics, struct topic *topic)
         return;
     if (topic->past && topics->lost < topic->past->history.lost)
         topics->lost = topic->past->history.lost;
+    topics->shares_ids |= topic->shares_ids;
     sse_map_remove(&topics->map, &topic->node);
     if (topic->has_many)
         sse_array_free(&topic->many, topics->platform);

@@ -26,7 +26,8 @@ struct topic {
         struct array many;
     };
     uint32_t count; /* subscribers; the oldest is at place 0 */
-    bool has_many; /* the topic has, or had, more than one subscriber */
+    bool has_many;   /* the topic has, or had, more than one subscriber */
+    bool shares_ids; /* publishers have given the same id to events of another topic */
     struct map_node node;
 };
 
@@ -41,7 +42,8 @@ struct topic_past {
 struct topics {
     struct map map;
     const struct sse_platform *platform;
-    bool have_past; /* each topic has a past */
+    bool have_past;  /* each topic has a past */
+    bool shares_ids; /* a topic that no longer exists shared ids */
     uint64_t lost;  /* the highest place in the sequence of an event that a topic had which no longer exists */
     uint64_t order; /* how many emitters have joined, or subscribed */
 };

@@ -147,6 +147,53 @@ static void an_id_is_doubtful_where_topics_share_ids(void **state)
     }
 }
 
+/* Rooms number their events separately, and no client has two of them. The events to everyone have other ids. */
+static void an_id_is_certain_where_the_topics_of_a_client_share_none(void **state)
+{
+    (void)state;
+    use_registry((struct sse_registry_options){
+        .history = {.events = 100}, .topic_history = {.events = 2}, .id_prefix = sse_str("E")});
+    (void)publish_named('a', "a1", "1");
+    (void)publish_named('b', "b1", "1");
+    for (const char *number = "123"; *number; number++)
+        (void)publish_named(' ', "all", (const char[]){'x', *number, '\0'});
+    (void)publish_named('a', "a2", "2");
+    come_back(0, "a", sse_str("2"), SSE_REPLAY_COMPLETE, "");
+    come_back(0, "a", sse_str("x3"), SSE_REPLAY_COMPLETE, "data: a2\nid: 2\n\n");
+    (void)publish_named('a', "a3", "3");
+    come_back(0, "a", sse_str("3"), SSE_REPLAY_COMPLETE, "");
+}
+
+static void each_of_two_topics_that_share_an_id_is_doubtful(void **state)
+{
+    (void)state;
+    use_registry((struct sse_registry_options){
+        .history = {.events = 9}, .topic_history = {.events = 1}, .id_prefix = sse_str("E")});
+    (void)publish_named('a', "a1", "1");
+    (void)publish_named('b', "b2", "1");
+    (void)publish_named('a', "a3", "3");
+    (void)publish_named('b', "b4", "4");
+    come_back(0, "ab", sse_str("3"), SSE_REPLAY_GAP, "data: b4\nid: 4\n\n");
+    come_back(0, "ab", sse_str("4"), SSE_REPLAY_GAP, "");
+    come_back(0, "a", sse_str("3"), SSE_REPLAY_COMPLETE, "");
+    come_back(0, "b", sse_str("4"), SSE_REPLAY_COMPLETE, "");
+}
+
+/* Nobody has one of the two topics any more, and its event has expired. The client may have received that one. */
+static void an_id_is_doubtful_although_the_other_topic_is_gone(void **state)
+{
+    (void)state;
+    use_registry((struct sse_registry_options){
+        .history = {.events = 9}, .history_age_ms = 1000, .id_prefix = sse_str("E")});
+    (void)publish_named('a', "a1", "1");
+    fake_platform_advance_ms(&platform, 600);
+    (void)publish_named('b', "b1", "1");
+    fake_platform_advance_ms(&platform, 400);
+    assert_int_equal(stats().topics, 1);
+    come_back(0, "b", sse_str("1"), SSE_REPLAY_COMPLETE, "");
+    come_back(0, "ab", sse_str("1"), SSE_REPLAY_GAP, "");
+}
+
 /* Otherwise it would be mistaken for the place with its number. */
 static void an_id_that_looks_assigned_cannot_be_given(void **state)
 {
@@ -271,6 +318,9 @@ int main(void)
         STAGE_TEST(what_one_topic_forgets_another_still_knows),
         STAGE_TEST(an_id_that_may_be_of_a_lost_event_is_a_gap),
         STAGE_TEST(an_id_is_doubtful_where_topics_share_ids),
+        STAGE_TEST(an_id_is_certain_where_the_topics_of_a_client_share_none),
+        STAGE_TEST(each_of_two_topics_that_share_an_id_is_doubtful),
+        STAGE_TEST(an_id_is_doubtful_although_the_other_topic_is_gone),
         STAGE_TEST(an_id_that_looks_assigned_cannot_be_given),
         STAGE_TEST(no_event_of_a_batch_has_an_id_that_looks_assigned),
         STAGE_TEST(an_id_without_bytes_is_refused),
