@@ -375,7 +375,7 @@ struct sse_registry_stats {
     size_t topics;           /**< now: topics with subscribers or history */
     size_t backlog_bytes;    /**< now: bytes queued; a message counts once for each receiver */
     size_t history_events;   /**< now: events retained */
-    size_t history_bytes;    /**< now: memory of the history; each event counts once */
+    size_t history_bytes;    /**< now: memory of the events retained and of their topics; each event counts once */
     uint64_t added;          /**< emitters that joined */
     uint64_t refused;        /**< emitters that were refused because a cap was reached */
     uint64_t published;      /**< events and messages published */

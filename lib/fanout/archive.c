@@ -72,6 +72,7 @@ int sse_archive_init(struct archive *archive, const struct sse_registry_options 
         .sequence = options->first_id ? options->first_id - 1 : 0,
     };
     topics->have_past = all.events > 0;
+    topics->remembered_bytes_max = all.bytes;
     /* This process does not have the events of an earlier process, which assigned the lower numbers. */
     topics->lost = archive->sequence;
     sse_names_init(&archive->names, options->platform);
@@ -188,6 +189,7 @@ static void enforce_limits(struct archive *archive, struct topic *topic)
     while (archive->events &&
            (archive->events > archive->limits.events || archive->bytes > archive->limits.bytes))
         drop_oldest_of(archive, sse_topic_of_size(sse_heap_first(&archive->by_size)));
+    sse_topics_limit_remembered(archive->topics, archive->limits.bytes - archive->bytes);
 }
 
 /* Makes room for an event. The ring comes last, because its memory is charged: nothing must fail after it has

@@ -29,7 +29,7 @@ static void read_counts(const struct sse_registry *registry, struct sse_registry
     *stats = (struct sse_registry_stats){
         .emitters = registry->count,
         .remaining = registry->remaining,
-        .topics = registry->topics.map.count,
+        .topics = registry->topics.map.count - registry->topics.remembered,
         .history_events = registry->archive.events,
         .history_bytes = registry->archive.bytes,
         .added = counts->added,

@@ -12,6 +12,7 @@ void sse_topics_init(struct topics *topics, const struct sse_platform *platform)
 
 void sse_topics_free(struct topics *topics)
 {
+    sse_topics_limit_remembered(topics, 0);
     sse_map_free(&topics->map, topics->platform);
 }
 
@@ -48,13 +49,12 @@ size_t sse_topic_size(const struct topic *topic)
     return sizeof(struct topic_with_past) + topic->node.key_size;
 }
 
-/* The topic may have existed before, and have lost its events. */
-static void begin_past(const struct topics *topics, struct topic *topic)
+/* `lost`: the topic may have existed before, and have lost its events. */
+static void begin_past(struct topic *topic, uint64_t lost)
 {
-    topic->shares_ids = topics->shares_ids;
     topic->past = &((struct topic_with_past *)topic)->past;
     *topic->past = (struct topic_past){
-        .history.lost = topics->lost,
+        .history.lost = lost,
         .size.position = HEAP_NOWHERE,
         .age.position = HEAP_NOWHERE,
     };
@@ -68,9 +68,9 @@ static struct topic *allocate_topic(const struct topics *topics, struct sse_text
 
     if (!topic)
         return NULL;
-    *topic = (struct topic){.count = 0};
+    *topic = (struct topic){.shares_ids = topics->shares_ids};
     if (topics->have_past)
-        begin_past(topics, topic);
+        begin_past(topic, topics->lost);
     if (name.len) {
         topic->node.key = memcpy((char *)topic + size, name.ptr, name.len);
         topic->node.key_size = name.len;
@@ -96,17 +96,38 @@ static struct topic *topic_new(struct topics *topics, struct sse_text name)
     return topic;
 }
 
+/* The topic is in use again, or is about to be freed. */
+static void stop_remembering(struct topics *topics, struct topic *topic)
+{
+    struct topic_past *past = topic->past;
+
+    if (past->earlier)
+        past->earlier->past->later = past->later;
+    else
+        topics->earliest = past->later;
+    if (past->later)
+        past->later->past->earlier = past->earlier;
+    else
+        topics->latest = past->earlier;
+    topics->remembered--;
+    topics->remembered_bytes -= sse_topic_size(topic);
+    topic->remembered = false;
+    begin_past(topic, past->history.lost);
+}
+
 struct topic *sse_topics_find_or_add(struct topics *topics, struct sse_text name)
 {
     struct topic *topic = sse_topics_find(topics, name);
 
-    return topic ? topic : topic_new(topics, name);
+    if (!topic)
+        return topic_new(topics, name);
+    if (topic->remembered)
+        stop_remembering(topics, topic);
+    return topic;
 }
 
-void sse_topics_free_if_unused(struct topics *topics, struct topic *topic)
+static void free_topic(struct topics *topics, struct topic *topic)
 {
-    if (topic->count || sse_topic_retained(topic) || !topic->node.key)
-        return;
     if (topic->past && topics->lost < topic->past->history.lost)
         topics->lost = topic->past->history.lost;
     topics->shares_ids |= topic->shares_ids;
@@ -114,6 +135,48 @@ void sse_topics_free_if_unused(struct topics *topics, struct topic *topic)
     if (topic->has_many)
         sse_array_free(&topic->many, topics->platform);
     sse_platform_deallocate(topics->platform, topic);
+}
+
+void sse_topics_limit_remembered(struct topics *topics, size_t bytes)
+{
+    topics->remembered_bytes_max = bytes;
+    while (topics->remembered_bytes > bytes) {
+        struct topic *earliest = topics->earliest;
+
+        stop_remembering(topics, earliest);
+        free_topic(topics, earliest);
+    }
+}
+
+static void remember(struct topics *topics, struct topic *topic)
+{
+    struct topic_past *past = topic->past;
+
+    if (topic->has_many)
+        sse_array_free(&topic->many, topics->platform);
+    topic->has_many = false;
+    past->earlier = topics->latest;
+    past->later = NULL;
+    if (past->earlier)
+        past->earlier->past->later = topic;
+    else
+        topics->earliest = topic;
+    topics->latest = topic;
+    topics->remembered++;
+    topics->remembered_bytes += sse_topic_size(topic);
+    topic->remembered = true;
+    sse_topics_limit_remembered(topics, topics->remembered_bytes_max);
+}
+
+void sse_topics_free_if_unused(struct topics *topics, struct topic *topic)
+{
+    if (topic->count || sse_topic_retained(topic) || !topic->node.key)
+        return;
+    /* A topic that is made again counts as having lost what any forgotten topic has lost. */
+    if (topic->past && topic->past->history.lost > topics->lost)
+        remember(topics, topic);
+    else
+        free_topic(topics, topic);
 }
 
 static bool reserve_subscriber(struct topic *topic, const struct sse_platform *platform)

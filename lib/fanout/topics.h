@@ -3,8 +3,10 @@
 #define FANOUT_TOPICS_H
 
 /**
- * Topics, their subscribers, and their past: what was published to them. A topic exists while it has subscribers or
- * retained events, or is kept. The registry's lock guards them.
+ * Topics, their subscribers, and their past: what was published to them. A topic is in use while it has
+ * subscribers or retained events, or is kept. One that has lost events and is no longer in use is remembered while
+ * there is room. Otherwise a client that reconnects to it would be told of what other topics have lost. The
+ * registry's lock guards them.
  */
 
 #include "base/map.h"
@@ -28,14 +30,23 @@ struct topic {
     uint32_t count; /* subscribers; the oldest is at place 0 */
     bool has_many;   /* the topic has, or had, more than one subscriber */
     bool shares_ids; /* publishers have given the same id to events of another topic */
+    bool remembered; /* it is not in use */
     struct map_node node;
 };
 
 /** What was published to a topic. */
 struct topic_past {
     struct history history;
-    struct heap_node size; /* in the archive's heaps */
-    struct heap_node age;
+    union {
+        struct {
+            struct heap_node size; /* in the archive's heaps */
+            struct heap_node age;
+        };
+        struct {
+            struct topic *earlier; /* among those that are remembered */
+            struct topic *later;
+        };
+    };
     size_t charged; /* bytes that are charged to the archive for the topic itself */
 };
 
@@ -46,6 +57,11 @@ struct topics {
     bool shares_ids; /* a topic that no longer exists shared ids */
     uint64_t lost;  /* the highest place in the sequence of an event that a topic had which no longer exists */
     uint64_t order; /* how many emitters have joined, or subscribed */
+    struct topic *earliest; /* of those that are remembered: the first one to be forgotten */
+    struct topic *latest;
+    size_t remembered;
+    size_t remembered_bytes;
+    size_t remembered_bytes_max;
 };
 
 void sse_topics_init(struct topics *topics, const struct sse_platform *platform);
@@ -76,7 +92,11 @@ static inline size_t sse_topic_retained(const struct topic *topic)
 /** The memory of a topic with a history, and its name. */
 size_t sse_topic_size(const struct topic *topic);
 
+/** Frees the topic if it is not in use, or remembers it. */
 void sse_topics_free_if_unused(struct topics *topics, struct topic *topic);
+
+/** Sets how much memory topics may have that are only remembered, and forgets the others. */
+void sse_topics_limit_remembered(struct topics *topics, size_t bytes);
 
 struct topic *sse_topic_of_size(struct heap_node *size);
 struct topic *sse_topic_of_age(struct heap_node *age);

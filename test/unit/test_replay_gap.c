@@ -14,6 +14,8 @@
 
 #define GAP(asked, oldest, digit) "event: gap\ndata: " asked "\ndata: " oldest "\nid: " ID(digit) "\n\n"
 
+static const char letters[50000];
+
 /* Three events in all are retained. */
 static void use_short_registry(void)
 {
@@ -105,6 +107,87 @@ static void a_topic_that_has_vanished_is_a_gap(void **state)
     come_back(0, "aq", sse_str(ID("0")), SSE_REPLAY_GAP, GAP(ID("0"), ID("2"), "0") EVENT("a2", "2"));
     assert_int_equal(count("q"), 1);
     come_back(0, "q", sse_str(ID("0")), SSE_REPLAY_GAP, GAP(ID("0"), "", "0"));
+}
+
+/* Two tabs with a topic of their own are away for a moment, and have missed nothing. Topics that nobody has any
+ * more have lost newer events. */
+static void what_other_topics_have_lost_is_no_gap(void **state)
+{
+    (void)state;
+    use_registry((struct sse_registry_options){.history = {.events = 100},
+                                               .history_age_ms = 1000,
+                                               .id_prefix = sse_str("E"),
+                                               .gap_type = sse_str("gap")});
+    enter(0, "u");
+    enter(1, "u");
+    (void)publish('u', "u1");
+    (void)publish('b', "b2");
+    (void)publish('c', "c3");
+    fake_platform_advance_ms(&platform, 1000);
+    assert_int_equal(stats().topics, 1);
+    fake_client_free(&clients[0]);
+    fake_client_free(&clients[1]);
+    assert_int_equal(stats().topics, 0);
+    assert_int_equal(stats().history_bytes, 0);
+    for (size_t i = 0; i < 2; i++) {
+        come_back(0, "u", sse_str(ID("1")), SSE_REPLAY_COMPLETE, "");
+        come_back(1, "b", sse_str(ID("1")), SSE_REPLAY_GAP, GAP(ID("1"), "", "1"));
+        come_back(1, "b", sse_str(ID("2")), SSE_REPLAY_COMPLETE, "");
+        come_back(1, "c", sse_str(ID("2")), SSE_REPLAY_GAP, GAP(ID("2"), "", "2"));
+        come_back(1, "new", sse_str(ID("1")), SSE_REPLAY_COMPLETE, "");
+    }
+    (void)publish('b', "b4");
+    come_back(0, "b", sse_str(ID("2")), SSE_REPLAY_COMPLETE, EVENT("b4", "4"));
+    come_back(0, "b", sse_str(ID("1")), SSE_REPLAY_GAP, GAP(ID("1"), ID("4"), "1") EVENT("b4", "4"));
+}
+
+static enum sse_replay_outcome outcome_of(struct sse_text topic, unsigned id)
+{
+    struct fake_client *client = prepare(0, SSE_OUTPUT_CALLBACK);
+    char text[SSE_ASSIGNED_ID_SIZE];
+
+    (void)snprintf(text, sizeof(text), "E-%016x", id);
+    client->options.topics = &topic;
+    client->options.topic_count = 1;
+    client->options.last_event_id = sse_str(text);
+    assert_int_equal(fake_client_try_open(client), 0);
+    return client->replay.outcome;
+}
+
+/* The memory of topics that are not in use is within history.bytes. The others are forgotten, the first one first,
+ * and count as having lost what any of them has lost. */
+static void topics_are_remembered_while_there_is_room(void **state)
+{
+    enum { TOPICS = 1000, BYTES = 50000 };
+    size_t before;
+
+    (void)state;
+    use_registry((struct sse_registry_options){
+        .history = {.events = 100, .bytes = BYTES}, .history_age_ms = 1000, .id_prefix = sse_str("E")});
+    before = atomic_load(&platform.bytes);
+    for (unsigned i = 1; i <= TOPICS; i++) {
+        char name[8];
+
+        (void)snprintf(name, sizeof(name), "%u", i);
+        assert_int_equal(sse_registry_publish(registry, sse_str(name),
+                                              &(struct sse_event){.data = sse_str("x")}, NULL),
+                         0);
+        fake_platform_advance_ms(&platform, 1000);
+    }
+    assert_int_equal(stats().history_events, 0);
+    assert_in_range(atomic_load(&platform.bytes) - before, BYTES / 2, BYTES + BYTES / 4);
+    assert_int_equal(outcome_of(sse_str("900"), 900), SSE_REPLAY_COMPLETE);
+    assert_int_equal(outcome_of(sse_str("999"), 999), SSE_REPLAY_COMPLETE);
+    assert_int_equal(outcome_of(sse_str("999"), 998), SSE_REPLAY_GAP);
+    assert_int_equal(outcome_of(sse_str("1"), 1), SSE_REPLAY_GAP);
+    assert_int_equal(outcome_of(sse_str("1"), 990), SSE_REPLAY_COMPLETE);
+    /* A large event leaves them hardly any room. */
+    assert_int_equal(sse_registry_publish(registry, sse_str("large"),
+                                          &(struct sse_event){.data = {letters, BYTES - 1500}}, NULL),
+                     0);
+    assert_int_equal(stats().history_events, 1);
+    assert_int_equal(outcome_of(sse_str("901"), 901), SSE_REPLAY_GAP);
+    assert_int_equal(outcome_of(sse_str("999"), 999), SSE_REPLAY_COMPLETE);
 }
 
 /* A member that subscribes to more topics is notified as well, after the events sent to it. */
@@ -266,6 +349,8 @@ int main(void)
         GAP_TEST(an_unknown_place_begins_with_live_events),
         GAP_TEST(a_loss_in_another_topic_is_no_gap),
         GAP_TEST(a_topic_that_has_vanished_is_a_gap),
+        GAP_TEST(what_other_topics_have_lost_is_no_gap),
+        GAP_TEST(topics_are_remembered_while_there_is_room),
         GAP_TEST(a_later_subscription_has_its_own_gap),
         GAP_TEST(a_later_subscription_lacks_only_what_is_new_to_it),
         GAP_TEST(without_history_a_gap_has_no_id),
