@@ -30,6 +30,44 @@ int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *size)
     return result;
 }
 
+/* The error of a read, or 0. */
+static int read_error;
+
+ssize_t __real_recv(int fd, void *bytes, size_t size, int flags);
+ssize_t __wrap_recv(int fd, void *bytes, size_t size, int flags);
+
+ssize_t __wrap_recv(int fd, void *bytes, size_t size, int flags)
+{
+    if (!read_error)
+        return __real_recv(fd, bytes, size, flags);
+    errno = read_error;
+    return -1;
+}
+
+/* The client has sent something, and has vanished before the loop reads it. */
+static void an_error_of_a_read_ends_the_stream(void **state)
+{
+    static const struct {
+        int error;
+        enum sse_reason reason;
+    } rows[] = {{ECONNRESET, SSE_REASON_DISCONNECTED},
+                {ETIMEDOUT, SSE_REASON_DISCONNECTED},
+                {EIO, SSE_REASON_OUTPUT_ERROR}};
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct loop_client client;
+
+        loop_client_open(&client, *state, LOOP_CLIENT_UNIX, NULL);
+        assert_int_equal(send(client.fd, "x", 1, MSG_NOSIGNAL), 1);
+        read_error = rows[i].error;
+        loop_client_dispatch_to_end(&client);
+        read_error = 0;
+        assert_int_equal(client.reason, rows[i].reason);
+        assert_int_equal(client.error, -rows[i].error);
+        loop_client_close(&client);
+    }
+}
+
 /* A disconnect has one of the errors that sse/emitter.h names. */
 static void every_error_of_a_socket_is_a_disconnect(void **state)
 {
@@ -52,6 +90,8 @@ static void every_error_of_a_socket_is_a_disconnect(void **state)
 static int run(const enum sse_poller *poller, const char *name)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_prestate_setup_teardown(an_error_of_a_read_ends_the_stream, loop_stage_set_up,
+                                                 loop_stage_tear_down, (void *)(uintptr_t)poller),
         cmocka_unit_test_prestate_setup_teardown(every_error_of_a_socket_is_a_disconnect, loop_stage_set_up,
                                                  loop_stage_tear_down, (void *)(uintptr_t)poller),
     };
