@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 // nginx with several workers that share a ring: any of them may have a client, receive an event, or die.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import net from 'node:net';
 import { describe, test } from 'node:test';
+import { freePort } from '../clients/front.mjs';
 import { until } from '../clients/hub.mjs';
 import { buildsOf, childrenOf, missing, startHost } from './host.mjs';
 import { hosts } from './list.mjs';
@@ -12,14 +15,40 @@ const WORKERS = 4;
 const CLIENTS = 40;
 const ROUNDS = 2;
 
+/** More workers than a ring has places by default. */
+const MANY = 12;
+const RELOADS = 5;
+const REQUESTS = 60;
+
 const plain = hosts.find(({ server }) => server === 'nginx');
 
-async function start(t) {
-    const entry = { ...plain, workers: WORKERS };
-    const host = await startHost(entry, buildsOf(entry)[0], { more: 'sse_shared on;' });
+async function start(t, { workers = WORKERS, more = '' } = {}) {
+    const entry = { ...plain, workers };
+    const host = await startHost(entry, buildsOf(entry)[0], { more: `sse_shared on; ${more}` });
     t.after(() => host.remove());
-    await until(() => childrenOf(host.child.pid).length === WORKERS, 'the workers');
+    await until(() => childrenOf(host.child.pid).length === workers, 'the workers');
     return host;
+}
+
+/** A server that accepts connections and never answers. */
+async function startSilent(t) {
+    const accepted = [];
+    const server = net.createServer((socket) => accepted.push(socket.on('error', () => {})));
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    t.after(() => {
+        accepted.forEach((socket) => socket.destroy());
+        server.close();
+    });
+    return { port: server.address().port, accepted };
+}
+
+/** Requests for the silent server. They keep the workers that have them. */
+async function holdWorkers(t, port, { accepted }) {
+    const before = accepted.length;
+    const sockets = Array.from({ length: REQUESTS }, () => net.connect(port, '127.0.0.1').on('error', () => {}));
+    t.after(() => sockets.forEach((socket) => socket.destroy()));
+    sockets.forEach((socket) => socket.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'));
+    await until(() => accepted.length >= before + REQUESTS, 'the requests');
 }
 
 /** Every client must reconnect. */
@@ -52,6 +81,27 @@ describe('workers of nginx', { concurrency: 1, skip: missing(plain) }, () => {
         }
         await assertReached(host, 'all', streams, / (\d+)#\d+: sse ended: /g);
         assert.doesNotMatch(host.stderr, /\[(warn|crit|alert|emerg)\]/);
+    });
+
+    // A download may keep an old worker for hours. nginx never starts a worker again that could not begin.
+    test('old workers that have no streams any more leave their places in the ring', async (t) => {
+        const port = await freePort();
+        const silent = await startSilent(t);
+        const location = `location / { proxy_pass http://127.0.0.1:${silent.port}; }`;
+        const more = `server { listen 127.0.0.1:${port} reuseport; ${location} }`;
+        const host = await start(t, { workers: MANY, more });
+        for (let count = 0; count < RELOADS; count += 1) {
+            await holdWorkers(t, port, silent);
+            const old = childrenOf(host.child.pid);
+            host.child.kill('SIGHUP');
+            await until(() => childrenOf(host.child.pid).filter((pid) => !old.includes(pid)).length === MANY,
+                'new workers', () => host.stderr.slice(-500));
+        }
+        const streams = await Promise.all(Array.from({ length: 2 * MANY }, () => Stream.open(host, 'all')));
+        t.after(() => streams.forEach((stream) => stream.close()));
+        await host.publish('all', 'x');
+        await Promise.all(streams.map((stream) => stream.untilEvents(1)));
+        assert.doesNotMatch(host.stderr, /fatal code/);
     });
 
     test('with reloads and dead workers, no event is lost or sent twice', async (t) => {

@@ -15,6 +15,8 @@
 #include "../../origin.h"
 #include "../../workers/ring.h"
 
+#define READERS_SPARE 32
+
 struct settings {
     ngx_int_t streams;    /* the most streams of a worker; 0: three quarters of its connections */
     ngx_int_t history;    /* events retained for clients that reconnect */
@@ -31,7 +33,7 @@ static struct settings *settings_of(const ngx_http_request_t *request)
 
 static ngx_int_t handle_events(ngx_http_request_t *request)
 {
-    const struct settings *settings = settings_of(request);
+    struct settings *settings = settings_of(request);
 
     return ngx_sse_serve_events(&settings->worker, request, (int64_t)settings->heartbeat);
 }
@@ -98,10 +100,20 @@ static void *make_settings(ngx_conf_t *conf)
  * clients reconnect with its ids. */
 static struct ring *ring;
 
+/* A place for each worker, before and after a reload, and some for those that still end. */
+static size_t count_readers(const ngx_conf_t *conf)
+{
+    const ngx_core_conf_t *core = (ngx_core_conf_t *)ngx_get_conf(conf->cycle->conf_ctx, ngx_core_module);
+    const ngx_int_t workers = core->worker_processes > ngx_ncpu ? core->worker_processes : ngx_ncpu;
+
+    return 2 * (size_t)workers + READERS_SPARE;
+}
+
 static char *make_ring(ngx_conf_t *conf, const struct settings *settings)
 {
     const struct ring_options options = {.events = (size_t)settings->history,
-                                         .event_bytes = NGX_SSE_QUEUE_BYTES};
+                                         .event_bytes = NGX_SSE_QUEUE_BYTES,
+                                         .readers = count_readers(conf)};
     int error = ring ? 0 : ring_create(&ring, &options);
 
     if (!error)

@@ -123,7 +123,7 @@ static ngx_int_t answer_head(ngx_http_request_t *request)
                                                : NGX_HTTP_INTERNAL_SERVER_ERROR;
 }
 
-ngx_int_t ngx_sse_serve_events(const struct ngx_sse_worker *worker, ngx_http_request_t *request,
+ngx_int_t ngx_sse_serve_events(struct ngx_sse_worker *worker, ngx_http_request_t *request,
                                int64_t heartbeat_ms)
 {
     struct sse_emitter_options options = {

@@ -11,7 +11,7 @@
 #include "worker.h"
 
 /** GET, with the query parameter `topic`, perhaps repeated: a stream. `heartbeat_ms` as in its options. */
-ngx_int_t ngx_sse_serve_events(const struct ngx_sse_worker *worker, ngx_http_request_t *request,
+ngx_int_t ngx_sse_serve_events(struct ngx_sse_worker *worker, ngx_http_request_t *request,
                                int64_t heartbeat_ms);
 
 /** POST, with the query parameter `topic`: the body becomes the data of an event, 202. */

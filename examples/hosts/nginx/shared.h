@@ -6,13 +6,14 @@
 
 #include "worker.h"
 
-/** From now on, the ring's events are published to the worker's registry. `ring` NULL: does nothing. Returns NGX_OK
- *  or NGX_ERROR. */
-ngx_int_t ngx_sse_open_reader(struct ngx_sse_worker *worker, struct ring *ring, ngx_cycle_t *cycle);
+/** From now on, the ring's events are published to the worker's registry. `ring` NULL: does nothing. Returns NGX_OK,
+ *  without a place in the ring too, or NGX_ERROR. */
+ngx_int_t ngx_sse_open_reader(struct ngx_sse_worker *worker, struct ring *ring);
+/** A second call does nothing. */
 void ngx_sse_close_reader(struct ngx_sse_worker *worker);
 
-/** As sse_emitter_new, for this worker's registry and loop. */
-int ngx_sse_new_emitter(const struct ngx_sse_worker *worker, struct sse_emitter **emitter,
+/** As sse_emitter_new, for this worker's registry and loop. -EAGAIN as well without a place in the ring. */
+int ngx_sse_new_emitter(struct ngx_sse_worker *worker, struct sse_emitter **emitter,
                         struct sse_emitter_options *options);
 
 /** As sse_registry_publish, to the streams of all workers that share the ring. */

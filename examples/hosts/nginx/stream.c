@@ -210,7 +210,7 @@ static ngx_int_t begin(ngx_http_request_t *request)
     return NGX_DONE;
 }
 
-int ngx_sse_open_stream(const struct ngx_sse_worker *worker, ngx_http_request_t *request,
+int ngx_sse_open_stream(struct ngx_sse_worker *worker, ngx_http_request_t *request,
                         struct sse_emitter_options options, ngx_int_t *result)
 {
     ngx_http_cleanup_t *leaving = ngx_http_cleanup_add(request, 0);

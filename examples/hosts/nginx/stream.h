@@ -16,7 +16,7 @@
  * Returns the result of sse_emitter_new. On an error nothing was sent. On success your content handler must return
  * `*result`.
  */
-int ngx_sse_open_stream(const struct ngx_sse_worker *worker, ngx_http_request_t *request,
+int ngx_sse_open_stream(struct ngx_sse_worker *worker, ngx_http_request_t *request,
                         struct sse_emitter_options options, ngx_int_t *result);
 
 /** Sets the status and the header fields of a stream. Returns NGX_OK or NGX_ERROR. */

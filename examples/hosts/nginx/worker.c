@@ -31,6 +31,9 @@ static void serve(struct ngx_sse_worker *worker)
     if (!wait) {
         ngx_post_event(event, &ngx_posted_next_events);
     }
+    /* Other requests may keep this worker for hours, and the new ones need its place in the ring. */
+    if (worker->is_quitting && !sse_loop_count(worker->loop))
+        ngx_sse_close_reader(worker);
     if (wait <= 0 && worker->is_quitting && sse_loop_count(worker->loop))
         wait = CHECK_MS;
     /* Removes the timer first, because nginx does not move a timer by less than 300 ms. */
@@ -92,7 +95,7 @@ ngx_int_t ngx_sse_open_worker(struct ngx_sse_worker *worker, const struct sse_re
 
     ngx_memzero(worker, sizeof(*worker));
     if (open_wake(worker, cycle) == NGX_OK && !sse_loop_new(&worker->loop, &loop) &&
-        !sse_registry_new(&worker->registry, options) && ngx_sse_open_reader(worker, ring, cycle) == NGX_OK)
+        !sse_registry_new(&worker->registry, options) && ngx_sse_open_reader(worker, ring) == NGX_OK)
         return NGX_OK;
     ngx_sse_close_worker(worker);
     return NGX_ERROR;
