@@ -14,10 +14,8 @@ static void finish_own(struct sse_emitter *emitter, uint64_t now)
     pthread_mutex_unlock(&emitter->lock);
     sse_emitter_forget_ended(emitter, now);
     sse_emitter_finish(emitter, now);
-    if (emitter->owned) {
+    if (emitter->owned)
         sse_output_close(sse_emitter_descriptor(emitter), (enum output_kind)emitter->output_kind);
-        sse_emitter_owner_is_done(emitter);
-    }
     sse_emitter_release(emitter);
     pthread_mutex_lock(&emitter->lock);
 }

@@ -99,7 +99,6 @@ static bool leave_to_references(struct sse_emitter *emitter)
 
     emitter->marks = NULL;
     emitter->marked = false;
-    emitter->finishing = true;
     emitter->finished = true;
     return emitter->released || (lives && atomic_fetch_sub(&emitter->refs, 1) == 1);
 }
