@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Builds and runs the tests, installing what is missing (Debian).
 #
-#   sh test/run.sh              every suite
+#   sh test/run.sh              every suite that runs by default
 #   sh test/run.sh SUITE...     some of them
 #   sh test/run.sh unit         the quick ones: one build, unit tests and checks
 #   sh test/run.sh fuzz SECONDS each fuzz target for this long instead of a minute

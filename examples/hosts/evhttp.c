@@ -123,7 +123,8 @@ static void send_head(struct stream *stream)
     add_headers(stream->request);
     evhttp_add_header(evhttp_request_get_output_headers(stream->request), "Connection", "close");
     /* If a client of HTTP/1.0 asks to keep the connection open, evhttp would add Content-Length: 0. */
-    evhttp_remove_header(evhttp_request_get_input_headers(stream->request), "Connection");
+    while (!evhttp_remove_header(evhttp_request_get_input_headers(stream->request), "Connection"))
+        continue;
     evhttp_connection_set_closecb(connection, close_stream, stream);
     /* Nobody needs the bytes that the client sends, so evhttp reads few of them. The client has no time-out,
      * because it may never send any. */

@@ -70,7 +70,6 @@ static void publish(int fd, const struct toy_request *request)
     char topic_bytes[TOY_REQUEST_SIZE_MAX], id[RING_ID_SIZE];
     const struct sse_event event = {.data = request->body};
     const struct sse_text topic = parameter(request, "topic", topic_bytes);
-
     int error = -EBADMSG;
 
     /* An absent topic would be everyone. */

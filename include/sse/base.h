@@ -68,7 +68,7 @@ extern "C" {
  *
  * - If that errno has another meaning as a result of these calls, they return -EIO instead. This concerns
  *   -EINVAL, -EINTR, -EAGAIN, -EALREADY, -EPERM, -EDEADLK, -EMSGSIZE, -ENOBUFS, -ENOMEM, -EILSEQ, -ERANGE,
- *   -EOVERFLOW, -ENOENT, -EBADMSG and SSE_ENDED.
+ *   -EOVERFLOW, -ENOENT, -EBADMSG, -ECONNREFUSED and SSE_ENDED.
  * - The completion record always has the errno itself.
  */
 #define SSE_ENDED (-ENOMSG)

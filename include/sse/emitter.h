@@ -176,7 +176,7 @@ struct sse_emitter_options {
     enum sse_output output;
     /**
      * FD. The descriptor. The library never blocks on it and never raises SIGPIPE, whatever its flags are. It
-     * closes the descriptor at the end, after `on_completion` and without SO_LINGER, unless `keep_fd` is set.
+     * turns SO_LINGER off and closes the descriptor at the end, after `on_completion`, unless `keep_fd` is set.
      *
      * - Do not close the descriptor before the library closes it, or with `keep_fd` before sse_emitter_close.
      *   Otherwise the next connection may get the same number, and its client receives the bytes. To end a

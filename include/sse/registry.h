@@ -406,7 +406,7 @@ struct sse_registry_stats {
 
 /**
  * Fills `stats` without stopping the traffic. Each number is exact, and all are of nearly the same moment. `size`
- * is sizeof(struct sse_registry_stats). A struct of another size is treated as by sse_emitter_get_info.
+ * is sizeof(struct sse_registry_stats). For a struct of another size, see sse_emitter_get_info.
  *
  * Errors:
  * - -EINVAL: `registry` or `stats` is NULL, or `size` is 0.

@@ -63,8 +63,9 @@ bool sse_emitter_ended_gracefully(const struct sse_emitter *emitter)
 /* Whether calls on an emitter return this error with another meaning. */
 static bool is_answer(int error)
 {
-    const int answers[] = {SSE_ENDED, -EINVAL, -EINTR,  -EAGAIN, -EALREADY,  -EPERM,  -EDEADLK, -EMSGSIZE,
-                           -ENOBUFS,  -ENOMEM, -EILSEQ, -ERANGE, -EOVERFLOW, -ENOENT, -EBADMSG};
+    const int answers[] = {SSE_ENDED,  -EINVAL,   -EINTR,   -EAGAIN,      -EALREADY, -EPERM,
+                           -EDEADLK,   -EMSGSIZE, -ENOBUFS, -ENOMEM,      -EILSEQ,   -ERANGE,
+                           -EOVERFLOW, -ENOENT,   -EBADMSG, -ECONNREFUSED};
 
     for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++)
         if (error == answers[i])

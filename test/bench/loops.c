@@ -2,8 +2,8 @@
 /*
  * One registry and several loops. First, with a core for each loop: how much sooner an event has been written to
  * all clients, beside two threads that only call send(). The clients belong to another process, which reads while
- * nothing is measured. Second, eight
- * loops on fewer cores, with outputs that only count: how much more CPU time a delivery needs than with one loop.
+ * nothing is measured. Second, eight loops on fewer cores, with outputs that only count: how much more CPU time a
+ * delivery needs than with one loop.
  *
  *   loops [ROUNDS [CLIENTS]], with 0 for CLIENTS the second alone
  */

@@ -15,7 +15,7 @@ const WORKERS = 4;
 const CLIENTS = 40;
 const ROUNDS = 2;
 
-/** More workers than a ring has places by default. */
+/** With RELOADS, more workers than the ring has places. */
 const MANY = 12;
 const RELOADS = 5;
 const REQUESTS = 60;

@@ -39,7 +39,7 @@ static bool is_answer(int error)
 {
     static const int answers[] = {SSE_ENDED, -EINVAL,  -EINTR,     -EAGAIN,  -EALREADY,
                                   -EPERM,    -EDEADLK, -EMSGSIZE,  -ENOBUFS, -ENOMEM,
-                                  -EILSEQ,   -ERANGE,  -EOVERFLOW, -ENOENT,  -EBADMSG};
+                                  -EILSEQ,   -ERANGE,  -EOVERFLOW, -ENOENT,  -EBADMSG, -ECONNREFUSED};
 
     for (size_t i = 0; i < COUNT(answers); i++)
         if (error == answers[i])

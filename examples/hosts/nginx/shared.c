@@ -59,7 +59,8 @@ ngx_int_t ngx_sse_open_reader(struct ngx_sse_worker *worker, struct ring *ring)
     if (!error)
         return NGX_OK;
     ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, -error,
-                  "sse: other workers have all places in the ring, so this one cannot serve streams yet");
+                  error == -EAGAIN ? "sse: no place in the ring is free, so this worker cannot serve streams yet"
+                                   : "sse: this worker cannot read the ring");
     return error == -EAGAIN ? NGX_OK : NGX_ERROR;
 }
 
