@@ -194,8 +194,8 @@ struct sse_emitter_options {
     /** FD. You close the descriptor, after sse_emitter_close and not before. */
     bool keep_fd;
     /**
-     * FD. If it is set, the library leaves the options of the socket unchanged. Otherwise it sets TCP_NODELAY and,
-     * where the system has it, TCP_USER_TIMEOUT to stall_ms.
+     * FD. If it is set, the library leaves the options of the socket unchanged until it closes the socket. Otherwise
+     * it sets TCP_NODELAY and, where the system has it, TCP_USER_TIMEOUT to stall_ms.
      *
      * - Without TCP_USER_TIMEOUT, a client that vanishes without FIN or RST is noticed only after many minutes.
      * - TCP_USER_TIMEOUT also ends a client that accepts nothing for stall_ms while the kernel has bytes for it.

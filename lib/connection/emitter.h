@@ -3,7 +3,8 @@
 #define CONNECTION_EMITTER_H
 
 /**
- * The members of an emitter, its memory and its references. Each file of this layer has its own header.
+ * The members of an emitter, its memory and its references. The other headers of this layer have the functions of one file
+ * each.
  *
  * Locks. `lock` guards every member, unless its comment says that it is fixed, the loop's, the registry's or the
  * chain's. Locks are taken in this order: registry, loop, emitter, marks. No lock is held while an output is written to or a

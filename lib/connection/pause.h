@@ -10,8 +10,7 @@
  *  because only one of the two groups was to be written. */
 void sse_emitter_choose_after_gap(struct sse_emitter *emitter, bool filled);
 
-/** Drops all of it, and counts what the client would have got. If it was not started, nobody has filled a
- * gap. */
+/** Drops all of it, and counts what the client would have got. If it was not started, nobody has filled a gap. */
 void sse_emitter_drop_pause(struct sse_emitter *emitter);
 
 #endif

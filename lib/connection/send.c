@@ -140,8 +140,8 @@ static int write_small(struct sse_emitter *emitter, const struct small_message *
 }
 
 /* Whether everything is written, and the loop need not be woken: its next look at the emitter comes early enough,
- * because the write has only postponed the next timer. If a turn has found the emitter busy, it may have put off that
- * look to the deadline of the bytes that were queued then. */
+ * because the write has only postponed the next timer. If a turn has found the emitter busy, it may have put off
+ * that look to the deadline of the bytes that were queued then. */
 static bool owes_nothing(const struct sse_emitter *emitter)
 {
     return !emitter->has_input && !emitter->is_gone && !emitter->owes_turn &&

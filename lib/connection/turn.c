@@ -128,8 +128,8 @@ static unsigned result_of_turn(struct sse_emitter *emitter)
     return result;
 }
 
-/* Whether the turn may work. If not, *result is its result. After TURN_INPUT the emitter stays busy, for the loop. A
- * thread that is busy already asks for another turn. Lock held. */
+/* Whether the turn may work. If not, *result is its result. After TURN_INPUT the emitter stays busy, for the loop.
+ * If another thread is busy, the emitter owes a turn: that thread asks for it when it leaves. Lock held. */
 static bool may_work(struct sse_emitter *emitter, enum turn_cause cause, unsigned *result)
 {
     *result = 0;

@@ -3,9 +3,9 @@
 #define DATA_QUEUE_KEYS_H
 
 /**
- * A hash table that finds messages of a long queue by their keys, but no exempt ones. The first search makes it. Each
- * search adds the new messages, and ignores entries whose places are empty. So no other code has to keep it up to
- * date.
+ * A hash table that finds messages of a long queue by their keys, but no exempt ones. The first search makes it.
+ * Each search adds the new messages, and ignores entries whose places are empty. So no other code has to keep it up
+ * to date.
  */
 
 #include "data/queue_ring.h"

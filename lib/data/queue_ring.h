@@ -8,8 +8,8 @@
 
 #include <stdint.h>
 
-/* The largest capacity of a ring: twice as much fits into 32 bits, and the sizes of the ring and of its table of keys
- * fit into size_t. */
+/* The largest capacity of a ring: twice as much fits into 32 bits, and the sizes of the ring and of its table of
+ * keys fit into size_t. */
 #define QUEUE_CAPACITY_MAX (SIZE_MAX > UINT32_MAX ? (size_t)1 << 30 : (size_t)1 << 27)
 
 struct queue_keys;

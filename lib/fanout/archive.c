@@ -159,6 +159,12 @@ static void note_topic(struct archive *archive, struct topic *topic)
     }
 }
 
+/* The memory that the history leaves to topics that are only remembered. */
+static size_t room_of(const struct archive *archive)
+{
+    return archive->bytes < archive->limits.bytes ? archive->limits.bytes - archive->bytes : 0;
+}
+
 static void drop_oldest_of(struct archive *archive, struct topic *topic)
 {
     const struct history_entry *entry = sse_history_at(&topic->past->history, 0);
@@ -170,6 +176,7 @@ static void drop_oldest_of(struct archive *archive, struct topic *topic)
     archive->events--;
     archive->bytes -= cost;
     note_topic(archive, topic);
+    sse_topics_limit_remembered(archive->topics, room_of(archive));
     sse_topics_free_if_unused(archive->topics, topic);
 }
 
@@ -189,7 +196,7 @@ static void enforce_limits(struct archive *archive, struct topic *topic)
     while (archive->events &&
            (archive->events > archive->limits.events || archive->bytes > archive->limits.bytes))
         drop_oldest_of(archive, sse_topic_of_size(sse_heap_first(&archive->by_size)));
-    sse_topics_limit_remembered(archive->topics, archive->limits.bytes - archive->bytes);
+    sse_topics_limit_remembered(archive->topics, room_of(archive));
 }
 
 /* Makes room for an event. The ring comes last, because its memory is charged: nothing must fail after it has

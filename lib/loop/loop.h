@@ -62,6 +62,7 @@ bool sse_loop_is_polled(const struct sse_loop *loop);
  * - An error of the poller, such as -ENOSPC.
  */
 int sse_loop_bind(struct sse_loop *loop, struct sse_emitter *emitter);
+/** Wakes a loop that is finishing. No lock held. */
 void sse_loop_unbind(struct sse_loop *loop, struct sse_emitter *emitter);
 
 /** Makes the loop stop using the descriptor of an emitter. Any thread. */

@@ -16,8 +16,8 @@
 
 #include <sse/platform.h>
 
-/** The most events of one wait. After a wait that reports this many, the next one reports the others and does not
- *  wait, even if there are none. So none is left out for ever. */
+/** The most events of one wait. The next wait after one that reports this many reports the others. With poll(2) it
+ *  then does not wait, even if there are none. So none is left out for ever. */
 #define POLLER_EVENTS_MAX 64
 
 enum {

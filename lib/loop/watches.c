@@ -247,17 +247,19 @@ void sse_watches_ask_again(struct watches *watches, int descriptor, struct polle
     poller->change(poller, descriptor, watch->generation, interest);
 }
 
-/* Only the loop's thread calls a write callback, and counts what that has written. So the lock of the emitter is not
+/* Only the loop's thread calls a write callback, and counts what that has written. So the emitter's lock is not
  * necessary. */
-bool sse_watches_has_written(const struct watches *watches, const struct sse_emitter *emitter)
+bool sse_watches_has_written(struct watches *watches, const struct sse_emitter *emitter)
 {
-    const struct watch *watch = sse_watches_find(watches, sse_emitter_descriptor(emitter));
+    struct watch *watch = sse_watches_find(watches, sse_emitter_descriptor(emitter));
     struct watcher *watcher = watch ? find_watcher(watch, emitter) : NULL;
     uint32_t written = (uint32_t)emitter->bytes;
 
     if (!watcher || watcher->written == written)
         return false;
     watcher->written = written;
+    /* The poller is asked again, because epoll reports room that is there already only when it is asked. */
+    watch->interest &= ~(unsigned)POLLER_OUTPUT;
     return true;
 }
 

@@ -63,9 +63,9 @@ bool sse_watches_is_same_file(const struct watches *watches, const struct sse_em
  *  descriptor needs it, and for input until the client has closed its sending side. In the loop's thread. */
 void sse_watches_ask(struct watches *watches, const struct sse_emitter *emitter, struct poller *poller);
 
-/** Whether an emitter that names a descriptor as watch_fd has written since this last returned true for it. In the
- *  loop's thread. */
-bool sse_watches_has_written(const struct watches *watches, const struct sse_emitter *emitter);
+/** Whether an emitter that names a descriptor as watch_fd has written since this last returned true for it. After
+ *  true, sse_watches_ask asks the poller even if the interest is the same. In the loop's thread. */
+bool sse_watches_has_written(struct watches *watches, const struct sse_emitter *emitter);
 
 /** To be called when an emitter of a descriptor may have been removed. */
 void sse_watches_ask_again(struct watches *watches, int descriptor, struct poller *poller);

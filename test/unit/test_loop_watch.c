@@ -30,6 +30,7 @@ struct stream {
     struct sse_emitter *emitter;
     struct sse_emitter_options options;
     bool busy_elsewhere; /* the write callback is full for another reason than its socket */
+    bool stops;          /* the write callback takes one byte, and then nothing */
     bool read_when_full; /* the client reads before a write callback whose socket is full has returned */
     unsigned writes;
     unsigned readable, blocked;
@@ -46,8 +47,10 @@ static ssize_t write_to_socket(void *user, const struct iovec *iov, int count)
     ssize_t sent;
 
     stream->writes++;
-    if (stream->busy_elsewhere)
+    if (stream->busy_elsewhere || (stream->stops && stream->writes > 1))
         return -EAGAIN;
+    if (stream->stops)
+        return send(stream->pair->server, iov->iov_base, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
     sent = sendmsg(stream->pair->server, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent < 0)
         sent = -errno;
@@ -325,6 +328,26 @@ static void room_for_the_beginning_of_a_stream_is_used(void **state)
     pair_close(&pair);
 }
 
+/* The loop has never seen the socket full. */
+static void a_write_callback_that_stops_is_called_once_more(void **state)
+{
+    struct descriptor_pair pair;
+    struct stream stream;
+
+    pair_open(&pair, PAIR_TCP);
+    assert_int_equal(try_open(&stream, *state, SSE_OUTPUT_CALLBACK, &pair), 0);
+    stream.stops = true;
+    for (int i = 0; i < 10; i++)
+        loop_stage_dispatch(*state);
+    assert_int_equal(stream.writes, 3);
+    stream.stops = false;
+    assert_int_equal(sse_emitter_flush(stream.emitter), 1);
+    loop_stage_dispatch(*state);
+    pair_expect(&pair, ":\n");
+    close_stream(&stream);
+    pair_close(&pair);
+}
+
 /* If a write callback is full for another reason than its socket, the server itself reports room, and nothing spins
  * until then. The callback is called once more, because the room may have come after it was called. */
 static void a_write_callback_is_full_and_its_socket_is_not(void **state)
@@ -530,6 +553,7 @@ static int run(const enum sse_poller *poller, const char *name)
         TEST(a_full_socket_is_written_to_again, poller),
         TEST(room_that_comes_before_the_loop_looks_is_used, poller),
         TEST(room_for_the_beginning_of_a_stream_is_used, poller),
+        TEST(a_write_callback_that_stops_is_called_once_more, poller),
         TEST(a_write_callback_is_full_and_its_socket_is_not, poller),
         TEST(a_number_may_be_used_again_after_close, poller),
         TEST(a_copy_of_a_closed_descriptor_ends_nobody, poller),

@@ -154,6 +154,15 @@ static enum sse_replay_outcome outcome_of(struct sse_text topic, unsigned id)
     return client->replay.outcome;
 }
 
+static void publish_numbered(unsigned number, size_t size)
+{
+    char name[8];
+
+    (void)snprintf(name, sizeof(name), "%u", number);
+    assert_int_equal(
+        sse_registry_publish(registry, sse_str(name), &(struct sse_event){.data = {letters, size}}, NULL), 0);
+}
+
 /* The memory of topics that are not in use is within history.bytes. The others are forgotten, the first one first,
  * and count as having lost what any of them has lost. */
 static void topics_are_remembered_while_there_is_room(void **state)
@@ -166,12 +175,7 @@ static void topics_are_remembered_while_there_is_room(void **state)
         .history = {.events = 100, .bytes = BYTES}, .history_age_ms = 1000, .id_prefix = sse_str("E")});
     before = atomic_load(&platform.bytes);
     for (unsigned i = 1; i <= TOPICS; i++) {
-        char name[8];
-
-        (void)snprintf(name, sizeof(name), "%u", i);
-        assert_int_equal(sse_registry_publish(registry, sse_str(name),
-                                              &(struct sse_event){.data = sse_str("x")}, NULL),
-                         0);
+        publish_numbered(i, 1);
         fake_platform_advance_ms(&platform, 1000);
     }
     assert_int_equal(stats().history_events, 0);
@@ -188,6 +192,28 @@ static void topics_are_remembered_while_there_is_room(void **state)
     assert_int_equal(stats().history_events, 1);
     assert_int_equal(outcome_of(sse_str("901"), 901), SSE_REPLAY_GAP);
     assert_int_equal(outcome_of(sse_str("999"), 999), SSE_REPLAY_COMPLETE);
+}
+
+/* Events that expire leave room for their topics. */
+static void topics_that_expire_together_are_remembered(void **state)
+{
+    unsigned count = 0;
+
+    (void)state;
+    use_registry((struct sse_registry_options){
+        .history = {.events = 1000, .bytes = 50000}, .history_age_ms = 1000, .id_prefix = sse_str("E")});
+    while (stats().history_bytes < 49000)
+        publish_numbered(++count, 400);
+    assert_int_equal(stats().history_events, count);
+    fake_platform_advance_ms(&platform, 1000);
+    assert_int_equal(outcome_of(sse_str("1"), 1), SSE_REPLAY_COMPLETE);
+    assert_int_equal(stats().history_events, 0);
+    for (unsigned i = 2; i <= count; i++) {
+        char name[8];
+
+        (void)snprintf(name, sizeof(name), "%u", i);
+        assert_int_equal(outcome_of(sse_str(name), i), SSE_REPLAY_COMPLETE);
+    }
 }
 
 /* A member that subscribes to more topics is notified as well, after the events sent to it. */
@@ -351,6 +377,7 @@ int main(void)
         GAP_TEST(a_topic_that_has_vanished_is_a_gap),
         GAP_TEST(what_other_topics_have_lost_is_no_gap),
         GAP_TEST(topics_are_remembered_while_there_is_room),
+        GAP_TEST(topics_that_expire_together_are_remembered),
         GAP_TEST(a_later_subscription_has_its_own_gap),
         GAP_TEST(a_later_subscription_lacks_only_what_is_new_to_it),
         GAP_TEST(without_history_a_gap_has_no_id),
