@@ -166,6 +166,13 @@ int __wrap_shutdown(int fd, int how);
 int __real_fstat(int fd, struct stat *status);
 int __wrap_fstat(int fd, struct stat *status);
 int __wrap_fstat64(int fd, struct stat *status);
+/* In glibc with words of 32 bits, the two fill in different structs. */
+#if defined(__GLIBC__) && SIZE_MAX == UINT32_MAX
+int __real_fstat64(int fd, struct stat *status);
+#define real_fstat64 __real_fstat64
+#else
+#define real_fstat64 __real_fstat
+#endif
 int __real_open(const char *path, int flags, ...);
 int __wrap_open(const char *path, int flags, ...);
 int __wrap_open64(const char *path, int flags, ...);
@@ -348,7 +355,9 @@ int __wrap_open(const char *path, int flags, ...)
 /* With 64-bit offsets glibc uses these names. */
 int __wrap_fstat64(int fd, struct stat *status)
 {
-    return __wrap_fstat(fd, status);
+    int error;
+
+    return fails(FAULTY_FSTAT, &error) ? result_of(error) : real_fstat64(fd, status);
 }
 
 int __wrap_open64(const char *path, int flags, ...)

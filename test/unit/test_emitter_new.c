@@ -117,15 +117,17 @@ static void members_have_their_ranges(void **state)
 /* Limits of any size are accepted, and the real limit is never lower. Row C2. */
 static void large_limits_are_accepted(void **state)
 {
-    static const size_t limits[] = {((size_t)1 << 30) + 1, UINT32_MAX, (size_t)UINT32_MAX + 1,
-                                    (size_t)UINT32_MAX + 2, SIZE_MAX};
+    static const uint64_t limits[] = {(UINT64_C(1) << 30) + 1, UINT32_MAX, (uint64_t)UINT32_MAX + 1,
+                                      (uint64_t)UINT32_MAX + 2, UINT64_MAX};
     const struct sse_event event = {.data = sse_str("tick")};
 
     (void)state;
     for (size_t i = 0; i < 2 * COUNT(limits); i++) {
+        size_t limit = (size_t)(limits[i / 2] < SIZE_MAX ? limits[i / 2] : SIZE_MAX);
+
         fake_client_init(&client, &fake, SSE_OUTPUT_CALLBACK);
-        client.options.queue_messages = i % 2 ? limits[i / 2] : 0;
-        client.options.queue_bytes = i % 2 ? 0 : limits[i / 2];
+        client.options.queue_messages = i % 2 ? limit : 0;
+        client.options.queue_bytes = i % 2 ? 0 : limit;
         client.output.room = 0;
         fake_client_open(&client);
         for (int k = 0; k < 5; k++)
