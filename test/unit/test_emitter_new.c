@@ -324,7 +324,8 @@ static void options_of_other_versions(void **state)
             larger.bytes[at] = 0;
         }
     }
-    for (size_t size = 0; size < own; size++) {
+    /* The last bytes may be padding, which the library does not ask for. */
+    for (size_t size = 0; size <= own - sizeof(uint64_t); size++) {
         larger.options.size = size;
         assert_int_equal(sse_emitter_new(&emitter, &larger.options, NULL), -EINVAL);
     }

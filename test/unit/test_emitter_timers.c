@@ -146,6 +146,25 @@ static void timers_end_at_their_time(void **state)
     }
 }
 
+/* The last chunk of an idle stream has as much time as any other bytes. */
+static void the_last_chunk_has_its_own_time(void **state)
+{
+    static const struct setting setting = {OFF, 0, 50, OFF, OFF};
+
+    (void)state;
+    for (unsigned looped = 0; looped < 2; looped++) {
+        prepare(SSE_OUTPUT_CALLBACK, SSE_FRAMING_CHUNKED, looped, setting);
+        open_client();
+        work_after(1000);
+        run("fc");
+        work_after(49);
+        assert_int_equal(fake_client_info(&client).state, SSE_STATE_DRAINING);
+        work_after(1);
+        assert_int_equal(reason_now(), SSE_REASON_STALLED);
+        fake_client_free(&client);
+    }
+}
+
 static void timers_that_are_off_never_end_it(void **state)
 {
     static const char *const before[] = {"", "s", "fs", "fsc", "fs9s9u"};
@@ -379,6 +398,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(timers_end_at_their_time),
+        TEST(the_last_chunk_has_its_own_time),
         TEST(timers_that_are_off_never_end_it),
         TEST(a_client_that_makes_progress_stays_open),
         TEST(times_are_spread),
