@@ -92,7 +92,7 @@ def median_of_first(found, key):
 
 
 def figure_cpu(name, found):
-    figure(f"cpu_per_delivery_over_limit_{name}", median_ratio(found, "cpu_ns"), "ratio", 1.05)
+    figure(f"cpu_per_delivery_over_limit_{name}", median_ratio(found, "cpu_ns"), "ratio", 1.03)
 
 
 def broadcasts(streams):
