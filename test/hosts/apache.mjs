@@ -46,6 +46,7 @@ export const apache2 = {
     module: 'apache/mod_sse.so',
     quit: 'SIGWINCH',
     leaks: () => join(process.env.SSE_ROOT, 'test/support/apache.lsan'),
+    races: () => join(process.env.SSE_ROOT, 'test/support/apache.tsan'),
     /** The child processes run as another user, and write to the directory too. */
     command(host) {
         const file = join(host.directory, 'httpd.conf');

@@ -90,7 +90,7 @@ class Host {
             ASAN_OPTIONS: `detect_leaks=1:${log}`,
             LSAN_OPTIONS: `suppressions=${this.server?.leaks?.() ?? process.env.SSE_LEAKS}:print_suppressions=0`,
             UBSAN_OPTIONS: `halt_on_error=1:print_stacktrace=1:${log}`,
-            TSAN_OPTIONS: `second_deadlock_stack=1:suppressions=${process.env.SSE_SUPPRESSIONS}:${log}`,
+            TSAN_OPTIONS: `second_deadlock_stack=1:suppressions=${this.server?.races?.() ?? process.env.SSE_RACES}:${log}`,
         };
         const before = process.env.SSE_WITHOUT_RANDOMISATION ? ['setarch', '-R'] : [];
         if (this.descriptorsMax) {

@@ -5,9 +5,9 @@
 . "$SSE_ROOT/test/support/node.sh"
 
 SSE_HOSTS=$SSE_BUILD/examples
-SSE_SUPPRESSIONS=$SSE_ROOT/test/support/hosts.tsan
+SSE_RACES=$SSE_ROOT/test/support/hosts.tsan
 SSE_LEAKS=$SSE_ROOT/test/support/hosts.lsan
-export SSE_HOSTS SSE_SUPPRESSIONS SSE_LEAKS
+export SSE_HOSTS SSE_RACES SSE_LEAKS
 
 skip_all() {
     record hosts 0 0 1 "$1"

@@ -7,7 +7,7 @@
 install_build_tools || exit 1
 export ASAN_OPTIONS="detect_leaks=1"
 export UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1"
-export TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1"
+export TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1:suppressions=$SSE_ROOT/test/support/ring.tsan"
 
 # run_programs NAME BUILD PROGRAM...: cmocka programs of test/workers, counted one by one.
 run_programs() {
