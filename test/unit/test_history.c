@@ -257,6 +257,27 @@ static void a_list_begins_whole_or_not_at_all(void **state)
     clear(&history);
 }
 
+/* Each segment needs memory, and some also need a longer list. The first allocation of each fails. */
+static void a_segment_without_memory_is_refused(void **state)
+{
+    struct history history = {.ring = NULL};
+
+    (void)state;
+    for (uint64_t i = 1; i <= MANY; i++) {
+        if (i % HISTORY_SEGMENT == 1) {
+            size_t bytes = atomic_load(&fake.bytes);
+
+            fake_platform_fail_at(&fake, 1, false);
+            assert_false(sse_history_reserve(&history, &fake.platform));
+            fake_platform_fail_at(&fake, 0, false);
+            assert_int_equal(atomic_load(&fake.bytes), bytes);
+        }
+        assert_true(sse_history_reserve(&history, &fake.platform));
+        sse_history_push(&history, (struct history_entry){.sequence = i, .message = pool[0]});
+    }
+    clear(&history);
+}
+
 /* Reserved room needs no more memory, and neither does a second reserve. */
 static void a_reserve_makes_the_push_certain(void **state)
 {
@@ -348,6 +369,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_cost_covers_the_memory, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_failed_reserve_changes_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_list_begins_whole_or_not_at_all, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_segment_without_memory_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_reserve_makes_the_push_certain, set_up, tear_down),
         cmocka_unit_test_setup_teardown(it_grows_in_segments, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_empty_ring_is_trimmed, set_up, tear_down),

@@ -304,6 +304,21 @@ static void the_memory_is_in_proportion_to_the_queue(void **state)
     assert_int_equal(atomic_load(&fake.bytes), bytes);
 }
 
+/* One event stays at the front, and another is replaced without end. A full ring is compacted, not doubled. */
+static void replacing_needs_no_larger_ring(void **state)
+{
+    (void)state;
+    sse_queue_init(&queue, false, SIZE_MAX, UINT32_MAX);
+    assert_int_equal(sse_queue_push(&queue, messages[0], &fake.platform), 0);
+    for (size_t i = 0; i < 10000; i++) {
+        (void)sse_queue_drop_key(&queue, messages[1]->key, &fake.platform);
+        assert_int_equal(sse_queue_push(&queue, messages[1], &fake.platform), 0);
+        assert_int_equal(queue.count, 2);
+        assert_int_equal(sse_queue_capacity(&queue), 16);
+    }
+    sse_queue_clear(&queue, &fake.platform);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -311,6 +326,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(without_a_table_keys_are_found_all_the_same, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_front_moves_while_keys_come_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_memory_is_in_proportion_to_the_queue, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(replacing_needs_no_larger_ring, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
