@@ -27,8 +27,8 @@
  *   you wait for something else, call sse_emitter_flush about once a second, so that timers run.
  * - `on_release` runs in the thread that releases the last reference.
  * - Exception: with SSE_OUTPUT_PULL, other threads may publish, and may call everything but wait, peek, consume,
- *   read, flush and close. The owner does the work when it calls one of these, unless a peek shows bytes. The last
- *   unref is the owner's too, unless it has called close.
+ *   read, flush and close. The owner does the work when it calls one of these, except while bytes that peek has
+ *   shown are not consumed. The last unref is the owner's too, unless it has called close.
  *
  * Callbacks. They run without a lock of the library, and the emitter stays valid while they run.
  * They may call every function, for their own emitter too, unless the function says otherwise.
@@ -79,7 +79,7 @@ enum sse_state {
  * Why an emitter ended. After the colon: the `error` of its completion record.
  *
  * Each emitter has one reason. The graceful reasons are COMPLETED, LIFETIME, EVICTED, and SHUTDOWN with the error
- * 0: with them every byte was written. Later versions may add reasons.
+ * 0: with them every byte was written, except what was behind a pause. Later versions may add reasons.
  */
 enum sse_reason {
     SSE_REASON_NONE = 0,          /**< it has not ended */
@@ -131,8 +131,9 @@ enum sse_overflow {
 enum sse_ready {
     /** PULL: there are bytes to consume, or the stream has ended. */
     SSE_READABLE = 1,
-    /** FD in a driven loop, and CALLBACK: the output is full, and bytes are still queued. Call
-     *  sse_emitter_flush when the output has room again. */
+    /** FD in a driven loop, and CALLBACK: the output is full, and bytes are still queued. Call sse_emitter_flush
+     *  when the output has room again; nothing is written before. It comes each time that the output becomes full,
+     *  and may come twice for one time. */
     SSE_BLOCKED = 2
 };
 
@@ -197,6 +198,7 @@ struct sse_emitter_options {
      * FD. If it is set, the library leaves the options of the socket unchanged until it closes the socket. Otherwise
      * it sets TCP_NODELAY and, where the system has it, TCP_USER_TIMEOUT to stall_ms.
      *
+     * - If stall_ms is SSE_TIMER_OFF, TCP_USER_TIMEOUT is not set.
      * - Without TCP_USER_TIMEOUT, a client that vanishes without FIN or RST is noticed only after many minutes.
      * - TCP_USER_TIMEOUT also ends a client that accepts nothing for stall_ms while the kernel has bytes for it.
      */
@@ -320,19 +322,20 @@ struct sse_replay {
      * event that was published before the call. "" if there is none. With them you can fill the gap of a paused
      * emitter from your own store. Look up the client's id in the store:
      *
-     * - It is before `oldest`: send the events between it and `oldest`. Then call sse_emitter_start(emitter, true).
-     * - `oldest` is "": send the events after it, up to and including `newest`. Then call
+     * - The client's id is before `oldest`: send the events between the two. Then call
      *   sse_emitter_start(emitter, true).
-     * - `newest` is "" too: nothing was published to this registry yet. Send the events after it that were in the
-     *   store before the first publish, and call sse_emitter_start(emitter, true). Without a history both are
-     *   always "", so a gap cannot be filled exactly.
-     * - It is after `oldest` and not after `newest`, so this registry did not know it: send the events after it, up
-     *   to and including `newest`. Then call sse_emitter_start(emitter, false), so that the older events from
-     *   `oldest` on are not written. Leave `gap_type` absent; otherwise the client is told of the gap that you have
-     *   filled.
-     * - It is after `newest`: the client had it from a process that was ahead of this one. What this process
-     *   publishes next comes twice, up to that id. So wait until this process has read the id, and only then call
-     *   sse_emitter_new.
+     * - `oldest` is "": send the events after the client's id, up to and including `newest`. Then call
+     *   sse_emitter_start(emitter, true).
+     * - `newest` is "" too: nothing was published to this registry yet. Send the events after the client's id that
+     *   were in the store before the first publish, and call sse_emitter_start(emitter, true). Without a history
+     *   both are always "", so a gap cannot be filled exactly.
+     * - The client's id is after `oldest` and not after `newest`, so the client had it from another process: send
+     *   the events after it, up to and including `newest`. Then call sse_emitter_start(emitter, false), so that the
+     *   older events from `oldest` on are not written. Leave `gap_type` absent; otherwise the client is told of the
+     *   gap that you have filled.
+     * - The client's id is after `newest`: the client had it from a process that was ahead of this one. What this
+     *   process publishes next comes twice, up to that id. So wait until this process has read the id, and only
+     *   then call sse_emitter_new. Do not wait for long: a client may send an id that no event will have.
      *
      * A paused emitter whose client has an id that the registry does not know has the retained events queued
      * behind the pause, from `oldest` on.
@@ -387,7 +390,8 @@ SSE_API int sse_emitter_new(struct sse_emitter **emitter, const struct sse_emitt
                             struct sse_replay *replay);
 
 /**
- * Ends the pause of a paused emitter. The replay and the live events follow what you have sent.
+ * Ends the pause of a paused emitter. The replay and the live events follow what you have sent. Exception: if the
+ * registry does not know the client's id, the retained events follow only with `gap_filled`.
  *
  * Set `gap_filled` if you have sent the events that were missing, as struct sse_replay describes. Then the
  * client is not told of a gap. Otherwise it is told, if `gap_type` is set. If there was no gap, `gap_filled` is
@@ -425,7 +429,9 @@ SSE_API void sse_emitter_unref(struct sse_emitter *emitter);
 SSE_API void *sse_emitter_user(const struct sse_emitter *emitter);
 
 /**
- * Sends an event to this client alone.
+ * Sends an event to this client alone. It is not retained and gets no id, so a client that reconnects does not get
+ * it again. Give it an id only if you fill a gap: a client that reconnects with an id that the registry does not
+ * know has a gap.
  *
  * Effect: 0 means that the event was accepted. It is written in order, unless the emitter ends first.
  * FD: the call writes it at once if nothing is queued before it and the output has room.
@@ -440,7 +446,7 @@ SSE_API void *sse_emitter_user(const struct sse_emitter *emitter);
  * Specification: WHATWG HTML 9.2.5.
  * Example:
  *
- *     const struct sse_event event = {.id = sse_str("17"), .data = sse_str("for you alone")};
+ *     const struct sse_event event = {.data = sse_str("for you alone")};
  *     int error = sse_emitter_send(emitter, &event);
  */
 SSE_API int sse_emitter_send(struct sse_emitter *emitter, const struct sse_event *event);
@@ -590,7 +596,8 @@ SSE_API ssize_t sse_emitter_read(struct sse_emitter *emitter, void *buffer, size
  * - -EINTR: sse_emitter_interrupt was called.
  * - -EDEADLK: called from inside a callback of this emitter.
  * - -ENOMEM.
- * - -EIO: FD: the system cannot wait for the descriptor. The stream goes on.
+ * - -EIO: FD: the system cannot wait for the descriptor. The stream goes on. Or the stream has ended, and its errno
+ *   has another meaning here: see SSE_ENDED. `state` of sse_emitter_get_info says which.
  * - SSE_ENDED, or the errno that ended the emitter, as sse_emitter_peek.
  */
 SSE_API int sse_emitter_wait(struct sse_emitter *emitter, int timeout_ms);

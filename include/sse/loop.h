@@ -151,7 +151,7 @@ SSE_API size_t sse_loop_count(struct sse_loop *loop);
 
 /**
  * Polled: waits until there is work or a timer is due, then serves one turn. It waits no longer than `timeout_ms`
- * milliseconds. 0 does not wait, -1 waits without a limit.
+ * milliseconds. 0 does not wait, -1 waits without a limit. Returns 0, whether work is left or not.
  *
  * Callbacks: must not call it.
  * Errors:
@@ -185,7 +185,8 @@ SSE_API int sse_loop_fd(struct sse_loop *loop);
  * Driven: runs the timers that are due, writes what is queued, and runs callbacks, once.
  *
  * Returns the milliseconds until the next turn is due, rounded up: 0 if work is left, -1 if no turn is
- * due before `on_wake`. You can pass the result to poll(2).
+ * due before `on_wake`. You can pass the result to poll(2). Errors are below -1, except in a forked child: there the
+ * result is -EPERM, which is -1. Between poll and the next turn, clear the pipe of `on_wake` and serve what is ready.
  * Callbacks: must not call it.
  * Errors:
  * - -EINVAL: `loop` is NULL, or the loop is polled.
@@ -194,8 +195,12 @@ SSE_API int sse_loop_fd(struct sse_loop *loop);
  * Example:
  *
  *     int timeout_ms = sse_loop_turn(loop);
- *     while (timeout_ms >= 0 && poll(fds, count, timeout_ms) >= 0)
+ *     while (timeout_ms >= -1) {
+ *         int ready = poll(fds, count, timeout_ms);
+ *         if (ready < 0 && errno != EINTR)
+ *             break;
  *         timeout_ms = sse_loop_turn(loop);
+ *     }
  */
 SSE_API int sse_loop_turn(struct sse_loop *loop);
 

@@ -102,9 +102,10 @@ struct sse_registry_options {
      *
      * - Over the budget, the emitters with the most bytes queued end (SSE_REASON_OVERFLOW) until the
      *   rest is within the budget. Replays count.
-     * - Bytes that no owner has tried to write yet do not count. With them, the sum may reach about four times the
-     *   budget for a moment. A publish that brings it above that ends emitters at once.
-     * - So choose a budget above the size of your largest event times its receivers.
+     * - Bytes that no owner has tried to write yet count only above four times the budget. A publish that brings all
+     *   bytes together above that ends emitters at once.
+     * - One publish queues the size of the event for each receiver. So choose a budget above the size of your
+     *   largest event times its receivers.
      */
     size_t backlog_bytes;
     /** The most emitters in the registry, draining ones included; 0: no cap. One that is evicted leaves
@@ -293,7 +294,7 @@ SSE_API int sse_registry_each(struct sse_registry *registry, struct sse_text top
 
 /**
  * Returns the number of subscribers of a topic. If the topic is absent, returns the number of emitters. 0 for
- * NULL.
+ * NULL. Draining emitters count, except those that were evicted.
  *
  * Errors: none.
  */
@@ -352,8 +353,8 @@ SSE_API int sse_registry_shutdown(struct sse_registry *registry, const struct ss
  * - Every other emitter remains until it has ended and sse_emitter_close was called, or its last reference was
  *   released.
  * - `timeout_ms` counts milliseconds of CLOCK_MONOTONIC. -1 waits without a limit, 0 does not wait.
- * Threads: any but the thread of a loop whose emitters remain, because it would wait for itself. That thread runs
- * its loop until it is empty.
+ * Threads: with `timeout_ms` 0 any. Otherwise any but the thread of a loop whose emitters remain, because it would
+ * wait for itself. That thread runs its loop until it is empty.
  * Callbacks: may call it only with `timeout_ms` 0.
  * Errors:
  * - -EINVAL: `registry` is NULL, or `timeout_ms` is below -1.

@@ -23,6 +23,6 @@
 typedef struct ssl_st SSL;
 
 /* You write this: sends the events of a store after an id, up to another one. */
-int send_from_store(struct sse_emitter *emitter, struct sse_text after, const char *oldest, const char *newest);
+int send_from_store(struct sse_emitter *emitter, struct sse_text after, const struct sse_replay *replay, bool *filled);
 
 #endif
