@@ -59,6 +59,16 @@ static ssize_t write_to_socket(void *user, const struct iovec *iov, int count)
     return sent;
 }
 
+static ssize_t accept_all(void *user, const struct iovec *iov, int count)
+{
+    size_t size = 0;
+
+    ((struct stream *)user)->writes++;
+    for (int i = 0; i < count; i++)
+        size += iov[i].iov_len;
+    return (ssize_t)size;
+}
+
 /* The work of a server that fetches bytes: from on_ready, until there are no more. */
 static void write_pulled(struct stream *stream)
 {
@@ -94,8 +104,8 @@ static void on_release(void *user)
     atomic_fetch_add(&((struct stream *)user)->releases, 1);
 }
 
-static int try_open(struct stream *stream, struct loop_stage *stage, enum sse_output output,
-                    struct descriptor_pair *pair)
+static void describe(struct stream *stream, struct loop_stage *stage, enum sse_output output,
+                     struct descriptor_pair *pair)
 {
     *stream = (struct stream){.stage = stage, .pair = pair};
     stream->options =
@@ -113,6 +123,12 @@ static int try_open(struct stream *stream, struct loop_stage *stage, enum sse_ou
                                      .on_completion = on_completion,
                                      .on_release = on_release,
                                      .user = stream};
+}
+
+static int try_open(struct stream *stream, struct loop_stage *stage, enum sse_output output,
+                    struct descriptor_pair *pair)
+{
+    describe(stream, stage, output, pair);
     return sse_emitter_new(&stream->emitter, &stream->options, NULL);
 }
 
@@ -176,6 +192,31 @@ static void a_client_that_left_before_is_noticed(void **state)
         close_stream(&stream);
         pair_close(&pair);
     }
+}
+
+/* The loop learns of the end in the same turn in which it would write an event. A pipe without a reader reports an
+ * error, and nothing to read. */
+static void nothing_is_written_to_a_client_that_has_left(void **state)
+{
+    struct loop_stage *stage = *state;
+    const struct sse_event event = {.data = sse_str("late")};
+    struct descriptor_pair pair;
+    struct stream stream;
+
+    pair_open(&pair, PAIR_PIPE);
+    describe(&stream, stage, SSE_OUTPUT_CALLBACK, &pair);
+    stream.options.write = accept_all;
+    stream.options.heartbeat_ms = 15000;
+    assert_int_equal(sse_emitter_new(&stream.emitter, &stream.options, NULL), 0);
+    for (int i = 0; i < 3; i++)
+        loop_stage_dispatch(stage);
+    assert_int_equal(stream.writes, 1);
+    assert_int_equal(sse_registry_publish(stage->registry, sse_str(NULL), &event, NULL), 0);
+    pair_leave(&pair);
+    is_noticed(&stream);
+    assert_int_equal(stream.writes, 1);
+    close_stream(&stream);
+    pair_close(&pair);
 }
 
 /* The loop sends one comment to find out whether the client is still there, and no more after that. */
@@ -563,6 +604,7 @@ static int run(const enum sse_poller *poller, const char *name)
     const struct CMUnitTest tests_of_hangups[] = {
         TEST(departures_are_noticed, poller),
         TEST(a_client_that_left_before_is_noticed, poller),
+        TEST(nothing_is_written_to_a_client_that_has_left, poller),
         TEST(a_half_closed_client_stays, poller),
         TEST(many_streams_on_one_socket, poller),
     };
