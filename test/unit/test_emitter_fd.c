@@ -395,10 +395,33 @@ static void tests_in_child_processes(void **state)
     in_child(stream_without_spare_descriptors, "in a child: no descriptor is needed");
 }
 
+/* As inetd starts a server. Afterwards standard input is empty. */
+static void a_stream_over_standard_input(void **state)
+{
+    const int empty = open("/dev/null", O_RDONLY);
+    struct stream stream;
+
+    (void)state;
+    assert_true(empty >= 0);
+    prepare(&stream, PAIR_STREAM, false);
+    assert_int_equal(dup2(stream.pair.server, STDIN_FILENO), STDIN_FILENO);
+    stream.client.options.fd = STDIN_FILENO;
+    start(&stream);
+    assert_int_equal(send_data(&stream, 100), 0);
+    receive_all(&stream);
+    finish(&stream);
+    (void)close(STDIN_FILENO);
+    if (empty > STDIN_FILENO) {
+        assert_int_equal(dup2(empty, STDIN_FILENO), STDIN_FILENO);
+        (void)close(empty);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(streams_over_every_descriptor),
+        cmocka_unit_test(a_stream_over_standard_input),
         cmocka_unit_test(a_client_that_does_not_read_blocks_nobody),
         cmocka_unit_test(queued_messages_are_written_in_one_call),
         cmocka_unit_test(a_reset_in_the_middle_of_an_event),
