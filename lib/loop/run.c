@@ -23,13 +23,26 @@ static void note_event(struct sse_emitter *emitter, unsigned happened, struct ma
     pthread_mutex_unlock(&emitter->lock);
 }
 
+/* Room is noted for those that ask for it. Otherwise each stream of a connection that writes would call the write
+ * callbacks of all others, which wait for something else. */
+static void note_event_of_watcher(const struct watch *watch, struct watcher *watcher, unsigned happened,
+                                  struct mark_chain *chain)
+{
+    if (!(watcher->interest & POLLER_OUTPUT))
+        happened &= ~(unsigned)POLLER_OUTPUT;
+    if (happened & POLLER_OUTPUT)
+        sse_watches_note_room(watch, watcher);
+    if (happened)
+        note_event(watcher->emitter, happened, chain);
+}
+
 static void note_event_of_watch(struct sse_loop *loop, const struct watch *watch,
                                 const struct poller_event *event, struct mark_chain *chain)
 {
     if (watch->writer)
         note_event(watch->writer, event->happened, chain);
     for (uint32_t i = 0; i < sse_watch_count(watch); i++)
-        note_event(sse_watch_at(watch, i)->emitter, event->happened, chain);
+        note_event_of_watcher(watch, sse_watch_at(watch, i), event->happened, chain);
     /* The emitter that asked for room may no longer watch. Then poll(2) would report it for ever. */
     if (watch->watchers)
         sse_watches_ask_again(&loop->watches, event->descriptor, loop->poller);

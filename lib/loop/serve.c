@@ -28,14 +28,14 @@ static bool has_room(struct sse_emitter *emitter)
     return ready;
 }
 
-static bool has_written(struct sse_loop *loop, const struct sse_emitter *emitter)
+static bool must_ask(struct sse_loop *loop, const struct sse_emitter *emitter)
 {
-    bool written;
+    bool must;
 
     pthread_mutex_lock(&loop->lock);
-    written = sse_watches_has_written(&loop->watches, emitter);
+    must = sse_watches_must_ask(&loop->watches, emitter);
     pthread_mutex_unlock(&loop->lock);
-    return written;
+    return must;
 }
 
 /* Asks the poller for room if the output is full. If the socket of a write callback has room, the room may have
@@ -46,7 +46,7 @@ static void ask_for_room(struct sse_loop *loop, struct sse_emitter *emitter, boo
     bool ask = blocked;
 
     if (emitter->output_kind == OUTPUT_CALLBACK && blocked)
-        ask = !has_room(emitter) || has_written(loop, emitter);
+        ask = !has_room(emitter) || must_ask(loop, emitter);
     /* Other threads may read it together with the bits beside it. */
     pthread_mutex_lock(&emitter->lock);
     emitter->asked_for_room = ask;

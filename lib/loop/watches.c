@@ -247,15 +247,24 @@ void sse_watches_ask_again(struct watches *watches, int descriptor, struct polle
     poller->change(poller, descriptor, watch->generation, interest);
 }
 
-/* Only the loop's thread calls a write callback, and counts what that has written. So the emitter's lock is not
- * necessary. */
-bool sse_watches_has_written(struct watches *watches, const struct sse_emitter *emitter)
+void sse_watches_note_room(const struct watch *watch, struct watcher *watcher)
+{
+    set_interest(watch->watchers, watcher, watcher->interest & ~(unsigned)POLLER_OUTPUT);
+}
+
+/* Only the loop's thread calls a write callback, counts what that has written, and asks for room. So the emitter's
+ * lock is not necessary. */
+bool sse_watches_must_ask(struct watches *watches, const struct sse_emitter *emitter)
 {
     struct watch *watch = sse_watches_find(watches, sse_emitter_descriptor(emitter));
     struct watcher *watcher = watch ? find_watcher(watch, emitter) : NULL;
     uint32_t written = (uint32_t)emitter->bytes;
+    bool reported;
 
-    if (!watcher || watcher->written == written)
+    if (!watcher)
+        return false;
+    reported = emitter->asked_for_room && !(watcher->interest & POLLER_OUTPUT);
+    if (reported && watcher->written == written)
         return false;
     watcher->written = written;
     /* The poller is asked again, because epoll reports room that is there already only when it is asked. */

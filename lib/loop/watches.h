@@ -17,7 +17,7 @@
 struct watcher {
     struct sse_emitter *emitter;
     unsigned interest;
-    uint32_t written; /* bytes of the emitter, when sse_watches_has_written last returned true */
+    uint32_t written; /* bytes of the emitter, when sse_watches_must_ask last returned true */
 };
 
 /** The watchers of one descriptor, such as the streams of an HTTP/2 connection. */
@@ -63,9 +63,13 @@ bool sse_watches_is_same_file(const struct watches *watches, const struct sse_em
  *  descriptor needs it, and for input until the client has closed its sending side. In the loop's thread. */
 void sse_watches_ask(struct watches *watches, const struct sse_emitter *emitter, struct poller *poller);
 
-/** Whether an emitter that names a descriptor as watch_fd has written since this last returned true for it. After
- *  true, sse_watches_ask asks the poller even if the interest is the same. In the loop's thread. */
-bool sse_watches_has_written(struct watches *watches, const struct sse_emitter *emitter);
+/** Whether an emitter whose write callback is full must ask for room although its socket has room: unless room was
+ *  reported since it asked, and it has written nothing since. After true, sse_watches_ask asks the poller even if
+ *  the interest is the same. In the loop's thread. */
+bool sse_watches_must_ask(struct watches *watches, const struct sse_emitter *emitter);
+
+/** Room was reported to a watcher, which no longer asks for it. */
+void sse_watches_note_room(const struct watch *watch, struct watcher *watcher);
 
 /** To be called when an emitter of a descriptor may have been removed. */
 void sse_watches_ask_again(struct watches *watches, int descriptor, struct poller *poller);

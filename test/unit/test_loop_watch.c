@@ -389,6 +389,62 @@ static void a_write_callback_that_stops_is_called_once_more(void **state)
     pair_close(&pair);
 }
 
+/* The program has reported that the other reason is over. Now the socket is full, and no longer when the loop looks. */
+static void room_is_used_after_another_reason(void **state)
+{
+    static const char bytes[4096];
+    struct descriptor_pair pair;
+    struct stream stream;
+
+    pair_open(&pair, PAIR_STREAM);
+    open_stream(&stream, *state, SSE_OUTPUT_CALLBACK, &pair);
+    stream.busy_elsewhere = true;
+    assert_int_equal(sse_emitter_send(stream.emitter, &(struct sse_event){.data = sse_str("x")}), 0);
+    for (int i = 0; i < 10; i++)
+        loop_stage_dispatch(*state);
+    /* Another stream of the connection fills the socket. */
+    for (size_t size = sizeof(bytes); size > 0; size /= 2)
+        while (send(pair.server, bytes, size, MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
+            ;
+    stream.busy_elsewhere = false;
+    stream.read_when_full = true;
+    assert_int_equal(sse_emitter_flush(stream.emitter), 1);
+    for (int i = 0; i < 100; i++)
+        loop_stage_dispatch(*state);
+    assert_int_equal(queued(&stream), 0);
+    close_stream(&stream);
+    pair_close(&pair);
+}
+
+/* Streams of one HTTP/2 connection whose windows are closed. The window of the first opens for one byte. */
+static void a_stream_that_writes_does_not_call_the_others(void **state)
+{
+    struct descriptor_pair pair;
+    struct stream streams[STREAMS];
+    unsigned writes;
+
+    pair_open(&pair, PAIR_TCP);
+    for (size_t i = 0; i < STREAMS; i++) {
+        open_stream(&streams[i], *state, SSE_OUTPUT_CALLBACK, &pair);
+        streams[i].busy_elsewhere = true;
+        assert_int_equal(sse_emitter_send(streams[i].emitter, &(struct sse_event){.data = sse_str("x")}), 0);
+    }
+    for (int i = 0; i < 10; i++)
+        loop_stage_dispatch(*state);
+    writes = streams[1].writes;
+    streams[0].busy_elsewhere = false;
+    streams[0].stops = true;
+    streams[0].writes = 0;
+    assert_int_equal(sse_emitter_flush(streams[0].emitter), 1);
+    for (int i = 0; i < 10; i++)
+        loop_stage_dispatch(*state);
+    assert_int_equal(streams[0].writes, 3);
+    assert_int_equal(streams[1].writes, writes);
+    for (size_t i = 0; i < STREAMS; i++)
+        close_stream(&streams[i]);
+    pair_close(&pair);
+}
+
 /* If a write callback is full for another reason than its socket, the server itself reports room, and nothing spins
  * until then. The callback is called once more, because the room may have come after it was called. */
 static void a_write_callback_is_full_and_its_socket_is_not(void **state)
@@ -411,7 +467,7 @@ static void a_write_callback_is_full_and_its_socket_is_not(void **state)
     assert_int_equal(sse_emitter_flush(stream.emitter), 1);
     for (int i = 0; i < 10; i++)
         loop_stage_dispatch(*state);
-    assert_int_equal(stream.writes, writes + 1);
+    assert_int_equal(stream.writes, writes + 2);
     stream.busy_elsewhere = false;
     assert_int_equal(sse_emitter_flush(stream.emitter), 1);
     loop_stage_dispatch(*state);
@@ -595,6 +651,8 @@ static int run(const enum sse_poller *poller, const char *name)
         TEST(room_that_comes_before_the_loop_looks_is_used, poller),
         TEST(room_for_the_beginning_of_a_stream_is_used, poller),
         TEST(a_write_callback_that_stops_is_called_once_more, poller),
+        TEST(room_is_used_after_another_reason, poller),
+        TEST(a_stream_that_writes_does_not_call_the_others, poller),
         TEST(a_write_callback_is_full_and_its_socket_is_not, poller),
         TEST(a_number_may_be_used_again_after_close, poller),
         TEST(a_copy_of_a_closed_descriptor_ends_nobody, poller),
