@@ -25,7 +25,8 @@
  * - sse_emitter_close, sse_loop_free and the functions that take and release references work. They free
  *   memory, and they close the child's copy of a descriptor that the library owns. The client notices nothing.
  *   The only callback that they run is on_release.
- * - Memory that another thread of the parent was using at the fork stays allocated in the child.
+ * - Memory that another thread of the parent was using at the fork stays allocated in the child, and its on_release
+ *   does not run there.
  * - Messages belong to no process: the child may use them.
  *
  * The library recognises a child of fork by a counter, which a handler of pthread_atfork increments. The counter

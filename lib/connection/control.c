@@ -46,7 +46,7 @@ static void unref_in_child(struct sse_emitter *emitter)
     }
     if (lives && emitter->owned)
         close_in_child(emitter);
-    sse_emitter_free(emitter);
+    sse_emitter_free_in_child(emitter);
 }
 
 /* For a caller that release_one_of_many has refused. Whether nothing would end the emitter any more: it has no

@@ -17,6 +17,14 @@ static inline bool sse_emitter_others_are_inside(const struct sse_emitter *emitt
     return emitter->busy && !pthread_equal(emitter->busy_thread, pthread_self());
 }
 
+/** In a forked child: frees the emitter, unless another thread of the parent was inside at the fork. Such a thread may
+ *  have what the emitter refers to on its stack. */
+static inline void sse_emitter_free_in_child(struct sse_emitter *emitter)
+{
+    if (!sse_emitter_others_are_inside(emitter))
+        sse_emitter_free(emitter);
+}
+
 /** If the pause is over and the queue is empty, the queue behind the pause becomes the emitter's. */
 void sse_emitter_follow_pause(struct sse_emitter *emitter, uint64_t now);
 

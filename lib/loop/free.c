@@ -4,6 +4,7 @@
 #include "connection/finish.h"
 #include "connection/mark.h"
 #include "connection/turn.h"
+#include "connection/write.h"
 #include "loop/loop.h"
 #include "loop/serve.h"
 
@@ -103,7 +104,7 @@ static bool leave_to_references(struct sse_emitter *emitter)
     return emitter->released || (lives && atomic_fetch_sub(&emitter->refs, 1) == 1);
 }
 
-/* Frees a loop in a forked child. What another thread of the parent had locked at the fork stays allocated. */
+/* Frees a loop in a forked child. What another thread of the parent was using at the fork stays allocated. */
 static void free_in_child(struct sse_loop *loop)
 {
     bool locked = process_left_locked(&loop->lock) || process_left_locked(&loop->marks.lock);
@@ -117,7 +118,7 @@ static void free_in_child(struct sse_loop *loop)
         if (emitter->owned && !emitter->finished)
             close(sse_emitter_descriptor(emitter));
         if (leave_to_references(emitter))
-            sse_emitter_free(emitter);
+            sse_emitter_free_in_child(emitter);
     }
     if (!locked)
         sse_loop_destroy(loop);

@@ -119,6 +119,78 @@ static void a_loop_leaves_an_emitter_of_which_a_thread_has_the_lock(void **state
     pair_close(&other_pair);
 }
 
+static const struct sse_event event = {.data = {.ptr = "x", .len = 1}};
+
+/* A write callback that lasts until the child has ended. */
+static struct {
+    atomic_bool stay;
+    atomic_bool is_inside;
+} output;
+
+static ssize_t write_slowly(void *user, const struct iovec *iov, int count)
+{
+    size_t size = 0;
+
+    (void)user;
+    atomic_store(&output.is_inside, true);
+    while (atomic_load(&output.stay))
+        sched_yield();
+    for (int i = 0; i < count; i++)
+        size += iov[i].iov_len;
+    return (ssize_t)size;
+}
+
+static void *write_event(void *looped)
+{
+    if (looped ? sse_loop_dispatch(loop, 0) : sse_emitter_send(emitter, &event))
+        abort();
+    return NULL;
+}
+
+static void free_while_writing(int looped)
+{
+    atomic_store(&output.stay, false);
+    sse_emitter_close(emitter);
+    if (looped)
+        sse_loop_free(loop);
+    CHILD_EXPECT(!releases);
+}
+
+/* What that thread had on its stack may be anything by now. */
+static void an_emitter_into_whose_output_a_thread_was_writing_is_left(void **state)
+{
+    (void)state;
+    for (int looped = 0; looped < 2; looped++) {
+        const struct sse_emitter_options options = {.size = sizeof(options),
+                                                    .platform = &fake.platform,
+                                                    .loop = looped ? loop : NULL,
+                                                    .output = SSE_OUTPUT_CALLBACK,
+                                                    .write = write_slowly,
+                                                    .on_release = count_release};
+        pthread_t thread;
+
+        releases = 0;
+        atomic_store(&output.stay, false);
+        assert_int_equal(sse_emitter_new(&emitter, &options, NULL), 0);
+        if (looped) {
+            assert_int_equal(sse_loop_dispatch(loop, 0), 0);
+            assert_int_equal(sse_emitter_send(emitter, &event), 0);
+        }
+        atomic_store(&output.is_inside, false);
+        atomic_store(&output.stay, true);
+        assert_int_equal(pthread_create(&thread, NULL, write_event, looped ? loop : NULL), 0);
+        while (!atomic_load(&output.is_inside))
+            sched_yield();
+        in_child(free_while_writing, looped);
+        atomic_store(&output.stay, false);
+        pthread_join(thread, NULL);
+        sse_emitter_close(emitter);
+        for (int i = 0; looped && i < 2; i++)
+            assert_int_equal(sse_loop_dispatch(loop, 0), 0);
+        assert_int_equal(releases, 1);
+    }
+}
+
 static void free_locked_loop(int unused)
 {
     size_t blocks = atomic_load(&fake.blocks);
@@ -227,6 +299,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(an_emitter_of_which_a_thread_has_the_lock_is_left),
+        TEST(an_emitter_into_whose_output_a_thread_was_writing_is_left),
         TEST(a_loop_leaves_an_emitter_of_which_a_thread_has_the_lock),
         TEST(a_loop_of_which_a_thread_has_a_lock_is_left),
         TEST(a_poller_of_which_a_thread_has_the_lock_is_left),
