@@ -3,13 +3,13 @@
 #define CONNECTION_EMITTER_H
 
 /**
- * The members of an emitter, its memory and its references. The other headers of this layer have the functions of one file
- * each.
+ * The members of an emitter, its memory and its references. The other headers of this layer have the functions of one
+ * file each.
  *
  * Locks. `lock` guards every member, unless its comment says that it is fixed, the loop's, the registry's or the
- * chain's. Locks are taken in this order: registry, loop, emitter, marks. No lock is held while an output is written to or a
- * callback runs. Instead, the thread that uses the output or runs on_ready sets `busy`. Other threads only queue,
- * and the busy thread looks for new work before it stops being busy.
+ * chain's. Locks are taken in this order: registry, loop, emitter, marks. No lock is held while an output is written
+ * to or a callback runs. Instead, the thread that uses the output or runs on_ready sets `busy`. Other threads only
+ * queue, and the busy thread looks for new work before it stops being busy.
  *
  * References. Each emitter has one for its life. Its owner releases it when the emitter has finished, which means
  * that the callbacks at its end have run: see finish.c. Its registry and its loop have none. An emitter leaves its
