@@ -15,7 +15,8 @@
 /* When to look again at an emitter whose timer is due while another thread is busy with it. */
 #define LOOK_AGAIN_AFTER NANOSECONDS_PER_MILLISECOND
 
-/* Whether the watched socket has room. The lock is held, so that the program cannot close the socket meanwhile. */
+/* Whether the watched socket has room, or the system cannot tell. The lock is held, so that the program cannot close
+ * the socket meanwhile. */
 static bool has_room(struct sse_emitter *emitter)
 {
     struct pollfd room = {.fd = sse_emitter_descriptor(emitter), .events = POLLOUT};
@@ -23,7 +24,7 @@ static bool has_room(struct sse_emitter *emitter)
 
     pthread_mutex_lock(&emitter->lock);
     if (emitter->state != SSE_STATE_CLOSED)
-        ready = poll(&room, 1, 0) > 0;
+        ready = poll(&room, 1, 0) != 0;
     pthread_mutex_unlock(&emitter->lock);
     return ready;
 }
