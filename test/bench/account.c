@@ -46,41 +46,66 @@ static uint64_t read_cpu_time(long pid)
     return (uint64_t)time.tv_sec * UINT64_C(1000000000) + (uint64_t)time.tv_nsec;
 }
 
-static void read_memory(long pid, struct account *account)
+static void add_memory(long pid, struct account *account)
 {
+    uint64_t kibibytes, resident = 0, peak = 0;
     char line[256];
-    uint64_t kibibytes;
     FILE *file = open_or_end(pid, "status");
 
     while (fgets(line, sizeof(line), file)) {
         if (sscanf(line, "VmRSS: %" SCNu64, &kibibytes) == 1)
-            account->resident_bytes = kibibytes * 1024;
+            resident = kibibytes * 1024;
         if (sscanf(line, "VmHWM: %" SCNu64, &kibibytes) == 1)
-            account->peak_bytes = kibibytes * 1024;
+            peak = kibibytes * 1024;
     }
     fclose(file);
-    demand(account->resident_bytes && account->peak_bytes, "VmRSS and VmHWM");
+    demand(resident && peak, "VmRSS and VmHWM");
+    account->resident_bytes += resident;
+    account->peak_bytes += peak;
 }
 
-struct account account_read(long pid)
+static void add_user_time(long pid, struct account *account)
 {
-    struct account account = {.cpu_ns = read_cpu_time(pid)};
     FILE *file = open_or_end(pid, "stat");
+    uint64_t ticks;
 
-    demand(fscanf(file, "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64,
-                  &account.user_ticks) == 1,
+    demand(fscanf(file, "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64, &ticks) == 1,
            "user time");
     fclose(file);
-    read_memory(pid, &account);
+    account->user_ticks += ticks;
+}
+
+/* Returns 0 after the last one. */
+static long next_process(const char **processes)
+{
+    char *end;
+    long pid = strtol(*processes, &end, 10);
+
+    *processes = *end == ',' ? end + 1 : end;
+    return pid;
+}
+
+struct account account_read(const char *processes)
+{
+    struct account account = {.cpu_ns = 0};
+
+    for (long pid = next_process(&processes); pid; pid = next_process(&processes)) {
+        account.cpu_ns += read_cpu_time(pid);
+        add_user_time(pid, &account);
+        add_memory(pid, &account);
+    }
+    demand(account.resident_bytes, "process");
     return account;
 }
 
-void account_forget_peak(long pid)
+void account_forget_peak(const char *processes)
 {
-    FILE *file = open_file(pid, "clear_refs", "w");
+    for (long pid = next_process(&processes); pid; pid = next_process(&processes)) {
+        FILE *file = open_file(pid, "clear_refs", "w");
 
-    if (!file)
-        return;
-    (void)fputs("5", file);
-    (void)fclose(file);
+        if (!file)
+            continue;
+        (void)fputs("5", file);
+        (void)fclose(file);
+    }
 }

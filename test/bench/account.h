@@ -2,8 +2,7 @@
 #ifndef BENCH_ACCOUNT_H
 #define BENCH_ACCOUNT_H
 
-/** CPU time and memory of another process, as the kernel counts them. If the process cannot be read, this one
- *  ends. */
+/** CPU time and memory of other processes, as the kernel counts them. If one cannot be read, this process ends. */
 
 #include <stdint.h>
 
@@ -14,9 +13,10 @@ struct account {
     uint64_t peak_bytes; /* the most that were resident since account_forget_peak */
 };
 
-struct account account_read(long pid);
+/** Returns the sums over some processes. `processes`: their ids, with commas between them. */
+struct account account_read(const char *processes);
 
-/** Resets the peak. If the kernel does not allow that, the peak may be too high, but never too low. */
-void account_forget_peak(long pid);
+/** Resets their peaks. If the kernel does not allow that, a peak may be too high, but never too low. */
+void account_forget_peak(const char *processes);
 
 #endif

@@ -3,7 +3,9 @@
  * The load client: opens CLIENTS streams, makes the server send, and checks that every client received every event
  * complete and in order.
  *
- *   load PORT SERVER_PID CLIENTS EVENTS SIZE RATE BURST [per-client] [stall=N]
+ *   load PORT PROCESSES CLIENTS EVENTS SIZE RATE BURST [per-client] [stall=N]
+ *
+ * PROCESSES are the ids of the processes that serve, with commas between them.
  *
  * With stall=N every Nth client reads the head of its stream and then nothing, until all others have everything and
  * the server has been measured. Then it reads the rest, which must be complete events in order, but not all events,
@@ -38,7 +40,7 @@
 
 struct run {
     uint16_t port;
-    long pid;
+    const char *processes; /* of the server */
     size_t clients;
     unsigned long events;
     unsigned long size;
@@ -222,7 +224,7 @@ static struct account connect_all(struct run *run)
 
     open_stream(run, 0);
     receive_until(run, &run->with_head, 1);
-    first = account_read(run->pid);
+    first = account_read(run->processes);
     for (size_t i = 1; i < run->clients; i++) {
         open_stream(run, i);
         if ((i + 1) % at_once == 0 || i + 1 == run->clients)
@@ -300,7 +302,7 @@ static bool parse(struct run *run, int argc, char **argv)
     if (argc < 8)
         return false;
     run->port = (uint16_t)strtoul(argv[1], NULL, 10);
-    run->pid = strtol(argv[2], NULL, 10);
+    run->processes = argv[2];
     run->clients = strtoul(argv[3], NULL, 10);
     run->events = strtoul(argv[4], NULL, 10);
     run->size = strtoul(argv[5], NULL, 10);
@@ -338,18 +340,18 @@ int main(int argc, char **argv)
 
     if (!parse(&run, argc, argv)) {
         fprintf(stderr,
-                "usage: load PORT SERVER_PID CLIENTS EVENTS SIZE RATE BURST [per-client] [stall=N]\n");
+                "usage: load PORT PROCESSES CLIENTS EVENTS SIZE RATE BURST [per-client] [stall=N]\n");
         return 2;
     }
     prepare(&run);
     first = connect_all(&run);
-    account_forget_peak(run.pid);
-    idle = account_read(run.pid);
+    account_forget_peak(run.processes);
+    idle = account_read(run.processes);
     begin = now();
     start(&run);
     receive_until(&run, &run.complete, run.clients - run.stalled);
     begin = now() - begin;
-    end = account_read(run.pid);
+    end = account_read(run.processes);
     check_readers(&run);
     read_late(&run);
     print_result(&run, first, idle, end, begin);

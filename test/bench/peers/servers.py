@@ -31,6 +31,11 @@ LOCATIONS = {
         "HTTP": "sse_history 0;",
     },
 }
+# Where workers share events they are stored, by nchan too: without that, clients of the other worker miss some.
+STORED = {
+    "nchan": {**LOCATIONS["nchan"], "PUBLISH": "nchan_publisher; nchan_channel_id bench;"},
+    "nginx_module": {**LOCATIONS["nginx_module"], "HTTP": "sse_shared on;"},
+}
 PATH = os.environ.get("PATH", "") + ":/usr/sbin"
 
 # As many files as a server may open here; what nginx and libwebsockets set aside grows with the number.
@@ -38,12 +43,14 @@ FILES_MAX = 20000
 HARD_LIMIT = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 FILES = FILES_MAX if HARD_LIMIT == resource.RLIM_INFINITY else min(FILES_MAX, HARD_LIMIT)
 
-# One core for the server and one for the clients, where there are two.
+# One core for the server and one for the clients, where there are two; or all for both.
 CORES = sorted(os.sched_getaffinity(0))
+ALL = None
 
 
 def pinned(core, command):
-    return ["taskset", "-c", str(CORES[core % len(CORES)])] + [str(word) for word in command]
+    chosen = CORES if core is ALL else [CORES[core % len(CORES)]]
+    return ["taskset", "-c", ",".join(map(str, chosen))] + [str(word) for word in command]
 
 
 def end(running):
@@ -70,10 +77,10 @@ def process(core, command):
 
 
 @contextlib.contextmanager
-def program(command):
+def program(core, command):
     """One process: (its port, its id)."""
-    with process(0, command) as (running, port):
-        yield port, running.pid
+    with process(core, command) as (running, port):
+        yield port, str(running.pid)
 
 
 def free_port():
@@ -98,9 +105,10 @@ def answers(port):
         return client.connect_ex((LOOPBACK, port)) == 0
 
 
-def worker_of(master):
+def workers_of(master, count):
+    """Their ids with commas between them, when all have started."""
     children = pathlib.Path(f"/proc/{master}/task/{master}/children").read_text().split()
-    return int(children[0]) if children else None
+    return ",".join(children) if len(children) == count else None
 
 
 def nginx_module(name, programs):
@@ -116,19 +124,27 @@ def write_configuration(directory, filled):
     return path
 
 
+def settings(name, programs, workers):
+    """What differs between the modules, and between one worker and several."""
+    several = workers > 1
+    return {"MODULE": nginx_module(name, programs), "WORKERS": workers, "LISTEN": "reuseport" if several else "",
+            **(STORED if several else LOCATIONS)[name]}
+
+
 @contextlib.contextmanager
-def nginx_with(name, programs, scratch):
-    """nginx with a module and one worker, whose id it gives, for the worker is what serves."""
+def nginx_with(name, programs, scratch, workers):
+    """nginx with a module and some workers, whose ids it gives, for they are what serves."""
     port = free_port()
     with tempfile.TemporaryDirectory(dir=scratch) as directory, \
             process(-1, [sys.executable, HERE / "nginx_publisher.py", port]) as (_, publisher):
-        filled = {"MODULE": nginx_module(name, programs), "DIRECTORY": directory, "PORT": port, "FILES": FILES,
-                  "PUBLISHER": publisher, **LOCATIONS[name]}
+        filled = {"DIRECTORY": directory, "PORT": port, "FILES": FILES, "PUBLISHER": publisher,
+                  **settings(name, programs, workers)}
         configuration = write_configuration(directory, filled)
-        master = subprocess.Popen(pinned(0, [nginx(), "-p", directory, "-c", configuration]))
+        core = 0 if workers == 1 else ALL
+        master = subprocess.Popen(pinned(core, [nginx(), "-p", directory, "-c", configuration]))
         try:
             until(lambda: master.poll() is not None or answers(port))
-            yield port, until(lambda: worker_of(master.pid))
+            yield port, until(lambda: workers_of(master.pid, workers))
         finally:
             end(master)
 
@@ -160,12 +176,13 @@ def missing(name, programs, workplace):
     return None
 
 
-def start(name, programs, workplace):
-    """A context that gives (port, id of the process that serves)."""
+def start(name, programs, workplace, cores=1):
+    """A context that gives (port, ids of the processes that serve). What has one thread may use any of the cores."""
+    core = 0 if cores == 1 else ALL
     if name in LOCATIONS:
-        return nginx_with(name, programs, workplace)
+        return nginx_with(name, programs, workplace, cores)
     if name == "better_sse":
-        return program(["node", workplace / "better_sse.mjs"])
+        return program(core, ["node", workplace / "better_sse.mjs"])
     if name == "libwebsockets":
-        return program([programs / "peers/peer_libwebsockets"])
-    return program([programs / ("server" if name == "sse_emitter" else name)])
+        return program(core, [programs / "peers/peer_libwebsockets"])
+    return program(core, [programs / ("server" if name == "sse_emitter" else name)])
