@@ -324,6 +324,16 @@ static void forget(struct service *service, struct session *session)
     *session = (struct session){0};
 }
 
+/* A client offers another protocol. libwebsockets knows none with the new name, and goes on in HTTP/1. If it does
+ * not know the client's protocol, it has already answered with 403, and may have freed the header, with `name`. */
+static int ignore_offer(struct lws *wsi, char *name)
+{
+    if (lws_hdr_total_length(wsi, WSI_TOKEN_UPGRADE) <= 0)
+        return -1;
+    memset(name, '-', strlen(name));
+    return 0;
+}
+
 static int handle(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t size)
 {
     struct server *server = lws_context_user(lws_get_context(wsi));
@@ -344,9 +354,7 @@ static int handle(struct lws *wsi, enum lws_callback_reasons reason, void *user,
             forget(&server->service, session);
         return 0;
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
-        /* Ignores the offer of another protocol: libwebsockets knows none with this name, and goes on in HTTP/1. */
-        memset(in, '-', strlen(in));
-        return 0;
+        return ignore_offer(wsi, in);
     case LWS_CALLBACK_RAW_RX_FILE:
         (void)sse_loop_dispatch(server->streams, 0);
         return 0;

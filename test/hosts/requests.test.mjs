@@ -203,6 +203,23 @@ function testBodies(entry, build) {
             }
         });
 
+        test('a kept connection on which a client offers an unknown protocol harms nobody', async () => {
+            const host = `Host: 127.0.0.1:${portOf(it.host)}\r\n`;
+            const post = `POST /publish?topic=a HTTP/1.1\r\n${host}Content-Length: 1\r\n\r\nx`;
+            const offer = `GET /events?topic=a HTTP/1.1\r\n${host}Connection: Upgrade\r\nUpgrade: unknown\r\n\r\n`;
+            for (const more of ['', post]) {
+                const raw = await Raw.connect(it.host);
+                raw.send(post);
+                await raw.untilReceived(/^HTTP\/1\.[01] 202\b[^]*\r\n\r\n/);
+                raw.send(offer + more);
+                // A server may also close the connection after its first answer.
+                await raw.untilReceived(/^HTTP[^]*HTTP\/1\.[01] \d|:\n/);
+                raw.close();
+                const { status } = await ask(it.host, { method: 'POST', target: 'publish?topic=a', body: 'x' });
+                assert.equal(status, 202);
+            }
+        });
+
         if (!entry.front) {
             test('a client that offers HTTP/2 gets a stream', async () => {
                 const raw = await Raw.connect(it.host);
