@@ -193,11 +193,11 @@ static struct sse_http_options http_options(struct lws *wsi)
 }
 
 /* Writes a whole response, and ends the connection. These are the first bytes on this socket, so it has room. */
-static int refuse(struct lws *wsi, const char *status, const char *allow_line)
+static int refuse(struct lws *wsi, int status, const char *allow_line)
 {
     unsigned char buffer[LWS_PRE + 512];
     int size = snprintf((char *)buffer + LWS_PRE, 512,
-                        "HTTP/1.1 %s\r\n%sContent-Length: 0\r\nConnection: close\r\n\r\n", status,
+                        "HTTP/1.1 %d Refused\r\n%sContent-Length: 0\r\nConnection: close\r\n\r\n", status,
                         allow_line);
 
     (void)lws_write(wsi, buffer + LWS_PRE, (size_t)size, LWS_WRITE_HTTP);
@@ -288,11 +288,11 @@ static int on_request(struct server *server, struct session *session, struct lws
     case SERVICE_PUBLISH:
         return let_continue(wsi);
     case 405:
-        return refuse(wsi, "405 Method Not Allowed", service_allow_line(405, sse_str(path)));
     case 411:
-        return refuse(wsi, "411 Length Required", "");
+        return refuse(wsi, session->status, service_allow_line(session->status, sse_str(path)));
     default:
-        return answer(wsi, session->status);
+        /* libwebsockets would send a body in the answer to HEAD too. */
+        return strcmp(method_of(wsi), "HEAD") ? answer(wsi, session->status) : refuse(wsi, session->status, "");
     }
 }
 

@@ -72,6 +72,7 @@ function testRequests(entry, build) {
             const body = method === 'POST' ? 'x' : undefined;
             const refused = await ask(it.host, { method, target, body });
             assert.equal(refused.status, status, `${method} ${target}`);
+            assert.ok(method !== 'HEAD' || refused.text === '', `${method} ${target}: ${refused.text}`);
             const [, allow = ''] = refused.head.match(/^allow: (.*?)\r?\n/m) ?? [];
             // Apache answers TRACE by itself.
             const names = allow.toUpperCase().split(/, */).filter((name) => name && name !== 'TRACE').sort();
