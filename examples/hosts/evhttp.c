@@ -115,16 +115,21 @@ static void add_headers(struct evhttp_request *request)
         evhttp_add_header(head, headers[i].name.ptr, headers[i].value.ptr);
 }
 
+/* If a client of HTTP/1.0 asks to keep the connection open, evhttp would promise it, and a length of 0. */
+static void end_connection(struct evhttp_request *request)
+{
+    evhttp_add_header(evhttp_request_get_output_headers(request), "Connection", "close");
+    while (!evhttp_remove_header(evhttp_request_get_input_headers(request), "Connection"))
+        continue;
+}
+
 static void send_head(struct stream *stream)
 {
     struct evhttp_connection *connection = evhttp_request_get_connection(stream->request);
     struct bufferevent *socket = evhttp_connection_get_bufferevent(connection);
 
     add_headers(stream->request);
-    evhttp_add_header(evhttp_request_get_output_headers(stream->request), "Connection", "close");
-    /* If a client of HTTP/1.0 asks to keep the connection open, evhttp would add Content-Length: 0. */
-    while (!evhttp_remove_header(evhttp_request_get_input_headers(stream->request), "Connection"))
-        continue;
+    end_connection(stream->request);
     evhttp_connection_set_closecb(connection, close_stream, stream);
     /* Nobody needs the bytes that the client sends, so evhttp reads few of them. The client has no time-out,
      * because it may never send any. */
@@ -200,7 +205,7 @@ static void turn(evutil_socket_t fd, short what, void *user)
 
 static void answer(struct evhttp_request *request, int status)
 {
-    evhttp_add_header(evhttp_request_get_output_headers(request), "Connection", "close");
+    end_connection(request);
     evhttp_send_reply(request, status, NULL, NULL);
 }
 
@@ -213,7 +218,7 @@ static void refuse(struct evhttp_request *request, int error)
         evbuffer_add(body, refusal.body, refusal.body_size);
     if (refusal.event_stream)
         evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Type", "text/event-stream");
-    evhttp_add_header(evhttp_request_get_output_headers(request), "Connection", "close");
+    end_connection(request);
     evhttp_send_reply(request, refusal.status, refusal.reason, body);
     if (body)
         evbuffer_free(body);

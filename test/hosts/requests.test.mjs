@@ -204,6 +204,16 @@ function testBodies(entry, build) {
             }
         });
 
+        test('an answer does not both keep and close the connection of a client of HTTP/1.0', async () => {
+            const raw = await Raw.connect(it.host);
+            raw.send(`POST /publish?topic=a HTTP/1.0\r\nHost: 127.0.0.1:${portOf(it.host)}\r\n`
+                + 'Connection: keep-alive\r\nContent-Length: 1\r\n\r\nx');
+            await raw.untilReceived(/\r\n\r\n/);
+            assert.match(raw.received, /^HTTP\/1\.[01] 202\b/);
+            assert.ok((raw.received.match(/^connection:/gim) ?? []).length < 2, raw.received);
+            raw.close();
+        });
+
         test('a kept connection on which a client offers an unknown protocol harms nobody', async () => {
             const host = `Host: 127.0.0.1:${portOf(it.host)}\r\n`;
             const post = `POST /publish?topic=a HTTP/1.1\r\n${host}Content-Length: 1\r\n\r\nx`;
