@@ -355,6 +355,9 @@ static int handle(struct lws *wsi, enum lws_callback_reasons reason, void *user,
         return 0;
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
         return ignore_offer(wsi, in);
+    case LWS_CALLBACK_RAW_ADOPT:
+        /* After CONNECT libwebsockets passes the bytes through, without a time limit. */
+        return refuse(wsi, 400, "");
     case LWS_CALLBACK_RAW_RX_FILE:
         (void)sse_loop_dispatch(server->streams, 0);
         return 0;

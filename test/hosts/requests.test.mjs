@@ -214,6 +214,14 @@ function testBodies(entry, build) {
             raw.close();
         });
 
+        test('a client that wants a tunnel is refused', async () => {
+            const raw = await Raw.connect(it.host);
+            raw.send(`CONNECT 127.0.0.1:1 HTTP/1.1\r\nHost: 127.0.0.1:${portOf(it.host)}\r\n\r\n`);
+            await raw.untilReceived(/^HTTP[^]*?\r\n\r\n/);
+            assert.match(raw.received, /^HTTP\/1\.[01] [45]\d\d\b/);
+            raw.close();
+        });
+
         test('a kept connection on which a client offers an unknown protocol harms nobody', async () => {
             const host = `Host: 127.0.0.1:${portOf(it.host)}\r\n`;
             const post = `POST /publish?topic=a HTTP/1.1\r\n${host}Content-Length: 1\r\n\r\nx`;
