@@ -35,7 +35,9 @@ static int read_body(struct request *request)
     const char *length = getenv("CONTENT_LENGTH");
     /* The variable is absent or empty if there is no body. */
     const bool has_body = length && *length;
-    int status = body_check_framing(has_body ? length : NULL, 1, NULL);
+    /* Apache passes a body in chunks on without its length, so nothing says whether it has come whole. */
+    const bool has_no_length = !has_body && getenv("HTTP_TRANSFER_ENCODING");
+    int status = has_no_length ? 411 : body_check_framing(has_body ? length : NULL, 1, NULL);
     size_t left = !status && has_body ? strtoul(length, NULL, 10) : 0;
     char bytes[4096];
 

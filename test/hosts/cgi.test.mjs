@@ -283,12 +283,15 @@ test('lighttpd without stream-response-body: nothing is sent before the end', { 
 });
 
 // RFC 3875 section 4.1.2. nginx passes on such a variable, for example to fcgiwrap.
-test('an empty CONTENT_LENGTH means that there is no body', { skip }, () => {
+test('an empty CONTENT_LENGTH means that there is no body, unless it comes in chunks', { skip }, () => {
     const directory = mkdtempSync(join(tmpdir(), 'sse-cgi-'));
-    const env = { GATEWAY_INTERFACE: 'CGI/1.1', REQUEST_METHOD: 'POST', PATH_INFO: '/publish',
-        QUERY_STRING: 'topic=a', CONTENT_LENGTH: '' };
-    const { stdout } = spawnSync(program, [directory], { env, encoding: 'utf8' });
-    assert.match(stdout, /^Status: 202 /);
-    assert.equal(readFileSync(join(directory, 'a.log'), 'utf8'), '\n');
+    const publish = (more) => spawnSync(program, [directory], { encoding: 'utf8', input: 'x', env: {
+        GATEWAY_INTERFACE: 'CGI/1.1', REQUEST_METHOD: 'POST', PATH_INFO: '/publish', QUERY_STRING: 'topic=a',
+        ...more } }).stdout;
+    assert.match(publish({ CONTENT_LENGTH: '' }), /^Status: 202 /);
+    assert.match(publish({ CONTENT_LENGTH: '1', HTTP_TRANSFER_ENCODING: 'chunked' }), /^Status: 202 /);
+    assert.match(publish({ CONTENT_LENGTH: '', HTTP_TRANSFER_ENCODING: 'chunked' }), /^Status: 411 /);
+    assert.match(publish({ HTTP_TRANSFER_ENCODING: 'chunked' }), /^Status: 411 /);
+    assert.equal(readFileSync(join(directory, 'a.log'), 'utf8'), '\nx\n');
     rmSync(directory, { recursive: true });
 });
