@@ -245,6 +245,14 @@ bool limit_requests(struct connection *connection, int64_t now_ms)
     return connection->requests;
 }
 
+static void free_fields(struct request *request)
+{
+    for (size_t i = 0; i < FIELDS; i++) {
+        free(request->fields[i]);
+        request->fields[i] = NULL;
+    }
+}
+
 void forget(struct request *request)
 {
     *request->link = request->next;
@@ -252,8 +260,7 @@ void forget(struct request *request)
         request->next->link = request->link;
     if (request->stream)
         close_stream(request->stream);
-    for (size_t i = 0; i < FIELDS; i++)
-        free(request->fields[i]);
+    free_fields(request);
     body_free(&request->body, request->bodies);
     free(request);
 }
@@ -279,7 +286,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     return nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, request);
 }
 
-/* Refuses a needed field that occurs twice. */
+/* Refuses a needed field that occurs twice. Those behind a body are ignored. */
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
                      size_t name_size, const uint8_t *value, size_t size, uint8_t flags, void *user)
 {
@@ -289,7 +296,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     (void)name_size, (void)flags, (void)user;
     while (field < FIELDS && strcmp((const char *)name, field_names[field]))
         field++;
-    if (!request || field == FIELDS)
+    if (!request || field == FIELDS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0;
     if (request->fields[field])
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
@@ -320,8 +327,11 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 
     if (!request || (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA))
         return 0;
-    if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
+    if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
         result = handle(user, request, frame->hd.stream_id);
+        /* A client can repeat a long field with one byte, in as many streams as it may have. */
+        free_fields(request);
+    }
     if (!result && !request->answered && frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
         result = publish(user, request, frame->hd.stream_id);
     return result;

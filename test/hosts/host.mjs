@@ -14,6 +14,7 @@ import { nginx } from './nginx.mjs';
 
 const HEARTBEAT_MS = 300;
 const EXIT_MS = 30000;
+const PAGE_SIZE = 4096;
 /** How socket_options.py ends then. */
 const NOT_ALLOWED = 77;
 
@@ -67,7 +68,8 @@ function killProcess(pid) {
 class Host {
     #said = '';
 
-    constructor(entry, build, { heartbeatMs = HEARTBEAT_MS, streamsMax = 0, names = [], descriptors, more = '' }) {
+    constructor(entry, build, { heartbeatMs = HEARTBEAT_MS, streamsMax = 0, names = [], descriptors, more = '',
+        asan = '' }) {
         Object.assign(this, { http2: false, tls: false, more, ...entry });
         this.server = servers[entry.server];
         this.program = programOf(entry, build);
@@ -77,6 +79,7 @@ class Host {
         this.streamsMax = streamsMax;
         this.names = names;
         this.descriptorsMax = descriptors;
+        this.asan = asan;
     }
 
     async start() {
@@ -87,7 +90,7 @@ class Host {
         const log = `log_path=${join(this.directory, 'sanitizer')}`;
         const env = {
             ...process.env,
-            ASAN_OPTIONS: `detect_leaks=1:${log}`,
+            ASAN_OPTIONS: `detect_leaks=1:${log}${this.asan}`,
             LSAN_OPTIONS: `suppressions=${this.server?.leaks?.() ?? process.env.SSE_LEAKS}:print_suppressions=0`,
             UBSAN_OPTIONS: `halt_on_error=1:print_stacktrace=1:${log}`,
             TSAN_OPTIONS: `second_deadlock_stack=1:suppressions=${this.server?.races?.() ?? process.env.SSE_RACES}:${log}`,
@@ -170,6 +173,11 @@ class Host {
 
     descriptors() {
         return readdirSync(`/proc/${this.pid}/fd`).length;
+    }
+
+    /** The bytes that it has in memory. */
+    memory() {
+        return Number(readFileSync(`/proc/${this.pid}/statm`, 'latin1').split(' ')[1]) * PAGE_SIZE;
     }
 
     /** TCP_NODELAY and TCP_USER_TIMEOUT of each connection to it; null where the system does not tell. */

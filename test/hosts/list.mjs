@@ -10,6 +10,7 @@
 // - `lengths` false: it hides that a request had two lengths;
 // - `trickles`: it, or its front, waits for a body as long as a byte comes now and then;
 // - `countsBodies` false: it, or its front, keeps the bodies that have not come to their end;
+// - `forgetsHeads`: it keeps no head of a request that waits for its body;
 // - `spares` false: it replaces a process that has no descriptor left, and its configuration must see to it.
 
 const nginx = { server: 'nginx', builds: ['asan'], countsBodies: false };
@@ -23,7 +24,7 @@ export const hosts = [
     { name: 'uv' },
     { name: 'libsoup' },
     { name: 'websockets', misreads: ['%ff'] },
-    { name: 'nghttp2', http2: true },
+    { name: 'nghttp2', http2: true, forgetsHeads: true },
     { name: 'h2o', lengths: false, countsBodies: false },
     { name: 'h2o over HTTP/2', program: 'h2o', http2: true, continues: false, countsBodies: false },
     { name: 'openssl', tls: true },
