@@ -255,6 +255,15 @@ function testBodies(entry, build) {
         }
     }
 
+    test('a condition in a request does not keep it from its stream', async () => {
+        const date = 'Thu, 01 Jan 1970 00:00:00 GMT';
+        for (const headers of [{ 'If-None-Match': '*' }, { 'If-Match': '"x"' }, { 'If-Modified-Since': date },
+            { 'If-Unmodified-Since': date }, { Range: 'bytes=0-1' }]) {
+            const { status } = await ask(it.host, { method: 'GET', target: 'events?topic=a', headers });
+            assert.equal(status, 200, JSON.stringify(headers));
+        }
+    });
+
     test('an id that no event has is a gap', async () => {
         for (const lastEventId of ['x'.repeat(500), 'x'.repeat(2000), '%00', '0', '\xff']) {
             const stream = await Stream.open(it.host, 'ids', { lastEventId });

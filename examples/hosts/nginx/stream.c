@@ -186,6 +186,8 @@ ngx_int_t ngx_sse_set_head(ngx_http_request_t *request)
     ssize_t count = sse_http_headers(headers, HEADERS, NULL);
 
     request->headers_out.status = NGX_HTTP_OK;
+    /* Otherwise nginx answers with 304 or 412 if the request has a condition. */
+    request->disable_not_modified = 1;
     for (ssize_t i = 0; i < count; i++)
         if (add_header(request, &headers[i]) != NGX_OK)
             return NGX_ERROR;
@@ -193,14 +195,18 @@ ngx_int_t ngx_sse_set_head(ngx_http_request_t *request)
 }
 
 /* on_ready sends the first bytes in the loop's next turn, and the head with them. */
-static ngx_int_t begin(ngx_http_request_t *request)
+static ngx_int_t begin(struct stream *stream)
 {
+    ngx_http_request_t *request = stream->request;
     ngx_int_t result = ngx_sse_set_head(request);
 
     if (result == NGX_OK)
         result = ngx_http_send_header(request);
-    if (result == NGX_ERROR || result > NGX_OK)
+    /* A filter that answers with another status has also removed our context of the request. */
+    if (result == NGX_ERROR || result > NGX_OK || request->header_only || request->filter_finalize) {
+        leave(stream);
         return result;
+    }
     socket_set_options(request->connection->fd);
     request->main->count++;
     request->read_event_handler = ngx_http_test_reading;
@@ -236,6 +242,6 @@ int ngx_sse_open_stream(struct ngx_sse_worker *worker, ngx_http_request_t *reque
     ngx_http_set_ctx(request, stream, ngx_http_sse_module);
     *leaving = (ngx_http_cleanup_t){.handler = leave, .data = stream, .next = leaving->next};
     *letting_go = (ngx_pool_cleanup_t){.handler = let_go, .data = stream, .next = letting_go->next};
-    *result = begin(request);
+    *result = begin(stream);
     return 0;
 }
