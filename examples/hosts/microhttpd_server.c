@@ -173,30 +173,51 @@ static enum MHD_Result handle(void *user, struct MHD_Connection *connection, con
     return MHD_YES;
 }
 
+static void clear(struct request *request)
+{
+    free(request->target);
+    request->target = NULL;
+    body_free(&request->body, &request->service->bodies);
+}
+
 /* The only callback that shows the query as it was sent. Later, libmicrohttpd decodes it and ends it at a NUL. */
 static void *begin_request(void *user, const char *target, struct MHD_Connection *connection)
 {
-    struct request *request = calloc(1, sizeof(*request));
+    struct request *request =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
 
-    (void)connection;
+    (void)user;
     if (request) {
-        request->service = user;
+        clear(request);
+        request->has_begun = false;
         request->target = strdup(target);
     }
     return request;
 }
 
-static void forget_request(void *user, struct MHD_Connection *connection, void **context,
-                           enum MHD_RequestTerminationCode why)
+static void end_request(void *user, struct MHD_Connection *connection, void **context,
+                        enum MHD_RequestTerminationCode why)
 {
-    struct request *request = *context;
-
     (void)user, (void)connection, (void)why;
-    if (!request)
-        return;
-    free(request->target);
-    body_free(&request->body, &request->service->bodies);
-    free(request);
+    if (*context)
+        clear(*context);
+}
+
+/* A connection has one struct for all its requests, because libmicrohttpd does not report the end of a request
+ * whose query has more parameters than it can hold. */
+static void on_connection(void *user, struct MHD_Connection *connection, void **context,
+                          enum MHD_ConnectionNotificationCode what)
+{
+    struct request *request = what == MHD_CONNECTION_NOTIFY_STARTED ? calloc(1, sizeof(*request)) : *context;
+
+    (void)connection;
+    *context = request;
+    if (request)
+        request->service = user;
+    if (request && what == MHD_CONNECTION_NOTIFY_CLOSED) {
+        clear(request);
+        free(request);
+    }
 }
 
 struct MHD_Daemon *start_server(struct server *server, unsigned flags)
@@ -206,6 +227,7 @@ struct MHD_Daemon *start_server(struct server *server, unsigned flags)
 
     return MHD_start_daemon(flags | MHD_USE_ERROR_LOG, (uint16_t)server->service.port, NULL, NULL, handle,
                             server, MHD_OPTION_URI_LOG_CALLBACK, begin_request, &server->service,
-                            MHD_OPTION_NOTIFY_COMPLETED, forget_request, NULL, MHD_OPTION_CONNECTION_TIMEOUT,
-                            IDLE_SECONDS, MHD_OPTION_CONNECTION_LIMIT, most, MHD_OPTION_END);
+                            MHD_OPTION_NOTIFY_COMPLETED, end_request, NULL, MHD_OPTION_NOTIFY_CONNECTION,
+                            on_connection, &server->service, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS,
+                            MHD_OPTION_CONNECTION_LIMIT, most, MHD_OPTION_END);
 }

@@ -20,6 +20,7 @@ const SAMPLES = 100;
 const STALL_MS = 30000;
 const BODY_SIZE = 900000;
 const HEADS = 200;
+const PARAMETERS = 3000;
 const HEAD_SIZE = 30000;
 const PREFACE = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0';
 
@@ -228,6 +229,14 @@ function defineTests(entry, build) {
         await publish(host, 'again');
         await again.untilEvents(1);
         again.close();
+    });
+
+    test('a query of many parameters leaves nothing behind', async (t) => {
+        const host = await start(t);
+        await ask(host, { method: 'GET', target: `events?${'&'.repeat(PARAMETERS)}` });
+        assert.equal((await publish(host)).status, 202);
+        host.terminate();
+        await host.untilExit();
     });
 
     if (entry.forgetsHeads) {
