@@ -88,11 +88,7 @@ static int accept_paused(struct sse_emitter *emitter, struct sse_message *messag
 {
     int error = sse_emitter_end_error(emitter);
 
-    if (!error)
-        error = push(emitter, &emitter->queue, message, now);
-    if (!error)
-        sse_queue_exempt_all(&emitter->queue);
-    return error;
+    return error ? error : push(emitter, &emitter->queue, message, now);
 }
 
 int sse_emitter_accept(struct sse_emitter *emitter, struct sse_message *message, uint64_t now)
