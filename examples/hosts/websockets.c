@@ -129,9 +129,17 @@ static void wake(void *user)
     lws_cancel_service(server->context);
 }
 
+/* Ends the connection once the body of the request has been read: libwebsockets spins for ever over a request with
+ * a body that has come behind another one. It closes because it is told no length; the client is told one.
+ * lws_return_http_status would overwrite what has come behind. */
 static int answer(struct lws *wsi, int status)
 {
-    if (lws_return_http_status(wsi, (unsigned)status, NULL))
+    unsigned char buffer[LWS_PRE + 512], *at = buffer + LWS_PRE, *const end = buffer + sizeof(buffer);
+
+    if (lws_add_http_common_headers(wsi, (unsigned)status, "text/plain", LWS_ILLEGAL_HTTP_CONTENT_LEN, &at,
+                                    end) ||
+        lws_add_http_header_content_length(wsi, 0, &at, end) || lws_finalize_http_header(wsi, &at, end) ||
+        lws_write(wsi, buffer + LWS_PRE, (size_t)(at - buffer - LWS_PRE), LWS_WRITE_HTTP_HEADERS) < 0)
         return -1;
     return lws_http_transaction_completed(wsi) ? -1 : 0;
 }
@@ -291,8 +299,7 @@ static int on_request(struct server *server, struct session *session, struct lws
     case 411:
         return refuse(wsi, session->status, service_allow_line(session->status, sse_str(path)));
     default:
-        /* libwebsockets would send a body in the answer to HEAD too. */
-        return strcmp(method_of(wsi), "HEAD") ? answer(wsi, session->status) : refuse(wsi, session->status, "");
+        return answer(wsi, session->status);
     }
 }
 
