@@ -118,6 +118,7 @@ struct session {
     struct service_query query;
     struct stream *stream;
     struct body body;
+    bool is_complete;
     int status;     /* the result of service_route, or the status to refuse it with */
     int64_t end_ms; /* when its body must be complete */
 };
@@ -316,8 +317,20 @@ static int append(struct service *service, struct session *session, const char *
     return 0;
 }
 
+/* The body of a request for a stream. If bytes follow it, libwebsockets calls this over and over, and the stream
+ * gets no turn. */
+static int end_unused_body(struct session *session)
+{
+    const bool is_again = session->is_complete;
+
+    session->is_complete = true;
+    return is_again ? -1 : 0;
+}
+
 static int end_body(struct service *service, struct session *session, struct lws *wsi)
 {
+    if (session->stream)
+        return end_unused_body(session);
     if (session->status == SERVICE_PUBLISH)
         session->status = service_publish(service, &session->query, &session->body);
     return answer(wsi, session->status);
@@ -352,7 +365,7 @@ static int handle(struct lws *wsi, enum lws_callback_reasons reason, void *user,
     case LWS_CALLBACK_HTTP_BODY:
         return session->stream ? 0 : append(&server->service, session, in, size);
     case LWS_CALLBACK_HTTP_BODY_COMPLETION:
-        return session->stream ? 0 : end_body(&server->service, session, wsi);
+        return end_body(&server->service, session, wsi);
     case LWS_CALLBACK_HTTP_WRITEABLE:
         return session && session->stream ? write_stream(session->stream) : 0;
     case LWS_CALLBACK_HTTP_DROP_PROTOCOL:

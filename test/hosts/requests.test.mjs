@@ -260,6 +260,15 @@ function testBodies(entry, build) {
             stream.close();
         });
 
+        test('what follows the body of a request for a stream does not keep the server busy', async () => {
+            const raw = await Raw.connect(it.host);
+            raw.send(`GET /events?topic=a HTTP/1.1\r\nHost: 127.0.0.1:${portOf(it.host)}\r\n`
+                + 'Content-Length: 5\r\n\r\nhelloGET /nothing');
+            // A server that reads it over and over would never answer.
+            await raw.untilReceived(/^HTTP/);
+            raw.close();
+        });
+
         if (!entry.front) {
             test('a client that offers HTTP/2 gets a stream', async () => {
                 const raw = await Raw.connect(it.host);
