@@ -11,6 +11,7 @@
 #include "loop_stage.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -63,6 +64,26 @@ static void close_before_new_is_noticed(void **state)
         loop_client_leave(&client);
         assert_int_equal(loop_client_try_open(&client, NULL), 0);
         is_noticed(&client);
+    }
+}
+
+/* Descriptor 0, as inetd gives it. Afterwards standard input is empty. */
+static void close_is_noticed_on_standard_input(void **state)
+{
+    const int empty = open("/dev/null", O_RDONLY);
+    struct loop_client client;
+
+    assert_true(empty >= 0);
+    loop_client_connect(&client, *state, LOOP_CLIENT_UNIX);
+    assert_int_equal(dup2(client.server_fd, STDIN_FILENO), STDIN_FILENO);
+    close(client.server_fd);
+    client.server_fd = STDIN_FILENO;
+    assert_int_equal(loop_client_try_open(&client, NULL), 0);
+    loop_client_leave(&client);
+    is_noticed(&client);
+    if (empty > STDIN_FILENO) {
+        assert_int_equal(dup2(empty, STDIN_FILENO), STDIN_FILENO);
+        close(empty);
     }
 }
 
@@ -256,6 +277,7 @@ static int run(const enum sse_poller *poller, const char *name)
 {
     const struct CMUnitTest tests[] = {
         TEST(close_is_noticed, poller),
+        TEST(close_is_noticed_on_standard_input, poller),
         TEST(close_before_new_is_noticed, poller),
         TEST(reset_is_noticed, poller),
         TEST(close_on_unread_events_is_noticed, poller),

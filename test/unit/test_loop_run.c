@@ -231,6 +231,39 @@ static void a_finished_loop_learns_that_a_new_emitter_was_refused(void **state)
     loop_client_leave(&client);
 }
 
+/* In place of the poller's wait. */
+static int waited_ms;
+
+static int note_wait(struct poller *poller, struct poller_event *events, int timeout_ms)
+{
+    (void)poller, (void)events;
+    waited_ms = timeout_ms;
+    return 0;
+}
+
+static void a_wait_is_as_long_as_the_timers_and_the_limit_allow(void **state)
+{
+    static const int cases[][2] = {{20000, 5000}, {-1, 5000}, {5001, 5000}, {1000, 1000}, {0, 0}};
+    const struct sse_emitter_options options = {.lifetime_ms = 5000};
+    struct loop_stage *stage = *state;
+    int (*wait)(struct poller *, struct poller_event *, int) = stage->loop->poller->wait;
+    struct loop_client client;
+
+    loop_client_open(&client, stage, LOOP_CLIENT_UNIX, &options);
+    for (int i = 0; i < 3; i++)
+        loop_stage_dispatch(stage);
+    stage->loop->poller->wait = note_wait;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_int_equal(sse_loop_dispatch(stage->loop, cases[i][0]), 0);
+        assert_int_equal(waited_ms, cases[i][1]);
+    }
+    stage->loop->poller->wait = wait;
+    loop_client_leave(&client);
+    loop_client_dispatch_to_end(&client);
+    loop_client_close(&client);
+    loop_stage_dispatch(stage);
+}
+
 /* The emitter has not ended, its callbacks have not run, or a reference is left. */
 static void finish_waits_for_the_last_reference(void **state)
 {
@@ -450,6 +483,7 @@ static int run(const enum sse_poller *poller, const char *name)
         TEST(stop_from_a_callback, poller),
         TEST(an_empty_loop_finishes_at_once, poller),
         TEST(a_finished_loop_learns_that_a_new_emitter_was_refused, poller),
+        TEST(a_wait_is_as_long_as_the_timers_and_the_limit_allow, poller),
         TEST(finish_waits_for_the_last_reference, poller),
         TEST(shutdown_and_finish, poller),
         TEST(run_and_dispatch_in_a_callback_are_deadlocks, poller),
