@@ -41,7 +41,7 @@ static bool must_ask(struct sse_loop *loop, const struct sse_emitter *emitter)
 
 /* Asks the poller for room if the output is full. If the socket of a write callback has room, the room may have
  * come after the callback found it full. So the poller is asked, which reports the room, and the callback tries
- * again. If that writes nothing, it waits for something else, and the program calls sse_emitter_flush. */
+ * again. If that writes nothing twice, it waits for something else, and the program calls sse_emitter_flush. */
 static void ask_for_room(struct sse_loop *loop, struct sse_emitter *emitter, bool blocked)
 {
     bool ask = blocked;

@@ -5,6 +5,10 @@
 #include <errno.h>
 #include <sys/stat.h>
 
+/* After so many reports of room with which a write callback has written nothing, it waits for something else. Once is
+ * not enough: another stream of the socket may have taken the room. */
+#define IN_VAIN_MAX 2
+
 static struct watch *watch_at(const struct watches *watches, uint32_t number)
 {
     return sse_array_at(&watches->by_number, sizeof(struct watch), number);
@@ -264,9 +268,10 @@ bool sse_watches_must_ask(struct watches *watches, const struct sse_emitter *emi
     if (!watcher)
         return false;
     reported = emitter->asked_for_room && !(watcher->interest & POLLER_OUTPUT);
-    if (reported && watcher->written == written)
-        return false;
+    watcher->in_vain = reported && watcher->written == written ? watcher->in_vain + 1 : 0;
     watcher->written = written;
+    if (watcher->in_vain == IN_VAIN_MAX)
+        return false;
     /* The poller is asked again, because epoll reports room that is there already only when it is asked. */
     watch->interest &= ~(unsigned)POLLER_OUTPUT;
     return true;

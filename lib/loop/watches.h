@@ -17,7 +17,8 @@
 struct watcher {
     struct sse_emitter *emitter;
     unsigned interest;
-    uint32_t written; /* bytes of the emitter, when sse_watches_must_ask last returned true */
+    uint32_t written; /* bytes of the emitter, when sse_watches_must_ask was last called */
+    uint32_t in_vain; /* reports of room since then with which it has written nothing */
 };
 
 /** The watchers of one descriptor, such as the streams of an HTTP/2 connection. */
@@ -64,7 +65,7 @@ bool sse_watches_is_same_file(const struct watches *watches, const struct sse_em
 void sse_watches_ask(struct watches *watches, const struct sse_emitter *emitter, struct poller *poller);
 
 /** Whether an emitter whose write callback is full must ask for room although its socket has room: unless room was
- *  reported since it asked, and it has written nothing since. After true, sse_watches_ask asks the poller even if
+ *  reported twice, and it has written nothing since. After true, sse_watches_ask asks the poller even if
  *  the interest is the same. In the loop's thread. */
 bool sse_watches_must_ask(struct watches *watches, const struct sse_emitter *emitter);
 

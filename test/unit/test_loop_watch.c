@@ -31,6 +31,7 @@ struct stream {
     struct sse_emitter_options options;
     bool busy_elsewhere; /* the write callback is full for another reason than its socket */
     bool stops;          /* the write callback takes one byte, and then nothing */
+    unsigned rooms_taken; /* so often another stream fills the socket first, and the client reads at once */
     bool read_when_full; /* the client reads before a write callback whose socket is full has returned */
     unsigned writes;
     unsigned readable, blocked;
@@ -47,6 +48,10 @@ static ssize_t write_to_socket(void *user, const struct iovec *iov, int count)
     ssize_t sent;
 
     stream->writes++;
+    if (stream->rooms_taken) {
+        stream->rooms_taken--;
+        return -EAGAIN;
+    }
     if (stream->busy_elsewhere || (stream->stops && stream->writes > 1))
         return -EAGAIN;
     if (stream->stops)
@@ -369,8 +374,25 @@ static void room_for_the_beginning_of_a_stream_is_used(void **state)
     pair_close(&pair);
 }
 
+/* The second time, the loop has told both streams of the room. */
+static void room_that_another_stream_has_taken_is_waited_for_again(void **state)
+{
+    struct descriptor_pair pair;
+    struct stream stream;
+
+    pair_open(&pair, PAIR_TCP);
+    open_stream(&stream, *state, SSE_OUTPUT_CALLBACK, &pair);
+    stream.rooms_taken = 2;
+    assert_int_equal(sse_emitter_send(stream.emitter, &(struct sse_event){.data = sse_str("x")}), 0);
+    for (int i = 0; i < 10; i++)
+        loop_stage_dispatch(*state);
+    pair_expect(&pair, "data: x\n\n");
+    close_stream(&stream);
+    pair_close(&pair);
+}
+
 /* The loop has never seen the socket full. */
-static void a_write_callback_that_stops_is_called_once_more(void **state)
+static void a_write_callback_that_stops_is_called_twice_more(void **state)
 {
     struct descriptor_pair pair;
     struct stream stream;
@@ -380,7 +402,7 @@ static void a_write_callback_that_stops_is_called_once_more(void **state)
     stream.stops = true;
     for (int i = 0; i < 10; i++)
         loop_stage_dispatch(*state);
-    assert_int_equal(stream.writes, 3);
+    assert_int_equal(stream.writes, 4);
     stream.stops = false;
     assert_int_equal(sse_emitter_flush(stream.emitter), 1);
     loop_stage_dispatch(*state);
@@ -438,7 +460,7 @@ static void a_stream_that_writes_does_not_call_the_others(void **state)
     assert_int_equal(sse_emitter_flush(streams[0].emitter), 1);
     for (int i = 0; i < 10; i++)
         loop_stage_dispatch(*state);
-    assert_int_equal(streams[0].writes, 3);
+    assert_int_equal(streams[0].writes, 4);
     assert_int_equal(streams[1].writes, writes);
     for (size_t i = 0; i < STREAMS; i++)
         close_stream(&streams[i]);
@@ -446,7 +468,7 @@ static void a_stream_that_writes_does_not_call_the_others(void **state)
 }
 
 /* If a write callback is full for another reason than its socket, the server itself reports room, and nothing spins
- * until then. The callback is called once more, because the room may have come after it was called. */
+ * until then. The callback is called twice more, because the room may have come after it was called. */
 static void a_write_callback_is_full_and_its_socket_is_not(void **state)
 {
     struct descriptor_pair pair;
@@ -459,7 +481,7 @@ static void a_write_callback_is_full_and_its_socket_is_not(void **state)
     assert_int_equal(sse_emitter_send(stream.emitter, &(struct sse_event){.data = sse_str("x")}), 0);
     for (int i = 0; i < 10; i++)
         loop_stage_dispatch(*state);
-    assert_int_equal(stream.blocked, 2);
+    assert_int_equal(stream.blocked, 3);
     writes = stream.writes;
     for (int i = 0; i < 10; i++)
         loop_stage_dispatch(*state);
@@ -467,7 +489,7 @@ static void a_write_callback_is_full_and_its_socket_is_not(void **state)
     assert_int_equal(sse_emitter_flush(stream.emitter), 1);
     for (int i = 0; i < 10; i++)
         loop_stage_dispatch(*state);
-    assert_int_equal(stream.writes, writes + 2);
+    assert_int_equal(stream.writes, writes + 3);
     stream.busy_elsewhere = false;
     assert_int_equal(sse_emitter_flush(stream.emitter), 1);
     loop_stage_dispatch(*state);
@@ -650,7 +672,8 @@ static int run(const enum sse_poller *poller, const char *name)
         TEST(a_full_socket_is_written_to_again, poller),
         TEST(room_that_comes_before_the_loop_looks_is_used, poller),
         TEST(room_for_the_beginning_of_a_stream_is_used, poller),
-        TEST(a_write_callback_that_stops_is_called_once_more, poller),
+        TEST(a_write_callback_that_stops_is_called_twice_more, poller),
+        TEST(room_that_another_stream_has_taken_is_waited_for_again, poller),
         TEST(room_is_used_after_another_reason, poller),
         TEST(a_stream_that_writes_does_not_call_the_others, poller),
         TEST(a_write_callback_is_full_and_its_socket_is_not, poller),
