@@ -220,8 +220,9 @@ class Host {
 
     /** Kills it with the processes that it has started. Otherwise it might replace them. */
     kill() {
-        // What kept it from being started is to be told, and not that it was not started.
-        if (this.child === undefined) {
+        // What kept it from being started is to be told, and not that it was not started. If it has ended, its
+        // number may be that of another process.
+        if (this.child === undefined || this.child.exitCode !== null || this.child.signalCode !== null) {
             return;
         }
         const children = childrenOf(this.child.pid);
