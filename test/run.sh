@@ -48,7 +48,7 @@ for word in "$@"; do
     *) export SSE_FUZZ_SECONDS="$word" ;;
     esac
 done
-suites=${suites:-"unit abi compilers coverage sanitizers valgrind instructions simulation exhaustive schedules docs fuzz clients hosts redis proxies workers network"}
+suites=${suites:-"unit fuzz abi compilers coverage sanitizers valgrind instructions simulation exhaustive schedules docs clients hosts redis proxies workers network"}
 for suite in $suites; do
     if [ ! -f "$root/test/suites/$suite.sh" ]; then
         echo "unknown suite: $suite (there are: $(cd "$root/test/suites" && echo *.sh | sed 's/\.sh//g'))" >&2
@@ -64,7 +64,8 @@ mkdir -p "$SSE_BUILD/output"
 prepare $suites
 
 # Three lanes run at a time: the suites that mostly wait, those that build and test most, and those of few
-# processes, which use the core that the others leave idle. Suites that measure time run last and alone.
+# processes, which use the core that the others leave idle. Fuzzing takes its minutes whatever the others do, so it
+# comes first. Suites that measure time run last and alone.
 here=
 waiting=
 small=
