@@ -26,7 +26,8 @@
 /* A worker that has died earlier than this is replaced only after this time, so that a fault does not make the
  * parent spin. */
 #define LIFE_MIN_MS 1000
-/* From SIGTERM to SIGKILL. A worker that is not stopped needs at most about six seconds. */
+/* From SIGTERM to SIGKILL. A worker that is not stopped needs less: three seconds for the requests that have begun, and
+ * twice GRACE_MS. */
 #define END_MS 10000
 
 struct place {
