@@ -20,6 +20,7 @@ int __real_pthread_atfork(void (*prepare)(void), void (*parent)(void), void (*ch
 int __wrap_pthread_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void));
 
 static bool without_memory;
+static int handlers;
 static struct sse_registry *registry;
 static struct sse_loop *loop;
 static struct sse_emitter *emitter;
@@ -31,7 +32,10 @@ pid_t __wrap_getpid(void)
 
 int __wrap_pthread_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void))
 {
-    return without_memory ? ENOMEM : __real_pthread_atfork(prepare, parent, child);
+    if (without_memory)
+        return ENOMEM;
+    handlers++;
+    return __real_pthread_atfork(prepare, parent, child);
 }
 
 static const struct sse_emitter_options options = {.size = sizeof(options), .output = SSE_OUTPUT_PULL};
@@ -45,6 +49,21 @@ static void without_memory_for_the_handler_nothing_is_made(void **state)
     assert_int_equal(sse_loop_new(&loop, NULL), -ENOMEM);
     assert_int_equal(sse_emitter_new(&emitter, &options, NULL), -ENOMEM);
     without_memory = false;
+}
+
+/* A server that makes a million emitters has one handler, not a million. */
+static void the_handler_is_registered_once(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(sse_emitter_new(&emitter, &options, NULL), 0);
+        sse_emitter_close(emitter);
+        assert_int_equal(sse_registry_new(&registry, NULL), 0);
+        sse_registry_unref(registry);
+        assert_int_equal(sse_loop_new(&loop, NULL), 0);
+        sse_loop_free(loop);
+    }
+    assert_int_equal(handlers, 1);
 }
 
 static void call(int depth)
@@ -76,6 +95,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_memory_for_the_handler_nothing_is_made),
+        cmocka_unit_test(the_handler_is_registered_once),
         cmocka_unit_test(a_child_with_the_number_of_its_parent_is_refused),
     };
 
