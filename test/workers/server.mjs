@@ -6,11 +6,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { encode, request, startExample, until } from '../clients/hub.mjs';
 
+/** Where workers look for what is to happen to them. */
+const STOPS = 'SSE_RING_STOPS';
+
 class Workers {
     constructor(server, stops) {
         this.server = server;
         this.stops = stops;
-        this.parent = server.pid;
         this.port = server.port;
         this.url = server.url;
     }
@@ -21,7 +23,7 @@ class Workers {
     }
 
     get running() {
-        return this.begun.filter(isRunning);
+        return this.begun.filter((pid) => this.#isRunning(pid));
     }
 
     /** The open descriptors of all its workers together. A new worker has copies of its parent's. */
@@ -36,7 +38,7 @@ class Workers {
 
     /** Waits until only the last `count` workers are left. */
     untilOnlyLast(count) {
-        const rest = () => this.begun.slice(0, -count).filter(isRunning);
+        const rest = () => this.begun.slice(0, -count).filter((pid) => this.#isRunning(pid));
         return until(() => rest().length === 0, 'the old workers to end', () => `${rest()} ${this.#describe()}`);
     }
 
@@ -66,13 +68,29 @@ class Workers {
         return stopped;
     }
 
+    /** Unless it has ended, because its number may then be that of another process. */
+    signalParent(signal) {
+        this.server.child.kill(signal);
+    }
+
+    /** The system gives the number of a worker that has ended to another process, which must not be killed. Only
+     *  workers of this server that have not ended have its directory in their environment. */
+    #isRunning(pid) {
+        try {
+            const variables = readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0');
+            return variables.includes(`${STOPS}=${this.stops}`);
+        } catch {
+            return false;
+        }
+    }
+
     #arm(name) {
         writeFileSync(join(this.stops, name), '');
     }
 
     async reload() {
         const before = this.begun.length;
-        process.kill(this.parent, 'SIGHUP');
+        this.signalParent('SIGHUP');
         await this.untilBegun(before + 4);
         await this.untilOnlyLast(4);
     }
@@ -116,14 +134,10 @@ function linksOf(pid) {
     });
 }
 
-function isRunning(pid) {
-    return stateOf(pid) !== 'Z';
-}
-
 export async function startWorkers(options = []) {
     const stops = mkdtempSync(join(tmpdir(), 'sse-workers-'));
-    const before = (process.env.SSE_WORKERS_BEFORE ?? '').split(' ').filter(Boolean);
-    process.env.SSE_RING_STOPS = stops;
+    const more = (process.env.SSE_WORKERS_BEFORE ?? '').split(' ').filter(Boolean);
+    const before = ['env', `${STOPS}=${stops}`, ...more];
     const all = ['-p', 0, '-t', 50, ...options].map(String);
     const server = await startExample('workers_with_stops', all, { before });
     return new Workers(server, stops);

@@ -80,7 +80,7 @@ test('workers end when their parent has been killed', async (t) => {
     const server = await startWorkers();
     await server.untilBegun(4);
     const client = await clientFor(t, server, 'a');
-    process.kill(server.parent, 'SIGKILL');
+    server.signalParent('SIGKILL');
     await until(() => server.running.length === 0, 'the workers to end');
     client.close();
 });
@@ -107,7 +107,7 @@ test('a request that arrives while its worker ends is served', async (t) => {
     }
     t.after(() => peers.forEach((peer) => peer.close()));
     await until(() => server.sockets() === before + peers.length, 'all to be accepted');
-    process.kill(server.parent, 'SIGHUP');
+    server.signalParent('SIGHUP');
     await server.untilBegun(8);
     peers.forEach((peer) => peer.send('Host: 127.0.0.1\r\n\r\n'));
     await Promise.all(peers.map((peer) => peer.untilEnd()));
