@@ -70,7 +70,7 @@ test('the page marks replays, gaps, and the end', async (t) => {
     await hub.publish({ topic: 'a', data: 'live' });
     await untilShown(page, 8);
     assert.equal((await replayedEvents(page)).length, 6);
-    process.kill(hub.pid, 'SIGTERM');
+    hub.child.kill('SIGTERM');
     assert.equal((await untilMarked(page, 4))[3].kind, 'farewell');
     // Here the browser does report the refused connection.
     assert.ok(complaints.every((text) => /ERR_|failed/.test(text)), JSON.stringify(complaints));

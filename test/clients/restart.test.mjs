@@ -43,7 +43,7 @@ test('1,000 clients at a SIGTERM: the report adds up, and the reconnects are spr
     assert.equal((await hub.publish({ topic: 'readers', data: 'x' })).receivers, readers.length);
     assert.equal((await hub.stats()).emitters, SIZE);
 
-    process.kill(hub.pid, 'SIGTERM');
+    hub.child.kill('SIGTERM');
     await untilLogged(readers, 'end', 1);
     await hub.untilExit();
     const next = await startHub(options, { port: hub.port });

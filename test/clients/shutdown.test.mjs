@@ -8,7 +8,7 @@ import { eventSources, fetchSource, openFor } from './sources.mjs';
 import { LARGE, MORE_THAN_FITS, openStalled, PATIENT } from './stalled.mjs';
 
 function terminate(hub, signal = 'SIGTERM') {
-    process.kill(hub.pid, signal);
+    hub.child.kill(signal);
 }
 
 for (const signal of ['SIGTERM', 'SIGINT']) {
@@ -109,7 +109,7 @@ test('a second signal ends the hub at once, and the report is still printed', as
 
 test('SIGPIPE does not end a hub, nor does a standard output that nobody reads', async (t) => {
     const hub = await startHub();
-    process.kill(hub.pid, 'SIGPIPE');
+    hub.child.kill('SIGPIPE');
     const resetting = await Promise.all(Array.from({ length: 20 }, () => Peer.openStream(hub.port, 'a')));
     // The hub is writing when they disconnect.
     resetting.forEach((peer) => peer.stopReading());
@@ -120,6 +120,6 @@ test('SIGPIPE does not end a hub, nor does a standard output that nobody reads',
     assert.equal((await hub.publish({ topic: 'b', data: 'still there' })).receivers, 1);
     await stream.untilEvents(1);
     hub.child.stdout.destroy();
-    process.kill(hub.pid, 'SIGTERM');
+    hub.child.kill('SIGTERM');
     await hub.untilExit();
 });
