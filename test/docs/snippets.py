@@ -121,10 +121,8 @@ class Document:
             process = subprocess.Popen(["sh", "-c", SHELL + code], cwd=copy, env=environment, stdin=subprocess.DEVNULL,
                                        stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
         error = self.await_output(process, output, expected)
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        # It has not been waited for, so its number is still its own.
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         self.note(at, "commands" if expected is None else "commands and their output", error)
 
@@ -132,12 +130,12 @@ class Document:
     def await_output(process, output, expected):
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
-            ended = process.poll() is not None
+            ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             text = output.read_text(errors="replace")
             if expected is not None and expected in text:
                 return None
-            if ended and (expected is not None or process.returncode != 0):
-                return f"status {process.returncode}:\n{text}"
+            if ended and (expected is not None or ended.si_status != 0):
+                return f"status {ended.si_status}:\n{text}"
             if ended:
                 return None
             time.sleep(0.05)

@@ -41,5 +41,7 @@ client=$!
 wait_for "$work/client" open "$client"
 there ip route add blackhole 10.9.0.1/32
 wait "$server"
+# From here on its number may be that of another process.
+server=
 cat "$work/server"
 grep -q '^client disconnected, ' "$work/server"
