@@ -96,7 +96,10 @@ async function restart(host, signal, clients) {
 async function killAll(host, clients) {
     const opens = clients.map((client) => client.opens);
     for (const pid of childrenOf(host.child.pid)) {
-        process.kill(pid, 'SIGKILL');
+        // Apache may have ended it meanwhile, and its number may be that of another process.
+        if (childrenOf(host.child.pid).includes(pid)) {
+            process.kill(pid, 'SIGKILL');
+        }
         await untilMore(clients);
     }
     await until(() => clients.every((client, index) => client.opens > opens[index]), 'every client');
