@@ -96,6 +96,10 @@ describe('workers of nginx', { concurrency: 1, skip: missing(plain) }, () => {
             host.child.kill('SIGHUP');
             await until(() => childrenOf(host.child.pid).filter((pid) => !old.includes(pid)).length === MANY,
                 'new workers', () => host.stderr.slice(-500));
+            // Until then an old worker accepts connections, whose streams it would end at once.
+            const isLeaving = (pid) => host.stderr.includes(` ${pid}#${pid}: gracefully shutting down\n`);
+            await until(() => old.every(isLeaving), 'the old workers to accept no more',
+                () => host.stderr.slice(-500));
         }
         const streams = await Promise.all(Array.from({ length: 2 * MANY }, () => Stream.open(host, 'all')));
         t.after(() => streams.forEach((stream) => stream.close()));
