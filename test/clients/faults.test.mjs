@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, readlinkSync } from 'node:fs';
-import net from 'node:net';
 import { describe, test } from 'node:test';
+import { freePort } from './front.mjs';
 import { killedAtExit, request, startHub, until } from './hub.mjs';
 import { Peer } from './peer.mjs';
 import { curlSources, eventSources, openFor } from './sources.mjs';
@@ -58,16 +58,6 @@ function untilServed(hub) {
         const { status, headers } = await request(`${hub.url}stats`);
         return status === 200 && headers['content-type'] === 'application/json';
     }, 'the hub to have room again');
-}
-
-/** A port that is free now. */
-async function freePort() {
-    const server = net.createServer().listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    const { port } = server.address();
-    server.close();
-    await once(server, 'close');
-    return port;
 }
 
 test('a hub whose standard input, output and error are closed', async (t) => {
