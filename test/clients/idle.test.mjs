@@ -13,7 +13,7 @@ import { closePeers, Peer } from './peer.mjs';
 const IDLE = 10000;
 const AT_ONCE = 100;
 const ROUNDS = 5;
-const PUBLISHES = 200;
+const PUBLISHES = 100;
 
 /** How many descriptors this process may open. node itself asks for all that the system grants. */
 function descriptorsGranted() {
