@@ -10,9 +10,9 @@ import { startApache, startLighttpdProxy, startNghttpx, startVarnish, VARNISH_PI
 const TESTS_AT_A_TIME = 4;
 const HEARTBEAT_MS = 300;
 /** Long compared with a heartbeat, even on a busy machine. */
-const LONG_MS = 4000;
+const LONG_MS = 6000;
 /** Long compared with a hub's answer, because a late answer is an error, which ends an EventSource. */
-const SHORT_MS = 3000;
+const SHORT_MS = 6000;
 
 const limits = {
     'nginx, proxy_read_timeout': (ms) => (port) => startNginx(
