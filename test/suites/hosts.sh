@@ -73,7 +73,7 @@ SSE_ASAN_RUNTIME=$(${CC:-cc} -print-file-name=libasan.so)
 SSE_TSAN_RUNTIME=$(${CC:-cc} -print-file-name=libtsan.so)
 export SSE_ASAN_RUNTIME SSE_TSAN_RUNTIME
 
-run_tests hosts "${SSE_HOSTS_SECONDS:-600}" hosts/hosts.test.mjs hosts/cgi.test.mjs hosts/requests.test.mjs \
+run_tests hosts "${SSE_HOSTS_SECONDS:-900}" hosts/hosts.test.mjs hosts/cgi.test.mjs hosts/requests.test.mjs \
     hosts/limits.test.mjs
 run_tests nginx 300 hosts/nginx.test.mjs hosts/nginx_workers.test.mjs
 run_tests apache 600 hosts/apache.test.mjs hosts/apache_shared.test.mjs
