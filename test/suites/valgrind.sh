@@ -25,7 +25,7 @@ run_under() {
     for program in "$@"; do
         log=$SSE_BUILD/$name-$program.log
         # shellcheck disable=SC2086
-        if SSE_TEST_VECTORS=$SSE_ROOT/test/vectors/conformance.tsv timeout 600 valgrind -q --error-exitcode=99 \
+        if SSE_TEST_VECTORS=$SSE_ROOT/test/vectors/conformance.tsv timeout 1200 valgrind -q --error-exitcode=99 \
             --fair-sched=yes \
             --suppressions="$SSE_ROOT/test/support/valgrind.supp" $options \
             "$SSE_BUILD/valgrind/test/test_$program" >"$log" 2>&1; then
