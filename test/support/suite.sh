@@ -97,9 +97,8 @@ run_built_tests() {
     log=$directory.log
     broken_off=
     run_meson_tests "$@"
-    # Without a sum at the end it is not a test that has failed, but meson, for example because the system starts no
-    # more threads. The results say so, and all tests run again.
-    if ! grep -q '^Ok:' "$log"; then
+    # The results say so, and all tests run again.
+    if meson_broke_off; then
         cat "$log"
         broken_off="(meson itself ended with status $status: $(tail -1 "$log"))"
         run_meson_tests "$@"
@@ -108,6 +107,13 @@ run_built_tests() {
     grep '^fault points: ' "$directory/meson-logs/testlog.txt"
     count_tests "$name" "$directory/meson-logs/testlog.txt" "$status" "$log" "$broken_off"
     [ "$status" -eq 0 ] || cat "$log"
+}
+
+# No test has failed, but meson, for example because the system starts no more threads: it was killed before it told
+# the sum, it was told to end, or it failed after the sum.
+meson_broke_off() {
+    ! grep -q '^Ok:' "$log" || grep -q 'Received SIG[A-Z]*, exiting' "$log" ||
+        sed '1,/^Ok:/d' "$log" | grep -q '^Traceback'
 }
 
 run_meson_tests() {
