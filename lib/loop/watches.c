@@ -270,8 +270,11 @@ bool sse_watches_must_ask(struct watches *watches, const struct sse_emitter *emi
     reported = emitter->asked_for_room && !(watcher->interest & POLLER_OUTPUT);
     watcher->in_vain = reported && watcher->written == written ? watcher->in_vain + 1 : 0;
     watcher->written = written;
-    if (watcher->in_vain == IN_VAIN_MAX)
+    /* The count begins again: if the socket is full later, the emitter asks for room without this function. */
+    if (watcher->in_vain == IN_VAIN_MAX) {
+        watcher->in_vain = 0;
         return false;
+    }
     /* The poller is asked again, because epoll reports room that is there already only when it is asked. */
     watch->interest &= ~(unsigned)POLLER_OUTPUT;
     return true;

@@ -498,6 +498,33 @@ static void a_write_callback_is_full_and_its_socket_is_not(void **state)
     pair_close(&pair);
 }
 
+/* The socket becomes full, and then empty, after the write callback has been full for another reason. */
+static void a_write_callback_that_gave_up_room_gives_it_up_again(void **state)
+{
+    static const char bytes[4096];
+    struct descriptor_pair pair;
+    struct stream stream;
+    unsigned writes;
+
+    pair_open(&pair, PAIR_STREAM);
+    open_stream(&stream, *state, SSE_OUTPUT_CALLBACK, &pair);
+    stream.busy_elsewhere = true;
+    assert_int_equal(sse_emitter_send(stream.emitter, &(struct sse_event){.data = sse_str("x")}), 0);
+    for (int i = 0; i < 10; i++)
+        loop_stage_dispatch(*state);
+    while (send(pair.server, bytes, sizeof(bytes), MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
+        ;
+    assert_int_equal(sse_emitter_flush(stream.emitter), 1);
+    loop_stage_dispatch(*state);
+    writes = stream.writes;
+    (void)pair_discard(&pair);
+    for (int i = 0; i < 10; i++)
+        loop_stage_dispatch(*state);
+    assert_int_equal(stream.writes, writes + 2);
+    close_stream(&stream);
+    pair_close(&pair);
+}
+
 /* As over HTTP/2. */
 static void many_streams_on_one_socket(void **state)
 {
@@ -677,6 +704,7 @@ static int run(const enum sse_poller *poller, const char *name)
         TEST(room_is_used_after_another_reason, poller),
         TEST(a_stream_that_writes_does_not_call_the_others, poller),
         TEST(a_write_callback_is_full_and_its_socket_is_not, poller),
+        TEST(a_write_callback_that_gave_up_room_gives_it_up_again, poller),
         TEST(a_number_may_be_used_again_after_close, poller),
         TEST(a_copy_of_a_closed_descriptor_ends_nobody, poller),
         TEST(one_descriptor_is_written_to_or_watched, poller),
