@@ -133,7 +133,7 @@ enum sse_ready {
     SSE_READABLE = 1,
     /** FD in a driven loop, and CALLBACK: the output is full, and bytes are still queued. Call sse_emitter_flush
      *  when the output has room again; nothing is written before. It comes each time that the output becomes full,
-     *  and may come twice for one time. */
+     *  and may come several times in a row. */
     SSE_BLOCKED = 2
 };
 
