@@ -146,6 +146,16 @@ static void open_stream(struct stream *stream, struct loop_stage *stage, enum ss
     pair_expect(pair, ":\n");
 }
 
+/* Its write callback is full, and its socket is not. */
+static void open_busy_stream(struct stream *stream, struct loop_stage *stage, struct descriptor_pair *pair)
+{
+    open_stream(stream, stage, SSE_OUTPUT_CALLBACK, pair);
+    stream->busy_elsewhere = true;
+    assert_int_equal(sse_emitter_send(stream->emitter, &(struct sse_event){.data = sse_str("x")}), 0);
+    for (int i = 0; i < 10; i++)
+        loop_stage_dispatch(stage);
+}
+
 static void close_stream(struct stream *stream)
 {
     sse_emitter_close(stream->emitter);
@@ -419,11 +429,7 @@ static void room_is_used_after_another_reason(void **state)
     struct stream stream;
 
     pair_open(&pair, PAIR_STREAM);
-    open_stream(&stream, *state, SSE_OUTPUT_CALLBACK, &pair);
-    stream.busy_elsewhere = true;
-    assert_int_equal(sse_emitter_send(stream.emitter, &(struct sse_event){.data = sse_str("x")}), 0);
-    for (int i = 0; i < 10; i++)
-        loop_stage_dispatch(*state);
+    open_busy_stream(&stream, *state, &pair);
     /* Another stream of the connection fills the socket. */
     for (size_t size = sizeof(bytes); size > 0; size /= 2)
         while (send(pair.server, bytes, size, MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
@@ -476,11 +482,7 @@ static void a_write_callback_is_full_and_its_socket_is_not(void **state)
     unsigned writes;
 
     pair_open(&pair, PAIR_TCP);
-    open_stream(&stream, *state, SSE_OUTPUT_CALLBACK, &pair);
-    stream.busy_elsewhere = true;
-    assert_int_equal(sse_emitter_send(stream.emitter, &(struct sse_event){.data = sse_str("x")}), 0);
-    for (int i = 0; i < 10; i++)
-        loop_stage_dispatch(*state);
+    open_busy_stream(&stream, *state, &pair);
     assert_int_equal(stream.blocked, 3);
     writes = stream.writes;
     for (int i = 0; i < 10; i++)
@@ -507,11 +509,7 @@ static void a_write_callback_that_gave_up_room_gives_it_up_again(void **state)
     unsigned writes;
 
     pair_open(&pair, PAIR_STREAM);
-    open_stream(&stream, *state, SSE_OUTPUT_CALLBACK, &pair);
-    stream.busy_elsewhere = true;
-    assert_int_equal(sse_emitter_send(stream.emitter, &(struct sse_event){.data = sse_str("x")}), 0);
-    for (int i = 0; i < 10; i++)
-        loop_stage_dispatch(*state);
+    open_busy_stream(&stream, *state, &pair);
     while (send(pair.server, bytes, sizeof(bytes), MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
         ;
     assert_int_equal(sse_emitter_flush(stream.emitter), 1);
