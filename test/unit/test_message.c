@@ -423,9 +423,10 @@ static void small_messages_fit_to_the_last_byte(void **state)
 
         assert_int_equal(sse_small_message_init(small, &event), size);
         assert_int_equal(sse_small_message_fits((ssize_t)size), size <= SMALL_MAX);
-        if (size <= SMALL_MAX)
+        if (size <= SMALL_MAX) {
             expect_frame(&small->message, expected, size);
-        else
+            assert_ptr_equal(small->message.frame, small->block + MESSAGE_CHUNK_HEAD_MAX);
+        } else
             assert_memory_equal(small, blank, sizeof(*small));
         free(expected);
         free(small);
