@@ -21,7 +21,7 @@ count() {
     rm -rf "$directory"
     mkdir -p "$directory.objects"
     leave=$directory.objects/leave.o
-    # All errors of all calls are tried in the suite unit.
+    # All errors of all calls are tried in the suites unit and sanitizers.
     export SSE_TEST_FIRST_ERRORS=1
     export LLVM_PROFILE_FILE="$directory/profiles/%16m.profraw"
     # shellcheck disable=SC2086

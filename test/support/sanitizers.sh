@@ -14,10 +14,8 @@ run_asan() {
     compiler=$1
     options=$2
     shift 2
-    # Errors that a system call may give differ in no memory that they use: the suite unit tries all of them. TSan
-    # tests racing threads for longer.
     build "$name" "$compiler" "-Dtests=enabled $without_examples -Db_sanitize=address,undefined $options" &&
-        (export SSE_TEST_FIRST_ERRORS=1 SSE_TEST_ROUNDS=25 && run_built_tests "$name" --no-suite complexity "$@")
+        run_built_tests "$name" --no-suite complexity "$@"
 }
 
 # run_tsan COMPILER "MESON OPTIONS"

@@ -123,8 +123,8 @@ run_meson_tests() {
     status=$?
 }
 
-# count_tests NAME CMOCKA_OUTPUT STATUS MESON_OUTPUT [REMARK]: counts the single tests that cmocka printed, and the checks,
-# which are programs without cmocka.
+# count_tests NAME CMOCKA_OUTPUT STATUS MESON_OUTPUT [REMARK]: counts the single tests that cmocka printed, and the
+# checks, which are programs without cmocka.
 count_tests() {
     passed=$(grep -c '^\[       OK \]' "$2")
     failed=$(sed -nE 's/^\[  FAILED  \] ([0-9]+) test\(s\), listed below:$/\1/p' "$2" | awk '{ n += $1 } END { print n + 0 }')
